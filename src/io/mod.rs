@@ -1,0 +1,5 @@
+//! Files in and out: point clouds, arrays, images.
+
+pub mod npy;
+pub mod ply;
+pub mod png;

@@ -1,0 +1,11 @@
+//! Segments coloured point clouds into named parts and instances.
+#![deny(missing_docs)]
+
+pub mod device;
+pub mod error;
+pub mod io;
+pub mod ops;
+pub mod stages;
+
+pub use device::Device;
+pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! The operations: slices in, slices out, each with its CPU reference (`cpu`).
+
+pub mod rasterize;

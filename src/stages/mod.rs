@@ -1,0 +1,8 @@
+//! The data's way, one noun a file: cloud, superpoints, views, boxes, masks, memberships, weights, scores, labels,
+//! instances, metrics.
+
+pub mod boxes;
+pub mod cloud;
+pub mod masks;
+pub mod superpoints;
+pub mod views;

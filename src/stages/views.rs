@@ -1,0 +1,229 @@
+//! Views: the cloud rendered from ten directions, and where each point falls.
+
+use super::cloud::Cloud;
+use crate::{
+    device::Device,
+    error::{Error, Result},
+    ops::rasterize::{self, Splat},
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Where a camera stands: on a sphere around the origin, looking at it, y up.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pose {
+    /// Degrees above the horizon, strictly between -90 and 90.
+    pub elevation: f32,
+    /// Degrees around the y axis, 0 at +z.
+    pub azimuth: f32,
+    /// From the origin, in cloud radii; the whole cloud is in sight from 2 on.
+    #[serde(default = "default_distance")]
+    pub distance: f32,
+}
+
+fn default_distance() -> f32 {
+    2.2
+}
+
+/// The paper's ten poses (PartSLIP's).
+pub const POSES: [Pose; 10] = [
+    pose(10.0, 0.0),
+    pose(10.0, 90.0),
+    pose(10.0, 180.0),
+    pose(10.0, 270.0),
+    pose(40.0, 0.0),
+    pose(40.0, 120.0),
+    pose(40.0, 240.0),
+    pose(-20.0, 60.0),
+    pose(-20.0, 180.0),
+    pose(-20.0, 300.0),
+];
+
+const fn pose(elevation: f32, azimuth: f32) -> Pose {
+    Pose { elevation, azimuth, distance: 2.2 }
+}
+
+/// How to render.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// One view per pose.
+    pub poses: Vec<Pose>,
+    /// Pixels along each side of the square images.
+    pub side: usize,
+    /// Radius of a point's disc in NDC (2 over the image's side).
+    pub radius: f32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { poses: POSES.to_vec(), side: 800, radius: 0.005 }
+    }
+}
+
+/// A 4 x 4 matrix for row vectors: `q[j] = sum_i p[i] * m[i][j]`.
+pub type Matrix = [[f32; 4]; 4];
+
+/// A perspective camera in PyTorch3D's convention: field of view 60 degrees, view axes x left, y up, z into the scene.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Camera {
+    /// Where it stands.
+    pub pose: Pose,
+    /// World to view space.
+    pub world_to_view: Matrix,
+    /// World to NDC, before the division by w.
+    pub full_projection: Matrix,
+}
+
+/// 1 / tan(60 / 2 degrees), as PyTorch3D's f32 arithmetic gives it.
+const FOCAL: f32 = 1.732_050_7;
+
+impl Camera {
+    /// The camera of a pose.
+    pub fn new(pose: Pose) -> Camera {
+        let (e, a) = (pose.elevation.to_radians(), pose.azimuth.to_radians());
+        let center = [e.cos() * a.sin(), e.sin(), e.cos() * a.cos()].map(|x| pose.distance * x);
+        let z = normalize(center.map(|x| -x));
+        let x = normalize(cross([0.0, 1.0, 0.0], z));
+        let y = normalize(cross(z, x));
+        let mut world_to_view = [[0.0; 4]; 4];
+        let mut full_projection = [[0.0; 4]; 4];
+        for (i, row) in world_to_view.iter_mut().enumerate() {
+            *row = match i {
+                3 => [-dot(x, center), -dot(y, center), -dot(z, center), 1.0],
+                axis => [x[axis], y[axis], z[axis], 0.0],
+            };
+            let (near, far) = (0.01, 100.0);
+            let [vx, vy, vz, one] = *row;
+            let depth = vz * (far / (far - near)) - one * (far * near / (far - near));
+            full_projection[i] = [vx * FOCAL, vy * FOCAL, depth, vz];
+        }
+        Camera { pose, world_to_view, full_projection }
+    }
+
+    /// A point as the rasterizer sees it.
+    pub fn splat(&self, p: [f32; 3]) -> Splat {
+        let [x, y, depth, _] = transform(p, &self.world_to_view);
+        Splat { ndc: [FOCAL * x / depth, FOCAL * y / depth], depth }
+    }
+
+    /// A point's position in pixels of a `side` x `side` image: x to the right, y down, pixel centres at .5.
+    pub fn screen(&self, p: [f32; 3], side: usize) -> [f32; 2] {
+        let [x, y, _, w] = transform(p, &self.full_projection);
+        let half = side as f32 / 2.0;
+        [half - half * (x / w), half - half * (y / w)]
+    }
+}
+
+fn transform(p: [f32; 3], m: &Matrix) -> [f32; 4] {
+    std::array::from_fn(|j| p[0] * m[0][j] + p[1] * m[1][j] + p[2] * m[2][j] + m[3][j])
+}
+
+fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+fn cross(a: [f32; 3], b: [f32; 3]) -> [f32; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+fn normalize(a: [f32; 3]) -> [f32; 3] {
+    let norm = dot(a, a).sqrt().max(1e-5);
+    a.map(|x| x / norm)
+}
+
+/// The cloud seen from K directions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Views {
+    /// One camera a view, `[K]`.
+    pub cameras: Vec<Camera>,
+    /// Pixels along each side of the images.
+    pub side: usize,
+    /// The point each pixel shows, `[K, side, side]`, row 0 on top, -1 = background.
+    pub pixel_to_point: Vec<i32>,
+    /// Where every point falls in pixels, hidden ones too, `[K, N]`.
+    pub screen: Vec<[f32; 2]>,
+    /// RGB images, `[K, side, side, 3]`; the background is 254.
+    pub images: Vec<u8>,
+}
+
+impl Views {
+    /// Renders the cloud.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if an option is out of range; the message names it.
+    pub fn render(device: &Device, cloud: &Cloud, options: &Options) -> Result<Views> {
+        options.check()?;
+        let Device::Cpu = device;
+        let cameras: Vec<Camera> = options.poses.iter().copied().map(Camera::new).collect();
+        let rendered: Vec<_> = cameras
+            .par_iter()
+            .map(|camera| {
+                let splats: Vec<Splat> = cloud.positions.iter().map(|&p| camera.splat(p)).collect();
+                let nearest = rasterize::cpu::nearest_points(&splats, options.side, options.radius);
+                let image = rasterize::cpu::shade(&nearest, &splats, &cloud.colors, options.side, options.radius);
+                let screen: Vec<_> = cloud.positions.iter().map(|&p| camera.screen(p, options.side)).collect();
+                (nearest, screen, image)
+            })
+            .collect();
+        let mut views =
+            Views { cameras, side: options.side, pixel_to_point: vec![], screen: vec![], images: vec![] };
+        for (nearest, screen, image) in rendered {
+            views.pixel_to_point.extend(nearest);
+            views.screen.extend(screen);
+            views.images.extend(image);
+        }
+        Ok(views)
+    }
+
+    /// Number of views, K.
+    pub fn len(&self) -> usize {
+        self.cameras.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.cameras.is_empty()
+    }
+
+    /// The point each pixel of view `k` shows, `[side, side]`.
+    pub fn pixel_to_point(&self, k: usize) -> &[i32] {
+        &self.pixel_to_point[k * self.side * self.side..][..self.side * self.side]
+    }
+
+    /// Where every point falls in view `k`, `[N]`.
+    pub fn screen(&self, k: usize) -> &[[f32; 2]] {
+        let n = self.screen.len() / self.len();
+        &self.screen[k * n..][..n]
+    }
+
+    /// The image of view `k`, `[side, side, 3]`.
+    pub fn image(&self, k: usize) -> &[u8] {
+        let len = self.side * self.side * 3;
+        &self.images[k * len..][..len]
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<()> {
+        if self.poses.is_empty() {
+            return Err(Error::invalid("views: no pose given; give at least one"));
+        }
+        for (k, pose) in self.poses.iter().enumerate() {
+            let Pose { elevation, azimuth, distance } = *pose;
+            if !(elevation.abs() < 90.0 && azimuth.is_finite() && distance > 1.0 && distance.is_finite()) {
+                return Err(Error::invalid(format!(
+                    "views: pose {k} has elevation {elevation}, azimuth {azimuth}, distance {distance}; the elevation \
+                     must lie strictly between -90 and 90, the distance above 1"
+                )));
+            }
+        }
+        if !(1..=8192).contains(&self.side) {
+            return Err(Error::invalid(format!("views: side {} is not in 1..=8192 pixels", self.side)));
+        }
+        if !(self.radius > 0.0 && self.radius <= 1.0) {
+            return Err(Error::invalid(format!("views: radius {} is not in (0, 1] NDC", self.radius)));
+        }
+        Ok(())
+    }
+}

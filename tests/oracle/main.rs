@@ -1,0 +1,5 @@
+//! Every stage against what the authors' code computed (`tests/fixtures`, and the large cases where `PARTSTAD_GOLDEN`
+//! names their folder; run these with `--include-ignored`).
+
+mod common;
+mod views;
