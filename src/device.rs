@@ -19,8 +19,12 @@ impl FromStr for Device {
     fn from_str(text: &str) -> Result<Device> {
         match text {
             "auto" | "cpu" => Ok(Device::Cpu),
-            cuda if cuda == "cuda" || cuda.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok()) => {
-                Err(Error::Device(format!("device {cuda}: this version has no CUDA kernels; use --device cpu or auto")))
+            cuda if cuda == "cuda"
+                || cuda.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok()) =>
+            {
+                Err(Error::Device(format!(
+                    "device {cuda}: this version has no CUDA kernels; use --device cpu or auto"
+                )))
             }
             other => Err(Error::Device(format!("device {other:?} is not one of auto, cpu, cuda:N"))),
         }

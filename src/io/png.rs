@@ -20,7 +20,12 @@ pub fn write_rgb(path: &Path, pixels: &[u8], width: usize, height: usize) -> Res
         .map_err(|e| Error::Io { path: path.to_path_buf(), source: e.into() })
 }
 
-fn write_to(to: impl std::io::Write, pixels: &[u8], width: usize, height: usize) -> Result<(), png::EncodingError> {
+fn write_to(
+    to: impl std::io::Write,
+    pixels: &[u8],
+    width: usize,
+    height: usize,
+) -> Result<(), png::EncodingError> {
     assert_eq!(pixels.len(), width * height * 3, "pixels: [height, width, 3]");
     let mut encoder = png::Encoder::new(to, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);

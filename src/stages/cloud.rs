@@ -34,7 +34,10 @@ impl Cloud {
             return Err(Error::invalid(format!("the cloud has {n} points; the limit is {}", i32::MAX)));
         }
         if points.colors.len() != n {
-            return Err(Error::invalid(format!("the cloud has {n} points but {} colours", points.colors.len())));
+            return Err(Error::invalid(format!(
+                "the cloud has {n} points but {} colours",
+                points.colors.len()
+            )));
         }
         if let Some(i) = points.positions.iter().position(|p| p.iter().any(|x| !x.is_finite())) {
             let p = points.positions[i];
@@ -73,7 +76,8 @@ impl Cloud {
 
     /// The points in the input's unit and origin.
     pub fn denormalized(&self) -> PointCloud {
-        let back = |p: &[f32; 3]| std::array::from_fn(|axis| p[axis] as f64 * self.radius + self.center[axis]);
+        let back =
+            |p: &[f32; 3]| std::array::from_fn(|axis| p[axis] as f64 * self.radius + self.center[axis]);
         PointCloud { positions: self.positions.iter().map(back).collect(), colors: self.colors.clone() }
     }
 }

@@ -161,8 +161,10 @@ impl Views {
             .map(|camera| {
                 let splats: Vec<Splat> = cloud.positions.iter().map(|&p| camera.splat(p)).collect();
                 let nearest = rasterize::cpu::nearest_points(&splats, options.side, options.radius);
-                let image = rasterize::cpu::shade(&nearest, &splats, &cloud.colors, options.side, options.radius);
-                let screen: Vec<_> = cloud.positions.iter().map(|&p| camera.screen(p, options.side)).collect();
+                let image =
+                    rasterize::cpu::shade(&nearest, &splats, &cloud.colors, options.side, options.radius);
+                let screen: Vec<_> =
+                    cloud.positions.iter().map(|&p| camera.screen(p, options.side)).collect();
                 (nearest, screen, image)
             })
             .collect();

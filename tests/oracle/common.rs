@@ -9,6 +9,7 @@ pub fn fixture(path: &str) -> PathBuf {
 
 /// A file among the large cases.
 pub fn golden(path: &str) -> PathBuf {
-    let root = std::env::var_os("PARTSTAD_GOLDEN").expect("PARTSTAD_GOLDEN must name the folder of the large cases");
+    let root =
+        std::env::var_os("PARTSTAD_GOLDEN").expect("PARTSTAD_GOLDEN must name the folder of the large cases");
     PathBuf::from(root).join(path)
 }

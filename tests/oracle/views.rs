@@ -18,8 +18,15 @@ fn cameras() {
             let at = (k * 1000 + i) * 3;
             let s = camera.screen(p, 800);
             let splat = camera.splat(p);
-            for (j, (a, b)) in
-                [(s[0], screen[at]), (s[1], screen[at + 1]), (splat.ndc[0], ndc[at]), (splat.ndc[1], ndc[at + 1]), (splat.depth, ndc[at + 2])].into_iter().enumerate()
+            for (j, (a, b)) in [
+                (s[0], screen[at]),
+                (s[1], screen[at + 1]),
+                (splat.ndc[0], ndc[at]),
+                (splat.ndc[1], ndc[at + 1]),
+                (splat.depth, ndc[at + 2]),
+            ]
+            .into_iter()
+            .enumerate()
             {
                 same[j] += (a == b) as usize;
                 worst[j] = worst[j].max((a - b).abs());
