@@ -1,7 +1,11 @@
 //! 8-bit RGB images as PNG files.
 
 use crate::error::{Error, Result};
-use std::{fs::File, io::BufWriter, path::Path};
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter},
+    path::Path,
+};
 
 /// Encodes an RGB image, row 0 on top. `pixels`: `[height, width, 3]`.
 pub fn encode_rgb(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
@@ -18,6 +22,33 @@ pub fn write_rgb(path: &Path, pixels: &[u8], width: usize, height: usize) -> Res
     let file = File::create(path).map_err(Error::io(path))?;
     write_to(BufWriter::new(file), pixels, width, height)
         .map_err(|e| Error::Io { path: path.to_path_buf(), source: e.into() })
+}
+
+/// Reads an 8-bit RGB or RGBA image of the given size as `[height, width, 3]`, dropping alpha.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is no such image.
+pub fn read_rgb(path: &Path, width: usize, height: usize) -> Result<Vec<u8>> {
+    let wrong = |e: png::DecodingError| Error::format(path, format!("not a readable PNG image: {e}"));
+    let file = File::open(path).map_err(Error::io(path))?;
+    let mut reader = png::Decoder::new(BufReader::new(file)).read_info().map_err(wrong)?;
+    let (w, h) = (reader.info().width as usize, reader.info().height as usize);
+    if (w, h) != (width, height) {
+        return Err(Error::format(path, format!("{w} x {h} pixels where {width} x {height} are expected")));
+    }
+    let channels = match reader.output_color_type() {
+        (png::ColorType::Rgb, png::BitDepth::Eight) => 3,
+        (png::ColorType::Rgba, png::BitDepth::Eight) => 4,
+        (color, depth) => {
+            return Err(Error::format(path, format!("{color:?} at {depth:?} bits; need 8-bit RGB")));
+        }
+    };
+    let mut pixels = vec![0; width * height * channels];
+    reader.next_frame(&mut pixels).map_err(wrong)?;
+    Ok(match channels {
+        3 => pixels,
+        _ => pixels.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect(),
+    })
 }
 
 fn write_to(

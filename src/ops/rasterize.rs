@@ -24,7 +24,8 @@ pub mod cpu {
     ///
     /// `splats`: `[N]`, N at most `i32::MAX`; `side`: pixels along each side; `radius`: in NDC.
     /// Returns the winning point of every pixel, `[side, side]`, row 0 on top, [`BACKGROUND`] where there is none.
-    pub fn nearest_points(splats: &[Splat], side: usize, radius: f32) -> Vec<i32> {
+    pub fn nearest_points(splats: &[Splat], side: usize, radius: f64) -> Vec<i32> {
+        let radius = radius as f32;
         // Depth bits above, index below: the smallest key is the nearest point, then the lowest index.
         let mut nearest = vec![u64::MAX; side * side];
         let half = side as f32 / 2.0;
@@ -62,8 +63,10 @@ pub mod cpu {
         splats: &[Splat],
         colors: &[[f32; 3]],
         side: usize,
-        radius: f32,
+        radius: f64,
     ) -> Vec<u8> {
+        // Squared in f64 as Python does; nearest_points squares in f32 as PyTorch3D's rasterizer does.
+        let radius_squared = (radius * radius) as f32;
         let mut image = vec![quantize(1.0); side * side * 3];
         for (pixel, (&point, rgb)) in nearest.iter().zip(image.as_chunks_mut::<3>().0).enumerate() {
             if point == BACKGROUND {
@@ -71,7 +74,7 @@ pub mod cpu {
             }
             let [x, y] = splats[point as usize].ndc;
             let (dx, dy) = (pixel_center(pixel % side, side) - x, pixel_center(pixel / side, side) - y);
-            let alpha = 1.0 - (dx * dx + dy * dy) / (radius * radius);
+            let alpha = 1.0 - (dx * dx + dy * dy) / radius_squared;
             *rgb = colors[point as usize].map(|c| quantize(alpha * c / alpha.max(1e-4)));
         }
         image
@@ -82,7 +85,7 @@ pub mod cpu {
     }
 
     fn pixel_center(i: usize, n: usize) -> f32 {
-        1.0 - (2 * i + 1) as f32 / n as f32
+        -1.0 + (2 * (n - 1 - i) + 1) as f32 / n as f32
     }
 
     /// The pixels whose centre (i + 0.5) may lie within `reach` of `center`.
@@ -90,5 +93,90 @@ pub mod cpu {
         let low = (center - reach - 0.5).ceil().max(0.0) as usize;
         let high = (center + reach - 0.5).floor() + 1.0;
         low..(high.max(0.0) as usize).min(side)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BACKGROUND, Splat, cpu::*};
+
+    /// The rule itself: every pixel looks at every point.
+    fn brute_force(splats: &[Splat], side: usize, radius: f32) -> Vec<i32> {
+        let center = |i: usize| -1.0 + (2 * (side - 1 - i) + 1) as f32 / side as f32;
+        let mut out = vec![BACKGROUND; side * side];
+        for (pixel, out) in out.iter_mut().enumerate() {
+            let (x, y) = (center(pixel % side), center(pixel / side));
+            let mut best = f32::INFINITY;
+            for (i, s) in splats.iter().enumerate() {
+                let (dx, dy) = (x - s.ndc[0], y - s.ndc[1]);
+                if s.depth >= 0.0 && s.depth < best && dx * dx + dy * dy < radius * radius {
+                    best = s.depth;
+                    *out = i as i32;
+                }
+            }
+        }
+        out
+    }
+
+    /// Points on a coarse lattice, so that depths and places coincide often.
+    fn random_splats(n: usize, seed: u64) -> Vec<Splat> {
+        let mut state = seed;
+        let mut random = |steps: u64| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((state >> 33) % steps) as f32 / steps as f32
+        };
+        (0..n)
+            .map(|_| Splat {
+                ndc: [random(257) * 2.4 - 1.2, random(257) * 2.4 - 1.2],
+                depth: random(7) * 4.0 - 0.5,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn equals_brute_force() {
+        for (seed, (n, side, radius)) in
+            [(0, 8, 0.1), (1, 1, 2.0), (31, 16, 0.05), (33, 17, 0.3), (1025, 64, 0.04), (300, 40, 1.0)]
+                .into_iter()
+                .enumerate()
+        {
+            let splats = random_splats(n, seed as u64);
+            let expected = brute_force(&splats, side, radius as f32);
+            assert_eq!(
+                nearest_points(&splats, side, radius),
+                expected,
+                "n {n}, side {side}, radius {radius}"
+            );
+        }
+    }
+
+    #[test]
+    fn lowest_index_wins_at_equal_depth() {
+        let splat = Splat { ndc: [0.0, 0.0], depth: 1.0 };
+        assert!(nearest_points(&[splat; 3], 4, 0.5).iter().all(|&p| p == 0 || p == BACKGROUND));
+        let near = Splat { depth: -0.0, ..splat };
+        assert!(nearest_points(&[splat, near], 1, 0.5) == [1]);
+    }
+
+    #[test]
+    fn points_without_a_place_are_skipped() {
+        let at = |x, y, depth| Splat { ndc: [x, y], depth };
+        let splats = [
+            at(f32::NAN, 0.0, 1.0),
+            at(0.0, f32::INFINITY, 1.0),
+            at(0.0, 0.0, f32::NAN),
+            at(0.0, 0.0, -1.0),
+            at(3e38, -3e38, 1.0),
+        ];
+        assert!(nearest_points(&splats, 8, 0.5).iter().all(|&p| p == BACKGROUND));
+    }
+
+    #[test]
+    fn white_is_254_and_colours_are_truncated() {
+        let splats = [Splat { ndc: [0.0, 0.0], depth: 1.0 }];
+        let image = shade(&[0], &splats, &[[0.5, 1.0, 0.0]], 1, 0.5);
+        assert_eq!(image, [127, 254, 0]);
+        let background = shade(&[BACKGROUND; 4], &splats, &[[0.0; 3]], 2, 0.5);
+        assert!(background.iter().all(|&c| c == 254));
     }
 }

@@ -47,11 +47,12 @@ impl Cloud {
             let c = points.colors[i];
             return Err(Error::invalid(format!("point {i} has colour {c:?}; colours must lie in [0, 1]")));
         }
+        // Summed as offsets from the first point: coinciding points then have no extent, however far from the origin.
+        let first = points.positions[0];
         let mut center = [0.0; 3];
-        for p in &points.positions {
-            for axis in 0..3 {
-                center[axis] += p[axis] / n as f64;
-            }
+        for (axis, center) in center.iter_mut().enumerate() {
+            let sum: f64 = points.positions.iter().map(|p| p[axis] - first[axis]).sum();
+            *center = first[axis] + sum / n as f64;
         }
         let centred = |p: &[f64; 3]| [p[0] - center[0], p[1] - center[1], p[2] - center[2]];
         let norm = |p: [f64; 3]| (p[0] * p[0] + p[1] * p[1] + p[2] * p[2]).sqrt();

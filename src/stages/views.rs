@@ -4,10 +4,12 @@ use super::cloud::Cloud;
 use crate::{
     device::Device,
     error::{Error, Result},
-    ops::rasterize::{self, Splat},
+    io::{npy, png},
+    ops::rasterize::{self, BACKGROUND, Splat},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::{fs, path::Path};
 
 /// Where a camera stands: on a sphere around the origin, looking at it, y up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -52,7 +54,7 @@ pub struct Options {
     /// Pixels along each side of the square images.
     pub side: usize,
     /// Radius of a point's disc in NDC (2 over the image's side).
-    pub radius: f32,
+    pub radius: f64,
 }
 
 impl Default for Options {
@@ -65,7 +67,7 @@ impl Default for Options {
 pub type Matrix = [[f32; 4]; 4];
 
 /// A perspective camera in PyTorch3D's convention: field of view 60 degrees, view axes x left, y up, z into the scene.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Camera {
     /// Where it stands.
     pub pose: Pose,
@@ -81,8 +83,14 @@ const FOCAL: f32 = 1.732_050_7;
 impl Camera {
     /// The camera of a pose.
     pub fn new(pose: Pose) -> Camera {
-        let (e, a) = (pose.elevation.to_radians(), pose.azimuth.to_radians());
-        let center = [e.cos() * a.sin(), e.sin(), e.cos() * a.cos()].map(|x| pose.distance * x);
+        // Sine and cosine in f64, so that every platform's library rounds to the same f32.
+        let sin_cos = |degrees: f32| {
+            let (sin, cos) = (degrees.to_radians() as f64).sin_cos();
+            (sin as f32, cos as f32)
+        };
+        let ((sin_e, cos_e), (sin_a, cos_a)) = (sin_cos(pose.elevation), sin_cos(pose.azimuth));
+        let d = pose.distance;
+        let center = [d * cos_e * sin_a, d * sin_e, d * cos_e * cos_a];
         let z = normalize(center.map(|x| -x));
         let x = normalize(cross([0.0, 1.0, 0.0], z));
         let y = normalize(cross(z, x));
@@ -176,6 +184,67 @@ impl Views {
             views.images.extend(image);
         }
         Ok(views)
+    }
+
+    /// Writes `0.png`, `1.png`, ... (the images), `pixel_to_point.npy` (i32 `[K, side, side]`), `screen.npy`
+    /// (f32 `[K, N, 2]`) and `cameras.json` into a folder, which is made if need be.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        (0..self.len()).into_par_iter().try_for_each(|k| {
+            png::write_rgb(&folder.join(format!("{k}.png")), self.image(k), self.side, self.side)
+        })?;
+        let (k, n) = (self.len(), self.screen.len() / self.len());
+        npy::write(&folder.join("pixel_to_point.npy"), &[k, self.side, self.side], &self.pixel_to_point)?;
+        npy::write(&folder.join("screen.npy"), &[k, n, 2], self.screen.as_flattened())?;
+        let path = folder.join("cameras.json");
+        let json = serde_json::to_string_pretty(&self.cameras).expect("cameras are plain numbers");
+        fs::write(&path, json).map_err(Error::io(&path))
+    }
+
+    /// Reads what [`Views::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file is missing, [`Error::Format`] if the files do not belong together.
+    pub fn load(folder: &Path) -> Result<Views> {
+        let path = folder.join("cameras.json");
+        let json = fs::read(&path).map_err(Error::io(&path))?;
+        let cameras: Vec<Camera> =
+            serde_json::from_slice(&json).map_err(|e| Error::format(&path, e.to_string()))?;
+        if cameras.is_empty() {
+            return Err(Error::format(&path, "no camera"));
+        }
+        let path = folder.join("screen.npy");
+        let array = npy::read::<f32>(&path)?;
+        let n = match array.shape[..] {
+            [k, n, 2] if k == cameras.len() => n,
+            _ => {
+                return Err(Error::format(
+                    &path,
+                    format!("shape {:?} is not [{}, N, 2]", array.shape, cameras.len()),
+                ));
+            }
+        };
+        let screen = array.data.as_chunks::<2>().0.to_vec();
+        let path = folder.join("pixel_to_point.npy");
+        let array = npy::read::<i32>(&path)?;
+        let side = match array.shape[..] {
+            [k, height, width] if k == cameras.len() && height == width => height,
+            _ => {
+                let expected = format!("[{}, side, side]", cameras.len());
+                return Err(Error::format(&path, format!("shape {:?} is not {expected}", array.shape)));
+            }
+        };
+        if let Some(&point) = array.data.iter().find(|&&point| point < BACKGROUND || point >= n as i32) {
+            return Err(Error::format(&path, format!("point {point} is not in -1..{n}")));
+        }
+        let mut images = Vec::with_capacity(array.data.len() * 3);
+        for k in 0..cameras.len() {
+            images.extend(png::read_rgb(&folder.join(format!("{k}.png")), side, side)?);
+        }
+        Ok(Views { cameras, side, pixel_to_point: array.data, screen, images })
     }
 
     /// Number of views, K.

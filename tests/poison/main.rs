@@ -1,0 +1,3 @@
+//! Bad and extreme input: a clear error or a sane result, never a panic.
+
+mod views;
