@@ -3,3 +3,4 @@
 pub mod npy;
 pub mod ply;
 pub mod png;
+pub mod points;

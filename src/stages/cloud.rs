@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    io::ply::PointCloud,
+    io::points::PointCloud,
 };
 
 /// N coloured points inside the unit ball around the origin.

@@ -1,0 +1,93 @@
+//! The command line: arguments in, files and messages out. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod render;
+
+use clap::{Args, Parser, Subcommand};
+use partstad::{Error, Result};
+use std::{
+    io::{IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+/// Segments coloured 3D point clouds into named parts and instances.
+///
+/// The cloud is rendered from ten directions, a 2D model finds the parts in the images, and their votes are gathered on
+/// the cloud (PartSTAD, ECCV 2024).
+#[derive(Parser)]
+#[command(name = "partstad", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.";
+
+#[derive(Args)]
+pub struct Global {
+    /// Print the result as one JSON object on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more on standard error: -v what is done, -vv details
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Threads to compute on [default: one per core]; results do not depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Render(render::Render),
+}
+
+/// Runs the command that the arguments ask for.
+pub fn main() -> ExitCode {
+    let Cli { command, global } = Cli::parse();
+    let level = match global.verbose {
+        0 => tracing_subscriber::filter::LevelFilter::WARN,
+        1 => tracing_subscriber::filter::LevelFilter::INFO,
+        _ => tracing_subscriber::filter::LevelFilter::DEBUG,
+    };
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(color)
+        .without_time()
+        .init();
+    let done = start_threads(global.threads).and_then(|()| match command {
+        Command::Render(args) => args.run(&global),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_threads(threads: Option<u16>) -> Result<()> {
+    let Some(n) = threads else { return Ok(()) };
+    let built = rayon::ThreadPoolBuilder::new().num_threads(n.into()).build_global();
+    built.map_err(|e| Error::invalid(format!("--threads {n}: {e}")))
+}
+
+impl Global {
+    /// Prints the outcome: JSON for machines, or text for people.
+    fn report(&self, json: serde_json::Value, text: &str) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        let done = if self.json { writeln!(out, "{json}") } else { writeln!(out, "{text}") };
+        match done {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn create_dir(dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(Error::io(dir))
+}

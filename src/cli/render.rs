@@ -1,0 +1,62 @@
+//! `partstad render`: the views of a cloud.
+
+use super::{Global, create_dir};
+use clap::Args;
+use partstad::{
+    Device, Error, Result,
+    io::{npy, png, points::PointCloud},
+    stages::{
+        cloud::Cloud,
+        views::{self, Views},
+    },
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Render a cloud from ten directions
+///
+/// Writes 0.png to 9.png, pixel_to_point.npy (i32 [10, 800, 800], the point each pixel shows, -1 = background),
+/// screen.npy (f32 [10, N, 2], where every point falls, in pixels) and cameras.json.
+#[derive(Args)]
+#[command(after_help = "Example: partstad render chair.ply -o views")]
+pub struct Render {
+    /// Coloured point cloud: .ply, or .npy / .npz with columns x y z r g b
+    cloud: PathBuf,
+    /// Directory to write to; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    /// Cameras and image size instead of the usual ten: JSON like
+    /// {"poses": [{"elevation": 10, "azimuth": 0, "distance": 2.2}], "side": 800, "radius": 0.005}
+    #[arg(long, value_name = "FILE")]
+    views: Option<PathBuf>,
+}
+
+impl Render {
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let options = views_options(self.views.as_deref())?;
+        let cloud = Cloud::new(&PointCloud::read(&self.cloud)?)?;
+        let views = Views::render(&Device::Cpu, &cloud, &options)?;
+        create_dir(&self.out)?;
+        let (k, side) = (views.len(), views.side);
+        for view in 0..k {
+            png::write_rgb(&self.out.join(format!("{view}.png")), views.image(view), side, side)?;
+        }
+        npy::write(&self.out.join("pixel_to_point.npy"), &[k, side, side], &views.pixel_to_point)?;
+        npy::write(&self.out.join("screen.npy"), &[k, cloud.len(), 2], views.screen.as_flattened())?;
+        let cameras =
+            serde_json::to_string_pretty(&views.cameras).map_err(|e| Error::invalid(e.to_string()))?;
+        let path = self.out.join("cameras.json");
+        std::fs::write(&path, cameras).map_err(Error::io(&path))?;
+        global.report(
+            json!({ "out": self.out, "points": cloud.len(), "views": k, "side": side }),
+            &format!("{k} views of {} points in {}", cloud.len(), self.out.display()),
+        )
+    }
+}
+
+/// The view options in a JSON file, or the paper's ten views.
+pub fn views_options(path: Option<&Path>) -> Result<views::Options> {
+    let Some(path) = path else { return Ok(views::Options::default()) };
+    let text = std::fs::read(path).map_err(Error::io(path))?;
+    serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not view options: {e}")))
+}

@@ -1,0 +1,68 @@
+//! Point clouds as files hold them, whatever the format.
+
+use super::ply;
+use crate::error::{Error, Result};
+use std::path::Path;
+
+/// Points as a file holds them: any unit, any origin.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PointCloud {
+    /// x, y, z of every point, in the file's unit.
+    pub positions: Vec<[f64; 3]>,
+    /// Red, green, blue of every point, in [0, 1].
+    pub colors: Vec<[f32; 3]>,
+}
+
+/// What a file counts its colours in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum ColorUnit {
+    /// Integers from 0 to this.
+    UpTo(f32),
+    /// Floating-point numbers from 0 to 1, or to 255 if any of them is above 1.
+    Guess,
+}
+
+impl PointCloud {
+    /// Reads a cloud with colours; the extension names the format. So far `.ply`.
+    ///
+    /// 8-bit and wider integer colours count in 1/255, 16-bit ones of a PLY file in 1/65535. Floating-point colours
+    /// count as they are, except where the file's largest is above 1: then all of them count in 1/255.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if the extension is another one, if the content
+    /// breaks its format, or if there is no point, no colour, a coordinate that is not finite or a colour out of range.
+    pub fn read(path: &Path) -> Result<PointCloud> {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        match extension.as_str() {
+            "ply" => ply::read(path),
+            _ => Err(Error::format(path, "point clouds are read from .ply files; convert it to one")),
+        }
+    }
+
+    /// Brings colours to [0, 1] and refuses what no later stage could use.
+    pub(super) fn checked(
+        positions: Vec<[f64; 3]>,
+        mut colors: Vec<[f32; 3]>,
+        unit: ColorUnit,
+        path: &Path,
+    ) -> Result<PointCloud> {
+        if positions.is_empty() {
+            return Err(Error::format(path, "holds no points"));
+        }
+        if let Some(i) = positions.iter().position(|p| p.iter().any(|x| !x.is_finite())) {
+            let message = format!("point {i} lies at {:?}; remove points that are not finite", positions[i]);
+            return Err(Error::format(path, message));
+        }
+        let largest = match unit {
+            ColorUnit::UpTo(largest) => largest,
+            ColorUnit::Guess if colors.iter().flatten().any(|&c| c > 1.0) => 255.0,
+            ColorUnit::Guess => 1.0,
+        };
+        if let Some(i) = colors.iter().position(|c| c.iter().any(|c| !(0.0..=largest).contains(c))) {
+            let message = format!("point {i} has colour {:?}; colours must lie in 0..={largest}", colors[i]);
+            return Err(Error::format(path, message));
+        }
+        colors.iter_mut().flatten().for_each(|c| *c /= largest);
+        Ok(PointCloud { positions, colors })
+    }
+}
