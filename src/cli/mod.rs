@@ -6,7 +6,6 @@ use clap::{Args, Parser, Subcommand};
 use partstad::{Error, Result};
 use std::{
     io::{IsTerminal, Write},
-    path::Path,
     process::ExitCode,
 };
 
@@ -86,8 +85,4 @@ impl Global {
             _ => Ok(()),
         }
     }
-}
-
-fn create_dir(dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))
 }

@@ -1,10 +1,10 @@
 //! `partstad render`: the views of a cloud.
 
-use super::{Global, create_dir};
+use super::Global;
 use clap::Args;
 use partstad::{
     Device, Error, Result,
-    io::{npy, png, points::PointCloud},
+    io::points::PointCloud,
     stages::{
         cloud::Cloud,
         views::{self, Views},
@@ -36,17 +36,8 @@ impl Render {
         let options = views_options(self.views.as_deref())?;
         let cloud = Cloud::new(&PointCloud::read(&self.cloud)?)?;
         let views = Views::render(&Device::Cpu, &cloud, &options)?;
-        create_dir(&self.out)?;
+        views.save(&self.out)?;
         let (k, side) = (views.len(), views.side);
-        for view in 0..k {
-            png::write_rgb(&self.out.join(format!("{view}.png")), views.image(view), side, side)?;
-        }
-        npy::write(&self.out.join("pixel_to_point.npy"), &[k, side, side], &views.pixel_to_point)?;
-        npy::write(&self.out.join("screen.npy"), &[k, cloud.len(), 2], views.screen.as_flattened())?;
-        let cameras =
-            serde_json::to_string_pretty(&views.cameras).map_err(|e| Error::invalid(e.to_string()))?;
-        let path = self.out.join("cameras.json");
-        std::fs::write(&path, cameras).map_err(Error::io(&path))?;
         global.report(
             json!({ "out": self.out, "points": cloud.len(), "views": k, "side": side }),
             &format!("{k} views of {} points in {}", cloud.len(), self.out.display()),

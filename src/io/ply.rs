@@ -1,7 +1,6 @@
 //! Point clouds as PLY files: ascii, binary little and big endian.
 
-use super::points::ColorUnit;
-pub use super::points::PointCloud;
+use super::points::{ColorUnit, PointCloud};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Deserializer, de};
 use serde_ply::{ElementDef, PlyFormat, PlyReader, PropertyType, ScalarType};

@@ -1,6 +1,6 @@
 use partstad::{
     Device, Error,
-    io::ply::PointCloud,
+    io::points::PointCloud,
     stages::{
         cloud::Cloud,
         views::{Options, POSES, Pose, Views},
