@@ -1,5 +1,12 @@
 //! Boxes: what the detector found in the views, each with a part label, a score and a feature.
 
+use crate::{
+    error::{Error, Result},
+    io::npy,
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
 /// One box of one view.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Box2d {
@@ -13,13 +20,174 @@ pub struct Box2d {
     pub score: f32,
 }
 
-/// The boxes of all views, ordered by view, with a feature row each.
+impl Box2d {
+    /// Left, top, right, bottom in pixels.
+    pub fn rect(&self) -> [f32; 4] {
+        let [x, y, width, height] = self.bbox;
+        [x, y, x + width, y + height]
+    }
+}
+
+/// The boxes of all views, with a feature row each. A detector gives them by view; nothing depends on their order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Boxes {
-    /// The boxes, views ascending, `[B]`.
+    /// The boxes, `[B]`.
     pub list: Vec<Box2d>,
     /// Detector features, `[B, feature_dim]`; empty if the detector gave none.
     pub features: Vec<f32>,
     /// Channels per feature row (256 for GLIP), 0 without features.
     pub feature_dim: usize,
+}
+
+/// A box as `pred.json` holds it.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    image_id: i64,
+    category_id: i64,
+    bbox: [f64; 4],
+    score: f64,
+}
+
+impl Boxes {
+    /// Number of boxes, B.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The label of every box, `[B]`.
+    pub fn labels(&self) -> Vec<u32> {
+        self.list.iter().map(|b| b.label).collect()
+    }
+
+    /// Left, top, right, bottom of every box, `[B]`.
+    pub fn rects(&self) -> Vec<[f32; 4]> {
+        self.list.iter().map(Box2d::rect).collect()
+    }
+
+    /// The boxes that pass `keep`, grouped by view: where each view's begin, `[K + 1]`, and the boxes, within a view by
+    /// label, within a label in their own order.
+    pub fn by_view(&self, views: usize, keep: impl Fn(usize) -> bool) -> (Vec<u32>, Vec<u32>) {
+        let mut boxes: Vec<u32> = (0..self.len() as u32).filter(|&b| keep(b as usize)).collect();
+        boxes.sort_by_key(|&b| (self.list[b as usize].view, self.list[b as usize].label));
+        let begin = |k: usize| boxes.partition_point(|&b| (self.list[b as usize].view as usize) < k) as u32;
+        ((0..=views).map(begin).collect(), boxes)
+    }
+
+    /// Checks every box against the number of views and part labels.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first box that is outside, not finite or of negative size, or if the features do
+    /// not fit the boxes.
+    pub fn check(&self, views: usize, labels: usize) -> Result<()> {
+        for (i, b) in self.list.iter().enumerate() {
+            b.check(views, labels).map_err(|what| Error::invalid(format!("box {i}: {what}")))?;
+        }
+        check_features(&self.features, self.feature_dim, self.len()).map_err(Error::invalid)
+    }
+
+    /// Reads `pred.json`: a list of `{image_id, category_id (1-based), bbox [x, y, width, height], score}`; other keys
+    /// are skipped. The boxes keep the file's order, to which masks, features and weights refer.
+    ///
+    /// `views`, `labels`: K and L, that image_id and category_id are checked against.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] naming the entry that is outside, not finite or of negative size.
+    pub fn read(path: &Path, views: usize, labels: usize) -> Result<Boxes> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Boxes::parse(&text, views, labels).map_err(|what| Error::format(path, what))
+    }
+
+    /// The content of `pred.json`; the error says what is wrong, without the file's name.
+    ///
+    /// # Errors
+    /// As [`Boxes::read`].
+    pub fn parse(text: &str, views: usize, labels: usize) -> Result<Boxes, String> {
+        let records: Vec<Record> = serde_json::from_str(text).map_err(|e| {
+            format!("{e}; expected a list of {{\"image_id\", \"category_id\", \"bbox\": [x, y, width, height], \"score\"}}")
+        })?;
+        let mut list = Vec::with_capacity(records.len());
+        for (i, r) in records.iter().enumerate() {
+            let index = |what: &str, value: i64, first: i64, count: usize| match value.checked_sub(first) {
+                Some(v) if (0..count as i64).contains(&v) => Ok(v as u32),
+                _ => Err(format!("entry {i}: {what} is {value}, not in {first}..={}", count as i64 + first - 1)),
+            };
+            let found = Box2d {
+                view: index("image_id", r.image_id, 0, views)?,
+                label: index("category_id", r.category_id, 1, labels)?,
+                bbox: r.bbox.map(|v| v as f32),
+                score: r.score as f32,
+            };
+            found.check(views, labels).map_err(|what| format!("entry {i}: {what}"))?;
+            list.push(found);
+        }
+        Ok(Boxes { list, ..Boxes::default() })
+    }
+
+    /// Writes `pred.json`, without the features.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let record = |b: &Box2d| Record {
+            image_id: b.view.into(),
+            category_id: b.label as i64 + 1,
+            bbox: b.bbox.map(f64::from),
+            score: b.score.into(),
+        };
+        let records: Vec<Record> = self.list.iter().map(record).collect();
+        let text = serde_json::to_string(&records).expect("boxes are finite numbers");
+        std::fs::write(path, text + "\n").map_err(Error::io(path))
+    }
+
+    /// Adds the features, from a `.npy` file `[B, F]` of f32 in the order of the boxes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] if the shape does not fit or a value is not finite.
+    pub fn read_features(&mut self, path: &Path) -> Result<()> {
+        let array = npy::read::<f32>(path)?;
+        let [rows, columns] = array.shape[..] else {
+            return Err(Error::format(path, format!("shape {:?}; features must be [B, F]", array.shape)));
+        };
+        if rows != self.len() {
+            return Err(Error::format(path, format!("{rows} rows of features for {} boxes", self.len())));
+        }
+        check_features(&array.data, columns, rows).map_err(|what| Error::format(path, what))?;
+        (self.features, self.feature_dim) = (array.data, columns);
+        Ok(())
+    }
+}
+
+impl Box2d {
+    fn check(&self, views: usize, labels: usize) -> Result<(), String> {
+        let Box2d { view, label, bbox, score } = *self;
+        if view as usize >= views {
+            return Err(format!("view {view}, but there are {views} views, counted from 0"));
+        }
+        if label as usize >= labels {
+            return Err(format!("label {label}, but there are {labels} parts, counted from 0"));
+        }
+        let [_, _, width, height] = bbox;
+        if !bbox.iter().all(|v| v.is_finite()) || !(width >= 0.0 && height >= 0.0) {
+            return Err(format!("bbox {bbox:?}; x, y, width, height must be finite, the sizes not negative"));
+        }
+        if !(0.0..=1.0).contains(&score) {
+            return Err(format!("score {score}; scores lie in [0, 1]"));
+        }
+        Ok(())
+    }
+}
+
+fn check_features(features: &[f32], dim: usize, boxes: usize) -> Result<(), String> {
+    if features.len() != dim * boxes {
+        return Err(format!("{} feature values for {boxes} boxes of {dim} channels", features.len()));
+    }
+    match features.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(format!("feature {} of box {} is {}; features must be finite", i % dim, i / dim, features[i])),
+        None => Ok(()),
+    }
 }

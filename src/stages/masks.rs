@@ -1,9 +1,15 @@
 //! Masks: which pixels each box claims.
 
-/// Side of SAM's low-resolution logits.
-pub const LOGIT_SIDE: usize = 256;
+use super::boxes::Boxes;
+use crate::{
+    error::{Error, Result},
+    ops::mask,
+};
 
-/// One mask per box, in the order of [`Boxes::list`](super::boxes::Boxes::list).
+/// Side of SAM's low-resolution logits.
+pub const LOGIT_SIDE: usize = mask::LOGITS;
+
+/// One mask per box, in the order of [`Boxes::list`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Masks {
     /// No segmenter: each box claims the pixels strictly inside it (PartSLIP).
@@ -12,4 +18,62 @@ pub enum Masks {
     Logits(Vec<f32>),
     /// Full masks, one bit a pixel, row-major, least significant bit first, `[B, ceil(H * W / 8)]`.
     Bits(Vec<u8>),
+}
+
+impl Masks {
+    /// Packs full masks given as numbers: a pixel is in the mask if its value is above 0.
+    ///
+    /// `values`: `[B, side, side]` in the order of the boxes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the length does not fit.
+    pub fn pack<T: Copy + Default + PartialOrd>(values: &[T], boxes: usize, side: usize) -> Result<Masks> {
+        if values.len() != boxes * side * side {
+            return Err(Error::invalid(format!(
+                "masks: {} values for {boxes} boxes; expected [{boxes}, {side}, {side}]",
+                values.len()
+            )));
+        }
+        let byte = |eight: &[T]| eight.iter().enumerate().map(|(i, v)| ((*v > T::default()) as u8) << i).sum::<u8>();
+        Ok(Masks::Bits(values.chunks(side * side).flat_map(|one| one.chunks(8).map(byte)).collect()))
+    }
+
+    /// Checks that there is one mask per box.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the length does not fit or a logit is NaN.
+    pub fn check(&self, boxes: usize, side: usize) -> Result<()> {
+        let (found, wanted) = match self {
+            Masks::Boxes => return Ok(()),
+            Masks::Logits(logits) => (logits.len(), boxes * LOGIT_SIDE * LOGIT_SIDE),
+            Masks::Bits(bits) => (bits.len(), boxes * mask::bytes(side * side)),
+        };
+        if found != wanted {
+            return Err(Error::invalid(format!("masks: {found} values, not {wanted}, for {boxes} boxes at side {side}")));
+        }
+        if let Masks::Logits(logits) = self
+            && let Some(at) = logits.iter().position(|v| v.is_nan())
+        {
+            return Err(Error::invalid(format!("masks: a logit of box {} is NaN", at / (LOGIT_SIDE * LOGIT_SIDE))));
+        }
+        Ok(())
+    }
+
+    /// The full mask of box `b`, for pictures and files: one byte a pixel, 1 inside, `[side, side]`.
+    pub fn full(&self, boxes: &Boxes, b: usize, side: usize) -> Vec<u8> {
+        let bits = match self {
+            Masks::Boxes => {
+                let [left, top, right, bottom] = boxes.list[b].rect();
+                let inside = |low: f32, high: f32, i: usize| low < i as f32 + 0.5 && (i as f32 + 0.5) < high;
+                let pixel = |i: usize| (inside(left, right, i % side) && inside(top, bottom, i / side)) as u8;
+                return (0..side * side).map(pixel).collect();
+            }
+            Masks::Logits(logits) => {
+                let size = LOGIT_SIDE * LOGIT_SIDE;
+                &mask::cpu::expand(&logits[b * size..][..size], &mask::taps(side))
+            }
+            Masks::Bits(bits) => &bits[b * mask::bytes(side * side)..][..mask::bytes(side * side)],
+        };
+        (0..side * side).map(|pixel| mask::cpu::bit(bits, pixel) as u8).collect()
+    }
 }

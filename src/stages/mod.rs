@@ -3,6 +3,10 @@
 
 pub mod boxes;
 pub mod cloud;
+pub mod labels;
 pub mod masks;
+pub mod memberships;
+pub mod scores;
 pub mod superpoints;
 pub mod views;
+pub mod weights;

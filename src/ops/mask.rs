@@ -1,0 +1,160 @@
+//! Masks at a pixel: SAM's 256 x 256 logits sampled at the resolution of the view, without a full mask.
+//!
+//! SAM upsamples its logits to a 1024 x 1024 grid and that to the image, both bilinear; a pixel is in the mask if the
+//! result is above 0. Neighbours of the middle grid are a quarter of a logit apart, so together the two steps read at
+//! most 3 consecutive logits along each axis: `logit(y, x) = sum_ij w_i(y) w_j(x) R[i][j]`.
+
+/// Side of SAM's logits.
+pub const LOGITS: usize = 256;
+/// Side of the grid that SAM works on.
+const GRID: usize = 1024;
+
+/// What one output row or column reads along its axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tap {
+    /// The first logit read, at most `LOGITS - 3`.
+    pub first: u32,
+    /// The weights of it and the next two; they sum to 1.
+    pub weights: [f32; 3],
+}
+
+/// The taps of every row (and column) of a square image, `[side]`.
+pub fn taps(side: usize) -> Vec<Tap> {
+    (0..side)
+        .map(|o| {
+            let mut dense = [(0, 0.0); 4];
+            let grid = bilinear(o, GRID, side);
+            for (i, (at, outer)) in grid.into_iter().enumerate() {
+                for (j, (at, inner)) in bilinear(at, LOGITS, GRID).into_iter().enumerate() {
+                    dense[2 * i + j] = (at, outer * inner);
+                }
+            }
+            let first = dense[0].0.min(LOGITS - 3);
+            let mut weights = [0.0; 3];
+            for (at, weight) in dense {
+                weights[at - first] += weight;
+            }
+            Tap { first: first as u32, weights }
+        })
+        .collect()
+}
+
+/// The two inputs that output `o` of `to` reads, with their weights (pixel centres at .5, as PyTorch without
+/// align_corners).
+fn bilinear(o: usize, from: usize, to: usize) -> [(usize, f32); 2] {
+    let at = (from as f32 / to as f32 * (o as f32 + 0.5) - 0.5).max(0.0);
+    let low = (at as usize).min(from - 1);
+    let share = at - low as f32;
+    [(low, 1.0 - share), ((low + 1).min(from - 1), share)]
+}
+
+/// Bytes of one full mask of `pixels` pixels.
+pub const fn bytes(pixels: usize) -> usize {
+    pixels.div_ceil(8)
+}
+
+/// CPU reference.
+pub mod cpu {
+    use super::{LOGITS, Tap};
+
+    /// The upsampled logit of one pixel. `logits`: `[256, 256]`; `row`, `column`: the pixel's taps.
+    pub fn logit(logits: &[f32], row: &Tap, column: &Tap) -> f32 {
+        let mut sum = 0.0;
+        for (i, wy) in row.weights.iter().enumerate() {
+            let at = (row.first as usize + i) * LOGITS + column.first as usize;
+            let [a, b, c] = column.weights;
+            sum += wy * (a * logits[at] + b * logits[at + 1] + c * logits[at + 2]);
+        }
+        sum
+    }
+
+    /// The full mask of one box: one bit a pixel, row-major, least significant bit first, `[ceil(side * side / 8)]`.
+    ///
+    /// `logits`: `[256, 256]`; `taps`: those of the side, `[side]`.
+    pub fn expand(logits: &[f32], taps: &[Tap]) -> Vec<u8> {
+        let side = taps.len();
+        let mut bits = vec![0; super::bytes(side * side)];
+        for (y, row) in taps.iter().enumerate() {
+            for (x, column) in taps.iter().enumerate() {
+                let pixel = y * side + x;
+                bits[pixel / 8] |= ((logit(logits, row, column) > 0.0) as u8) << (pixel % 8);
+            }
+        }
+        bits
+    }
+
+    /// Whether a full mask holds a pixel.
+    pub fn bit(bits: &[u8], pixel: usize) -> bool {
+        bits[pixel / 8] >> (pixel % 8) & 1 != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cpu::*, *};
+
+    /// What the taps shorten: two bilinear steps, 16 reads, in f64.
+    fn two_steps(logits: &[f32], side: usize, y: usize, x: usize) -> f64 {
+        let mut sum = 0.0;
+        for (gy, a) in bilinear64(y, GRID, side) {
+            for (gx, b) in bilinear64(x, GRID, side) {
+                for (ly, c) in bilinear64(gy, LOGITS, GRID) {
+                    for (lx, d) in bilinear64(gx, LOGITS, GRID) {
+                        sum += a * b * c * d * logits[ly * LOGITS + lx] as f64;
+                    }
+                }
+            }
+        }
+        sum
+    }
+
+    fn bilinear64(o: usize, from: usize, to: usize) -> [(usize, f64); 2] {
+        let at = (from as f64 / to as f64 * (o as f64 + 0.5) - 0.5).max(0.0);
+        let low = (at as usize).min(from - 1);
+        [(low, 1.0 - (at - low as f64)), ((low + 1).min(from - 1), at - low as f64)]
+    }
+
+    fn noise(n: usize) -> Vec<f32> {
+        let mut state = 1u32;
+        (0..n)
+            .map(|_| {
+                state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+                (state >> 8) as f32 / (1 << 24) as f32 * 20.0 - 10.0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn three_taps_equal_two_bilinear_steps() {
+        let logits = noise(LOGITS * LOGITS);
+        for side in [1, 7, 256, 800, 1024, 1333] {
+            let taps = taps(side);
+            let mut worst = 0.0f64;
+            for y in (0..side).step_by(1 + side / 97) {
+                for x in (0..side).step_by(1 + side / 89) {
+                    let exact = two_steps(&logits, side, y, x);
+                    let ours = logit(&logits, &taps[y], &taps[x]);
+                    worst = worst.max((ours as f64 - exact).abs());
+                    assert!((ours > 0.0) == (exact > 0.0) || exact.abs() < 2e-5, "side {side}, pixel {y},{x}");
+                }
+            }
+            assert!(worst < 2e-5 * (1.0 + side as f64 / 800.0), "side {side}: {worst}");
+        }
+    }
+
+    #[test]
+    fn a_full_mask_is_the_samples_of_its_pixels() {
+        let logits = noise(LOGITS * LOGITS);
+        let taps = taps(75);
+        let mask = expand(&logits, &taps);
+        assert_eq!(mask.len(), 704);
+        for pixel in 0..75 * 75 {
+            assert_eq!(bit(&mask, pixel), logit(&logits, &taps[pixel / 75], &taps[pixel % 75]) > 0.0);
+        }
+    }
+
+    #[test]
+    fn logit_zero_is_outside() {
+        assert!(expand(&vec![0.0; LOGITS * LOGITS], &taps(16)).iter().all(|&byte| byte == 0));
+    }
+}

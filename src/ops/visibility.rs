@@ -1,0 +1,59 @@
+//! Visibility: V_k(p) = 1 if point p owns at least one pixel of view k (paper section 3, eq. 1).
+
+use crate::error::{Error, Result};
+
+fn check(pixel_to_point: &[i32], points: usize) -> Result<()> {
+    match pixel_to_point.iter().position(|&p| p < -1 || p >= points as i32) {
+        Some(pixel) => Err(Error::invalid(format!(
+            "visibility: pixel_to_point[{pixel}] is {}, but the cloud has {points} points (-1 = background)",
+            pixel_to_point[pixel]
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// CPU reference.
+pub mod cpu {
+    use crate::error::Result;
+
+    /// Which points one view shows, `[N]`.
+    ///
+    /// `pixel_to_point`: `[pixels]`, -1 = background; `points`: N.
+    /// The authors drop the smallest value of the map, taking it for the background: on an image without any
+    /// background that loses a point. We keep it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if a pixel names a point that does not exist.
+    pub fn visible_points(pixel_to_point: &[i32], points: usize) -> Result<Vec<bool>> {
+        super::check(pixel_to_point, points)?;
+        let mut visible = vec![false; points];
+        for &point in pixel_to_point.iter().filter(|&&p| p >= 0) {
+            visible[point as usize] = true;
+        }
+        Ok(visible)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cpu::visible_points;
+
+    #[test]
+    fn a_full_image_keeps_its_lowest_point() {
+        assert_eq!(visible_points(&[2, 1, 1, 2], 4).unwrap(), [false, true, true, false]);
+    }
+
+    #[test]
+    fn background_is_no_point() {
+        assert_eq!(visible_points(&[-1, 0, -1], 2).unwrap(), [true, false]);
+        assert_eq!(visible_points(&[], 1).unwrap(), [false]);
+    }
+
+    #[test]
+    fn a_point_that_does_not_exist_is_named() {
+        for bad in [2, -2, i32::MIN, i32::MAX] {
+            let message = visible_points(&[0, bad], 2).unwrap_err().to_string();
+            assert!(message.contains("pixel_to_point[1]") && message.contains(&bad.to_string()), "{message}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Labels: one part, or none, for every superpoint and point.
+
+use super::{scores::Scores, superpoints::Superpoints};
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The label of what is no part.
+pub const NONE: i32 = -1;
+
+/// Names of parts that are small and win over the larger parts that they sit on.
+pub const SMALL_PARTS: [&str; 10] =
+    ["handle", "button", "wheel", "knob", "switch", "bulb", "shaft", "touchpad", "camera", "screw"];
+
+/// How a label follows from the scores of a superpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Some part's softmax must reach 0.5; small parts first (the paper's reported rule, for learned weights).
+    #[default]
+    Threshold,
+    /// The largest softmax, null included; the last column wins ties.
+    ArgMax,
+    /// Some part must have more votes than null; small parts first. With constant weights and a null weight of half of
+    /// them this is PartSLIP's rule: more than half of the visible points lie in a box of the part.
+    Votes,
+}
+
+/// How to label.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// The rule.
+    pub rule: Rule,
+}
+
+/// The semantic segmentation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Labels {
+    /// Part of every superpoint, below L, or [`NONE`], `[S]`.
+    pub of_superpoint: Vec<i32>,
+    /// Part of every point, or [`NONE`], `[N]`.
+    pub of_point: Vec<i32>,
+}
+
+impl Labels {
+    /// Labels every superpoint. `parts`: the names of the L parts.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the names or the superpoints do not fit the scores.
+    pub fn assign(
+        superpoints: &Superpoints,
+        scores: &Scores,
+        parts: &[impl AsRef<str>],
+        options: &Options,
+    ) -> Result<Labels> {
+        if parts.len() != scores.labels || superpoints.len() != scores.len() {
+            return Err(Error::invalid(format!(
+                "labels: {} part names and {} superpoints for scores of {} parts and {} superpoints",
+                parts.len(),
+                superpoints.len(),
+                scores.labels,
+                scores.len()
+            )));
+        }
+        let small: Vec<bool> = parts.iter().map(|name| SMALL_PARTS.contains(&name.as_ref())).collect();
+        let of_superpoint: Vec<i32> = (0..scores.len())
+            .map(|s| match (scores.valid[s], options.rule) {
+                (false, _) => NONE,
+                // The authors subtract 1e-4 from the threshold.
+                (true, Rule::Threshold) => small_first(&scores.probabilities(s)[1..], &small, |p| p >= 0.5 - 1e-4),
+                (true, Rule::Votes) => {
+                    let votes = scores.votes(s);
+                    small_first(&votes[1..], &small, |v| v > votes[0])
+                }
+                (true, Rule::ArgMax) => last_largest(scores.probabilities(s)) as i32 - 1,
+            })
+            .collect();
+        let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
+        Ok(Labels { of_superpoint, of_point })
+    }
+}
+
+/// The last small part that passes, else the first largest part if it passes.
+fn small_first(scores: &[f32], small: &[bool], passes: impl Fn(f32) -> bool) -> i32 {
+    if let Some(part) = (0..scores.len()).rev().find(|&j| small[j] && passes(scores[j])) {
+        return part as i32;
+    }
+    let largest = (0..scores.len()).rev().max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    largest.filter(|&j| passes(scores[j])).map_or(NONE, |j| j as i32)
+}
+
+/// QUIRK last tie: without the threshold the authors take the last of equal columns.
+fn last_largest(scores: &[f32]) -> usize {
+    (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0)
+}

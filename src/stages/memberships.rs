@@ -1,0 +1,158 @@
+//! Memberships: which boxes hold each superpoint's visible points, as (superpoint, view, box set) -> count.
+
+use super::{boxes::Boxes, masks::Masks, superpoints::Superpoints, views::Views};
+use crate::{
+    device::Device,
+    error::{Error, Result},
+    ops::{
+        mask,
+        membership::{self, Region, Sets},
+        visibility, vote,
+    },
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// How to find them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Without masks, a box that holds at least this share of all points is ignored (PartSLIP's 98 %; above 1 keeps
+    /// every box). QUIRK whole-object boxes: with masks PartSTAD computes this filter and does not use it; nor do we.
+    pub whole_object_share: f32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { whole_object_share: 0.98 }
+    }
+}
+
+/// Everything that the vote needs to know about points and pixels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memberships {
+    /// Number of views, K.
+    pub views: usize,
+    /// Visible points of each superpoint in each view, `[S, K]`.
+    pub visible: Vec<u32>,
+    /// The distinct box sets and each superpoint's counts in them.
+    pub sets: Sets,
+    /// Boxes left out because they hold the whole object, ascending.
+    pub ignored: Vec<u32>,
+}
+
+impl Memberships {
+    /// Looks up every visible point of every superpoint in every box of its view.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if boxes, masks, superpoints and views do not fit together.
+    pub fn find(
+        device: &Device,
+        superpoints: &Superpoints,
+        views: &Views,
+        boxes: &Boxes,
+        masks: &Masks,
+        options: &Options,
+    ) -> Result<Memberships> {
+        let Device::Cpu = device;
+        let n = superpoints.of_point.len();
+        if views.screen.len() != n * views.len() {
+            return Err(Error::invalid(format!(
+                "memberships: the superpoints cover {n} points, the {} views {}",
+                views.len(),
+                views.screen.len() / views.len().max(1)
+            )));
+        }
+        boxes.check(views.len(), u32::MAX as usize)?;
+        masks.check(boxes.len(), views.side)?;
+        let visible = (0..views.len())
+            .into_par_iter()
+            .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k), n))
+            .collect::<Result<Vec<_>>>()?
+            .concat();
+        let ignored = match masks {
+            Masks::Boxes => whole_object(views, boxes, options.whole_object_share),
+            _ => vec![],
+        };
+        let (view_offsets, view_boxes) = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)));
+        let taps;
+        let sets = membership::cpu::membership(&membership::Input {
+            superpoint_offsets: &superpoints.offsets,
+            superpoint_points: &superpoints.points,
+            visible: &visible,
+            screen: &views.screen,
+            view_offsets: &view_offsets,
+            view_boxes: &view_boxes,
+            rects: &boxes.rects(),
+            region: match masks {
+                Masks::Boxes => Region::Boxes,
+                Masks::Bits(bits) => Region::Bits(bits),
+                Masks::Logits(logits) => {
+                    taps = mask::taps(views.side);
+                    Region::Logits(logits, &taps)
+                }
+            },
+            side: views.side,
+        })?;
+        let visible =
+            membership::cpu::visible_counts(&visible, &superpoints.offsets, &superpoints.points, views.len());
+        Ok(Memberships { views: views.len(), visible, sets, ignored })
+    }
+
+    /// Number of superpoints, S.
+    pub fn len(&self) -> usize {
+        self.sets.entry_offsets.len().saturating_sub(1)
+    }
+
+    /// Whether there is no superpoint.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Visible points of superpoint `s` over all views (n_s of equation 5).
+    pub fn visible_total(&self, s: usize) -> u32 {
+        self.visible[s * self.views..][..self.views].iter().sum()
+    }
+
+    /// Whether a box holds one of its visible points; the others get no label.
+    pub fn valid(&self, s: usize) -> bool {
+        self.sets.entry_offsets[s] < self.sets.entry_offsets[s + 1]
+    }
+
+    /// The boxes of distinct set `set`, by label.
+    pub fn set(&self, set: usize) -> &[u32] {
+        &self.sets.set_boxes[self.sets.set_offsets[set] as usize..self.sets.set_offsets[set + 1] as usize]
+    }
+
+    /// The sets and counts of superpoint `s`.
+    pub fn entries(&self, s: usize) -> impl Iterator<Item = (&[u32], u32)> {
+        let range = self.sets.entry_offsets[s] as usize..self.sets.entry_offsets[s + 1] as usize;
+        range.map(|e| (self.set(self.sets.entry_set[e] as usize), self.sets.entry_count[e]))
+    }
+
+    /// The vote's input. `visible`: n_s, `[S]`; `box_label`: `[B]`; `labels`: L.
+    pub fn votes<'a>(&'a self, visible: &'a [u32], box_label: &'a [u32], labels: usize) -> vote::Input<'a> {
+        vote::Input {
+            set_offsets: &self.sets.set_offsets,
+            set_boxes: &self.sets.set_boxes,
+            entry_offsets: &self.sets.entry_offsets,
+            entry_set: &self.sets.entry_set,
+            entry_count: &self.sets.entry_count,
+            visible,
+            box_label,
+            labels,
+        }
+    }
+}
+
+/// The boxes that hold at least `share` of the projections of all points, hidden ones too.
+fn whole_object(views: &Views, boxes: &Boxes, share: f32) -> Vec<u32> {
+    let whole = |b: &u32| {
+        let found = &boxes.list[*b as usize];
+        let [left, top, right, bottom] = found.rect();
+        let screen = views.screen(found.view as usize);
+        let inside = screen.iter().filter(|p| p[0] > left && p[0] < right && p[1] > top && p[1] < bottom).count();
+        inside as f64 >= share as f64 * screen.len() as f64
+    };
+    (0..boxes.len() as u32).into_par_iter().filter(whole).collect()
+}

@@ -1,0 +1,70 @@
+//! Scores: how much every superpoint looks like every part.
+
+use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
+use crate::{
+    device::Device,
+    error::{Error, Result},
+    ops::{softmax, vote},
+};
+
+/// The votes of every superpoint and their softmax.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scores {
+    /// Number of part labels, L.
+    pub labels: usize,
+    /// Weighted votes (equation 5), column 0 = null, `[S, L + 1]`.
+    pub votes: Vec<f32>,
+    /// Their softmax over the columns (equation 6), `[S, L + 1]`.
+    pub probabilities: Vec<f32>,
+    /// Whether a box holds one of the superpoint's visible points; the others get no label, `[S]`.
+    pub valid: Vec<bool>,
+}
+
+impl Scores {
+    /// Lets the boxes vote. `labels`: L.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the weights do not fit the boxes, a weight is negative or not finite, or a box's label is
+    /// not below L.
+    pub fn vote(
+        device: &Device,
+        memberships: &Memberships,
+        boxes: &Boxes,
+        weights: &Weights,
+        labels: usize,
+    ) -> Result<Scores> {
+        let Device::Cpu = device;
+        if labels == 0 {
+            return Err(Error::invalid("scores: no part labels; name at least one part"));
+        }
+        boxes.check(memberships.views, labels)?;
+        weights.check(boxes.len())?;
+        let visible: Vec<u32> = (0..memberships.len()).map(|s| memberships.visible_total(s)).collect();
+        let box_label = boxes.labels();
+        let votes =
+            vote::cpu::forward(&memberships.votes(&visible, &box_label, labels), &weights.boxes, weights.null)?;
+        let probabilities = softmax::cpu::forward(&votes, labels + 1);
+        let valid = (0..memberships.len()).map(|s| memberships.valid(s)).collect();
+        Ok(Scores { labels, votes, probabilities, valid })
+    }
+
+    /// Number of superpoints, S.
+    pub fn len(&self) -> usize {
+        self.valid.len()
+    }
+
+    /// Whether there is no superpoint.
+    pub fn is_empty(&self) -> bool {
+        self.valid.is_empty()
+    }
+
+    /// The softmax of superpoint `s`, `[L + 1]`.
+    pub fn probabilities(&self, s: usize) -> &[f32] {
+        &self.probabilities[s * (self.labels + 1)..][..self.labels + 1]
+    }
+
+    /// The votes of superpoint `s`, `[L + 1]`.
+    pub fn votes(&self, s: usize) -> &[f32] {
+        &self.votes[s * (self.labels + 1)..][..self.labels + 1]
+    }
+}

@@ -1,0 +1,114 @@
+//! Weights: how much each box's vote counts, and what the null label counts.
+
+use super::boxes::Boxes;
+use crate::{
+    error::{Error, Result},
+    io::npy,
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A weight per box, and the null box's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weights {
+    /// W(b), not negative, `[B]`.
+    pub boxes: Vec<f32>,
+    /// W_null, not negative.
+    pub null: f32,
+}
+
+/// Where the weights come from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "from")]
+pub enum Options {
+    /// The same for every box: the lifting without adaptation.
+    Constant {
+        /// W(b).
+        weight: f32,
+        /// W_null. Half of W(b) asks for more than half of a superpoint's visible points, as PartSLIP does.
+        null: f32,
+    },
+    /// The detector's confidence times a scale (the paper's ablation).
+    Confidence {
+        /// What a score of 1 weighs.
+        scale: f32,
+        /// W_null.
+        null: f32,
+    },
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::Constant { weight: INITIAL, null: INITIAL }
+    }
+}
+
+/// The weight that the network of section 4.2 starts from, for boxes and null alike.
+pub const INITIAL: f32 = 10.0;
+
+impl Weights {
+    /// Weighs the boxes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a weight is negative or not finite.
+    pub fn new(boxes: &Boxes, options: &Options) -> Result<Weights> {
+        let weights = match *options {
+            Options::Constant { weight, null } => Weights { boxes: vec![weight; boxes.len()], null },
+            Options::Confidence { scale, null } => {
+                Weights { boxes: boxes.list.iter().map(|b| scale * b.score).collect(), null }
+            }
+        };
+        weights.check(boxes.len())?;
+        Ok(weights)
+    }
+
+    /// Checks that there is one finite weight, not negative, per box.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first that is not.
+    pub fn check(&self, boxes: usize) -> Result<()> {
+        self.problem(boxes).map_or(Ok(()), |what| Err(Error::invalid(what)))
+    }
+
+    fn problem(&self, boxes: usize) -> Option<String> {
+        let bad = |w: &f32| !(w.is_finite() && *w >= 0.0);
+        if self.boxes.len() != boxes {
+            return Some(format!("weights: {} for {boxes} boxes", self.boxes.len()));
+        }
+        if bad(&self.null) {
+            return Some(format!("weights: the null weight is {}; weights are finite and not negative", self.null));
+        }
+        let b = self.boxes.iter().position(bad)?;
+        Some(format!("weights: that of box {b} is {}; weights are finite and not negative", self.boxes[b]))
+    }
+
+    /// Reads a `.npy` file of f32: `[B]` (the null weight is [`INITIAL`]) or `[1 + B]` with the null weight first, in
+    /// the order of the boxes.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] if the length does not fit or a weight is negative or not finite.
+    pub fn read(path: &Path, boxes: usize) -> Result<Weights> {
+        let array = npy::read::<f32>(path)?;
+        let weights = match array.data.len().checked_sub(boxes) {
+            Some(0) => Weights { boxes: array.data, null: INITIAL },
+            Some(1) => Weights { boxes: array.data[1..].to_vec(), null: array.data[0] },
+            _ => {
+                let found = array.data.len();
+                return Err(Error::format(
+                    path,
+                    format!("{found} weights for {boxes} boxes; give one per box, or the null weight and then those"),
+                ));
+            }
+        };
+        weights.problem(boxes).map_or(Ok(weights), |what| Err(Error::format(path, what)))
+    }
+
+    /// Writes a `.npy` file `[1 + B]`, the null weight first.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let all = [&[self.null], &self.boxes[..]].concat();
+        npy::write(path, &[all.len()], &all)
+    }
+}
