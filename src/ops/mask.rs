@@ -135,7 +135,10 @@ mod tests {
                     let exact = two_steps(&logits, side, y, x);
                     let ours = logit(&logits, &taps[y], &taps[x]);
                     worst = worst.max((ours as f64 - exact).abs());
-                    assert!((ours > 0.0) == (exact > 0.0) || exact.abs() < 2e-5, "side {side}, pixel {y},{x}");
+                    assert!(
+                        (ours > 0.0) == (exact > 0.0) || exact.abs() < 2e-5,
+                        "side {side}, pixel {y},{x}"
+                    );
                 }
             }
             assert!(worst < 2e-5 * (1.0 + side as f64 / 800.0), "side {side}: {worst}");

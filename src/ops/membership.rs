@@ -163,7 +163,8 @@ pub mod cpu {
         let mut sets = Sets { set_offsets: vec![0], entry_offsets: vec![0], ..Sets::default() };
         for (view, bits) in &distinct {
             let boxes = &input.view_boxes[input.view_offsets[*view as usize] as usize..];
-            sets.set_boxes.extend((0..bits.len() * 64).filter(|i| bits[i / 64] >> (i % 64) & 1 != 0).map(|i| boxes[i]));
+            sets.set_boxes
+                .extend((0..bits.len() * 64).filter(|i| bits[i / 64] >> (i % 64) & 1 != 0).map(|i| boxes[i]));
             sets.set_offsets.push(sets.set_boxes.len() as u32);
         }
         for found in &of_superpoint {
@@ -209,7 +210,8 @@ pub mod cpu {
                     }
                 }
             }
-            let mut rows: Vec<&[u64]> = bits.chunks_exact(words).filter(|row| row.iter().any(|&w| w != 0)).collect();
+            let mut rows: Vec<&[u64]> =
+                bits.chunks_exact(words).filter(|row| row.iter().any(|&w| w != 0)).collect();
             rows.sort_unstable();
             for run in rows.chunk_by(|a, b| a == b) {
                 found.push(Found { view: view as u32, bits: run[0].to_vec(), count: run.len() as u32 });
@@ -230,7 +232,8 @@ pub mod cpu {
         let n = superpoint_points.len();
         let superpoints = superpoint_offsets.len() - 1;
         let count = |s: usize, k: usize| {
-            let points = &superpoint_points[superpoint_offsets[s] as usize..superpoint_offsets[s + 1] as usize];
+            let points =
+                &superpoint_points[superpoint_offsets[s] as usize..superpoint_offsets[s + 1] as usize];
             points.iter().filter(|&&p| visible[k * n + p as usize]).count() as u32
         };
         (0..superpoints).into_par_iter().flat_map_iter(|s| (0..views).map(move |k| count(s, k))).collect()

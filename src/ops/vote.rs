@@ -55,7 +55,8 @@ impl Input<'_> {
         for e in self.entry_offsets[s] as usize..self.entry_offsets[s + 1] as usize {
             let set = self.entry_set[e] as usize;
             let boxes = &self.set_boxes[self.set_offsets[set] as usize..self.set_offsets[set + 1] as usize];
-            for of_label in boxes.chunk_by(|&a, &b| self.box_label[a as usize] == self.box_label[b as usize]) {
+            for of_label in boxes.chunk_by(|&a, &b| self.box_label[a as usize] == self.box_label[b as usize])
+            {
                 let mut best = (None, T::zero());
                 for &b in of_label {
                     if weights[b as usize] > best.1 {
@@ -105,7 +106,12 @@ pub mod cpu {
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if the slices' lengths do not fit together.
-    pub fn backward<T: Float>(input: &Input, weights: &[T], null: T, grad_scores: &[T]) -> Result<(Vec<T>, T)> {
+    pub fn backward<T: Float>(
+        input: &Input,
+        weights: &[T],
+        null: T,
+        grad_scores: &[T],
+    ) -> Result<(Vec<T>, T)> {
         input.check(weights)?;
         let columns = input.labels + 1;
         let mut grad = vec![T::zero(); weights.len()];

@@ -114,7 +114,10 @@ impl Boxes {
         for (i, r) in records.iter().enumerate() {
             let index = |what: &str, value: i64, first: i64, count: usize| match value.checked_sub(first) {
                 Some(v) if (0..count as i64).contains(&v) => Ok(v as u32),
-                _ => Err(format!("entry {i}: {what} is {value}, not in {first}..={}", count as i64 + first - 1)),
+                _ => Err(format!(
+                    "entry {i}: {what} is {value}, not in {first}..={}",
+                    count as i64 + first - 1
+                )),
             };
             let found = Box2d {
                 view: index("image_id", r.image_id, 0, views)?,
@@ -172,7 +175,7 @@ impl Box2d {
             return Err(format!("label {label}, but there are {labels} parts, counted from 0"));
         }
         let [_, _, width, height] = bbox;
-        if !bbox.iter().all(|v| v.is_finite()) || !(width >= 0.0 && height >= 0.0) {
+        if !(bbox.iter().all(|v| v.is_finite()) && width >= 0.0 && height >= 0.0) {
             return Err(format!("bbox {bbox:?}; x, y, width, height must be finite, the sizes not negative"));
         }
         if !(0.0..=1.0).contains(&score) {
@@ -187,7 +190,9 @@ fn check_features(features: &[f32], dim: usize, boxes: usize) -> Result<(), Stri
         return Err(format!("{} feature values for {boxes} boxes of {dim} channels", features.len()));
     }
     match features.iter().position(|v| !v.is_finite()) {
-        Some(i) => Err(format!("feature {} of box {} is {}; features must be finite", i % dim, i / dim, features[i])),
+        Some(i) => {
+            Err(format!("feature {} of box {} is {}; features must be finite", i % dim, i / dim, features[i]))
+        }
         None => Ok(()),
     }
 }

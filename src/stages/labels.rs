@@ -16,12 +16,12 @@ pub const SMALL_PARTS: [&str; 10] =
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// Some part's softmax must reach 0.5; small parts first (the paper's reported rule, for learned weights).
-    #[default]
     Threshold,
     /// The largest softmax, null included; the last column wins ties.
     ArgMax,
     /// Some part must have more votes than null; small parts first. With constant weights and a null weight of half of
     /// them this is PartSLIP's rule: more than half of the visible points lie in a box of the part.
+    #[default]
     Votes,
 }
 
@@ -67,7 +67,9 @@ impl Labels {
             .map(|s| match (scores.valid[s], options.rule) {
                 (false, _) => NONE,
                 // The authors subtract 1e-4 from the threshold.
-                (true, Rule::Threshold) => small_first(&scores.probabilities(s)[1..], &small, |p| p >= 0.5 - 1e-4),
+                (true, Rule::Threshold) => {
+                    small_first(&scores.probabilities(s)[1..], &small, |p| p >= 0.5 - 1e-4)
+                }
                 (true, Rule::Votes) => {
                     let votes = scores.votes(s);
                     small_first(&votes[1..], &small, |v| v > votes[0])

@@ -34,7 +34,8 @@ impl Masks {
                 values.len()
             )));
         }
-        let byte = |eight: &[T]| eight.iter().enumerate().map(|(i, v)| ((*v > T::default()) as u8) << i).sum::<u8>();
+        let byte =
+            |eight: &[T]| eight.iter().enumerate().map(|(i, v)| ((*v > T::default()) as u8) << i).sum::<u8>();
         Ok(Masks::Bits(values.chunks(side * side).flat_map(|one| one.chunks(8).map(byte)).collect()))
     }
 
@@ -49,12 +50,17 @@ impl Masks {
             Masks::Bits(bits) => (bits.len(), boxes * mask::bytes(side * side)),
         };
         if found != wanted {
-            return Err(Error::invalid(format!("masks: {found} values, not {wanted}, for {boxes} boxes at side {side}")));
+            return Err(Error::invalid(format!(
+                "masks: {found} values, not {wanted}, for {boxes} boxes at side {side}"
+            )));
         }
         if let Masks::Logits(logits) = self
             && let Some(at) = logits.iter().position(|v| v.is_nan())
         {
-            return Err(Error::invalid(format!("masks: a logit of box {} is NaN", at / (LOGIT_SIDE * LOGIT_SIDE))));
+            return Err(Error::invalid(format!(
+                "masks: a logit of box {} is NaN",
+                at / (LOGIT_SIDE * LOGIT_SIDE)
+            )));
         }
         Ok(())
     }

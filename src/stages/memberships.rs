@@ -151,7 +151,8 @@ fn whole_object(views: &Views, boxes: &Boxes, share: f32) -> Vec<u32> {
         let found = &boxes.list[*b as usize];
         let [left, top, right, bottom] = found.rect();
         let screen = views.screen(found.view as usize);
-        let inside = screen.iter().filter(|p| p[0] > left && p[0] < right && p[1] > top && p[1] < bottom).count();
+        let inside =
+            screen.iter().filter(|p| p[0] > left && p[0] < right && p[1] > top && p[1] < bottom).count();
         inside as f64 >= share as f64 * screen.len() as f64
     };
     (0..boxes.len() as u32).into_par_iter().filter(whole).collect()

@@ -41,8 +41,11 @@ impl Scores {
         weights.check(boxes.len())?;
         let visible: Vec<u32> = (0..memberships.len()).map(|s| memberships.visible_total(s)).collect();
         let box_label = boxes.labels();
-        let votes =
-            vote::cpu::forward(&memberships.votes(&visible, &box_label, labels), &weights.boxes, weights.null)?;
+        let votes = vote::cpu::forward(
+            &memberships.votes(&visible, &box_label, labels),
+            &weights.boxes,
+            weights.null,
+        )?;
         let probabilities = softmax::cpu::forward(&votes, labels + 1);
         let valid = (0..memberships.len()).map(|s| memberships.valid(s)).collect();
         Ok(Scores { labels, votes, probabilities, valid })

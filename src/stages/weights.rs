@@ -21,7 +21,8 @@ pub struct Weights {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "from")]
 pub enum Options {
-    /// The same for every box: the lifting without adaptation.
+    /// The same for every box: the lifting without adaptation. The default is 10 and 5; with 10 and 10, from where
+    /// training starts, a part has to fill a superpoint to win over null.
     Constant {
         /// W(b).
         weight: f32,
@@ -39,7 +40,7 @@ pub enum Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options::Constant { weight: INITIAL, null: INITIAL }
+        Options::Constant { weight: INITIAL, null: INITIAL / 2.0 }
     }
 }
 
@@ -76,7 +77,10 @@ impl Weights {
             return Some(format!("weights: {} for {boxes} boxes", self.boxes.len()));
         }
         if bad(&self.null) {
-            return Some(format!("weights: the null weight is {}; weights are finite and not negative", self.null));
+            return Some(format!(
+                "weights: the null weight is {}; weights are finite and not negative",
+                self.null
+            ));
         }
         let b = self.boxes.iter().position(bad)?;
         Some(format!("weights: that of box {b} is {}; weights are finite and not negative", self.boxes[b]))
@@ -96,7 +100,9 @@ impl Weights {
                 let found = array.data.len();
                 return Err(Error::format(
                     path,
-                    format!("{found} weights for {boxes} boxes; give one per box, or the null weight and then those"),
+                    format!(
+                        "{found} weights for {boxes} boxes; give one per box, or the null weight and then those"
+                    ),
                 ));
             }
         };
