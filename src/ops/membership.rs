@@ -35,6 +35,8 @@ pub struct Input<'a> {
     pub visible: &'a [bool],
     /// Where each point falls in pixels, `[K, N]`.
     pub screen: &'a [[f32; 2]],
+    /// What [`cpu::observe`] made of these.
+    pub observed: &'a Observed,
     /// Where each view's boxes begin in `view_boxes`, `[K + 1]`.
     pub view_offsets: &'a [u32],
     /// The boxes grouped by view, in the order they shall have within a set.
@@ -46,6 +48,18 @@ pub struct Input<'a> {
     /// Pixels along each side of the views.
     pub side: usize,
 }
+
+/// What each view shows of each superpoint.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// How many of its points, `[S, K]`.
+    pub counts: Vec<u32>,
+    /// Left, top, right, bottom of these points in pixels, `[S, K]`; [`NOWHERE`] if there is none.
+    pub extents: Vec<[f32; 4]>,
+}
+
+/// The extent of no points, neutral in unions.
+pub const NOWHERE: [f32; 4] = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
 
 /// The compressed memberships.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,6 +93,7 @@ impl Input<'_> {
         };
         expect("visible [K, N]", self.visible.len(), k * n)?;
         expect("screen [K, N]", self.screen.len(), k * n)?;
+        expect("observed [S, K]", self.observed.counts.len(), (self.superpoint_offsets.len() - 1) * k)?;
         match self.region {
             Region::Boxes => Ok(()),
             Region::Logits(logits, taps) => {
@@ -116,12 +131,9 @@ impl Input<'_> {
     }
 }
 
-/// Left, top, right, bottom of points on screen.
-pub fn bounds(points: impl IntoIterator<Item = [f32; 2]>) -> [f32; 4] {
-    let empty = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
-    points.into_iter().fold(empty, |[left, top, right, bottom], [x, y]| {
-        [left.min(x), top.min(y), right.max(x), bottom.max(y)]
-    })
+/// The smallest rectangle around two.
+pub fn union(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
 }
 
 /// Intersection over union of two rectangles (left, top, right, bottom); 0 if they do not touch or both are empty.
@@ -138,7 +150,7 @@ pub fn iou(a: [f32; 4], b: [f32; 4]) -> f64 {
 
 /// CPU reference.
 pub mod cpu {
-    use super::{Input, MIN_IOU, Sets, bounds, iou};
+    use super::{Input, MIN_IOU, NOWHERE, Observed, Sets, iou, union};
     use crate::error::Result;
     use rayon::prelude::*;
 
@@ -152,7 +164,7 @@ pub mod cpu {
             .into_par_iter()
             .map(|s| {
                 let range = input.superpoint_offsets[s] as usize..input.superpoint_offsets[s + 1] as usize;
-                find(input, &input.superpoint_points[range])
+                find(input, s, &input.superpoint_points[range])
             })
             .collect();
 
@@ -186,20 +198,20 @@ pub mod cpu {
     }
 
     /// The sets of one superpoint, views ascending, bits ascending within a view.
-    fn find(input: &Input, points: &[u32]) -> Vec<Found> {
-        let n = input.points();
+    fn find(input: &Input, s: usize, points: &[u32]) -> Vec<Found> {
+        let (n, views) = (input.points(), input.view_offsets.len() - 1);
         let mut found = vec![];
         let (mut at, mut bits) = (vec![], vec![]);
-        for view in 0..input.view_offsets.len() - 1 {
+        for view in 0..views {
             let boxes =
                 &input.view_boxes[input.view_offsets[view] as usize..input.view_offsets[view + 1] as usize];
+            if input.observed.counts[s * views + view] < 2 || boxes.is_empty() {
+                continue;
+            }
+            let extent = input.observed.extents[s * views + view];
             at.clear();
             let seen = points.iter().filter(|&&p| input.visible[view * n + p as usize]);
             at.extend(seen.map(|&p| input.screen[view * n + p as usize]));
-            if at.len() < 2 || boxes.is_empty() {
-                continue;
-            }
-            let extent = bounds(at.iter().copied());
             let words = boxes.len().div_ceil(64);
             bits.clear();
             bits.resize(at.len() * words, 0u64);
@@ -220,22 +232,29 @@ pub mod cpu {
         found
     }
 
-    /// How many points of each superpoint each view shows, `[S, K]`.
+    /// Counts the visible points of every superpoint in every view and finds their extent.
     ///
-    /// `visible`: `[K, N]`; `superpoint_offsets`: `[S + 1]`; `superpoint_points`: `[N]`.
-    pub fn visible_counts(
+    /// `visible`, `screen`: `[K, N]`; `superpoint_offsets`: `[S + 1]`; `superpoint_points`: `[N]`; `views`: K.
+    pub fn observe(
         visible: &[bool],
+        screen: &[[f32; 2]],
         superpoint_offsets: &[u32],
         superpoint_points: &[u32],
         views: usize,
-    ) -> Vec<u32> {
+    ) -> Observed {
         let n = superpoint_points.len();
         let superpoints = superpoint_offsets.len() - 1;
-        let count = |s: usize, k: usize| {
+        let one = |s: usize, k: usize| {
             let points =
                 &superpoint_points[superpoint_offsets[s] as usize..superpoint_offsets[s + 1] as usize];
-            points.iter().filter(|&&p| visible[k * n + p as usize]).count() as u32
+            let seen = points.iter().map(|&p| k * n + p as usize).filter(|&i| visible[i]);
+            seen.fold((0, NOWHERE), |(count, extent), i| {
+                let [x, y] = screen[i];
+                (count + 1, union(extent, [x, y, x, y]))
+            })
         };
-        (0..superpoints).into_par_iter().flat_map_iter(|s| (0..views).map(move |k| count(s, k))).collect()
+        let all = (0..superpoints).into_par_iter().flat_map_iter(|s| (0..views).map(move |k| one(s, k)));
+        let (counts, extents) = all.unzip();
+        Observed { counts, extents }
     }
 }

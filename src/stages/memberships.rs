@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     ops::{
         mask,
-        membership::{self, Region, Sets},
+        membership::{self, Observed, Region, Sets},
         visibility, vote,
     },
 };
@@ -29,12 +29,12 @@ impl Default for Options {
 }
 
 /// Everything that the vote needs to know about points and pixels.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memberships {
     /// Number of views, K.
     pub views: usize,
-    /// Visible points of each superpoint in each view, `[S, K]`.
-    pub visible: Vec<u32>,
+    /// What each view shows of each superpoint, `[S, K]`.
+    pub observed: Observed,
     /// The distinct box sets and each superpoint's counts in them.
     pub sets: Sets,
     /// Boxes left out because they hold the whole object, ascending.
@@ -74,6 +74,13 @@ impl Memberships {
             Masks::Boxes => whole_object(views, boxes, options.whole_object_share),
             _ => vec![],
         };
+        let observed = membership::cpu::observe(
+            &visible,
+            &views.screen,
+            &superpoints.offsets,
+            &superpoints.points,
+            views.len(),
+        );
         let (view_offsets, view_boxes) = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)));
         let taps;
         let sets = membership::cpu::membership(&membership::Input {
@@ -81,6 +88,7 @@ impl Memberships {
             superpoint_points: &superpoints.points,
             visible: &visible,
             screen: &views.screen,
+            observed: &observed,
             view_offsets: &view_offsets,
             view_boxes: &view_boxes,
             rects: &boxes.rects(),
@@ -94,9 +102,7 @@ impl Memberships {
             },
             side: views.side,
         })?;
-        let visible =
-            membership::cpu::visible_counts(&visible, &superpoints.offsets, &superpoints.points, views.len());
-        Ok(Memberships { views: views.len(), visible, sets, ignored })
+        Ok(Memberships { views: views.len(), observed, sets, ignored })
     }
 
     /// Number of superpoints, S.
@@ -111,7 +117,7 @@ impl Memberships {
 
     /// Visible points of superpoint `s` over all views (n_s of equation 5).
     pub fn visible_total(&self, s: usize) -> u32 {
-        self.visible[s * self.views..][..self.views].iter().sum()
+        self.observed.counts[s * self.views..][..self.views].iter().sum()
     }
 
     /// Whether a box holds one of its visible points; the others get no label.

@@ -1,12 +1,15 @@
 //! The data's way, one noun a file: cloud, superpoints, views, boxes, masks, memberships, weights, scores, labels,
-//! instances, metrics.
+//! instances, targets, metrics.
 
 pub mod boxes;
 pub mod cloud;
+pub mod instances;
 pub mod labels;
 pub mod masks;
 pub mod memberships;
+pub mod metrics;
 pub mod scores;
 pub mod superpoints;
+pub mod targets;
 pub mod views;
 pub mod weights;

@@ -1,0 +1,227 @@
+//! Metrics: how well labels and instances agree with the ground truth (paper section 5.1).
+//!
+//! Semantic: IoU per part and object, only where the truth has the part; per part the mean over objects, per category
+//! the mean over parts, overall the mean over categories. Instances: AP at IoU 0.5 per part (part-aware) or over all
+//! parts together (part-agnostic), over the objects of a category; then the same means.
+
+use super::{instances::Instances, labels::Labels, superpoints::Superpoints, targets};
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// IoU at which an instance counts as found.
+pub const MATCH_IOU: f64 = 0.5;
+
+/// IoU of every part, `[L]`; None where the truth does not have it.
+///
+/// `predicted`, `truth`: label of every point, below L, or -1, `[N]`; `labels`: L.
+///
+/// # Errors
+/// [`Error::Invalid`] if the lengths differ or a label is outside.
+pub fn semantic_iou(predicted: &[i32], truth: &[i32], labels: usize) -> Result<Vec<Option<f64>>> {
+    targets::check_labels("metrics: the truth", truth, truth.len(), labels)?;
+    targets::check_labels("metrics: the prediction", predicted, truth.len(), labels)?;
+    let (mut both, mut either, mut present) = (vec![0u64; labels], vec![0u64; labels], vec![false; labels]);
+    for (&p, &t) in predicted.iter().zip(truth) {
+        if p >= 0 {
+            either[p as usize] += 1;
+        }
+        if t >= 0 {
+            present[t as usize] = true;
+            match p == t {
+                true => both[t as usize] += 1,
+                false => either[t as usize] += 1,
+            }
+        }
+    }
+    Ok((0..labels).map(|j| present[j].then(|| both[j] as f64 / either[j] as f64)).collect())
+}
+
+/// The best IoU that any labels of these superpoints can hope for: each takes its most frequent true label.
+///
+/// # Errors
+/// As [`semantic_iou`].
+pub fn ceiling(superpoints: &Superpoints, truth: &[i32], labels: usize) -> Result<Vec<Option<f64>>> {
+    let best = targets::Targets::count(superpoints, truth, labels)?.labels;
+    let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| best[s as usize]).collect();
+    semantic_iou(&of_point, truth, labels)
+}
+
+/// The mean of what is there; None of nothing.
+pub fn mean(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
+    let (sum, count) = values.into_iter().flatten().fold((0.0, 0), |(sum, count), v| (sum + v, count + 1));
+    (count > 0).then(|| sum / count as f64)
+}
+
+/// The ground truth of one object.
+#[derive(Debug, Clone, Copy)]
+pub struct Truth<'a> {
+    /// Label of every point, below L, or -1, `[N]`.
+    pub semantic: &'a [i32],
+    /// Instance of every point, any numbers, negative = none, `[N]`.
+    pub instance: &'a [i32],
+}
+
+/// A predicted instance and how it overlaps the true ones of its object.
+#[derive(Debug, Clone)]
+struct Detection {
+    object: usize,
+    label: u32,
+    confidence: f32,
+    /// True instances with IoU of at least [`MATCH_IOU`], best first: number within the object, label.
+    overlaps: Vec<(usize, u32)>,
+}
+
+/// The figures of one category, while its objects come in.
+#[derive(Debug, Clone)]
+pub struct Category {
+    labels: usize,
+    objects: usize,
+    iou: Vec<Vec<Option<f64>>>,
+    detections: Vec<Detection>,
+    /// True instances per part.
+    instances: Vec<usize>,
+}
+
+/// The figures of one category.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// Number of objects.
+    pub objects: usize,
+    /// IoU per part, the mean over objects that have it, `[L]`.
+    pub iou: Vec<Option<f64>>,
+    /// Their mean.
+    pub miou: Option<f64>,
+    /// AP50 per part, `[L]`; None where no object has it.
+    pub ap50: Vec<Option<f64>>,
+    /// Their mean (part-aware mAP50).
+    pub map50: Option<f64>,
+    /// AP50 over all parts together (part-agnostic mAP50).
+    pub map50_agnostic: Option<f64>,
+}
+
+impl Category {
+    /// A category of L parts, without objects.
+    pub fn new(labels: usize) -> Category {
+        Category { labels, objects: 0, iou: vec![], detections: vec![], instances: vec![0; labels] }
+    }
+
+    /// Adds an object.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the lengths differ or a label is outside.
+    pub fn add(&mut self, labels: &Labels, instances: &Instances, truth: Truth) -> Result<()> {
+        let n = truth.semantic.len();
+        if truth.instance.len() != n || instances.of_point.len() != n {
+            return Err(Error::invalid(format!(
+                "metrics: {n} true labels, {} true and {} predicted instance numbers; one per point each",
+                truth.instance.len(),
+                instances.of_point.len()
+            )));
+        }
+        self.iou.push(semantic_iou(&labels.of_point, truth.semantic, self.labels)?);
+
+        // A true instance is its points of one label.
+        let mut number = BTreeMap::new();
+        let mut sizes: Vec<(u32, u64)> = vec![];
+        let mut both: BTreeMap<(i32, usize), u64> = BTreeMap::new();
+        for ((&label, &instance), &predicted) in
+            truth.semantic.iter().zip(truth.instance).zip(&instances.of_point)
+        {
+            if label < 0 || instance < 0 {
+                continue;
+            }
+            let next = sizes.len();
+            let t = *number.entry((label, instance)).or_insert(next);
+            if t == next {
+                sizes.push((label as u32, 0));
+                self.instances[label as usize] += 1;
+            }
+            sizes[t].1 += 1;
+            if predicted >= 0 {
+                *both.entry((predicted, t)).or_default() += 1;
+            }
+        }
+        for (i, instance) in instances.list.iter().enumerate() {
+            if instance.label as usize >= self.labels {
+                return Err(Error::invalid(format!(
+                    "metrics: instance {i} has label {}, but the category {} parts",
+                    instance.label, self.labels
+                )));
+            }
+            let mut overlaps: Vec<(f64, usize)> = both
+                .range((i as i32, 0)..(i as i32 + 1, 0))
+                .map(|(&(_, t), &shared)| {
+                    (shared as f64 / (instance.points as u64 + sizes[t].1 - shared) as f64, t)
+                })
+                .filter(|&(iou, _)| iou >= MATCH_IOU)
+                .collect();
+            overlaps.sort_by(|a, b| b.0.total_cmp(&a.0));
+            self.detections.push(Detection {
+                object: self.objects,
+                label: instance.label,
+                confidence: instance.confidence,
+                overlaps: overlaps.into_iter().map(|(_, t)| (t, sizes[t].0)).collect(),
+            });
+        }
+        self.objects += 1;
+        Ok(())
+    }
+
+    /// The category's figures.
+    pub fn summary(&self) -> Summary {
+        let iou: Vec<_> = (0..self.labels).map(|j| mean(self.iou.iter().map(|object| object[j]))).collect();
+        let ap50: Vec<_> = (0..self.labels as u32).map(|j| self.average_precision(Some(j))).collect();
+        Summary {
+            objects: self.objects,
+            miou: mean(iou.iter().copied()),
+            map50: mean(ap50.iter().copied()),
+            map50_agnostic: self.average_precision(None),
+            iou,
+            ap50,
+        }
+    }
+
+    /// Area under the precision-recall curve, all-point interpolation; of one part, or of all together. A detection, by
+    /// falling confidence, finds the free true instance of highest IoU.
+    fn average_precision(&self, part: Option<u32>) -> Option<f64> {
+        let is_part = |label: u32| part.is_none_or(|part| part == label);
+        let truths =
+            (0..self.labels).filter(|&j| is_part(j as u32)).map(|j| self.instances[j]).sum::<usize>();
+        if truths == 0 {
+            return None;
+        }
+        let mut detections: Vec<_> = self.detections.iter().filter(|d| is_part(d.label)).collect();
+        detections.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        let mut taken = std::collections::BTreeSet::new();
+        let mut found = 0;
+        let mut curve = vec![];
+        for (rank, d) in detections.iter().enumerate() {
+            let mut candidates =
+                d.overlaps.iter().filter(|&&(_, label)| is_part(label)).map(|&(t, _)| (d.object, t));
+            if candidates.any(|t| taken.insert(t)) {
+                found += 1;
+                curve.push(found as f64 / (rank + 1) as f64);
+            }
+        }
+        // Recall rises by one true instance at each find; interpolation takes the best precision from there on.
+        let mut best = 0.0f64;
+        let area: f64 = curve
+            .iter()
+            .rev()
+            .map(|&precision| {
+                best = best.max(precision);
+                best
+            })
+            .sum();
+        Some(area / truths as f64)
+    }
+}
+
+/// The mean over categories of one figure, `None`s left out.
+pub fn mean_over<'a>(
+    categories: impl IntoIterator<Item = &'a Summary>,
+    figure: impl Fn(&Summary) -> Option<f64>,
+) -> Option<f64> {
+    mean(categories.into_iter().map(figure))
+}
