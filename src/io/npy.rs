@@ -1,12 +1,16 @@
 //! NumPy arrays: `.npy` files and the members of `.npz` archives.
+//!
+//! Of the format's element types, the plain numbers and booleans of either byte order are read. The header is parsed
+//! here, strictly: the crates for it evaluate any Python literal, and nested brackets overflow their stack.
 
 use crate::error::{Error, Result};
-use npyz::WriterBuilder;
 use std::{
+    fmt,
     fs::File,
-    io::{BufReader, BufWriter, Read},
-    path::Path,
+    io::{BufReader, BufWriter, Read, Write},
+    path::{Path, PathBuf},
 };
+use zip::ZipArchive;
 
 /// An array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,38 +21,361 @@ pub struct Array<T> {
     pub data: Vec<T>,
 }
 
+/// No plain array has a longer header.
+const HEADER_LIMIT: usize = 1 << 16;
+/// An archive's member may unpack to this many bytes; more is taken for a decompression bomb.
+const MEMBER_LIMIT: u64 = 1 << 33;
+
 /// Writes an array to a `.npy` file.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
-pub fn write<T: npyz::AutoSerialize + Copy>(path: &Path, shape: &[usize], data: &[T]) -> Result<()> {
+///
+/// # Panics
+/// If the shape does not hold the data.
+pub fn write<T: Element>(path: &Path, shape: &[usize], data: &[T]) -> Result<()> {
     assert_eq!(shape.iter().product::<usize>(), data.len(), "the shape must hold the data");
     let file = File::create(path).map_err(Error::io(path))?;
-    let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
-    let mut writer = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(&shape)
-        .writer(BufWriter::new(file))
-        .begin_nd()
-        .map_err(Error::io(path))?;
-    writer.extend(data.iter().copied()).and_then(|()| writer.finish()).map_err(Error::io(path))
+    write_to(BufWriter::new(file), shape, data).map_err(Error::io(path))
 }
 
-/// Reads a `.npy` file whose elements have exactly the type `T`.
+fn write_to<T: Element>(mut to: impl Write, shape: &[usize], data: &[T]) -> std::io::Result<()> {
+    let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
+    let dict =
+        format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", T::DESCR, shape.trim_end());
+    let length = (10 + dict.len() + 1).next_multiple_of(64) - 10;
+    to.write_all(b"\x93NUMPY\x01\x00")?;
+    to.write_all(&(length as u16).to_le_bytes())?;
+    writeln!(to, "{dict:<width$}", width = length - 1)?;
+    for x in data {
+        x.write(&mut to)?;
+    }
+    to.flush()
+}
+
+/// Reads a `.npy` file of any number type as `T`.
+///
+/// Numbers become `bool` as in NumPy (anything but 0 is true) and are rounded to `f32` and `f64`; what the other types
+/// cannot hold exactly is an error.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it holds another element type.
-pub fn read<T: npyz::Deserialize>(path: &Path) -> Result<Array<T>> {
+/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is no such array or an element does not fit `T`.
+pub fn read<T: Element>(path: &Path) -> Result<Array<T>> {
     let file = File::open(path).map_err(Error::io(path))?;
-    read_from(BufReader::new(file), path)
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    parse(BufReader::new(file), length, path)
 }
 
-fn read_from<T: npyz::Deserialize>(from: impl Read, path: &Path) -> Result<Array<T>> {
-    let npy = npyz::NpyFile::new(from).map_err(|e| Error::format(path, format!("not a NumPy array: {e}")))?;
-    let shape: Vec<usize> = npy.shape().iter().map(|&n| n as usize).collect();
-    if npy.order() != npyz::Order::C && shape.len() > 1 {
-        return Err(Error::format(path, "column-major array; save it with numpy.ascontiguousarray"));
+/// Reads the member `name` (without `.npy`) of an `.npz` archive as [`read`] reads a file.
+///
+/// # Errors
+/// As [`read`]; also without such a member, with the names of those that there are.
+pub fn read_member<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
+    let mut archive = archive(path)?;
+    let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
+        return Err(Error::format(path, format!("holds {:?}, but no `{name}`", member_names(&archive))));
+    };
+    let member = archive.by_index(index).map_err(|e| broken_zip(path, e))?;
+    let label = PathBuf::from(format!("{}[{name}]", path.display()));
+    let length = member.size();
+    if length > MEMBER_LIMIT {
+        return Err(Error::format(label, format!("unpacks to {length} bytes; the limit is {MEMBER_LIMIT}")));
     }
-    let data = npy.into_vec().map_err(|e| Error::format(path, e.to_string()))?;
-    Ok(Array { shape, data })
+    parse(member, length, &label)
+}
+
+/// The names of the arrays in an `.npz` archive, in its order.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is no archive.
+pub fn members(path: &Path) -> Result<Vec<String>> {
+    archive(path).map(|archive| member_names(&archive))
+}
+
+fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    ZipArchive::new(BufReader::new(file)).map_err(|e| broken_zip(path, e))
+}
+
+fn broken_zip(path: &Path, e: zip::result::ZipError) -> Error {
+    Error::format(path, format!("not a readable .npz archive: {e}"))
+}
+
+fn member_names<R: Read + std::io::Seek>(archive: &ZipArchive<R>) -> Vec<String> {
+    archive.file_names().flatten().filter_map(|name| Some(name.strip_suffix(".npy")?.to_string())).collect()
+}
+
+/// Reads an array that fills `length` bytes from anywhere; `path` is for messages.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse<T: Element>(mut from: impl Read, length: u64, path: &Path) -> Result<Array<T>> {
+    let (head, header) = header(&mut from, path)?;
+    let unfit = |message: String| Error::format(path, message);
+    let Header { descr, fortran, shape } = &header;
+    let unknown = || unfit(format!("elements of type '{descr}'; only numbers and booleans can be used"));
+    if *fortran && shape.len() > 1 {
+        return Err(unfit("column-major array; save numpy.ascontiguousarray of it".into()));
+    }
+    let [order, kind, size @ ..] = descr.as_bytes() else { return Err(unknown()) };
+    let size = match size {
+        [digit @ b'1'..=b'8'] => (digit - b'0') as usize,
+        _ => return Err(unknown()),
+    };
+    let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
+    let needed = count.and_then(|n| n.checked_mul(size)).map(|bytes| bytes as u64);
+    let body = length.saturating_sub(head as u64);
+    let (Some(count), Some(_)) = (count, needed.filter(|&bytes| bytes <= body)) else {
+        return Err(unfit(format!(
+            "shape {shape:?} of '{descr}' does not fit the {body} bytes that follow: truncated"
+        )));
+    };
+    let convert = converter::<T>(*kind, size).ok_or_else(unknown)?;
+    let mut data = Vec::new();
+    let mut chunk = vec![0; (count * size).min(1 << 16)];
+    while data.len() < count {
+        let bytes = &mut chunk[..((count - data.len()) * size).min(1 << 16)];
+        from.read_exact(bytes)
+            .map_err(|e| unfit(format!("ends after {} of {count} elements: {e}", data.len())))?;
+        if *order == b'>' {
+            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        convert(bytes, &mut data)
+            .map_err(|x| unfit(format!("element {} is {x}, which does not fit {}", data.len(), T::DESCR)))?;
+    }
+    Ok(Array { shape: header.shape, data })
+}
+
+struct Header {
+    descr: String,
+    fortran: bool,
+    shape: Vec<usize>,
+}
+
+/// The header and how many bytes it takes.
+fn header(from: &mut impl Read, path: &Path) -> Result<(usize, Header)> {
+    let unfit = |message: &str| Error::format(path, format!("not a NumPy array: {message}"));
+    let mut magic = [0; 8];
+    from.read_exact(&mut magic).map_err(|_| unfit("shorter than its header"))?;
+    let mut length = [0; 4];
+    let width = match magic {
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 1, _] => 2,
+        [0x93, b'N', b'U', b'M', b'P', b'Y', 2 | 3, _] => 4,
+        _ => return Err(unfit("its first bytes are not those of a .npy file")),
+    };
+    from.read_exact(&mut length[..width]).map_err(|_| unfit("shorter than its header"))?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > HEADER_LIMIT {
+        return Err(unfit(&format!("a header of {length} bytes")));
+    }
+    let mut text = vec![0; length];
+    from.read_exact(&mut text).map_err(|_| unfit("shorter than its header"))?;
+    let text = String::from_utf8_lossy(&text);
+    let header = parse_dict(&text).ok_or_else(|| unfit(&format!("header {:?}", text.trim_end())))?;
+    Ok((8 + width + length, header))
+}
+
+/// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`
+fn parse_dict(text: &str) -> Option<Header> {
+    let value = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
+    let descr = value("descr")?.strip_prefix('\'')?.split_once('\'')?.0;
+    let fortran = match value("fortran_order")? {
+        text if text.starts_with("True") => true,
+        text if text.starts_with("False") => false,
+        _ => return None,
+    };
+    let shape = value("shape")?.strip_prefix('(')?.split_once(')')?.0;
+    let lengths = shape.split(',').map(str::trim).filter(|n| !n.is_empty());
+    let shape = lengths.map(|n| n.trim_end_matches('L').parse().ok()).collect::<Option<_>>()?;
+    Some(Header { descr: descr.to_string(), fortran, shape })
+}
+
+/// An element as the file holds it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// Of an integer or boolean type.
+    Int(i128),
+    /// Of a floating-point type.
+    Float(f64),
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Number::Int(x) => x.fmt(f),
+            Number::Float(x) => x.fmt(f),
+        }
+    }
+}
+
+type Convert<T> = fn(&[u8], &mut Vec<T>) -> Result<(), Number>;
+
+/// Appends little-endian elements of a NumPy kind and size.
+fn converter<T: Element>(kind: u8, size: usize) -> Option<Convert<T>> {
+    fn each<const W: usize, T: Element>(
+        bytes: &[u8],
+        out: &mut Vec<T>,
+        number: impl Fn([u8; W]) -> Number,
+    ) -> Result<(), Number> {
+        for &raw in bytes.as_chunks().0 {
+            let number = number(raw);
+            out.push(T::from_number(number).ok_or(number)?);
+        }
+        Ok(())
+    }
+    macro_rules! int {
+        ($t:ty) => {
+            |bytes, out| each(bytes, out, |raw| Number::Int(<$t>::from_le_bytes(raw).into()))
+        };
+    }
+    macro_rules! float {
+        ($t:ty) => {
+            |bytes, out| each(bytes, out, |raw| Number::Float(<$t>::from_le_bytes(raw).into()))
+        };
+    }
+    Some(match (kind, size) {
+        (b'b', 1) => |bytes, out| each(bytes, out, |[b]| Number::Int((b != 0).into())),
+        (b'u', 1) => int!(u8),
+        (b'u', 2) => int!(u16),
+        (b'u', 4) => int!(u32),
+        (b'u', 8) => int!(u64),
+        (b'i', 1) => int!(i8),
+        (b'i', 2) => int!(i16),
+        (b'i', 4) => int!(i32),
+        (b'i', 8) => int!(i64),
+        (b'f', 2) => float!(half::f16),
+        (b'f', 4) => float!(f32),
+        (b'f', 8) => float!(f64),
+        _ => return None,
+    })
+}
+
+/// A number type that arrays are read as and written in.
+pub trait Element: Copy {
+    /// NumPy's name of it.
+    const DESCR: &'static str;
+
+    /// The number as this type; none if it does not fit.
+    fn from_number(number: Number) -> Option<Self>;
+
+    /// Writes it, little-endian.
+    ///
+    /// # Errors
+    /// What `to` says.
+    fn write(self, to: &mut impl Write) -> std::io::Result<()>;
+}
+
+macro_rules! element {
+    ($($t:ty: $descr:literal, $number:ident => $from:expr;)*) => {$(
+        impl Element for $t {
+            const DESCR: &'static str = $descr;
+
+            fn from_number($number: Number) -> Option<$t> {
+                $from
+            }
+
+            fn write(self, to: &mut impl Write) -> std::io::Result<()> {
+                to.write_all(&self.to_le_bytes())
+            }
+        }
+    )*};
+}
+
+element! {
+    u8: "|u1", x => integer(x)?.try_into().ok();
+    u16: "<u2", x => integer(x)?.try_into().ok();
+    u32: "<u4", x => integer(x)?.try_into().ok();
+    i32: "<i4", x => integer(x)?.try_into().ok();
+    i64: "<i8", x => integer(x)?.try_into().ok();
+    f32: "<f4", x => Some(match x { Number::Int(x) => x as f32, Number::Float(x) => x as f32 });
+    f64: "<f8", x => Some(match x { Number::Int(x) => x as f64, Number::Float(x) => x });
+}
+
+impl Element for bool {
+    const DESCR: &'static str = "|b1";
+
+    fn from_number(number: Number) -> Option<bool> {
+        Some(!matches!(number, Number::Int(0) | Number::Float(0.0)))
+    }
+
+    fn write(self, to: &mut impl Write) -> std::io::Result<()> {
+        to.write_all(&[self.into()])
+    }
+}
+
+fn integer(number: Number) -> Option<i128> {
+    match number {
+        Number::Int(x) => Some(x),
+        Number::Float(x) => (x.fract() == 0.0).then_some(x as i128),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn array(descr: &str, shape: &str, body: &[u8]) -> Vec<u8> {
+        let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend((dict.len() as u16).to_le_bytes());
+        file.extend(dict.as_bytes());
+        file.extend(body);
+        file
+    }
+
+    fn parsed<T: Element>(file: &[u8]) -> Result<Array<T>, String> {
+        parse(file, file.len() as u64, Path::new("a.npy")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for shape in [&[][..], &[1], &[0], &[2, 3, 4]] {
+            let data: Vec<f32> = (0..shape.iter().product()).map(|i| i as f32 * 0.5).collect();
+            let mut file = Vec::new();
+            write_to(&mut file, shape, &data).unwrap();
+            assert_eq!((file.len() - data.len() * 4) % 64, 0, "NumPy aligns the data");
+            assert_eq!(parsed(&file).unwrap(), Array { shape: shape.to_vec(), data });
+        }
+    }
+
+    #[test]
+    fn any_number_type_is_converted() {
+        let one = [("|b1", &[1][..]), ("<u2", &[1, 0]), (">i4", &[0, 0, 0, 1]), ("<f2", &[0, 0x3c])];
+        for (descr, body) in one {
+            let file = array(descr, "(1,)", body);
+            assert_eq!(parsed::<f32>(&file).unwrap().data, [1.0], "{descr}");
+            assert_eq!(parsed::<i32>(&file).unwrap().data, [1], "{descr}");
+            assert_eq!(parsed::<bool>(&file).unwrap().data, [true], "{descr}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let half = array("<f4", "(1,)", &0.5f32.to_le_bytes());
+        assert_eq!(parsed::<i32>(&half).unwrap_err(), "a.npy: element 0 is 0.5, which does not fit <i4");
+        let nan = array("<f8", "(1,)", &f64::NAN.to_le_bytes());
+        assert!(parsed::<i32>(&nan).is_err());
+        let big = array("<u8", "(2,)", &[[0; 8], [255; 8]].concat());
+        let message = parsed::<i64>(&big).unwrap_err();
+        assert_eq!(message, "a.npy: element 1 is 18446744073709551615, which does not fit <i8");
+    }
+
+    #[test]
+    fn bombs_are_refused_before_anything_is_allocated() {
+        let nested = format!("({}", "(".repeat(60_000));
+        for shape in
+            ["(18446744073709551615, 2)", "(4294967296, 4294967296)", "(1000000000000,)", "(-1,)", &nested]
+        {
+            assert!(parsed::<f32>(&array("<f4", shape, &[])).is_err(), "{shape}");
+        }
+        for descr in ["<U9", "|O", "<c8", "<f9", "", "<f16", "[('a', '<f4')]"] {
+            assert!(parsed::<f32>(&array(descr, "(1,)", &[0; 64])).is_err(), "{descr}");
+        }
+        let mut long = b"\x93NUMPY\x02\x00".to_vec();
+        long.extend(u32::MAX.to_le_bytes());
+        assert_eq!(
+            parsed::<f32>(&long).unwrap_err(),
+            "a.npy: not a NumPy array: a header of 4294967295 bytes"
+        );
+    }
 }

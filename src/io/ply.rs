@@ -33,7 +33,8 @@ pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCl
     let header = header(&mut from, path)?;
     let body = length.saturating_sub(header.len() as u64);
     // serde-ply wants white space after the last number of an ascii file; not every program writes it.
-    let whole = header.as_bytes().chain(from).chain(&b"\n"[..]);
+    let tail: &[u8] = if header.contains("format ascii") { b"\n" } else { b"" };
+    let whole = header.as_bytes().chain(from).chain(tail);
     let broken = |e: serde_ply::DeserializeError| Error::format(path, format!("not a PLY file: {}", e.0));
     let mut reader = PlyReader::from_reader(whole).map_err(broken)?;
     let format = reader.header().format;
@@ -214,4 +215,99 @@ fn write_to(mut to: impl Write, cloud: &PointCloud, columns: &[(&str, &[i32])]) 
         }
     }
     to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(file: &[u8]) -> Result<PointCloud, String> {
+        parse(file, file.len() as u64, Path::new("a.ply")).map_err(|e| e.to_string())
+    }
+
+    fn binary(order: &str, number: impl Fn(f32) -> [u8; 4]) -> Vec<u8> {
+        let mut file = format!(
+            "ply\r\nformat binary_{order}_endian 1.0\r\ncomment caf\u{e9}\r\nelement face 1\nproperty list uchar int i\n\
+             element vertex 2\nproperty float x\nproperty float quality\nproperty float y\nproperty float z\n\
+             property uchar red\nproperty uchar green\nproperty uchar blue\nproperty uchar alpha\nend_header\n"
+        )
+        .into_bytes();
+        file.extend([2, 9, 9, 9, 9, 9, 9, 9, 9]);
+        for colors in [[255, 0, 51, 255], [0, 255, 102, 255]] {
+            for x in [1.0, f32::NAN, 2.0, 3.0] {
+                file.extend(number(x));
+            }
+            file.extend(colors);
+        }
+        file
+    }
+
+    fn ascii(vertex: &str, rows: &str) -> Vec<u8> {
+        let properties: String = vertex.split(", ").map(|p| format!("property {p}\n")).collect();
+        let count = rows.lines().count();
+        format!("ply\nformat ascii 1.0\nelement vertex {count}\n{properties}end_header\n{rows}").into_bytes()
+    }
+
+    const XYZRGB: &str = "double x, double y, double z, float red, float green, float blue";
+
+    #[test]
+    fn either_byte_order_with_other_properties_and_faces() {
+        let expected = PointCloud {
+            positions: vec![[1.0, 2.0, 3.0]; 2],
+            colors: vec![[1.0, 0.0, 0.2], [0.0, 1.0, 0.4]],
+        };
+        assert_eq!(parsed(&binary("little", f32::to_le_bytes)).unwrap(), expected);
+        assert_eq!(parsed(&binary("big", f32::to_be_bytes)).unwrap(), expected);
+        let mut latin1 = binary("big", f32::to_be_bytes);
+        let at = latin1.windows(2).position(|pair| pair == "\u{e9}".as_bytes()).unwrap();
+        latin1.splice(at..at + 2, [0xe9]);
+        assert_eq!(parsed(&latin1).unwrap(), expected);
+    }
+
+    #[test]
+    fn ascii_colors_in_their_units() {
+        let colors = |file: Vec<u8>| parsed(&file).unwrap().colors;
+        assert_eq!(colors(ascii(XYZRGB, "0 0 0 0 .5 1\n1 1e-3 1 1 1 1")), [[0.0, 0.5, 1.0], [1.0; 3]]);
+        assert_eq!(colors(ascii(XYZRGB, "0 0 0 0 51 255")), [[0.0, 0.2, 1.0]]);
+        let short = XYZRGB.replace("float", "ushort");
+        assert_eq!(colors(ascii(&short, "0 0 0 0 13107 65535")), [[0.0, 0.2, 1.0]]);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let cloud = PointCloud { positions: vec![[0.1, -2e9, 3.0]], colors: vec![[1.0, 0.2, 0.0]] };
+        let mut file = Vec::new();
+        write_to(&mut file, &cloud, &[("label", &[-1]), ("instance", &[7])]).unwrap();
+        assert_eq!(parsed(&file).unwrap(), cloud);
+    }
+
+    #[test]
+    fn every_cut_and_every_odd_value_is_an_error_that_says_so() {
+        let whole = binary("little", f32::to_le_bytes);
+        for end in 0..whole.len() {
+            assert!(parsed(&whole[..end]).is_err(), "cut after {end} bytes");
+        }
+        let says = |file: Vec<u8>, words: &str| {
+            let message = parsed(&file).unwrap_err();
+            assert!(message.starts_with("a.ply: ") && message.contains(words), "{message}");
+        };
+        says(ascii(XYZRGB, "0 0 0 0 0 0\n0 nan 0 0 0 0"), "point 1 lies at [0.0, NaN, 0.0]");
+        says(ascii(XYZRGB, "0 0 0 0 0 0\n0 0 zero 0 0 0"), "row 1");
+        says(ascii(XYZRGB, "0 0 0 0 0 300"), "colours must lie in 0..=255");
+        says(ascii(XYZRGB, ""), "no points");
+        says(ascii("float x, float y, float z", "0 0 0"), "no property red");
+        says(ascii("float x, float y, uchar red, uchar green, uchar blue", "0 0 0 0 0"), "no property z");
+        says(ascii(&XYZRGB.replace("float red", "uchar red"), "0 0 0 0 0 0"), "different types");
+        says(
+            b"ply\nformat ascii 1.0\nelement vertex 9000000000000000000\nproperty float x\nend_header\n"
+                .into(),
+            "truncated",
+        );
+        says(
+            b"ply\nformat ascii 1.0\nelement nothing 9000000000000000000\nend_header\n".into(),
+            "no properties",
+        );
+        says(b"solid cube\n".into(), "not a PLY file");
+        says([&b"ply\n"[..], &vec![b'x'; 3 << 20]].concat(), "end_header");
+    }
 }

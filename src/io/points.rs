@@ -1,6 +1,6 @@
 //! Point clouds as files hold them, whatever the format.
 
-use super::ply;
+use super::{npy, ply};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -18,15 +18,16 @@ pub struct PointCloud {
 pub(super) enum ColorUnit {
     /// Integers from 0 to this.
     UpTo(f32),
-    /// Floating-point numbers from 0 to 1, or to 255 if any of them is above 1.
+    /// Numbers from 0 to 1, or to 255 if any of them is above 1.
     Guess,
 }
 
 impl PointCloud {
-    /// Reads a cloud with colours; the extension names the format. So far `.ply`.
+    /// Reads a cloud with colours from a `.ply` file, or from an array with the columns x y z r g b (`[N, 6]`) in a
+    /// `.npy` file or an `.npz` archive: its member `points` if it has one, else its only member.
     ///
-    /// 8-bit and wider integer colours count in 1/255, 16-bit ones of a PLY file in 1/65535. Floating-point colours
-    /// count as they are, except where the file's largest is above 1: then all of them count in 1/255.
+    /// Integer colours of a PLY file count in 1/255, those of 16 bits in 1/65535. Floating-point colours and those of
+    /// arrays count as they are, unless the file's largest is above 1: then all of them count in 1/255.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if the extension is another one, if the content
@@ -35,8 +36,43 @@ impl PointCloud {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         match extension.as_str() {
             "ply" => ply::read(path),
-            _ => Err(Error::format(path, "point clouds are read from .ply files; convert it to one")),
+            "npy" => PointCloud::from_rows(npy::read(path)?, path),
+            "npz" => {
+                let names = npy::members(path)?;
+                let name = match names.as_slice() {
+                    [only] => only,
+                    _ if names.iter().any(|name| name == "points") => "points",
+                    _ => {
+                        let message =
+                            format!("holds {names:?}; store the cloud as `points`, columns x y z r g b");
+                        return Err(Error::format(path, message));
+                    }
+                };
+                PointCloud::from_rows(npy::read_member(path, name)?, path)
+            }
+            _ => {
+                Err(Error::format(path, "clouds are read from .ply, .npy and .npz files; convert it to one"))
+            }
         }
+    }
+
+    /// From the columns x y z r g b, `[N, 6]`; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`PointCloud::read`].
+    pub fn from_rows(array: npy::Array<f64>, path: &Path) -> Result<PointCloud> {
+        let &[_, 6] = array.shape.as_slice() else {
+            let message = format!("shape {:?} is not [N, 6], columns x y z r g b", array.shape);
+            return Err(Error::format(path, message));
+        };
+        let (positions, colors) = array
+            .data
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&[x, y, z, r, g, b]| ([x, y, z], [r as f32, g as f32, b as f32]))
+            .unzip();
+        PointCloud::checked(positions, colors, ColorUnit::Guess, path)
     }
 
     /// Brings colours to [0, 1] and refuses what no later stage could use.

@@ -1,3 +1,4 @@
 //! Bad and extreme input: a clear error or a sane result, never a panic.
 
+mod io;
 mod views;
