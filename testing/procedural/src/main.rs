@@ -1,0 +1,110 @@
+//! `procedural`: makes shapes and training images from seeds.
+#![deny(missing_docs)]
+
+use clap::{Parser, Subcommand};
+use partstad::{Error, Result, io::npy};
+use procedural::{Shape, dataset, generate};
+use std::{
+    fs::File,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Makes procedurally generated, part-labelled, coloured shapes.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Renders training images: images.npy, instances.npy, index.json.
+    Dataset {
+        /// Number of shapes; the categories take turns.
+        #[arg(long)]
+        shapes: usize,
+        /// Images of each shape.
+        #[arg(long, default_value_t = 4)]
+        views_per_shape: usize,
+        /// Seed of the first shape; each next one takes the next seed.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Points of each shape; 0 draws 30,000 to 120,000.
+        #[arg(long, default_value_t = 0)]
+        points: usize,
+        /// Categories, comma separated; all of them by default.
+        #[arg(long, value_delimiter = ',')]
+        categories: Vec<String>,
+        /// Folder to write to.
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+    /// Writes one shape: pc.ply, semantic.npy, instance.npy.
+    Shape {
+        /// PartNetE's name of the category.
+        category: String,
+        /// Which shape.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Number of points.
+        #[arg(long, default_value_t = 80_000)]
+        points: usize,
+        /// Folder to write to.
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Dataset { shapes, views_per_shape, seed, points, categories, output } => {
+            let options = dataset::Options { shapes, views_per_shape, seed, points, categories };
+            dataset::write(&options, &output, |done| eprint!("\r{done} of {shapes} shapes"))?;
+            eprintln!();
+            Ok(())
+        }
+        Command::Shape { category, seed, points, output } => {
+            let shape = generate(&category, seed, points)?;
+            std::fs::create_dir_all(&output).map_err(Error::io(&output))?;
+            write_ply(&output.join("pc.ply"), &shape)?;
+            npy::write(&output.join("semantic.npy"), &[points], &shape.semantic)?;
+            npy::write(&output.join("instance.npy"), &[points], &shape.instance)
+        }
+    }
+}
+
+/// Binary PLY with f32 positions and u8 colours.
+fn write_ply(path: &Path, shape: &Shape) -> Result<()> {
+    let write = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        write!(file, "ply\nformat binary_little_endian 1.0\nelement vertex {}\n", shape.semantic.len())?;
+        for axis in ["x", "y", "z"] {
+            writeln!(file, "property float {axis}")?;
+        }
+        for channel in ["red", "green", "blue"] {
+            writeln!(file, "property uchar {channel}")?;
+        }
+        writeln!(file, "end_header")?;
+        for (position, color) in shape.cloud.positions.iter().zip(&shape.cloud.colors) {
+            for x in position {
+                file.write_all(&(*x as f32).to_le_bytes())?;
+            }
+            file.write_all(&color.map(|c| (255.0 * c).round() as u8))?;
+        }
+        file.flush()
+    };
+    write().map_err(Error::io(path))
+}
