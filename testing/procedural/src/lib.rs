@@ -10,7 +10,7 @@ mod shapes;
 mod solid;
 
 use glam::{DQuat, DVec3};
-use partstad::{Error, Result, io::ply::PointCloud};
+use partstad::{Error, Result, io::points::PointCloud};
 use scene::Scene;
 pub use shapes::CATEGORIES;
 
