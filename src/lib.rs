@@ -4,6 +4,8 @@
 pub mod device;
 pub mod error;
 pub mod io;
+#[cfg(feature = "ort")]
+pub mod models;
 pub mod ops;
 pub mod stages;
 

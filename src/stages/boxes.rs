@@ -196,3 +196,61 @@ fn check_features(features: &[f32], dim: usize, boxes: usize) -> Result<(), Stri
         None => Ok(()),
     }
 }
+
+#[cfg(feature = "ort")]
+mod detect {
+    use super::{Box2d, Boxes};
+    use crate::{
+        error::Result,
+        models::{Detector, Images},
+        stages::views::Views,
+    };
+    use serde::{Deserialize, Serialize};
+
+    /// How to detect.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Options {
+        /// Boxes need a higher score than this.
+        pub threshold: f32,
+        /// Views that go through the detector in one run; the boxes do not depend on it.
+        pub batch: usize,
+    }
+
+    impl Default for Options {
+        fn default() -> Options {
+            Options { threshold: 0.5, batch: 5 }
+        }
+    }
+
+    impl Boxes {
+        /// Finds the parts in the views (GLIP; paper section 4.1): views ascending, scores descending within each.
+        ///
+        /// # Errors
+        /// [`Error::Invalid`](crate::Error::Invalid) for part names that make no caption,
+        /// [`Error::Model`](crate::Error::Model) if the detector fails.
+        pub fn detect(
+            views: &Views,
+            parts: &[impl AsRef<str>],
+            detector: &Detector,
+            options: &Options,
+        ) -> Result<Boxes> {
+            let prompt = detector.prompt(parts)?;
+            let images = Images { pixels: &views.images, height: views.side, width: views.side };
+            let mut boxes = Boxes { feature_dim: detector.feature_dim(), ..Boxes::default() };
+            for (view, found) in
+                (0..).zip(detector.detect(images, &prompt, options.threshold, options.batch)?)
+            {
+                boxes.list.extend(found.boxes.iter().map(|b| {
+                    let [x1, y1, x2, y2] = b.corners;
+                    Box2d { view, label: b.part as u32, bbox: [x1, y1, x2 - x1, y2 - y1], score: b.score }
+                }));
+                boxes.features.extend(found.features);
+            }
+            Ok(boxes)
+        }
+    }
+}
+
+#[cfg(feature = "ort")]
+pub use detect::Options;

@@ -83,3 +83,58 @@ impl Masks {
         (0..side * side).map(|pixel| mask::cpu::bit(bits, pixel) as u8).collect()
     }
 }
+
+#[cfg(feature = "ort")]
+mod predict {
+    use super::Masks;
+    use crate::{
+        error::Result,
+        models::{Images, Segmenter, segmenter::Prompt},
+        stages::{boxes::Boxes, views::Views},
+    };
+    use serde::{Deserialize, Serialize};
+
+    /// How to segment.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    pub struct Options {
+        /// Views that go through the encoder in one run.
+        pub views: usize,
+        /// Boxes that go through the decoder in one run.
+        pub boxes: usize,
+    }
+
+    impl Default for Options {
+        fn default() -> Options {
+            Options { views: 5, boxes: 32 }
+        }
+    }
+
+    impl Masks {
+        /// Segments what each box holds (SAM; paper section 4.1). Views without boxes cost nothing.
+        ///
+        /// # Errors
+        /// [`Error::Invalid`](crate::Error::Invalid) for boxes of no view, out of order or not finite,
+        /// [`Error::Model`](crate::Error::Model) if the segmenter fails.
+        pub fn predict(
+            views: &Views,
+            boxes: &Boxes,
+            segmenter: &Segmenter,
+            options: &Options,
+        ) -> Result<Masks> {
+            let images = Images { pixels: &views.images, height: views.side, width: views.side };
+            let prompts: Vec<Prompt> = boxes
+                .list
+                .iter()
+                .map(|b| {
+                    let [x, y, width, height] = b.bbox;
+                    Prompt { image: b.view as usize, corners: [x, y, x + width, y + height] }
+                })
+                .collect();
+            Ok(Masks::Logits(segmenter.segment(images, &prompts, options.views, options.boxes)?))
+        }
+    }
+}
+
+#[cfg(feature = "ort")]
+pub use predict::Options;

@@ -1,0 +1,93 @@
+//! Images as a model's input.
+
+use super::manifest::{Image, Resize};
+use crate::{
+    error::{Error, Result},
+    ops::{normalize, resize},
+};
+use rayon::prelude::*;
+
+/// Images of one size, RGB.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    /// `[N, height, width, 3]`.
+    pub pixels: &'a [u8],
+    /// Pixels down.
+    pub height: usize,
+    /// Pixels across.
+    pub width: usize,
+}
+
+impl<'a> Images<'a> {
+    /// Number of images, N.
+    pub fn len(&self) -> usize {
+        self.pixels.len() / (self.height * self.width * 3).max(1)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let Images { pixels, height, width } = self;
+        if *height == 0 || *width == 0 || pixels.len() != self.len() * height * width * 3 {
+            let bytes = pixels.len();
+            return Err(Error::invalid(format!(
+                "{bytes} bytes are not images of {height} x {width} RGB pixels"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Groups of at most `size` images, in order.
+    pub(super) fn chunks(&self, size: usize) -> impl Iterator<Item = Images<'a>> {
+        let Images { height, width, .. } = *self;
+        let chunks = self.pixels.chunks(size.max(1) * height * width * 3);
+        chunks.map(move |pixels| Images { pixels, height, width })
+    }
+
+    /// The image of index `n` alone.
+    pub(super) fn get(&self, n: usize) -> &'a [u8] {
+        let len = self.height * self.width * 3;
+        &self.pixels[n * len..][..len]
+    }
+}
+
+/// Height and width of images within the model's input.
+///
+/// # Errors
+/// [`Error::Invalid`] if they do not fit.
+pub(super) fn size_within(images: Images, rule: &Image) -> Result<[usize; 2]> {
+    let Images { height, width, .. } = images;
+    let [rows, columns] = rule.size;
+    let (from, to) = match rule.resize {
+        Resize::Shorter => (height.min(width), rows.min(columns)),
+        Resize::Longer => (height.max(width), rows.max(columns)),
+    };
+    // As SAM's ResizeLongestSide rounds.
+    let scaled = |pixels: usize| (((pixels * to) as f64 / from as f64 + 0.5) as usize).max(1);
+    let size = [scaled(height), scaled(width)];
+    if size[0] > rows || size[1] > columns {
+        return Err(Error::invalid(format!(
+            "images of {height} x {width} pixels become {} x {}, which does not fit into the model's {rows} x {columns}; \
+             render square views",
+            size[0], size[1]
+        )));
+    }
+    Ok(size)
+}
+
+/// Resizes, normalises and pads: `[N, 3, rule.size]`.
+pub(super) fn prepare(images: Images, rule: &Image) -> Result<Vec<f32>> {
+    images.check()?;
+    let size = size_within(images, rule)?;
+    let normalization = rule.normalization();
+    let len = 3 * rule.size[0] * rule.size[1];
+    let mut input = vec![0.0; images.len() * len];
+    input.par_chunks_exact_mut(len).enumerate().for_each(|(n, out)| {
+        let resized = resize::cpu::bilinear::<3>(images.get(n), [images.height, images.width], size);
+        normalize::cpu::normalize(&resized, size, &normalization, rule.size, out);
+    });
+    Ok(input)
+}

@@ -1,0 +1,256 @@
+//! `manifest.json`: what a folder of models holds and how to feed it.
+
+use crate::{
+    error::{Error, Result},
+    ops::{
+        detection::{Level, Rules},
+        normalize::{Normalization, Order},
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+
+/// The only manifest version there is.
+pub const VERSION: u32 = 1;
+
+/// A folder of models.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`VERSION`].
+    pub version: u32,
+    /// What people call these models.
+    pub name: String,
+    /// Whether these are small models that stand in for GLIP and SAM.
+    pub stand_in: bool,
+    /// SHA-256 in hexadecimal of every file that is used, by its name in the folder.
+    pub files: BTreeMap<String, String>,
+    /// The text-conditioned grounding detector.
+    pub detector: Detector,
+    /// The box-prompted segmenter; without one the boxes vote themselves.
+    #[serde(default)]
+    pub segmenter: Option<Segmenter>,
+}
+
+/// A text-conditioned grounding detector (GLIP).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Detector {
+    /// What its outputs mean.
+    pub kind: Kind,
+    /// File of the text encoder.
+    pub text_encoder: String,
+    /// File of the detector.
+    pub model: String,
+    /// How images become its input.
+    pub image: Image,
+    /// How part names become tokens.
+    pub text: Text,
+    /// Pixels between the locations of each level, fine to coarse.
+    pub strides: Vec<usize>,
+    /// Side of the square anchor of each level, in pixels.
+    pub anchor_sizes: Vec<usize>,
+    /// Divisors of the regression's dx, dy, dw, dh.
+    pub box_weights: [f32; 4],
+    /// How outputs become a score.
+    pub score: Score,
+    /// A part's mean probability must exceed this before the centerness counts.
+    pub pre_nms: f32,
+    /// Candidates kept per level.
+    pub top_n: usize,
+    /// IoU above which the weaker of two boxes of one part goes.
+    pub nms: f32,
+    /// Boxes kept per image.
+    pub max_det: usize,
+    /// Channels of a box's feature.
+    pub feature_dim: usize,
+}
+
+/// Families of detectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// One square anchor per location, centerness (GLIP).
+    Atss,
+}
+
+/// Scoring rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Score {
+    /// sqrt(mean of the tokens' sigmoids x sigmoid of the centerness).
+    SqrtMeanSigmoidXCenterness,
+}
+
+/// How images become a model's input: resized, channels ordered and normalised, zeros appended right and below.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Order of the channels.
+    pub order: Order,
+    /// What white is before mean and deviation: 255 or 1.
+    pub scale: f32,
+    /// Subtracted, per channel in the model's order.
+    pub mean: [f32; 3],
+    /// Divided by, per channel in the model's order.
+    pub std: [f32; 3],
+    /// Height and width of the input.
+    pub size: [usize; 2],
+    /// How the image is brought to size.
+    pub resize: Resize,
+    /// Both sides of `size` are multiples of this.
+    #[serde(default = "one")]
+    pub divisor: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+/// Ways to resize; the aspect stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resize {
+    /// The shorter side becomes the smaller of `size` (GLIP).
+    Shorter,
+    /// The longer side becomes the larger of `size` (SAM).
+    Longer,
+}
+
+/// How part names become tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    /// The tokenizer's family.
+    pub tokenizer: TokenizerKind,
+    /// File of its vocabulary, one token a line.
+    pub vocab: String,
+    /// What follows each name in the caption.
+    pub separator: String,
+    /// Longer captions are cut, special tokens included.
+    pub max_tokens: usize,
+}
+
+/// Families of tokenizers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenizerKind {
+    /// BERT's, uncased.
+    Wordpiece,
+}
+
+/// A box-prompted segmenter (SAM).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segmenter {
+    /// File of the image encoder.
+    pub encoder: String,
+    /// File of the box decoder.
+    pub decoder: String,
+    /// How images become the encoder's input, whose frame the boxes are given in: square, 1024 for SAM.
+    pub image: Image,
+    /// Channels and side of the embedding: 256 and 64 for SAM.
+    pub embedding: [usize; 2],
+}
+
+impl Manifest {
+    /// Reads and checks the text of a manifest; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Format`] naming the field that is missing, unknown or out of range.
+    pub fn parse(text: &[u8], path: &Path) -> Result<Manifest> {
+        let manifest: Manifest = serde_json::from_slice(text)
+            .map_err(|e| Error::format(path, format!("not a manifest of models: {e}")))?;
+        manifest.check().map_err(|message| Error::format(path, message))?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.version != VERSION {
+            let found = self.version;
+            return Err(format!(
+                "manifest version {found} is not {VERSION}; use a matching release of partstad"
+            ));
+        }
+        let mut used = vec![&self.detector.text_encoder, &self.detector.model, &self.detector.text.vocab];
+        used.extend(self.segmenter.iter().flat_map(|s| [&s.encoder, &s.decoder]));
+        if let Some(name) = used.into_iter().find(|&name| !self.files.contains_key(name)) {
+            return Err(format!("{name:?} is used but has no SHA-256 under files"));
+        }
+        // A name must not lead out of the manifest's folder.
+        let leads_out = |name: &&String| name.contains(['/', '\\', ':']) || name.starts_with('.');
+        if let Some(name) = self.files.keys().find(leads_out) {
+            return Err(format!(
+                "files: {name:?} must be the plain name of a file in the manifest's own folder"
+            ));
+        }
+        self.detector.check().map_err(|e| format!("detector.{e}"))?;
+        self.segmenter.as_ref().map_or(Ok(()), |s| s.check().map_err(|e| format!("segmenter.{e}")))
+    }
+}
+
+fn need(holds: bool, message: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(message.into()) }
+}
+
+impl Image {
+    /// The arithmetic from bytes to the model's values.
+    pub fn normalization(&self) -> Normalization {
+        Normalization { order: self.order, scale: self.scale, mean: self.mean, std: self.std }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        need(self.scale > 0.0 && self.scale.is_finite(), "image.scale must be above 0")?;
+        need(self.mean.iter().all(|x| x.is_finite()), "image.mean must be finite")?;
+        need(self.std.iter().all(|&x| x > 0.0 && x.is_finite()), "image.std must be above 0")?;
+        let fits = |&n: &usize| (1..=4096).contains(&n) && self.divisor > 0 && n.is_multiple_of(self.divisor);
+        need(self.size.iter().all(fits), "image.size must be two multiples of image.divisor in 1..=4096")
+    }
+}
+
+impl Detector {
+    /// The rules that turn the outputs into boxes.
+    pub fn rules(&self) -> Rules {
+        let Detector { box_weights, pre_nms, top_n, nms, max_det, .. } = *self;
+        Rules { box_weights, pre_nms, top_n, nms, max_det }
+    }
+
+    /// The levels of the detector's input, fine to coarse.
+    pub fn levels(&self) -> Vec<Level> {
+        let [height, width] = self.image.size;
+        let level = |(&stride, &anchor): (&usize, &usize)| Level {
+            stride,
+            anchor,
+            rows: height.div_ceil(stride),
+            columns: width.div_ceil(stride),
+        };
+        self.strides.iter().zip(&self.anchor_sizes).map(level).collect()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.image.check()?;
+        let paired = !self.strides.is_empty() && self.strides.len() == self.anchor_sizes.len();
+        need(paired, "strides and anchor_sizes must have one number per level")?;
+        let positive = self.strides.iter().chain(&self.anchor_sizes).all(|n| (1..=4096).contains(n));
+        need(positive, "strides and anchor_sizes must be in 1..=4096 pixels")?;
+        need(self.box_weights.iter().all(|&w| w > 0.0 && w.is_finite()), "box_weights must be above 0")?;
+        need((0.0..1.0).contains(&self.pre_nms), "pre_nms must be in [0, 1)")?;
+        need((0.0..=1.0).contains(&self.nms), "nms must be in [0, 1]")?;
+        need(self.top_n > 0 && self.max_det > 0, "top_n and max_det must be above 0")?;
+        need((1..=65536).contains(&self.feature_dim), "feature_dim must be in 1..=65536")?;
+        need(self.text.max_tokens > 2, "text.max_tokens must be above 2")?;
+        need(!self.text.separator.is_empty(), "text.separator must not be empty")
+    }
+}
+
+impl Segmenter {
+    fn check(&self) -> Result<(), String> {
+        self.image.check()?;
+        need(self.image.size[0] == self.image.size[1], "image.size must be square")?;
+        need(self.image.resize == Resize::Longer, "image.resize must be \"longer\"")?;
+        need(
+            self.embedding.iter().all(|n| (1..=65536).contains(n)),
+            "embedding must be [channels, side], above 0",
+        )
+    }
+}

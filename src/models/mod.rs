@@ -1,0 +1,191 @@
+//! The models in 2D: a grounding detector and a segmenter, run by ONNX Runtime.
+//!
+//! A folder of models holds a [`manifest`], a vocabulary and ONNX files; [`Models::load`] reads it,
+//! [`Models::embedded`] takes the small stand-ins that ship inside this crate.
+
+mod image;
+
+pub mod detector;
+pub mod manifest;
+pub mod onnx;
+pub mod runtime;
+pub mod segmenter;
+pub mod tokenizer;
+
+pub use self::{detector::Detector, image::Images, manifest::Manifest, segmenter::Segmenter};
+
+use self::{
+    onnx::{Model, Port, Source},
+    runtime::Runtime,
+};
+use crate::{
+    device::Device,
+    error::{Error, Result},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// How to make the sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Threads within an operator; 0 = one per core.
+    pub threads: usize,
+}
+
+/// The models of one folder, ready to run. Make them once: sessions are costly.
+#[derive(Debug)]
+pub struct Models {
+    /// What the folder says about itself.
+    pub manifest: Manifest,
+    /// Finds parts in images.
+    pub detector: Detector,
+    /// Makes masks of boxes, if the folder holds one.
+    pub segmenter: Option<Segmenter>,
+}
+
+impl Models {
+    /// Loads the folder's models; fetches ONNX Runtime if this machine has none ([`runtime::load`]).
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Format`] for the manifest and vocabulary; [`Error::Model`] for a file whose SHA-256 is
+    /// not the manifest's, a model that breaks its contract, or without ONNX Runtime.
+    pub fn load(device: &Device, folder: &Path, options: &Options) -> Result<Models> {
+        Models::open(device, Place::Disk(folder.to_path_buf()), options)
+    }
+
+    /// Loads the small models that ship with this crate; they stand in for GLIP and SAM.
+    ///
+    /// # Errors
+    /// Those of [`Models::load`]; [`Error::Model`] if the crate was built without the feature `small-models`.
+    pub fn embedded(device: &Device, options: &Options) -> Result<Models> {
+        Models::open(device, Place::Memory(embedded_files()?), options)
+    }
+
+    /// The manifest of the models that ship with this crate, without loading any.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the crate was built without the feature `small-models`.
+    pub fn embedded_manifest() -> Result<Manifest> {
+        Folder::open(Place::Memory(embedded_files()?)).map(|(_, manifest)| manifest)
+    }
+
+    fn open(device: &Device, place: Place, options: &Options) -> Result<Models> {
+        let Device::Cpu = device;
+        let (folder, manifest) = Folder::open(place)?;
+        folder.check_files()?;
+        let runtime = runtime::load()?;
+        let detector = Detector::new(runtime, &folder, &manifest.detector, options)?;
+        let segmenter = manifest
+            .segmenter
+            .as_ref()
+            .map(|rules| Segmenter::new(runtime, &folder, rules, options))
+            .transpose()?;
+        Ok(Models { manifest, detector, segmenter })
+    }
+}
+
+/// A file's name and content.
+type Embedded = (&'static str, &'static [u8]);
+
+#[cfg(feature = "small-models")]
+fn embedded_files() -> Result<&'static [Embedded]> {
+    macro_rules! files {
+        ($($name:literal),*) => { &[$(($name, include_bytes!(concat!("../../models/small/", $name)))),*] };
+    }
+    Ok(files!(
+        "manifest.json",
+        "vocab.txt",
+        "text_encoder.onnx",
+        "grounding_detector.onnx",
+        "sam_encoder.onnx",
+        "sam_decoder.onnx"
+    ))
+}
+
+#[cfg(not(feature = "small-models"))]
+fn embedded_files() -> Result<&'static [Embedded]> {
+    Err(Error::Model(
+        "this build holds no models; name a folder of models, or build with the feature small-models".into(),
+    ))
+}
+
+/// Where models are kept.
+enum Place {
+    Disk(PathBuf),
+    Memory(&'static [Embedded]),
+}
+
+/// Models' files and what the manifest says their content is.
+struct Folder {
+    place: Place,
+    files: BTreeMap<String, String>,
+}
+
+impl Folder {
+    fn open(place: Place) -> Result<(Folder, Manifest)> {
+        let mut folder = Folder { place, files: BTreeMap::new() };
+        let manifest = Manifest::parse(&folder.read("manifest.json")?, &folder.path("manifest.json"))?;
+        folder.files = manifest.files.clone();
+        Ok((folder, manifest))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        match &self.place {
+            Place::Disk(folder) => folder.join(name),
+            Place::Memory(_) => Path::new("embedded").join(name),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Cow<'static, [u8]>> {
+        let path = self.path(name);
+        match &self.place {
+            Place::Disk(_) => fs::read(&path).map(Cow::Owned).map_err(Error::io(path)),
+            Place::Memory(files) => files
+                .iter()
+                .find(|(file, _)| *file == name)
+                .map(|&(_, bytes)| Cow::Borrowed(bytes))
+                .ok_or_else(|| Error::format(path, "not among the embedded files")),
+        }
+    }
+
+    fn check_files(&self) -> Result<()> {
+        for (name, expected) in &self.files {
+            let found = match &self.place {
+                Place::Disk(_) => runtime::sha256_of_file(&self.path(name))?,
+                Place::Memory(_) => runtime::sha256(&self.read(name)?),
+            };
+            if !found.eq_ignore_ascii_case(expected) {
+                return Err(Error::Model(format!(
+                    "{}: SHA-256 is {found}, but the manifest says {expected}; the file is damaged or another one: copy \
+                     it again, or correct the manifest if you changed it",
+                    self.path(name).display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn model(
+        &self,
+        runtime: &Runtime,
+        name: &str,
+        threads: usize,
+        inputs: Vec<Port>,
+        outputs: Vec<Port>,
+    ) -> Result<Model> {
+        let path = self.path(name);
+        let title = path.display().to_string();
+        match &self.place {
+            Place::Disk(_) => Model::new(runtime, &title, Source::File(&path), threads, inputs, outputs),
+            Place::Memory(_) => {
+                Model::new(runtime, &title, Source::Bytes(&self.read(name)?), threads, inputs, outputs)
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Models in ONNX files: made once, checked against their contract, run many times.
+
+use super::runtime::Runtime;
+use crate::error::{Error, Result};
+use ort::{
+    session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
+    value::{Outlet, TensorElementType, TensorRef},
+};
+use std::{
+    borrow::Cow,
+    fmt,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+/// Element types of the contracts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// 32-bit float.
+    F32,
+    /// 64-bit integer.
+    I64,
+}
+
+/// Length of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dim {
+    /// Any length, under this symbol; an input's must be dynamic in the file.
+    Free(&'static str),
+    /// Any length, under this symbol, that the file may fix.
+    Any(&'static str),
+    /// Exactly this.
+    Fixed(usize),
+}
+
+/// An input or output that a contract asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Its name in the graph.
+    pub name: &'static str,
+    /// Its elements.
+    pub element: Element,
+    /// Its axes.
+    pub dims: Vec<Dim>,
+}
+
+impl Port {
+    /// A port of f32.
+    pub fn f32(name: &'static str, dims: &[Dim]) -> Port {
+        Port { name, element: Element::F32, dims: dims.to_vec() }
+    }
+
+    /// A port of i64.
+    pub fn i64(name: &'static str, dims: &[Dim]) -> Port {
+        Port { name, element: Element::I64, dims: dims.to_vec() }
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let element = if self.element == Element::F32 { "f32" } else { "i64" };
+        let dims: Vec<String> = self.dims.iter().map(|d| d.to_string()).collect();
+        write!(f, "{element} [{}]", dims.join(", "))
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dim::Free(symbol) | Dim::Any(symbol) => f.write_str(symbol),
+            Dim::Fixed(n) => write!(f, "{n}"),
+        }
+    }
+}
+
+/// Where a model's bytes are.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// In a file, whose external data may lie beside it.
+    File(&'a Path),
+    /// In memory.
+    Bytes(&'a [u8]),
+}
+
+/// The values of an input.
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// 64-bit integers.
+    I64(&'a [i64]),
+}
+
+/// A model that keeps its contract.
+#[derive(Debug)]
+pub struct Model {
+    name: String,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    /// ONNX Runtime wants sole access while it runs.
+    session: Mutex<Session>,
+}
+
+impl Model {
+    /// Makes the session. `name` is for messages; `threads` work within an operator, 0 = one per core.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the file is missing, broken or needs operators that this ONNX Runtime lacks, or if an input
+    /// or output is not what the contract asks for; the message says which and how it differs.
+    pub fn new(
+        runtime: &Runtime,
+        name: &str,
+        source: Source,
+        threads: usize,
+        inputs: Vec<Port>,
+        outputs: Vec<Port>,
+    ) -> Result<Model> {
+        let session = open(runtime, source, threads)
+            .map_err(|e| Error::Model(format!("{name}: ONNX Runtime cannot use this model: {e}")))?;
+        let model = Model { name: name.into(), inputs, outputs, session: session.into() };
+        model.check().map_err(|message| Error::Model(format!("{name}: {message}")))?;
+        Ok(model)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        for (ports, outlets, kind) in
+            [(&self.inputs, session.inputs(), "input"), (&self.outputs, session.outputs(), "output")]
+        {
+            for port in ports {
+                let Some(outlet) = outlets.iter().find(|outlet| outlet.name() == port.name) else {
+                    let names: Vec<&str> = outlets.iter().map(|o| o.name()).collect();
+                    let names = names.join(", ");
+                    return Err(format!(
+                        "there is no {kind} `{}` ({port}); the {kind}s are: {names}",
+                        port.name
+                    ));
+                };
+                compare(port, outlet, kind == "input")
+                    .map_err(|why| format!("{kind} `{}` should be {port}, but {why}", port.name))?;
+            }
+        }
+        match session.inputs().iter().find(|o| self.inputs.iter().all(|port| port.name != o.name())) {
+            Some(extra) => Err(format!("input `{}` is none that the contract knows", extra.name())),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs the model on one batch and hands its outputs, in the contract's order, to `read`.
+    ///
+    /// `inputs`: shape and values of every input, in the contract's order; the free axes of one symbol must agree.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if ONNX Runtime fails, if an output's shape breaks the contract or if an output holds NaN;
+    /// what `read` returns.
+    pub fn run<T>(
+        &self,
+        inputs: &[(&[usize], Values)],
+        read: impl FnOnce(&[&[f32]]) -> Result<T>,
+    ) -> Result<T> {
+        let failed = |why: String| Error::Model(format!("{}: {why}", self.name));
+        let symbols = self.bind(inputs).map_err(failed)?;
+        let mut values: Vec<(Cow<str>, SessionInputValue)> = vec![];
+        for (port, (shape, data)) in self.inputs.iter().zip(inputs) {
+            let value = match *data {
+                Values::F32(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
+                Values::I64(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
+            };
+            values
+                .push((port.name.into(), value.map_err(|e| failed(format!("input `{}`: {e}", port.name)))?));
+        }
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let results = session.run(values).map_err(|e| failed(format!("ONNX Runtime failed: {e}")))?;
+        let mut outputs = vec![];
+        for port in &self.outputs {
+            let wrong = |why: String| failed(format!("output `{}` {why}", port.name));
+            let value = results.get(port.name).ok_or_else(|| wrong("is missing".into()))?;
+            let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| wrong(e.to_string()))?;
+            let expected = port.dims.iter().map(|dim| match *dim {
+                Dim::Fixed(n) => Some(n as i64),
+                Dim::Free(symbol) | Dim::Any(symbol) => {
+                    symbols.iter().find(|(s, _)| *s == symbol).map(|&(_, n)| n as i64)
+                }
+            });
+            if shape.len() != port.dims.len()
+                || expected.zip(shape.iter()).any(|(e, &n)| e.is_some_and(|e| e != n))
+            {
+                let bound: Vec<String> = symbols.iter().map(|(s, n)| format!("{s} = {n}")).collect();
+                return Err(wrong(format!("has shape {shape:?}, expected {port} with {}", bound.join(", "))));
+            }
+            if let Some(at) = data.iter().position(|x| x.is_nan()) {
+                return Err(wrong(format!("is NaN at element {at}: the weights or the input are broken")));
+            }
+            outputs.push(data);
+        }
+        read(&outputs)
+    }
+
+    /// The lengths of the free axes, by symbol.
+    fn bind(&self, inputs: &[(&[usize], Values)]) -> Result<Vec<(&'static str, usize)>, String> {
+        if inputs.len() != self.inputs.len() {
+            return Err(format!("{} inputs given, {} needed", inputs.len(), self.inputs.len()));
+        }
+        let mut symbols: Vec<(&'static str, usize)> = vec![];
+        for (port, (shape, data)) in self.inputs.iter().zip(inputs) {
+            let (element, len) = match data {
+                Values::F32(data) => (Element::F32, data.len()),
+                Values::I64(data) => (Element::I64, data.len()),
+            };
+            let agrees = |(&dim, &n): (&Dim, &usize)| match dim {
+                Dim::Fixed(fixed) => fixed == n,
+                Dim::Free(symbol) | Dim::Any(symbol) => match symbols.iter().find(|(s, _)| *s == symbol) {
+                    Some(&(_, bound)) => bound == n,
+                    None => {
+                        symbols.push((symbol, n));
+                        true
+                    }
+                },
+            };
+            if element != port.element
+                || shape.len() != port.dims.len()
+                || len != shape.iter().product::<usize>()
+                || !port.dims.iter().zip(*shape).all(agrees)
+            {
+                return Err(format!(
+                    "input `{}` is {len} values of shape {shape:?}, expected {port}",
+                    port.name
+                ));
+            }
+        }
+        Ok(symbols)
+    }
+}
+
+fn open(runtime: &Runtime, source: Source, threads: usize) -> ort::Result<Session> {
+    let mut builder = Session::builder(runtime.environment())?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .with_intra_threads(threads)?
+        // Idle workers would take the cores from the stages that follow.
+        .with_intra_op_spinning(false)?;
+    match source {
+        Source::File(path) => builder.commit_from_file(path),
+        Source::Bytes(bytes) => builder.commit_from_memory(bytes),
+    }
+}
+
+/// How a graph's input or output differs from the contract.
+fn compare(port: &Port, outlet: &Outlet, is_input: bool) -> Result<(), String> {
+    let expected =
+        if port.element == Element::F32 { TensorElementType::Float32 } else { TensorElementType::Int64 };
+    let found = outlet.dtype();
+    if found.tensor_type() != Some(expected) {
+        return Err(format!("the model has {found}"));
+    }
+    let shape = found.tensor_shape().map_or(&[][..], |shape| &**shape);
+    if shape.is_empty() && !is_input {
+        // ONNX Runtime could not infer the shape; every run checks it.
+        return Ok(());
+    }
+    if shape.len() != port.dims.len() {
+        return Err(format!("the model has {} axes: {found}", shape.len()));
+    }
+    for (axis, (dim, &n)) in port.dims.iter().zip(shape).enumerate() {
+        match *dim {
+            Dim::Fixed(fixed) if n >= 0 && n as usize != fixed => {
+                return Err(format!("the model's axis {axis} is {n}"));
+            }
+            Dim::Free(_) if n >= 0 && is_input => {
+                return Err(format!("the model's axis {axis} is fixed at {n}; export it as dynamic"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! The box-prompted segmenter (SAM): images and boxes to low-resolution mask logits.
+
+use super::{
+    Folder, Options,
+    image::{self, Images},
+    manifest,
+    onnx::{
+        Dim::{Fixed, Free},
+        Model, Port, Values,
+    },
+    runtime::Runtime,
+};
+use crate::error::{Error, Result};
+
+/// Side of the mask logits.
+pub const LOGIT_SIDE: usize = 256;
+
+/// An image encoder and a box decoder, ready to run.
+#[derive(Debug)]
+pub struct Segmenter {
+    rules: manifest::Segmenter,
+    encoder: Model,
+    decoder: Model,
+}
+
+/// A box of one of the images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prompt {
+    /// The image it lies in.
+    pub image: usize,
+    /// x1, y1, x2, y2 in the image's pixels.
+    pub corners: [f32; 4],
+}
+
+impl Segmenter {
+    pub(super) fn new(
+        runtime: &Runtime,
+        folder: &Folder,
+        rules: &manifest::Segmenter,
+        options: &Options,
+    ) -> Result<Segmenter> {
+        let [height, width] = rules.image.size.map(Fixed);
+        let [channels, side] = rules.embedding.map(Fixed);
+        let (n, b, one, logits) = (Free("N"), Free("B"), Fixed(1), Fixed(LOGIT_SIDE));
+        let encoder = folder.model(
+            runtime,
+            &rules.encoder,
+            options.threads,
+            vec![Port::f32("image", &[n, Fixed(3), height, width])],
+            vec![Port::f32("image_embeddings", &[n, channels, side, side])],
+        )?;
+        let decoder = folder.model(
+            runtime,
+            &rules.decoder,
+            options.threads,
+            vec![
+                Port::f32("image_embeddings", &[n, channels, side, side]),
+                Port::f32("boxes", &[b, Fixed(4)]),
+                Port::i64("image_index", &[b]),
+            ],
+            vec![Port::f32("low_res_logits", &[b, one, logits, logits]), Port::f32("iou", &[b, one])],
+        )?;
+        Ok(Segmenter { rules: rules.clone(), encoder, decoder })
+    }
+
+    /// The mask logits of every box, `[B, 256, 256]`, over the model's square input (`models.md`'s 1024-frame).
+    ///
+    /// `boxes`: images ascending. At most `images_at_once` images are encoded and `boxes_at_once` boxes decoded in one
+    /// run; an image without boxes is never encoded.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for images that the model cannot take, boxes out of order, of no image or not finite;
+    /// [`Error::Model`] if the model fails.
+    pub fn segment(
+        &self,
+        images: Images,
+        boxes: &[Prompt],
+        images_at_once: usize,
+        boxes_at_once: usize,
+    ) -> Result<Vec<f32>> {
+        images.check()?;
+        for (b, Prompt { image, corners }) in boxes.iter().enumerate() {
+            if *image >= images.len() || (b > 0 && boxes[b - 1].image > *image) {
+                let n = images.len();
+                return Err(Error::invalid(format!(
+                    "box {b} lies in image {image}; {n} images, ascending, are asked"
+                )));
+            }
+            if corners.iter().any(|x| !x.is_finite()) {
+                return Err(Error::invalid(format!("box {b} has corners {corners:?}, which are not finite")));
+            }
+        }
+        let mut logits = Vec::with_capacity(boxes.len() * LOGIT_SIDE * LOGIT_SIDE);
+        let by_image: Vec<&[Prompt]> = boxes.chunk_by(|a, b| a.image == b.image).collect();
+        for group in by_image.chunks(images_at_once.max(1)) {
+            let [height, width] = self.rules.image.size;
+            let mut input = vec![];
+            for boxes in group {
+                let image = Images { pixels: images.get(boxes[0].image), ..images };
+                input.extend(image::prepare(image, &self.rules.image)?);
+            }
+            let inputs = [(&[group.len(), 3, height, width][..], Values::F32(&input))];
+            let embeddings = self.encoder.run(&inputs, |outputs| Ok(outputs[0].to_vec()))?;
+            let indexed: Vec<(i64, [f32; 4])> = (0..)
+                .zip(group)
+                .flat_map(|(index, boxes)| boxes.iter().map(move |b| (index, b.corners)))
+                .collect();
+            for chunk in indexed.chunks(boxes_at_once.max(1)) {
+                self.decode(images, &embeddings, group.len(), chunk, &mut logits)?;
+            }
+        }
+        Ok(logits)
+    }
+
+    /// Decodes boxes (with the index of their embedding) and appends their logits.
+    fn decode(
+        &self,
+        images: Images,
+        embeddings: &[f32],
+        n: usize,
+        boxes: &[(i64, [f32; 4])],
+        logits: &mut Vec<f32>,
+    ) -> Result<()> {
+        let [rows, columns] = image::size_within(images, &self.rules.image)?;
+        let (x, y) = (columns as f32 / images.width as f32, rows as f32 / images.height as f32);
+        let corners: Vec<f32> =
+            boxes.iter().flat_map(|(_, [x1, y1, x2, y2])| [x1 * x, y1 * y, x2 * x, y2 * y]).collect();
+        let index: Vec<i64> = boxes.iter().map(|b| b.0).collect();
+        let [channels, side] = self.rules.embedding;
+        let inputs = [
+            (&[n, channels, side, side][..], Values::F32(embeddings)),
+            (&[boxes.len(), 4][..], Values::F32(&corners)),
+            (&[boxes.len()][..], Values::I64(&index)),
+        ];
+        self.decoder.run(&inputs, |outputs| {
+            logits.extend_from_slice(outputs[0]);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! From part names to the tokens that a text encoder reads, and back: which tokens belong to which part.
+//!
+//! The caption is every name followed by " . ", the trailing one included ("arm . back . "): the authors' code, not the
+//! paper, which says comma separated. Tokens are BERT's uncased WordPiece between `[CLS]` and `[SEP]`.
+
+use crate::error::{Error, Result};
+use std::{ops::Range, path::Path};
+use tokenizers::{
+    Tokenizer as Wordpiece, TruncationParams, models::wordpiece::WordPiece,
+    normalizers::bert::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
+    processors::bert::BertProcessing,
+};
+
+/// Most parts that a caption may name: the channels of GLIP's unused classification head.
+pub const MAX_PARTS: usize = 80;
+
+/// The names of parts as a caption's tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// The text that was tokenized.
+    pub caption: String,
+    /// Token numbers, specials included, `[L]`.
+    pub ids: Vec<i64>,
+    /// The tokens of each part, `[P]`; empty if the caption was cut before it.
+    pub parts: Vec<Range<usize>>,
+    /// The parts of which the vocabulary lacks a word, ascending; the model can hardly find them.
+    pub unknown: Vec<usize>,
+}
+
+/// A WordPiece tokenizer with its caption rule.
+#[derive(Debug)]
+pub struct Tokenizer {
+    wordpiece: Wordpiece,
+    unknown: u32,
+    separator: String,
+}
+
+impl Tokenizer {
+    /// Makes a tokenizer from the text of a vocabulary, one token a line; `path` is for messages.
+    ///
+    /// `separator` follows each part's name in the caption; a caption of more than `max_tokens` tokens is cut.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if the vocabulary is not text, names a token twice or lacks `[CLS]`, `[SEP]` or `[UNK]`.
+    pub fn new(vocab: &[u8], separator: &str, max_tokens: usize, path: &Path) -> Result<Tokenizer> {
+        let failed = |e| Error::format(path, format!("not a WordPiece vocabulary: {e}"));
+        let numbers = WordPiece::read_bytes(vocab).map_err(failed)?;
+        let lines = vocab.split(|&byte| byte == b'\n').count() - usize::from(vocab.ends_with(b"\n"));
+        if numbers.len() != lines {
+            let twice = lines - numbers.len();
+            return Err(Error::format(
+                path,
+                format!("{twice} of its {lines} lines repeat a token; each may be there once"),
+            ));
+        }
+        let special = |token: &str| {
+            let number = numbers.get(token).copied();
+            number.ok_or_else(|| Error::format(path, format!("the vocabulary lacks the token {token}")))
+        };
+        let (unknown, cls, sep) = (special("[UNK]")?, special("[CLS]")?, special("[SEP]")?);
+        let model = WordPiece::builder().vocab(numbers).unk_token("[UNK]".into()).build().map_err(failed)?;
+        let mut wordpiece = Wordpiece::new(model);
+        wordpiece.with_normalizer(Some(BertNormalizer::default())).map_err(failed)?;
+        wordpiece.with_pre_tokenizer(Some(BertPreTokenizer));
+        wordpiece
+            .with_post_processor(Some(BertProcessing::new(("[SEP]".into(), sep), ("[CLS]".into(), cls))));
+        let truncation = TruncationParams { max_length: max_tokens, ..Default::default() };
+        wordpiece.with_truncation(Some(truncation)).map_err(failed)?;
+        Ok(Tokenizer { wordpiece, unknown, separator: separator.into() })
+    }
+
+    /// Tokenizes the caption of some parts.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without parts, with more than [`MAX_PARTS`], with an empty name or the same name twice.
+    pub fn tokenize(&self, parts: &[impl AsRef<str>]) -> Result<Tokens> {
+        if parts.is_empty() || parts.len() > MAX_PARTS {
+            return Err(Error::invalid(format!("{} parts were named; name 1 to {MAX_PARTS}", parts.len())));
+        }
+        let mut caption = String::new();
+        let mut spans = vec![];
+        for (p, name) in parts.iter().enumerate() {
+            let name = name.as_ref();
+            if name.trim().is_empty() {
+                return Err(Error::invalid(format!("the name of part {p} is empty")));
+            }
+            if parts[..p].iter().any(|other| other.as_ref() == name) {
+                return Err(Error::invalid(format!("part {name:?} is named twice")));
+            }
+            let begin = caption.chars().count();
+            caption.push_str(name);
+            spans.push(begin..caption.chars().count());
+            caption.push_str(&self.separator);
+        }
+        let encoding = self
+            .wordpiece
+            .encode_char_offsets(caption.as_str(), true)
+            .map_err(|e| Error::invalid(format!("the caption {caption:?} cannot be tokenized: {e}")))?;
+        let token_at = |character: usize| encoding.char_to_token(character, 0);
+        // GLIP's create_positive_map looks up to two characters further for a token at either end.
+        let tokens_of = |span: &Range<usize>| {
+            let first = (0..3).find_map(|i| token_at(span.start + i));
+            let last = (1..4).find_map(|i| token_at(span.end.checked_sub(i)?));
+            match (first, last) {
+                (Some(first), Some(last)) if first <= last => first..last + 1,
+                _ => 0..0,
+            }
+        };
+        let ids = encoding.get_ids();
+        let parts: Vec<Range<usize>> = spans.iter().map(tokens_of).collect();
+        let unknown = (0..parts.len()).filter(|&p| ids[parts[p].clone()].contains(&self.unknown)).collect();
+        Ok(Tokens { caption, ids: ids.iter().map(|&id| id.into()).collect(), parts, unknown })
+    }
+}

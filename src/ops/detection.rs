@@ -1,0 +1,201 @@
+//! From a dense grounding head's outputs to boxes: GLIP's ATSS post-processing.
+//!
+//! Location a of level l (stride s, square anchor of side z) at row r, column c has its anchor's centre at
+//! ((s - 1)/2 + c s, (s - 1)/2 + r s). With logits x[a, t] and part j covering the tokens T_j:
+//!
+//! - p[a, j] = mean over t in T_j of sigmoid(x[a, t]); a candidate needs p > pre_nms;
+//! - v = p sigmoid(centerness[a]); score = sqrt(v); each level keeps its top_n candidates by v;
+//! - box = centre + z d_xy/w_xy -+ (z exp(d_wh/w_wh) - 1)/2, d_wh/w_wh at most ln(1000/16), clipped to the image;
+//! - non-maximum suppression within each part; at most max_det boxes remain (more at a tie);
+//! - score > threshold, descending; ties stay in the order of location, then part.
+
+use crate::ops::nms;
+
+/// One level of the feature pyramid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level {
+    /// Pixels between locations.
+    pub stride: usize,
+    /// Side of the square anchor, in pixels.
+    pub anchor: usize,
+    /// Locations down.
+    pub rows: usize,
+    /// Locations across.
+    pub columns: usize,
+}
+
+/// The numbers of the post-processing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// Divisors of the regression's dx, dy, dw, dh.
+    pub box_weights: [f32; 4],
+    /// A part's mean probability must exceed this before the centerness counts.
+    pub pre_nms: f32,
+    /// Candidates kept per level.
+    pub top_n: usize,
+    /// IoU above which the weaker of two boxes of one part goes.
+    pub nms: f32,
+    /// Boxes kept per image.
+    pub max_det: usize,
+}
+
+/// A head's outputs for one image.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// `[A, L]`, A locations (levels one after the other, each row by row), L tokens.
+    pub token_logits: &'a [f32],
+    /// `[A, 4]`: dx, dy, dw, dh.
+    pub box_regression: &'a [f32],
+    /// `[A]`.
+    pub centerness: &'a [f32],
+}
+
+/// One box.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Detection {
+    /// The location it grew from, below A.
+    pub location: usize,
+    /// The part it shows, below P.
+    pub part: usize,
+    /// In [0, 1].
+    pub score: f32,
+    /// x1, y1, x2, y2 in pixels of the head's input, within the image.
+    pub corners: [f32; 4],
+}
+
+/// Number of locations of all levels, A.
+pub fn locations(levels: &[Level]) -> usize {
+    levels.iter().map(|level| level.rows * level.columns).sum()
+}
+
+/// Level, row and column of a location.
+pub fn locate(levels: &[Level], location: usize) -> Option<(usize, usize, usize)> {
+    let mut rest = location;
+    for (l, level) in levels.iter().enumerate() {
+        let len = level.rows * level.columns;
+        if rest < len {
+            return Some((l, rest / level.columns, rest % level.columns));
+        }
+        rest -= len;
+    }
+    None
+}
+
+/// CPU reference.
+pub mod cpu {
+    use super::{Detection, Head, Level, Rules, locations, nms};
+    use std::ops::Range;
+
+    /// The boxes of one image.
+    ///
+    /// `parts`: `[P]` the tokens of each part, none for a part that has no token; `size`: height and width of the
+    /// image within the head's input. The threshold comes first of all here: what it rejects could neither suppress nor
+    /// displace what it accepts, so the boxes are those of the order above.
+    pub fn detect(
+        head: &Head,
+        parts: &[Range<usize>],
+        levels: &[Level],
+        size: [usize; 2],
+        rules: &Rules,
+        threshold: f32,
+    ) -> Vec<Detection> {
+        let values = part_values(head, parts, rules.pre_nms);
+        let mut found: Vec<Detection> = candidates(&values, parts.len(), levels, rules.top_n, threshold)
+            .into_iter()
+            .map(|index| {
+                let (location, part) = (index / parts.len(), index % parts.len());
+                let (regression, _) = head.box_regression.as_chunks::<4>();
+                let corners = decode(regression[location], anchor(levels, location), rules.box_weights, size);
+                Detection { location, part, score: values[index].sqrt(), corners }
+            })
+            .collect();
+        let corners: Vec<_> = found.iter().map(|d| d.corners).collect();
+        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
+        let labels: Vec<_> = found.iter().map(|d| d.part).collect();
+        let kept = nms::cpu::nms(&corners, &scores, &labels, rules.nms);
+        found = kept.into_iter().map(|i| found[i]).collect();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        if let Some(last) = found.get(rules.max_det - 1).map(|d| d.score) {
+            found.retain(|d| d.score >= last);
+        }
+        found
+    }
+
+    /// v of every location and part, `[A, P]`; 0 where there is no candidate.
+    pub fn part_values(head: &Head, parts: &[Range<usize>], pre_nms: f32) -> Vec<f32> {
+        let tokens = head.token_logits.len() / head.centerness.len().max(1);
+        assert_eq!(
+            head.token_logits.len(),
+            tokens * head.centerness.len(),
+            "detection: token_logits must be [A, L]"
+        );
+        assert!(
+            parts.iter().all(|t| t.end <= tokens),
+            "detection: a part's tokens must lie below L = {tokens}"
+        );
+        let mut values = Vec::with_capacity(head.centerness.len() * parts.len());
+        for (logits, &centerness) in head.token_logits.chunks_exact(tokens.max(1)).zip(head.centerness) {
+            let centerness = sigmoid(centerness);
+            values.extend(parts.iter().map(|part| {
+                let sum: f32 = logits[part.clone()].iter().map(|&x| sigmoid(x)).sum();
+                let probability = sum / part.len() as f32;
+                if probability > pre_nms { probability * centerness } else { 0.0 }
+            }));
+        }
+        values
+    }
+
+    /// The indices into `values` (`[A, P]`) of each level's `top_n` largest with a score above `threshold`, ascending.
+    pub fn candidates(
+        values: &[f32],
+        parts: usize,
+        levels: &[Level],
+        top_n: usize,
+        threshold: f32,
+    ) -> Vec<usize> {
+        assert_eq!(values.len(), locations(levels) * parts, "detection: values must be [A, P]");
+        let (mut all, mut begin) = (vec![], 0);
+        for level in levels {
+            let end = begin + level.rows * level.columns * parts;
+            let passes = |&i: &usize| values[i] > 0.0 && values[i].sqrt() > threshold;
+            let mut chosen: Vec<usize> = (begin..end).filter(passes).collect();
+            if chosen.len() > top_n {
+                chosen
+                    .select_nth_unstable_by(top_n, |&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+                chosen.truncate(top_n);
+                chosen.sort_unstable();
+            }
+            all.extend(chosen);
+            begin = end;
+        }
+        all
+    }
+
+    /// Centre x, y and side of a location's anchor.
+    pub fn anchor(levels: &[Level], location: usize) -> [f32; 3] {
+        let (level, row, column) = super::locate(levels, location).expect("the location lies below A");
+        let Level { stride, anchor, .. } = levels[level];
+        let center = |i: usize| (stride as f32 - 1.0) / 2.0 + (i * stride) as f32;
+        [center(column), center(row), anchor as f32]
+    }
+
+    /// The box of one location, clipped to an image of `size` (height, width).
+    pub fn decode(
+        delta: [f32; 4],
+        [cx, cy, side]: [f32; 3],
+        weights: [f32; 4],
+        size: [usize; 2],
+    ) -> [f32; 4] {
+        let largest = (1000.0f32 / 16.0).ln();
+        let center = |center: f32, i: usize| delta[i] / weights[i] * side + center;
+        let reach = |i: usize| 0.5 * ((delta[i] / weights[i]).min(largest).exp() * side - 1.0);
+        let (x, y, rx, ry) = (center(cx, 0), center(cy, 1), reach(2), reach(3));
+        let clip = |v: f32, pixels: usize| v.clamp(0.0, pixels as f32 - 1.0);
+        let [height, width] = size;
+        [clip(x - rx, width), clip(y - ry, height), clip(x + rx, width), clip(y + ry, height)]
+    }
+
+    fn sigmoid(x: f32) -> f32 {
+        1.0 / (1.0 + (-x).exp())
+    }
+}
