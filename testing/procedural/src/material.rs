@@ -142,6 +142,12 @@ impl Material {
         Material::new(rng, color, other, Texture::Clouds, scale)
     }
 
+    /// Cardboard.
+    pub fn carton(rng: &mut Rng) -> Material {
+        let color = hsv(rng.range(0.06, 0.1), rng.range(0.35, 0.7), rng.range(0.4, 0.85));
+        Material::new(rng, color, color * 0.92, Texture::Clouds, 8.0)
+    }
+
     /// Any of them.
     pub fn any(rng: &mut Rng) -> Material {
         match rng.int(0, 9) {

@@ -22,7 +22,8 @@ pub struct Scene {
 struct Piece {
     solid: Solid,
     frame: DAffine3,
-    material: Material,
+    /// None: nothing to see, it only hides what lies in it.
+    material: Option<Material>,
     label: i32,
     instance: i32,
 }
@@ -84,9 +85,18 @@ impl Scene {
 
     /// Adds a solid, its origin at `center`.
     pub fn put(&mut self, center: DVec3, solid: Solid, material: &Material) {
+        self.push(center, solid, Some(*material));
+    }
+
+    /// Leaves out every surface inside a solid: what no one sees from outside, such as the inside of a shut cabinet.
+    pub fn hide(&mut self, center: DVec3, solid: Solid) {
+        self.push(center, solid, None);
+    }
+
+    fn push(&mut self, center: DVec3, solid: Solid, material: Option<Material>) {
         let frame = self.frame * DAffine3::from_translation(center);
         let (label, instance) = (self.label, self.instance);
-        self.pieces.push(Piece { solid, frame, material: *material, label, instance });
+        self.pieces.push(Piece { solid, frame, material, label, instance });
     }
 
     /// `count` points, uniform over the surface that lies in no other solid.
@@ -95,11 +105,12 @@ impl Scene {
         let mut triangles = Vec::new();
         let mut areas = vec![0.0];
         for (owner, (piece, mesh)) in self.pieces.iter().zip(&meshes).enumerate() {
+            let Some(material) = piece.material else { continue };
             for local in mesh {
                 let world = local.map(|p| piece.frame.transform_point3(p));
                 let across = (world[1] - world[0]).cross(world[2] - world[0]);
                 let outward = piece.frame.matrix3.determinant().signum();
-                triangles.push((owner, *local, world, outward * across.normalize_or_zero()));
+                triangles.push((owner, material, *local, world, outward * across.normalize_or_zero()));
                 areas.push(areas[areas.len() - 1] + across.length());
             }
         }
@@ -112,7 +123,7 @@ impl Scene {
             tries += 1;
             let at = rng.unit() * total;
             let triangle = areas.partition_point(|&area| area <= at).clamp(1, triangles.len()) - 1;
-            let (owner, local, world, normal) = &triangles[triangle];
+            let (owner, material, local, world, normal) = &triangles[triangle];
             let (mut u, mut v) = (rng.unit(), rng.unit());
             if u + v > 1.0 {
                 (u, v) = (1.0 - u, 1.0 - v);
@@ -124,7 +135,7 @@ impl Scene {
                 continue;
             }
             let piece = &self.pieces[*owner];
-            let color = light.color(rng, &piece.material, on(local), position, *normal);
+            let color = light.color(rng, material, on(local), position, *normal);
             samples.push(Sample { position, color, label: piece.label, instance: piece.instance });
         }
         samples

@@ -85,6 +85,12 @@ pub fn vessel(profile: &[(f64, f64)], wall: f64) -> Solid {
     Solid::Revolution(outline)
 }
 
+/// The same profile (radius, y) with soft bends.
+pub fn soft(profile: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let points: Vec<DVec3> = profile.iter().map(|&(r, y)| dvec3(r, y, 0.0)).collect();
+    smooth(&points).iter().map(|p| (p.x.max(0.001), p.y)).collect()
+}
+
 /// A full body of revolution: the profile (radius, y) from bottom to top.
 pub fn turned(profile: &[(f64, f64)]) -> Solid {
     let mut outline = vec![dvec2(0.0, profile[0].1)];

@@ -175,6 +175,11 @@ impl Front {
         Front { kind: rng.int(0, 3), border: rng.range(0.08, 0.2), material, inset }
     }
 
+    /// A flat one.
+    pub fn plain(material: Material) -> Front {
+        Front { kind: 0, border: 0.0, material, inset: material }
+    }
+
     /// A panel in front of the plane z = 0, centred, `t` thick.
     pub fn put(&self, s: &mut Scene, w: f64, h: f64, t: f64) {
         let border = self.border * w.min(h).min(0.5 * w.max(h));

@@ -275,7 +275,7 @@ fn four_legs(s: &mut Scene, rng: &mut Rng, seat: &Seat) {
         }
     }
     if rng.chance(0.4) {
-        s.put(at(0.0, top - 0.03, 0.0), block(0.86 * w, 0.06, 0.86 * d, 0.0), &seat.frame);
+        s.put(at(0.0, top - 0.07, 0.0), block(0.86 * w, 0.06, 0.86 * d, 0.0), &seat.frame);
     }
 }
 
@@ -416,4 +416,47 @@ fn armchair(s: &mut Scene, rng: &mut Rng, seat: &Seat) {
             }
         });
     }
+}
+
+/// Folding chairs: only the seat is a part.
+pub fn folding(s: &mut Scene, rng: &mut Rng) {
+    let frame = if rng.chance(0.6) { Material::metal(rng) } else { Material::any(rng) };
+    let cushion = if rng.chance(0.4) { frame } else { Material::any(rng) };
+    let (w, h, y) = (rng.range(0.4, 0.5), rng.range(0.75, 0.95), rng.range(0.4, 0.47));
+    let r = rng.range(0.009, 0.018);
+    let (front, back) = (rng.range(0.2, 0.28), rng.range(0.2, 0.26));
+    s.part("seat", |s| {
+        let (d, t) = (rng.range(0.36, 0.44), rng.range(0.012, 0.05));
+        s.at(at(0.0, y, 0.0), |s| {
+            s.turn(DVec3::X, 90.0, |s| {
+                s.put(HERE, solid::plate(solid::rounded(0.9 * w, d, rng.range(0.02, 0.12)), t), &cushion)
+            });
+        });
+    });
+    let top = at(0.0, h, -back);
+    for side in [-0.5, 0.5] {
+        let x = at(side * w, 0.0, 0.0);
+        s.put(HERE, rod(x + at(0.0, 0.0, front), x + top, r, r), &frame);
+        s.put(HERE, rod(0.92 * x + at(0.0, 0.0, -back), 0.92 * x + at(0.0, y, 0.4 * front), r, r), &frame);
+    }
+    s.put(HERE, rod(top - at(w / 2.0, 0.0, 0.0), top + at(w / 2.0, 0.0, 0.0), r, r), &frame);
+    for (y, z, k) in [(0.12, -back * 0.75, 0.92), (0.2, front * 0.7, 1.0)] {
+        s.put(HERE, rod(at(-0.5 * k * w, y, z), at(0.5 * k * w, y, z), r, r), &frame);
+    }
+    let lean = ((front + back) / h).atan().to_degrees();
+    s.at(at(0.0, 0.82 * h, front - 0.82 * (front + back)), |s| {
+        s.turn(DVec3::X, -lean, |s| {
+            if rng.chance(0.7) {
+                s.put(
+                    HERE,
+                    solid::plate(solid::rounded(w, rng.range(0.15, 0.28), 0.04), rng.range(0.01, 0.04)),
+                    &cushion,
+                );
+            } else {
+                for i in 0..3 {
+                    s.put(at(0.0, 0.07 * (i as f64 - 1.0), 0.0), block(w, 0.045, 0.015, 0.004), &cushion);
+                }
+            }
+        });
+    });
 }

@@ -84,7 +84,7 @@ pub fn cabinet(s: &mut Scene, rng: &mut Rng, [w, h, d]: [f64; 3], body: &Materia
             if rest - ch < 0.1 {
                 ch = rest;
             }
-            s.at(at(x, y - ch / 2.0, 0.0), |s| style.fill(s, &mut own, cw, ch, d, body, wall));
+            s.at(at(x, y - ch / 2.0, 0.0), |s| style.fill(s, &mut own, [cw, ch, d], body, wall));
             if rest - ch > 0.01 {
                 s.put(at(x, y - ch, 0.0), block(cw - wall, 0.8 * wall, d - wall, 0.0), body);
             }
@@ -104,12 +104,16 @@ struct Filling {
 }
 
 impl Filling {
-    fn fill(&self, s: &mut Scene, rng: &mut Rng, w: f64, h: f64, d: f64, body: &Material, wall: f64) {
+    fn fill(&self, s: &mut Scene, rng: &mut Rng, [w, h, d]: [f64; 3], body: &Material, wall: f64) {
         let front = if self.overlay { d / 2.0 } else { d / 2.0 - 0.015 };
         let (fw, fh) = (w - 2.0 * self.gap - if self.overlay { 0.0 } else { wall }, h - 2.0 * self.gap);
         let open = if self.shut || rng.chance(0.5) { 0.0 } else { rng.unit() };
-        s.at(at(0.0, 0.0, front), |s| match rng.int(0, 9) {
-            0 => {
+        let shelf = rng.chance(0.1);
+        if open == 0.0 && !shelf && rng.chance(0.9) {
+            s.hide(at(0.0, 0.0, -0.001), block(w, h, d - 2.0 * wall, 0.0));
+        }
+        s.at(at(0.0, 0.0, front), |s| match () {
+            _ if shelf => {
                 for i in 1..=rng.int(0, 3) {
                     let y = h * (i as f64 / 4.0 - 0.5);
                     s.put(at(0.0, y, -d / 2.0), block(w, 0.8 * wall, 0.9 * d, 0.0), body);

@@ -27,7 +27,8 @@ pub fn bottle(s: &mut Scene, rng: &mut Rng) {
         (neck, 0.93 * h),
         (neck, h),
     ];
-    s.put(HERE, solid::turned(&profile), &m);
+    let bends = if rng.chance(0.65) { solid::soft(&profile) } else { profile.to_vec() };
+    s.put(HERE, solid::turned(&bends), &m);
     if rng.chance(0.5) {
         let label = Material::picture(rng);
         let y = shoulder * rng.range(0.3, 0.7);
@@ -200,7 +201,9 @@ pub fn pot(s: &mut Scene, rng: &mut Rng) {
         _ => Material::any(rng),
     };
     let bulge = r * rng.range(1.0, 1.12);
-    s.put(HERE, solid::vessel(&[(0.9 * base, 0.0), (base, 0.04), (bulge, 0.6 * h), (r, h)], 0.02), &m);
+    let profile = [(0.9 * base, 0.0), (base, 0.04), (bulge, 0.6 * h), (r, h)];
+    let bends = if rng.chance(0.7) { solid::soft(&profile) } else { profile.to_vec() };
+    s.put(HERE, solid::vessel(&bends, 0.02), &m);
     s.at(at(0.0, h, 0.0), |s| s.turn(DVec3::X, 90.0, |s| s.put(HERE, solid::ring(dvec2(r, r), 0.015), &m)));
     if rng.chance(0.9) {
         let lid = match rng.int(0, 3) {
@@ -209,6 +212,10 @@ pub fn pot(s: &mut Scene, rng: &mut Rng) {
             _ => m.shaded(rng.range(0.85, 1.1)),
         };
         let dome = rng.range(0.02, 0.2);
+        s.hide(
+            at(0.0, 0.0, 0.0),
+            solid::turned(&[(0.8 * base, 0.02), (0.96 * r, 0.6 * h), (0.96 * r, 0.98 * h)]),
+        );
         let (lift, tilt) =
             if rng.chance(0.85) { (0.0, 0.0) } else { (rng.range(0.02, 0.3), rng.range(-20.0, 20.0)) };
         s.at(at(0.0, h + lift, 0.0), |s| {
@@ -263,5 +270,188 @@ pub fn pot(s: &mut Scene, rng: &mut Rng) {
                 }
             });
         }
+    }
+}
+
+/// Buckets and pails.
+pub fn bucket(s: &mut Scene, rng: &mut Rng) {
+    let (r, h) = (rng.range(0.3, 0.5), rng.range(0.4, 0.9));
+    let base = r * rng.range(0.55, 0.95);
+    let m = if rng.chance(0.3) { Material::metal(rng) } else { Material::any(rng) };
+    let grip = match rng.int(0, 2) {
+        0 => m,
+        1 => Material::metal(rng),
+        _ => Material::any(rng),
+    };
+    s.put(HERE, solid::vessel(&[(base, 0.0), (0.5 * (base + r), 0.5 * h), (r, h)], 0.02), &m);
+    s.at(at(0.0, h, 0.0), |s| s.turn(DVec3::X, 90.0, |s| s.put(HERE, solid::ring(dvec2(r, r), 0.02), &m)));
+    if rng.chance(0.3) {
+        s.put(
+            at(0.0, 0.3 * h, 0.0),
+            cylinder(0.92 * r.min(base + 0.4 * (r - base)) + 0.03, 0.03, 0.0),
+            &m.shaded(0.9),
+        );
+    }
+    let thick = rng.range(0.01, 0.03);
+    let fall = if rng.chance(0.6) { rng.range(-10.0, 10.0) } else { rng.range(-100.0, 100.0) };
+    let rise = r * rng.range(0.8, 1.2);
+    let turn = rng.pick(&[0.0, 90.0]) + rng.range(-10.0, 10.0);
+    s.at(at(0.0, 0.95 * h, 0.0), |s| {
+        s.turn(DVec3::Y, turn, |s| {
+            s.turn(DVec3::X, fall, |s| {
+                s.part("handle", |s| {
+                    let path: Vec<DVec3> = (0..=10)
+                        .map(|i| std::f64::consts::PI * i as f64 / 10.0)
+                        .map(|a| at(1.04 * r * a.cos(), rise * a.sin(), 0.0))
+                        .collect();
+                    s.put(HERE, tube(&path, thick), &grip);
+                    if rng.chance(0.4) {
+                        let roll = Material::any(rng);
+                        s.put(
+                            at(0.0, rise, 0.0),
+                            solid::rod(
+                                at(-0.25 * r, -0.01, 0.0),
+                                at(0.25 * r, -0.01, 0.0),
+                                2.0 * thick,
+                                2.0 * thick,
+                            ),
+                            &roll,
+                        );
+                    }
+                });
+            });
+            for x in [-1.03 * r, 1.03 * r] {
+                s.put(at(x, 0.0, 0.0), block(0.02, 0.09, 0.09, 0.005), &m.shaded(0.8));
+            }
+        });
+    });
+}
+
+/// Taps: one or two switches, a spout.
+pub fn faucet(s: &mut Scene, rng: &mut Rng) {
+    let m = if rng.chance(0.75) { Material::metal(rng) } else { Material::plastic(rng) };
+    let knobs = if rng.chance(0.7) { m } else { Material::any(rng) };
+    let thick = rng.range(0.03, 0.06);
+    let square = rng.chance(0.25);
+    let two = rng.chance(0.5);
+    let spread = if two { rng.range(0.15, 0.45) } else { 0.0 };
+    let column = rng.range(0.08, 0.35);
+    let foot = |s: &mut Scene, x: f64, h: f64, r: f64| {
+        s.put(
+            at(x, 0.0, 0.0),
+            solid::turned(&[(1.7 * r, 0.0), (1.7 * r, 0.02), (1.2 * r, 0.04), (r, 0.5 * h), (r, h)]),
+            &m,
+        );
+    };
+    foot(s, 0.0, column, 1.2 * thick);
+    if two && rng.chance(0.5) {
+        s.put(
+            at(0.0, 0.6 * column.min(0.12), 0.0),
+            block(2.0 * spread, 1.2 * thick, 1.4 * thick, 0.3 * thick),
+            &m,
+        );
+    }
+    s.part("spout", |s| {
+        let (up, out) = (rng.range(0.1, 0.75), rng.range(0.25, 0.6));
+        let y = 0.95 * column;
+        if square || rng.chance(0.25) {
+            let elbow = at(0.0, y + 0.5 * up, 0.0);
+            let tip = at(0.0, y + up * rng.range(0.4, 0.6), out);
+            let bar = |a: DVec3, b: DVec3| {
+                if square { beam(a, b, 1.6 * thick, 1.5 * thick) } else { rod(a, b, thick, 0.9 * thick) }
+            };
+            s.put(HERE, bar(at(0.0, y, 0.0), elbow + at(0.0, 0.7 * thick, 0.0)), &m);
+            s.put(HERE, bar(elbow, tip), &m);
+            s.put(HERE, bar(tip + at(0.0, 0.5 * thick, -thick), tip - at(0.0, 1.8 * thick, thick)), &m);
+        } else {
+            let top = y + up;
+            let path = solid::smooth(&[
+                at(0.0, y - 0.02, 0.0),
+                at(0.0, y + 0.6 * up, 0.0),
+                at(0.0, top, 0.25 * out),
+                at(0.0, top + 0.02, 0.7 * out),
+                at(0.0, top - 0.25 * up, out),
+                at(0.0, top - rng.range(0.3, 0.5) * up, out),
+            ]);
+            let n = path.len();
+            s.put(path[n - 1], cylinder(1.2 * thick, 0.06, 0.01), &m);
+            s.put(HERE, solid::Solid::Tube { radii: vec![0.8 * thick; n], path, closed: false }, &m);
+        }
+    });
+    let kind = rng.int(0, 3);
+    let length = rng.range(0.12, 0.3);
+    let lift = rng.range(-5.0, 35.0);
+    let sides: &[f64] = if two { &[-1.0, 1.0] } else { &[rng.pick(&[0.0, 1.0, -1.0])] };
+    for &side in sides {
+        let x = side * spread;
+        let h = if two { rng.clone().range(0.08, 0.16) } else { column };
+        if two {
+            foot(s, x, h, 0.9 * thick);
+        }
+        let turn = if side == 0.0 { 0.0 } else { 90.0 * side };
+        let base = if two {
+            at(x, h, 0.0)
+        } else if side == 0.0 {
+            at(0.0, 0.7 * h, -0.8 * thick)
+        } else {
+            at(side * thick, 0.6 * h, 0.0)
+        };
+        s.part("switch", |s| {
+            s.at(base, |s| {
+                s.turn(DVec3::Y, if side == 0.0 { 180.0 } else { turn }, |s| {
+                    s.turn(DVec3::X, if two { 0.0 } else { 60.0 - lift }, |s| match kind {
+                        0 => {
+                            s.put(at(0.0, 0.02, 0.0), cylinder(thick, 0.05, 0.01), &knobs);
+                            s.put(
+                                HERE,
+                                rod(
+                                    at(0.0, 0.03, 0.0),
+                                    at(0.0, 0.03 + length * 0.3, length),
+                                    0.5 * thick,
+                                    0.35 * thick,
+                                ),
+                                &knobs,
+                            );
+                        }
+                        1 => {
+                            s.put(at(0.0, 0.05, 0.0), cylinder(0.5 * thick, 0.1, 0.0), &knobs);
+                            for turn in [0.0, 90.0] {
+                                s.turn(DVec3::Y, turn, |s| {
+                                    s.put(
+                                        HERE,
+                                        rod(
+                                            at(-1.8 * thick, 0.08, 0.0),
+                                            at(1.8 * thick, 0.08, 0.0),
+                                            0.4 * thick,
+                                            0.4 * thick,
+                                        ),
+                                        &knobs,
+                                    )
+                                });
+                            }
+                        }
+                        2 => s.put(
+                            HERE,
+                            solid::turned(&[
+                                (0.6 * thick, -0.02),
+                                (0.7 * thick, 0.02),
+                                (1.6 * thick, 0.04),
+                                (1.5 * thick, 0.11),
+                                (0.6 * thick, 0.13),
+                            ]),
+                            &knobs,
+                        ),
+                        _ => {
+                            s.put(at(0.0, 0.02, 0.0), block(1.8 * thick, 0.05, 1.8 * thick, 0.01), &knobs);
+                            s.put(
+                                at(0.0, 0.05, 0.4 * length),
+                                block(1.3 * thick, 0.35 * thick, length, 0.1 * thick),
+                                &knobs,
+                            );
+                        }
+                    });
+                });
+            });
+        });
     }
 }
