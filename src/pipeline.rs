@@ -1,0 +1,287 @@
+//! The data's way from a cloud to its parts: ten lines, in [`Pipeline::segment`] and [`Pipeline::lift`].
+
+use crate::{
+    device::Device,
+    error::{Error, Result},
+    stages::{
+        boxes::Boxes,
+        cloud::Cloud,
+        instances::{self, Instances},
+        labels::{self, Labels},
+        masks::Masks,
+        memberships::{self, Memberships},
+        scores::Scores,
+        superpoints::{self, Superpoints},
+        views::{self, Views},
+        weights::{self, Weights},
+    },
+};
+#[cfg(feature = "ort")]
+use crate::models::Models;
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// The options of every stage.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// How to over-segment.
+    pub superpoints: superpoints::Options,
+    /// How to render.
+    pub views: views::Options,
+    /// How to find the boxes' points.
+    pub memberships: memberships::Options,
+    /// How to weigh the boxes.
+    pub weights: weights::Options,
+    /// How to label.
+    pub labels: labels::Options,
+    /// How to merge instances.
+    pub instances: instances::Options,
+}
+
+/// A stage of the pipeline, as progress and timings name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Stage {
+    Superpoints,
+    Views,
+    Boxes,
+    Masks,
+    Memberships,
+    Weights,
+    Scores,
+    Labels,
+    Instances,
+}
+
+impl Stage {
+    /// The stages in the order they run.
+    pub const ALL: [Stage; 9] = [
+        Stage::Superpoints,
+        Stage::Views,
+        Stage::Boxes,
+        Stage::Masks,
+        Stage::Memberships,
+        Stage::Weights,
+        Stage::Scores,
+        Stage::Labels,
+        Stage::Instances,
+    ];
+
+    /// Its lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Superpoints => "superpoints",
+            Stage::Views => "views",
+            Stage::Boxes => "boxes",
+            Stage::Masks => "masks",
+            Stage::Memberships => "memberships",
+            Stage::Weights => "weights",
+            Stage::Scores => "scores",
+            Stage::Labels => "labels",
+            Stage::Instances => "instances",
+        }
+    }
+}
+
+/// 2D predictions and whatever else is already known about a cloud, for [`Pipeline::lift`].
+#[derive(Debug, Clone)]
+pub struct Predictions {
+    /// The boxes of all views.
+    pub boxes: Boxes,
+    /// A mask per box; [`Masks::Boxes`] lets the boxes themselves vote.
+    pub masks: Masks,
+    /// A partition to use instead of our own.
+    pub superpoints: Option<Superpoints>,
+    /// Weights to use instead of [`Options::weights`].
+    pub weights: Option<Weights>,
+}
+
+/// Everything that the pipeline found about one cloud.
+#[derive(Debug, Clone)]
+pub struct Segmentation {
+    /// The L part names.
+    pub parts: Vec<String>,
+    /// The over-segmentation.
+    pub superpoints: Superpoints,
+    /// The rendered views.
+    pub views: Views,
+    /// The detected boxes.
+    pub boxes: Boxes,
+    /// A mask per box.
+    pub masks: Masks,
+    /// Which boxes hold which points.
+    pub memberships: Memberships,
+    /// What each box's vote counts.
+    pub weights: Weights,
+    /// The votes.
+    pub scores: Scores,
+    /// The semantic segmentation.
+    pub labels: Labels,
+    /// The instance segmentation.
+    pub instances: Instances,
+    /// Wall-clock seconds per stage, in the order they ran.
+    pub seconds: Vec<(Stage, f64)>,
+}
+
+/// Segments one cloud after the other; models, options and device are set up once.
+pub struct Pipeline {
+    device: Device,
+    options: Options,
+    #[cfg(feature = "ort")]
+    models: Option<Models>,
+    on_stage: Box<dyn FnMut(Stage) + Send>,
+}
+
+impl Pipeline {
+    /// A pipeline without models: it can [`lift`](Pipeline::lift).
+    pub fn new(device: Device, options: Options) -> Pipeline {
+        Pipeline {
+            device,
+            options,
+            #[cfg(feature = "ort")]
+            models: None,
+            on_stage: Box::new(|_| ()),
+        }
+    }
+
+    /// Gives it the models that [`segment`](Pipeline::segment) needs.
+    #[cfg(feature = "ort")]
+    pub fn with_models(self, models: Models) -> Pipeline {
+        Pipeline { models: Some(models), ..self }
+    }
+
+    /// Calls `observer` at the start of each stage, for progress bars.
+    pub fn on_stage(self, observer: impl FnMut(Stage) + Send + 'static) -> Pipeline {
+        Pipeline { on_stage: Box::new(observer), ..self }
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Segments a cloud into the named parts.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without part names or with an option out of range, [`Error::Model`] without models or if a
+    /// model fails.
+    #[cfg(feature = "ort")]
+    pub fn segment(&mut self, cloud: &Cloud, parts: &[impl AsRef<str>]) -> Result<Segmentation> {
+        let Pipeline { device, options, models, on_stage } = self;
+        let Some(models) = models else {
+            return Err(Error::Model("the pipeline has no models; give it some with Pipeline::with_models".into()));
+        };
+        let parts = check_parts(parts)?;
+        let clock = Clock { on_stage, seconds: vec![] };
+        run(device, options, clock, cloud, &parts, (None, None), |clock, views| {
+            let boxes = clock.time(Stage::Boxes, || Boxes::detect(&mut models.detector, views, &parts))?;
+            let masks = clock.time(Stage::Masks, || match &mut models.segmenter {
+                Some(segmenter) => Masks::predict(segmenter, views, &boxes),
+                None => Ok(Masks::Boxes),
+            })?;
+            Ok((boxes, masks))
+        })
+    }
+
+    /// The 2D-to-3D half alone: lifts 2D predictions from any detector to the named parts of a cloud.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without part names, or if predictions, cloud and options do not fit together.
+    pub fn lift(
+        &mut self,
+        cloud: &Cloud,
+        parts: &[impl AsRef<str>],
+        predictions: Predictions,
+    ) -> Result<Segmentation> {
+        let Predictions { boxes, masks, superpoints, weights } = predictions;
+        let parts = check_parts(parts)?;
+        let clock = Clock { on_stage: &mut self.on_stage, seconds: vec![] };
+        run(&self.device, &self.options, clock, cloud, &parts, (superpoints, weights), |_, _| Ok((boxes, masks)))
+    }
+}
+
+/// The data's way. `known`: superpoints and weights that the caller brings; `predict`: the 2D half.
+fn run(
+    device: &Device,
+    options: &Options,
+    mut clock: Clock,
+    cloud: &Cloud,
+    parts: &[String],
+    known: (Option<Superpoints>, Option<Weights>),
+    predict: impl FnOnce(&mut Clock, &Views) -> Result<(Boxes, Masks)>,
+) -> Result<Segmentation> {
+    use Stage as S;
+    let superpoints = match known.0 {
+        Some(superpoints) => superpoints,
+        None => {
+            clock.time(S::Superpoints, || Superpoints::partition(device, cloud, &options.superpoints))?
+        }
+    };
+    let views = clock.time(S::Views, || Views::render(device, cloud, &options.views))?;
+    let (boxes, masks) = predict(&mut clock, &views)?;
+    let memberships = clock.time(S::Memberships, || {
+        Memberships::find(device, &superpoints, &views, &boxes, &masks, &options.memberships)
+    })?;
+    let weights = match known.1 {
+        Some(weights) => weights,
+        None => clock.time(S::Weights, || Weights::new(&boxes, &options.weights))?,
+    };
+    let scores =
+        clock.time(S::Scores, || Scores::vote(device, &memberships, &boxes, &weights, parts.len()))?;
+    let labels = clock.time(S::Labels, || Labels::assign(&superpoints, &scores, parts, &options.labels))?;
+    let instances = clock.time(S::Instances, || {
+        Instances::merge(cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options.instances)
+    })?;
+    Ok(Segmentation {
+        parts: parts.to_vec(),
+        superpoints,
+        views,
+        boxes,
+        masks,
+        memberships,
+        weights,
+        scores,
+        labels,
+        instances,
+        seconds: clock.seconds,
+    })
+}
+
+/// Tells the observer what begins, and remembers how long it took.
+struct Clock<'a> {
+    on_stage: &'a mut (dyn FnMut(Stage) + Send),
+    seconds: Vec<(Stage, f64)>,
+}
+
+impl Clock<'_> {
+    fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        (self.on_stage)(stage);
+        let _span = tracing::info_span!("stage", name = stage.name()).entered();
+        let start = Instant::now();
+        let result = work();
+        self.seconds.push((stage, start.elapsed().as_secs_f64()));
+        result
+    }
+}
+
+/// Trims the names; refuses none at all, empty ones, doubles and more than GLIP's 80.
+fn check_parts(parts: &[impl AsRef<str>]) -> Result<Vec<String>> {
+    let names: Vec<String> = parts.iter().map(|name| name.as_ref().trim().to_lowercase()).collect();
+    if names.is_empty() {
+        return Err(Error::invalid("no part names; give at least one, for example \"leg,seat\""));
+    }
+    if names.len() > 80 {
+        return Err(Error::invalid(format!("{} part names; the detector takes at most 80", names.len())));
+    }
+    for (i, name) in names.iter().enumerate() {
+        if name.is_empty() {
+            return Err(Error::invalid(format!("part name {i} is empty")));
+        }
+        if names[..i].contains(name) {
+            return Err(Error::invalid(format!("part {name:?} is named twice")));
+        }
+    }
+    Ok(names)
+}
