@@ -1,4 +1,25 @@
-//! Segments coloured point clouds into named parts and instances.
+//! Segments coloured 3D point clouds into named parts and instances (PartSTAD, ECCV 2024): renders the cloud from ten
+//! views, lets a text-prompted detector find boxes and a segmenter turn them into masks, and lifts both back to 3D by
+//! a weighted vote over superpoints.
+//!
+//! # The data's way
+//! Every noun is one file of [`stages`]: its struct, its invariants, its options and the one function that makes it
+//! from earlier nouns.
+//!
+//! ```text
+//! cloud -> superpoints ----------------------------------------+
+//!       -> views -> boxes -> masks -> memberships -> weights -> scores -> labels -> instances -> metrics
+//! ```
+//! [`Pipeline`] is those steps in order.
+//!
+//! # The floors
+//! A file imports only from lower floors, or, inside `stages`, from nouns earlier in the list:
+//! [`error`] and [`device`], [`io`] (files), [`ops`] (slices in, slices out: each operation with its CPU reference),
+//! [`models`] (ONNX Runtime), [`stages`], [`pipeline`], the command line.
+//!
+//! # Names and units
+//! N points, K views, S superpoints, L parts, B boxes, F feature channels. Array shapes are written `[K, N]`, the last
+//! axis fastest. Positions are in cloud radii, image positions in pixels, x to the right and y down.
 #![deny(missing_docs)]
 
 pub mod device;
@@ -7,7 +28,9 @@ pub mod io;
 #[cfg(feature = "ort")]
 pub mod models;
 pub mod ops;
+pub mod pipeline;
 pub mod stages;
 
 pub use device::Device;
 pub use error::{Error, Result};
+pub use pipeline::{Pipeline, Predictions, Segmentation};

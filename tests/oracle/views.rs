@@ -20,7 +20,9 @@ fn matrices() {
     ] {
         let theirs = npy::read::<f32>(&fixture(&format!("cameras/{file}.npy"))).unwrap().data;
         for (k, pose) in POSES.into_iter().enumerate() {
-            for (i, (a, b)) in ours(Camera::new(pose)).as_flattened().iter().zip(&theirs[k * 16..]).enumerate() {
+            for (i, (a, b)) in
+                ours(Camera::new(pose)).as_flattened().iter().zip(&theirs[k * 16..]).enumerate()
+            {
                 assert!((a - b).abs() < 1e-6, "{file}, view {k}, element {i}: {a} against {b}");
             }
         }
@@ -36,7 +38,11 @@ fn screen_positions() {
         let own = Camera::new(POSES[k]);
         for (i, &p) in points.as_chunks::<3>().0.iter().enumerate() {
             let at = (k * 1000 + i) * 3;
-            assert_eq!(camera.screen(p, 800), screen[at..at + 2], "view {k}, point {i}, the authors' matrices");
+            assert_eq!(
+                camera.screen(p, 800),
+                screen[at..at + 2],
+                "view {k}, point {i}, the authors' matrices"
+            );
             let splat = camera.splat(p);
             assert_eq!([splat.ndc[0], splat.ndc[1], splat.depth], depth[at..at + 3], "view {k}, point {i}");
             let ours = own.screen(p, 800);
@@ -49,9 +55,11 @@ fn screen_positions() {
 #[test]
 fn small_cloud() {
     let cloud = Cloud::new(&PointCloud::read(&fixture("syn8k_d/pc.ply")).unwrap()).unwrap();
-    let theirs = npy::read_npz_i32(&fixture("syn8k_d/pc_idx.npz"), "pc_idx").unwrap().data;
+    let theirs = npy::read_member::<i32>(&fixture("syn8k_d/pc_idx.npz"), "pc_idx").unwrap().data;
     compare_renders(&cloud, &theirs, |k| {
-        [4, 7].contains(&k).then(|| png::read_rgb(&fixture(&format!("syn8k_d/img/{k}.png")), 800, 800).unwrap())
+        [4, 7]
+            .contains(&k)
+            .then(|| png::read_rgb(&fixture(&format!("syn8k_d/img/{k}.png")), 800, 800).unwrap())
     });
 }
 
@@ -62,7 +70,7 @@ fn large_clouds() {
         println!("{object}");
         let folder = golden(object);
         let cloud = Cloud::new(&PointCloud::read(&folder.join("pc.ply")).unwrap()).unwrap();
-        let theirs = npy::read_npz_i32(&folder.join("pc_idx.npz"), "pc_idx").unwrap().data;
+        let theirs = npy::read_member::<i32>(&folder.join("pc_idx.npz"), "pc_idx").unwrap().data;
         compare_renders(&cloud, &theirs, |k| {
             Some(png::read_rgb(&folder.join(format!("img/{k}.png")), 800, 800).unwrap())
         });
@@ -110,6 +118,7 @@ fn authors_cameras() -> Vec<Camera> {
         data.chunks(16).map(matrix).collect::<Vec<[[f32; 4]; 4]>>()
     };
     let (world_to_view, full_projection) = (matrices("world_to_view"), matrices("full_projection"));
-    let camera = |k| Camera { pose: POSES[k], world_to_view: world_to_view[k], full_projection: full_projection[k] };
+    let camera =
+        |k| Camera { pose: POSES[k], world_to_view: world_to_view[k], full_projection: full_projection[k] };
     (0..POSES.len()).map(camera).collect()
 }
