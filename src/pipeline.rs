@@ -1,5 +1,7 @@
 //! The data's way from a cloud to its parts: ten lines, in [`Pipeline::segment`] and [`Pipeline::lift`].
 
+#[cfg(feature = "ort")]
+use crate::models::Models;
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -16,8 +18,6 @@ use crate::{
         weights::{self, Weights},
     },
 };
-#[cfg(feature = "ort")]
-use crate::models::Models;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -29,6 +29,12 @@ pub struct Options {
     pub superpoints: superpoints::Options,
     /// How to render.
     pub views: views::Options,
+    /// How to detect.
+    #[cfg(feature = "ort")]
+    pub boxes: crate::stages::boxes::Options,
+    /// How to segment boxes.
+    #[cfg(feature = "ort")]
+    pub masks: crate::stages::masks::Options,
     /// How to find the boxes' points.
     pub memberships: memberships::Options,
     /// How to weigh the boxes.
@@ -125,13 +131,13 @@ pub struct Segmentation {
     pub seconds: Vec<(Stage, f64)>,
 }
 
-/// Segments one cloud after the other; models, options and device are set up once.
+/// Segments clouds; models, options and device are set up once, and may be shared by threads.
 pub struct Pipeline {
     device: Device,
     options: Options,
     #[cfg(feature = "ort")]
     models: Option<Models>,
-    on_stage: Box<dyn FnMut(Stage) + Send>,
+    on_stage: Box<dyn Fn(Stage) + Send + Sync>,
 }
 
 impl Pipeline {
@@ -153,7 +159,7 @@ impl Pipeline {
     }
 
     /// Calls `observer` at the start of each stage, for progress bars.
-    pub fn on_stage(self, observer: impl FnMut(Stage) + Send + 'static) -> Pipeline {
+    pub fn on_stage(self, observer: impl Fn(Stage) + Send + Sync + 'static) -> Pipeline {
         Pipeline { on_stage: Box::new(observer), ..self }
     }
 
@@ -168,17 +174,20 @@ impl Pipeline {
     /// [`Error::Invalid`] without part names or with an option out of range, [`Error::Model`] without models or if a
     /// model fails.
     #[cfg(feature = "ort")]
-    pub fn segment(&mut self, cloud: &Cloud, parts: &[impl AsRef<str>]) -> Result<Segmentation> {
+    pub fn segment(&self, cloud: &Cloud, parts: &[impl AsRef<str>]) -> Result<Segmentation> {
         let Pipeline { device, options, models, on_stage } = self;
         let Some(models) = models else {
-            return Err(Error::Model("the pipeline has no models; give it some with Pipeline::with_models".into()));
+            return Err(Error::Model(
+                "the pipeline has no models; give it some with Pipeline::with_models".into(),
+            ));
         };
         let parts = check_parts(parts)?;
         let clock = Clock { on_stage, seconds: vec![] };
         run(device, options, clock, cloud, &parts, (None, None), |clock, views| {
-            let boxes = clock.time(Stage::Boxes, || Boxes::detect(&mut models.detector, views, &parts))?;
-            let masks = clock.time(Stage::Masks, || match &mut models.segmenter {
-                Some(segmenter) => Masks::predict(segmenter, views, &boxes),
+            let boxes = clock
+                .time(Stage::Boxes, || Boxes::detect(views, &parts, &models.detector, &options.boxes))?;
+            let masks = clock.time(Stage::Masks, || match &models.segmenter {
+                Some(segmenter) => Masks::predict(views, &boxes, segmenter, &options.masks),
                 None => Ok(Masks::Boxes),
             })?;
             Ok((boxes, masks))
@@ -190,15 +199,17 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Invalid`] without part names, or if predictions, cloud and options do not fit together.
     pub fn lift(
-        &mut self,
+        &self,
         cloud: &Cloud,
         parts: &[impl AsRef<str>],
         predictions: Predictions,
     ) -> Result<Segmentation> {
         let Predictions { boxes, masks, superpoints, weights } = predictions;
         let parts = check_parts(parts)?;
-        let clock = Clock { on_stage: &mut self.on_stage, seconds: vec![] };
-        run(&self.device, &self.options, clock, cloud, &parts, (superpoints, weights), |_, _| Ok((boxes, masks)))
+        let clock = Clock { on_stage: &self.on_stage, seconds: vec![] };
+        run(&self.device, &self.options, clock, cloud, &parts, (superpoints, weights), |_, _| {
+            Ok((boxes, masks))
+        })
     }
 }
 
@@ -215,9 +226,7 @@ fn run(
     use Stage as S;
     let superpoints = match known.0 {
         Some(superpoints) => superpoints,
-        None => {
-            clock.time(S::Superpoints, || Superpoints::partition(device, cloud, &options.superpoints))?
-        }
+        None => clock.time(S::Superpoints, || Superpoints::partition(device, cloud, &options.superpoints))?,
     };
     let views = clock.time(S::Views, || Views::render(device, cloud, &options.views))?;
     let (boxes, masks) = predict(&mut clock, &views)?;
@@ -251,7 +260,7 @@ fn run(
 
 /// Tells the observer what begins, and remembers how long it took.
 struct Clock<'a> {
-    on_stage: &'a mut (dyn FnMut(Stage) + Send),
+    on_stage: &'a (dyn Fn(Stage) + Send + Sync),
     seconds: Vec<(Stage, f64)>,
 }
 
