@@ -16,6 +16,8 @@ struct Top {
     h: f64,
     thick: f64,
     round: bool,
+    /// Radius of the corners.
+    corner: f64,
     frame: Material,
 }
 
@@ -29,7 +31,8 @@ pub fn table(s: &mut Scene, rng: &mut Rng) {
     let round = rng.chance(0.25);
     let w = rng.range(0.5, 1.7);
     let d = if round { w * rng.range(0.7, 1.0) } else { rng.range(0.4, 0.9) };
-    let top = Top { w, d, h: rng.range(0.35, 0.85), thick: rng.range(0.015, 0.06), round, frame };
+    let corner = if round || rng.chance(0.7) { 0.0 } else { rng.range(0.03, 0.2) };
+    let top = Top { w, d, h: rng.range(0.35, 0.85), thick: rng.range(0.015, 0.06), round, corner, frame };
     s.part("tabletop", |s| put_top(s, rng, &top));
     match rng.int(0, 9) {
         0 => pedestal(s, rng, &top),
@@ -57,8 +60,8 @@ fn put_top(s: &mut Scene, rng: &mut Rng, top: &Top) {
         s.at(at(0.0, y, 0.0), |s| {
             s.scale(at(1.0, 1.0, d / w), |s| s.put(HERE, cylinder(w / 2.0, thick, 0.3 * thick), &m));
         });
-    } else if rng.chance(0.3) {
-        let outline = solid::rounded(w, d, rng.range(0.03, 0.2));
+    } else if top.corner > 0.0 {
+        let outline = solid::rounded(w, d, top.corner);
         s.at(at(0.0, y, 0.0), |s| s.turn(DVec3::X, 90.0, |s| s.put(HERE, solid::plate(outline, thick), &m)));
     } else {
         s.put(at(0.0, y, 0.0), block(w, thick, d, rng.range(0.0, 0.4) * thick), &m);
@@ -75,7 +78,8 @@ fn four_legs(s: &mut Scene, rng: &mut Rng, top: &Top) {
     let style = Leg::random(rng, width);
     let splay = if rng.chance(0.65) { 0.0 } else { rng.range(0.02, 0.12) };
     let inset = if top.round { 0.62 } else { rng.range(0.85, 0.94) };
-    let (x0, z0) = (inset * top.w / 2.0, inset * top.d / 2.0);
+    let clear = 0.3 * top.corner;
+    let (x0, z0) = (inset * top.w / 2.0 - clear, inset * top.d / 2.0 - clear);
     let wheel = rng.chance(0.15).then(|| {
         let radius = rng.range(0.025, 0.05);
         (Wheel::random(rng, radius), 2.3 * radius)
