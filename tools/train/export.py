@@ -1,0 +1,159 @@
+"""Writes the four ONNX files, vocab.txt and manifest.json of RUN's checkpoints, and checks each against PyTorch.
+
+    python export.py RUN -o ../../models/small
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+import detector
+import segmenter
+from backbone import ConvNorm
+from vocabulary import Tokenizer, build_vocabulary
+
+OPSET = 18
+
+
+def fuse(model):
+    """Batch norms go into their convolutions."""
+    for module in model.modules():
+        if isinstance(module, ConvNorm):
+            module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
+    return model
+
+
+def load(run, shift=0.0):
+    """The averaged weights in eval mode: text encoder, detector, segmenter. `shift` is added to every token logit."""
+    vocabulary = build_vocabulary()
+    weights = torch.load(run / "detector.pt", weights_only=True, map_location="cpu")["average"]
+    text = detector.TextEncoder(len(vocabulary), Tokenizer(vocabulary).ids["."])
+    text.load_state_dict({k[5:]: v for k, v in weights.items() if k.startswith("text.")})
+    ground = detector.GroundingDetector()
+    ground.load_state_dict({k[9:]: v for k, v in weights.items() if k.startswith("detector.")})
+    ground.bias.data += shift
+    segment = segmenter.Segmenter()
+    segment.load_state_dict(torch.load(run / "segmenter.pt", weights_only=True, map_location="cpu")["average"])
+    return [fuse(m.eval()).requires_grad_(False) for m in (text, ground, segment)]
+
+
+def halve(path):
+    """Weights of 256 numbers and more as fp16 followed by a Cast: half the file, the same fp32 arithmetic."""
+    model = onnx.load(path)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= 256:
+            name = tensor.name
+            half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), name + "_f16")
+            tensor.CopyFrom(half)
+            casts.append(onnx.helper.make_node("Cast", [name + "_f16"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = casts + list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    del model.graph.value_info[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def round_weights(model):
+    """What `halve` does to the file, done to the module, so that the two can be compared."""
+    for tensor in list(model.parameters()) + list(model.buffers()):
+        if tensor.is_floating_point() and tensor.numel() >= 256:
+            tensor.data = tensor.data.half().float()
+
+
+def export(model, path, examples, outputs, dynamic, shapes):
+    """Exports `model` with inputs `examples` {name: tensor}; `shapes` are other inputs on which ONNX Runtime must agree."""
+    round_weights(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model, tuple(examples.values()), path, input_names=list(examples), output_names=outputs,
+                          dynamic_axes=dynamic, opset_version=OPSET, dynamo=False)
+    halve(path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for inputs in [examples, *shapes]:
+        expected = model(*inputs.values())
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for a, b in zip(session.run(outputs, {k: v.numpy() for k, v in inputs.items()}), expected):
+            assert a.shape == tuple(b.shape), (path.name, a.shape, b.shape)
+            worst = max(worst, float((torch.from_numpy(a) - b).abs().max() / b.abs().max().clamp(min=1)))
+    print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, worst relative difference from PyTorch {worst:.1e}")
+    assert worst < 1e-3, path.name
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=pathlib.Path)
+    parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
+    parser.add_argument("--shift", type=float, default=0.0, help="added to every token logit, so that 0.5 is a good score threshold")
+    parser.add_argument("--iou-shift", type=float, default=0.0, help="added to every centerness logit")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    text, ground, segment = load(args.run, args.shift)
+    ground.centerness.bias.data += args.iou_shift
+    vocabulary = build_vocabulary()
+    (args.out / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    torch.manual_seed(1)
+
+    def tokens(t, length):
+        ids, mask = torch.randint(6, len(vocabulary), (t, length)), torch.ones(t, length, dtype=torch.int64)
+        ids[:, 2::3] = text.dot
+        mask[-1, length - 2:], ids[-1, length - 2:] = 0, 0
+        return {"input_ids": ids, "attention_mask": mask}
+    export(text, args.out / "text_encoder.onnx", tokens(2, 9), ["text_hidden"],
+           {"input_ids": {0: "T", 1: "L"}, "attention_mask": {0: "T", 1: "L"}, "text_hidden": {0: "T", 1: "L"}}, [tokens(1, 14)])
+
+    def scene(n, length):
+        mask = torch.ones(n, length, dtype=torch.int64)
+        mask[:, length - 1:] = 0
+        return {"image": torch.randn(n, 3, 800, 800), "text_hidden": torch.randn(n, length, 768), "text_mask": mask}
+    axes = {k: {0: "N", 1: "L"} for k in ("text_hidden", "text_mask")} | {"image": {0: "N"}, "token_logits": {0: "N", 2: "L"}}
+    heads = ["token_logits", "box_regression", "centerness", "features"]
+    export(ground, args.out / "grounding_detector.onnx", scene(2, 8), heads, axes | {k: {0: "N"} for k in heads[1:]}, [scene(1, 12)])
+
+    export(segment.encoder, args.out / "sam_encoder.onnx", {"image": torch.randn(2, 3, 800, 800)}, ["image_embeddings"],
+           {"image": {0: "N"}, "image_embeddings": {0: "N"}}, [{"image": torch.randn(1, 3, 800, 800)}])
+
+    def prompts(n, b):
+        corner = torch.rand(b, 2) * 700
+        return {"image_embeddings": torch.randn(n, segmenter.Encoder.channels, 200, 200).relu(),
+                "boxes": torch.cat([corner, corner + torch.rand(b, 2) * 99], 1), "image_index": torch.randint(0, n, (b,))}
+    export(segment.decoder, args.out / "sam_decoder.onnx", prompts(2, 3), ["low_res_logits", "iou"],
+           {"image_embeddings": {0: "N"}, "boxes": {0: "B"}, "image_index": {0: "B"}, "low_res_logits": {0: "B"}, "iou": {0: "B"}},
+           [prompts(1, 7), prompts(3, 1)])
+    write_manifest(args.out)
+
+
+def write_manifest(out):
+    files = {p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()}
+             for p in sorted(out.iterdir()) if p.suffix in (".onnx", ".txt")}
+    manifest = {
+        "version": 1, "name": "small", "stand_in": True,
+        "detector": {
+            "version": 1, "kind": "atss", "text_encoder": "text_encoder.onnx", "grounding_detector": "grounding_detector.onnx",
+            "image": {"order": "bgr", "scale": 255, "mean": detector.MEAN_BGR, "std": detector.STD_BGR, "size": [800, 800],
+                      "resize": "shorter", "divisor": 32},
+            "text": {"tokenizer": "wordpiece", "vocab": "vocab.txt", "separator": " . ", "max_tokens": 256},
+            "strides": detector.STRIDES, "anchor_sizes": detector.ANCHOR_SIZES, "box_weights": detector.BOX_WEIGHTS,
+            "score": "sqrt_mean_sigmoid_x_centerness", "pre_nms": 0.05, "top_n": 1000, "nms": 0.6, "max_det": 100,
+            "feature_dim": 256},
+        "segmenter": {
+            "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx", "size": segmenter.SIZE,
+            "image": {"order": "rgb", "mean": segmenter.MEAN_RGB, "std": segmenter.STD_RGB}, "mask": segmenter.MASK},
+        "files": files,
+    }
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
