@@ -35,7 +35,7 @@ class Backbone(nn.Module):
     the price of half: parts of ten pixels survive.
     """
 
-    channels = (24, 64, 128, 160)
+    channels = (32, 64, 128, 160)
 
     def __init__(self):
         super().__init__()

@@ -135,12 +135,12 @@ def main():
 
 
 def write_manifest(out):
-    files = {p.name: {"bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()}
+    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
              for p in sorted(out.iterdir()) if p.suffix in (".onnx", ".txt")}
     manifest = {
         "version": 1, "name": "small", "stand_in": True,
         "detector": {
-            "version": 1, "kind": "atss", "text_encoder": "text_encoder.onnx", "grounding_detector": "grounding_detector.onnx",
+            "kind": "atss", "text_encoder": "text_encoder.onnx", "model": "grounding_detector.onnx",
             "image": {"order": "bgr", "scale": 255, "mean": detector.MEAN_BGR, "std": detector.STD_BGR, "size": [800, 800],
                       "resize": "shorter", "divisor": 32},
             "text": {"tokenizer": "wordpiece", "vocab": "vocab.txt", "separator": " . ", "max_tokens": 256},
@@ -148,8 +148,10 @@ def write_manifest(out):
             "score": "sqrt_mean_sigmoid_x_centerness", "pre_nms": 0.05, "top_n": 1000, "nms": 0.6, "max_det": 100,
             "feature_dim": 256},
         "segmenter": {
-            "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx", "size": segmenter.SIZE,
-            "image": {"order": "rgb", "mean": segmenter.MEAN_RGB, "std": segmenter.STD_RGB}, "mask": segmenter.MASK},
+            "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx",
+            "image": {"order": "rgb", "scale": 255, "mean": segmenter.MEAN_RGB, "std": segmenter.STD_RGB,
+                      "size": [segmenter.SIZE, segmenter.SIZE], "resize": "longer"},
+            "embedding": [segmenter.Encoder.channels, segmenter.SIZE // segmenter.STRIDE]},
         "files": files,
     }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")

@@ -29,7 +29,7 @@ class DetectorTask:
 
     def loss(self, random):
         images, input_ids, mask, batch = detector_batch(self.data, self.tokenizer, random)
-        x = normalise(images.flip(1), detector.MEAN_BGR, detector.STD_BGR).contiguous(memory_format=torch.channels_last)
+        x = normalise(images.flip(1), detector.MEAN_BGR, detector.STD_BGR).bfloat16().contiguous(memory_format=torch.channels_last)
         anchor, counts = detector.anchors(*x.shape[2:])
         with torch.autocast("cpu", torch.bfloat16):
             outputs = self.model["detector"](x, self.model["text"](input_ids, mask), mask, auxiliary=True)
@@ -49,7 +49,7 @@ class SegmenterTask:
 
     def loss(self, random):
         images, boxes, image_index, instances, codes = segmenter_batch(self.data, random)
-        x = normalise(images, segmenter.MEAN_RGB, segmenter.STD_RGB).contiguous(memory_format=torch.channels_last)
+        x = normalise(images, segmenter.MEAN_RGB, segmenter.STD_RGB).bfloat16().contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             logits, quality, windows = self.model.decoder.window(self.model.encoder(x), boxes, image_index)
         return losses.segmenter_loss(logits, quality, windows, image_index, instances, codes)
