@@ -182,8 +182,9 @@ def main():
         flags = match(found, truth)
         detections.append((np.column_stack([found[:, 4:6], flags]), names, counts))
         candidates.append((found[:, 6:8], flags, sum(counts.values())))
-        # Chance: the true boxes of another image of the category.
-        other = data.boxes[random.choice(of_category[entry["category"]])].astype(float)
+        # Chance: the true boxes of an image of another shape of the category.
+        others = [k for k in of_category[entry["category"]] if data.index[k]["seed"] != entry["seed"]]
+        other = (data.boxes[random.choice(others)] if others else np.zeros((0, 7))).astype(float)
         other = other[other[:, 6] == KEPT]
         random.shuffle(other)
         chances.append((np.column_stack([other[:, 4], np.linspace(1, 0.6, len(other)), match(other, truth)]), names, counts))
