@@ -115,9 +115,10 @@ impl Memberships {
         self.len() == 0
     }
 
-    /// Visible points of superpoint `s` over all views (n_s of equation 5).
-    pub fn visible_total(&self, s: usize) -> u32 {
-        self.observed.counts[s * self.views..][..self.views].iter().sum()
+    /// Visible points of every superpoint over all views (n_s of equation 5), `[S]`.
+    pub fn visible_totals(&self) -> Vec<u32> {
+        let rows = self.observed.counts.chunks(self.views.max(1));
+        rows.map(|row| row.iter().sum()).collect()
     }
 
     /// Whether a box holds one of its visible points; the others get no label.

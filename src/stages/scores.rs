@@ -24,7 +24,7 @@ impl Scores {
     /// Lets the boxes vote. `labels`: L.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the weights do not fit the boxes, a weight is negative or not finite, or a box's label is
+    /// [`Error::Invalid`] if the weights do not fit the boxes, a weight is not finite, or a box's label is
     /// not below L.
     pub fn vote(
         device: &Device,
@@ -39,7 +39,7 @@ impl Scores {
         }
         boxes.check(memberships.views, labels)?;
         weights.check(boxes.len())?;
-        let visible: Vec<u32> = (0..memberships.len()).map(|s| memberships.visible_total(s)).collect();
+        let visible = memberships.visible_totals();
         let box_label = boxes.labels();
         let votes = vote::cpu::forward(
             &memberships.votes(&visible, &box_label, labels),

@@ -11,9 +11,9 @@ use std::path::Path;
 /// A weight per box, and the null box's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// W(b), not negative, `[B]`.
+    /// W(b), `[B]`; a box with a weight of 0 or less does not vote.
     pub boxes: Vec<f32>,
-    /// W_null, not negative.
+    /// W_null; 5e-4 if it is less.
     pub null: f32,
 }
 
@@ -51,7 +51,7 @@ impl Weights {
     /// Weighs the boxes.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a weight is negative or not finite.
+    /// [`Error::Invalid`] if a weight is not finite.
     pub fn new(boxes: &Boxes, options: &Options) -> Result<Weights> {
         let weights = match *options {
             Options::Constant { weight, null } => Weights { boxes: vec![weight; boxes.len()], null },
@@ -63,7 +63,7 @@ impl Weights {
         Ok(weights)
     }
 
-    /// Checks that there is one finite weight, not negative, per box.
+    /// Checks that there is one finite weight per box.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the first that is not.
@@ -72,25 +72,22 @@ impl Weights {
     }
 
     fn problem(&self, boxes: usize) -> Option<String> {
-        let bad = |w: &f32| !(w.is_finite() && *w >= 0.0);
+        let bad = |w: &f32| !w.is_finite();
         if self.boxes.len() != boxes {
             return Some(format!("weights: {} for {boxes} boxes", self.boxes.len()));
         }
         if bad(&self.null) {
-            return Some(format!(
-                "weights: the null weight is {}; weights are finite and not negative",
-                self.null
-            ));
+            return Some(format!("weights: the null weight is {}; weights must be finite", self.null));
         }
         let b = self.boxes.iter().position(bad)?;
-        Some(format!("weights: that of box {b} is {}; weights are finite and not negative", self.boxes[b]))
+        Some(format!("weights: that of box {b} is {}; weights must be finite", self.boxes[b]))
     }
 
-    /// Reads a `.npy` file of f32: `[B]` (the null weight is [`INITIAL`]) or `[1 + B]` with the null weight first, in
+    /// Reads a `.npy` file of f32: `[B]` (the null weight is [`INITIAL`], from where training starts) or `[1 + B]` with the null weight first, in
     /// the order of the boxes.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] if the length does not fit or a weight is negative or not finite.
+    /// [`Error::Io`]; [`Error::Format`] if the length does not fit or a weight is not finite.
     pub fn read(path: &Path, boxes: usize) -> Result<Weights> {
         let array = npy::read::<f32>(path)?;
         let weights = match array.data.len().checked_sub(boxes) {

@@ -2,4 +2,5 @@
 //! names their folder; run these with `--include-ignored`).
 
 mod common;
+mod lifting;
 mod views;
