@@ -10,7 +10,7 @@ use std::{
     io::{BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
-use zip::ZipArchive;
+use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 /// An array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,12 +34,16 @@ const MEMBER_LIMIT: u64 = 1 << 33;
 /// # Panics
 /// If the shape does not hold the data.
 pub fn write<T: Element>(path: &Path, shape: &[usize], data: &[T]) -> Result<()> {
-    assert_eq!(shape.iter().product::<usize>(), data.len(), "the shape must hold the data");
     let file = File::create(path).map_err(Error::io(path))?;
-    write_to(BufWriter::new(file), shape, data).map_err(Error::io(path))
+    write_to(BufWriter::new(file), shape, data.iter().copied()).map_err(Error::io(path))
 }
 
-fn write_to<T: Element>(mut to: impl Write, shape: &[usize], data: &[T]) -> std::io::Result<()> {
+fn write_to<T: Element>(
+    mut to: impl Write,
+    shape: &[usize],
+    data: impl IntoIterator<Item = T>,
+) -> std::io::Result<()> {
+    let mut left = shape.iter().product::<usize>();
     let shape: String = shape.iter().map(|n| format!("{n}, ")).collect();
     let dict =
         format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", T::DESCR, shape.trim_end());
@@ -48,8 +52,10 @@ fn write_to<T: Element>(mut to: impl Write, shape: &[usize], data: &[T]) -> std:
     to.write_all(&(length as u16).to_le_bytes())?;
     writeln!(to, "{dict:<width$}", width = length - 1)?;
     for x in data {
+        left = left.checked_sub(1).expect("the shape must hold the data");
         x.write(&mut to)?;
     }
+    assert_eq!(left, 0, "the shape must hold the data");
     to.flush()
 }
 
@@ -82,6 +88,69 @@ pub fn read_member<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
         return Err(Error::format(label, format!("unpacks to {length} bytes; the limit is {MEMBER_LIMIT}")));
     }
     parse(member, length, &label)
+}
+
+/// Reads an array from a `.npy` file, or from an `.npz` archive: its member `name`, or its only one.
+///
+/// # Errors
+/// As [`read`] and [`read_member`].
+pub fn read_either<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
+    if path.extension().is_none_or(|extension| extension != "npz") {
+        return read(path);
+    }
+    match &members(path)?[..] {
+        [only] => read_member(path, only),
+        _ => read_member(path, name),
+    }
+}
+
+/// An `.npz` archive being written, member by member.
+pub struct ArchiveWriter {
+    zip: ZipWriter<BufWriter<File>>,
+    path: PathBuf,
+}
+
+impl ArchiveWriter {
+    /// Begins an archive.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn create(path: &Path) -> Result<ArchiveWriter> {
+        let file = File::create(path).map_err(Error::io(path))?;
+        Ok(ArchiveWriter { zip: ZipWriter::new(BufWriter::new(file)), path: path.to_path_buf() })
+    }
+
+    /// Adds the array `name` (without `.npy`), compressed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    ///
+    /// # Panics
+    /// If the shape does not hold the data.
+    pub fn member<T: Element>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        data: impl IntoIterator<Item = T>,
+    ) -> Result<()> {
+        let large = shape.iter().product::<usize>() >= 1 << 28;
+        let options =
+            SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(large);
+        self.zip
+            .start_file(format!("{name}.npy"), options)
+            .map_err(std::io::Error::from)
+            .and_then(|()| write_to(BufWriter::new(&mut self.zip), shape, data))
+            .map_err(Error::io(&self.path))
+    }
+
+    /// Completes the archive.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn finish(self) -> Result<()> {
+        let result = self.zip.finish().map_err(std::io::Error::from).and_then(|mut file| file.flush());
+        result.map_err(Error::io(&self.path))
+    }
 }
 
 /// The names of the arrays in an `.npz` archive, in its order.

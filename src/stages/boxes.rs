@@ -147,12 +147,12 @@ impl Boxes {
         std::fs::write(path, text + "\n").map_err(Error::io(path))
     }
 
-    /// Adds the features, from a `.npy` file `[B, F]` of f32 in the order of the boxes.
+    /// Adds the features, `[B, F]` in the order of the boxes, from a `.npy` file or an `.npz` archive (`feature`).
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] if the shape does not fit or a value is not finite.
     pub fn read_features(&mut self, path: &Path) -> Result<()> {
-        let array = npy::read::<f32>(path)?;
+        let array = npy::read_either::<f32>(path, "feature")?;
         let [rows, columns] = array.shape[..] else {
             return Err(Error::format(path, format!("shape {:?}; features must be [B, F]", array.shape)));
         };

@@ -3,8 +3,10 @@
 use super::boxes::Boxes;
 use crate::{
     error::{Error, Result},
+    io::npy,
     ops::mask,
 };
+use std::path::Path;
 
 /// Side of SAM's low-resolution logits.
 pub const LOGIT_SIDE: usize = mask::LOGITS;
@@ -21,22 +23,38 @@ pub enum Masks {
 }
 
 impl Masks {
-    /// Packs full masks given as numbers: a pixel is in the mask if its value is above 0.
-    ///
-    /// `values`: `[B, side, side]` in the order of the boxes.
+    /// Reads full masks, `[B, side, side]` of any numeric type in the order of the boxes, from an `.npz` archive (`mask`)
+    /// or a `.npy` file. A pixel is in the mask if its value is not 0.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the length does not fit.
-    pub fn pack<T: Copy + Default + PartialOrd>(values: &[T], boxes: usize, side: usize) -> Result<Masks> {
-        if values.len() != boxes * side * side {
-            return Err(Error::invalid(format!(
-                "masks: {} values for {boxes} boxes; expected [{boxes}, {side}, {side}]",
-                values.len()
-            )));
+    /// [`Error::Io`]; [`Error::Format`] if the shape does not fit.
+    pub fn read(path: &Path, boxes: usize, side: usize) -> Result<Masks> {
+        let array = npy::read_either::<bool>(path, "mask")?;
+        if array.shape != [boxes, side, side] {
+            let found = array.shape;
+            return Err(Error::format(
+                path,
+                format!("masks of shape {found:?}; they must be [{boxes}, {side}, {side}]"),
+            ));
         }
-        let byte =
-            |eight: &[T]| eight.iter().enumerate().map(|(i, v)| ((*v > T::default()) as u8) << i).sum::<u8>();
-        Ok(Masks::Bits(values.chunks(side * side).flat_map(|one| one.chunks(8).map(byte)).collect()))
+        Ok(Masks::pack(&array.data, side))
+    }
+
+    /// Writes full masks, u8 `[B, side, side]`, as the member `mask` of an `.npz` archive.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn write(&self, path: &Path, boxes: &Boxes, side: usize) -> Result<()> {
+        let mut archive = npy::ArchiveWriter::create(path)?;
+        let masks = (0..boxes.len()).flat_map(|b| self.full(boxes, b, side));
+        archive.member("mask", &[boxes.len(), side, side], masks)?;
+        archive.finish()
+    }
+
+    /// Packs full masks, `[B, side, side]`.
+    pub fn pack(inside: &[bool], side: usize) -> Masks {
+        let byte = |eight: &[bool]| eight.iter().enumerate().map(|(i, &v)| (v as u8) << i).sum::<u8>();
+        Masks::Bits(inside.chunks((side * side).max(1)).flat_map(|one| one.chunks(8).map(byte)).collect())
     }
 
     /// Checks that there is one mask per box.

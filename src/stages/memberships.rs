@@ -4,6 +4,7 @@ use super::{boxes::Boxes, masks::Masks, superpoints::Superpoints, views::Views};
 use crate::{
     device::Device,
     error::{Error, Result},
+    io::npy,
     ops::{
         mask,
         membership::{self, Observed, Region, Sets},
@@ -12,6 +13,7 @@ use crate::{
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// How to find them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ impl Default for Options {
         Options { whole_object_share: 0.98 }
     }
 }
+
+/// The index lists in a file.
+const NAMES: [&str; 6] = ["set_offsets", "set_boxes", "entry_offsets", "entry_set", "entry_count", "ignored"];
 
 /// Everything that the vote needs to know about points and pixels.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -103,6 +108,64 @@ impl Memberships {
             side: views.side,
         })?;
         Ok(Memberships { views: views.len(), observed, sets, ignored })
+    }
+
+    /// Writes everything to an `.npz` archive.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let mut archive = npy::ArchiveWriter::create(path)?;
+        let (s, k) = (self.len(), self.views);
+        archive.member("visible", &[s, k], self.observed.counts.iter().copied())?;
+        archive.member("extents", &[s, k, 4], self.observed.extents.iter().flatten().copied())?;
+        for (name, values) in NAMES.iter().zip(self.lists()) {
+            archive.member(name, &[values.len()], values.iter().copied())?;
+        }
+        archive.finish()
+    }
+
+    /// Reads what [`Memberships::write`] wrote. `boxes`: B.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] if the arrays do not fit together.
+    pub fn read(path: &Path, boxes: usize) -> Result<Memberships> {
+        let visible = npy::read_member::<u32>(path, "visible")?;
+        let extents = npy::read_member::<f32>(path, "extents")?;
+        let [superpoints, views] = visible.shape[..] else {
+            return Err(Error::format(path, format!("visible has shape {:?}, not [S, K]", visible.shape)));
+        };
+        let mut lists = NAMES.map(|_| vec![]);
+        for (list, name) in lists.iter_mut().zip(NAMES) {
+            *list = npy::read_member::<u32>(path, name)?.data;
+        }
+        let [set_offsets, set_boxes, entry_offsets, entry_set, entry_count, ignored] = lists;
+        let below = |values: &[u32], limit: usize| values.iter().all(|&v| (v as usize) < limit);
+        let offsets = |offsets: &[u32], into: usize| {
+            offsets.first() == Some(&0) && offsets.is_sorted() && offsets.last() == Some(&(into as u32))
+        };
+        let fits = extents.shape == [superpoints, views, 4]
+            && offsets(&set_offsets, set_boxes.len())
+            && offsets(&entry_offsets, entry_set.len())
+            && entry_offsets.len() == superpoints + 1
+            && entry_count.len() == entry_set.len()
+            && below(&entry_set, set_offsets.len() - 1)
+            && below(&set_boxes, boxes)
+            && below(&ignored, boxes);
+        if !fits {
+            return Err(Error::format(
+                path,
+                format!("not the memberships of {boxes} boxes: its arrays do not fit together"),
+            ));
+        }
+        let observed = Observed { counts: visible.data, extents: extents.data.as_chunks().0.to_vec() };
+        let sets = Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count };
+        Ok(Memberships { views, observed, sets, ignored })
+    }
+
+    fn lists(&self) -> [&[u32]; 6] {
+        let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = &self.sets;
+        [set_offsets, set_boxes, entry_offsets, entry_set, entry_count, &self.ignored]
     }
 
     /// Number of superpoints, S.

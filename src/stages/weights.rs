@@ -47,6 +47,15 @@ impl Default for Options {
 /// The weight that the network of section 4.2 starts from, for boxes and null alike.
 pub const INITIAL: f32 = 10.0;
 
+impl Options {
+    /// W_null.
+    pub fn null(&self) -> f32 {
+        match *self {
+            Options::Constant { null, .. } | Options::Confidence { null, .. } => null,
+        }
+    }
+}
+
 impl Weights {
     /// Weighs the boxes.
     ///
@@ -83,15 +92,16 @@ impl Weights {
         Some(format!("weights: that of box {b} is {}; weights must be finite", self.boxes[b]))
     }
 
-    /// Reads a `.npy` file of f32: `[B]` (the null weight is [`INITIAL`], from where training starts) or `[1 + B]` with the null weight first, in
-    /// the order of the boxes.
+    /// Reads a `.npy` file: `[B]`, or `[1 + B]` with the null weight first, in the order of the boxes.
+    ///
+    /// `null`: what null weighs if the file does not say.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] if the length does not fit or a weight is not finite.
-    pub fn read(path: &Path, boxes: usize) -> Result<Weights> {
+    pub fn read(path: &Path, boxes: usize, null: f32) -> Result<Weights> {
         let array = npy::read::<f32>(path)?;
         let weights = match array.data.len().checked_sub(boxes) {
-            Some(0) => Weights { boxes: array.data, null: INITIAL },
+            Some(0) => Weights { boxes: array.data, null },
             Some(1) => Weights { boxes: array.data[1..].to_vec(), null: array.data[0] },
             _ => {
                 let found = array.data.len();
