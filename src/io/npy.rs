@@ -401,7 +401,7 @@ mod tests {
         for shape in [&[][..], &[1], &[0], &[2, 3, 4]] {
             let data: Vec<f32> = (0..shape.iter().product()).map(|i| i as f32 * 0.5).collect();
             let mut file = Vec::new();
-            write_to(&mut file, shape, &data).unwrap();
+            write_to(&mut file, shape, data.iter().copied()).unwrap();
             assert_eq!((file.len() - data.len() * 4) % 64, 0, "NumPy aligns the data");
             assert_eq!(parsed(&file).unwrap(), Array { shape: shape.to_vec(), data });
         }
