@@ -112,3 +112,91 @@ impl Tokenizer {
         Ok(Tokens { caption, ids: ids.iter().map(|&id| id.into()).collect(), parts, unknown })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// bert-base-uncased where it matters: line numbers are token numbers, other lines are placeholders.
+    fn bert(max_tokens: usize) -> Tokenizer {
+        let known = [
+            (0, "[PAD]"),
+            (100, "[UNK]"),
+            (101, "[CLS]"),
+            (102, "[SEP]"),
+            (1012, "."),
+            (2849, "arm"),
+            (2067, "back"),
+            (4190, "leg"),
+            (2835, "seat"),
+            (5217, "wheel"),
+        ];
+        let mut lines: Vec<String> = (0..6000).map(|i| format!("[unused{i}]")).collect();
+        for (id, token) in known {
+            lines[id] = token.into();
+        }
+        let words =
+            "keyboard screen shaft touch ##pad camera door drawer table ##top handle foot ##ped ##al lid";
+        lines.extend(words.split(' ').map(String::from));
+        Tokenizer::new(lines.join("\n").as_bytes(), " . ", max_tokens, Path::new("vocab.txt")).unwrap()
+    }
+
+    fn spans(parts: &[&str]) -> Vec<Range<usize>> {
+        bert(256).tokenize(parts).unwrap().parts
+    }
+
+    #[test]
+    fn chair_as_glip_sees_it() {
+        let tokens = bert(256).tokenize(&["arm", "back", "leg", "seat", "wheel"]).unwrap();
+        assert_eq!(tokens.caption, "arm . back . leg . seat . wheel . ");
+        assert_eq!(tokens.ids, [101, 2849, 1012, 2067, 1012, 4190, 1012, 2835, 1012, 5217, 1012, 102]);
+        assert_eq!(tokens.parts, [1..2, 3..4, 5..6, 7..8, 9..10]);
+        assert!(tokens.unknown.is_empty());
+    }
+
+    #[test]
+    fn names_of_several_tokens() {
+        assert_eq!(spans(&["keyboard", "screen", "shaft", "touchpad", "camera"])[3], 7..9);
+        assert_eq!(spans(&["door", "drawer", "leg", "tabletop", "wheel", "handle"])[3], 7..9);
+        assert_eq!(spans(&["footpedal", "lid", "door"]), [1..4, 5..6, 7..8]);
+        assert_eq!(spans(&["back leg", "seat"]), [1..3, 4..5]);
+    }
+
+    #[test]
+    fn upper_case_and_accents_fold() {
+        assert_eq!(bert(256).tokenize(&["ARM", "léG"]).unwrap().ids, [101, 2849, 1012, 4190, 1012, 102]);
+    }
+
+    #[test]
+    fn an_unknown_word_is_named_and_spaces_at_the_ends_are_looked_past() {
+        let tokens = bert(256).tokenize(&["arm", "zygote", " leg "]).unwrap();
+        assert_eq!(tokens.unknown, [1]);
+        assert_eq!(tokens.parts, [1..2, 3..4, 5..6]);
+    }
+
+    #[test]
+    fn a_caption_that_is_too_long_is_cut() {
+        let tokens = bert(6).tokenize(&["arm", "back", "leg"]).unwrap();
+        assert_eq!(tokens.ids, [101, 2849, 1012, 2067, 1012, 102]);
+        assert_eq!(tokens.parts, [1..2, 3..4, 0..0]);
+    }
+
+    #[test]
+    fn poison() {
+        let error = |parts: &[&str]| bert(256).tokenize(parts).unwrap_err().to_string();
+        assert!(error(&[]).contains("0 parts"));
+        assert!(error(&["arm"; 81]).contains("81 parts"));
+        assert!(error(&["arm", " "]).contains("part 1 is empty"));
+        assert!(error(&["arm", "leg", "arm"]).contains("\"arm\" is named twice"));
+        // Whatever the names hold, the spans stay inside the tokens.
+        for name in ["\u{0}", "。", "\u{301}", ".", "[SEP]", "🪑", &"x".repeat(5000)] {
+            let tokens = bert(256).tokenize(&[name, "leg"]).unwrap();
+            assert!(tokens.parts.iter().all(|t| t.end <= tokens.ids.len()), "{name:?}: {tokens:?}");
+        }
+        let new =
+            |text: &[u8]| Tokenizer::new(text, " . ", 256, Path::new("vocab.txt")).unwrap_err().to_string();
+        assert!(new(b"[UNK]\n[CLS]\n").contains("lacks the token [SEP]"));
+        assert!(new(b"[UNK]\n[CLS]\n[SEP]\narm\narm\n").contains("repeat"));
+        assert!(new(&[0xff, 0xfe, b'\n']).contains("vocab.txt"));
+    }
+}

@@ -199,3 +199,72 @@ pub mod cpu {
         1.0 / (1.0 + (-x).exp())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{cpu::*, *};
+
+    const LEVELS: [Level; 2] = [
+        Level { stride: 8, anchor: 64, rows: 2, columns: 2 },
+        Level { stride: 16, anchor: 128, rows: 1, columns: 1 },
+    ];
+
+    #[test]
+    fn anchors_of_glip() {
+        let corners = |a| {
+            let [x, y, side] = anchor(&LEVELS, a);
+            [x - (side - 1.0) / 2.0, y - (side - 1.0) / 2.0, x + (side - 1.0) / 2.0, y + (side - 1.0) / 2.0]
+        };
+        assert_eq!(corners(0), [-28.0, -28.0, 35.0, 35.0]);
+        assert_eq!(corners(3), [-20.0, -20.0, 43.0, 43.0]);
+        assert_eq!(corners(4), [-56.0, -56.0, 71.0, 71.0]);
+        assert_eq!(locate(&LEVELS, 3), Some((0, 1, 1)));
+        assert_eq!(locate(&LEVELS, 5), None);
+    }
+
+    #[test]
+    fn decoding_clamps_growth_and_clips() {
+        let weights = [10.0, 10.0, 5.0, 5.0];
+        assert_eq!(decode([0.0; 4], [50.0, 40.0, 11.0], weights, [100, 100]), [45.0, 35.0, 55.0, 45.0]);
+        assert_eq!(
+            decode([10.0, 0.0, 0.0, 0.0], [50.0, 40.0, 11.0], weights, [100, 60]),
+            [56.0, 35.0, 59.0, 45.0]
+        );
+        let [x1, _, x2, _] = decode([0.0, 0.0, 1e30, 0.0], [500.0, 500.0, 10.0], weights, [1000, 1000]);
+        assert!((x2 - x1 - (10.0 * 1000.0 / 16.0 - 1.0)).abs() < 1e-2, "{x1} {x2}");
+    }
+
+    #[test]
+    fn the_mean_of_sigmoids_not_the_sigmoid_of_the_mean() {
+        let head = Head { token_logits: &[-3.0, 9.0, 4.0], box_regression: &[0.0; 4], centerness: &[0.0] };
+        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+        let values = part_values(&head, &[0..2, 2..3, 0..0, 0..1], 0.05);
+        assert!((values[0] - (sigmoid(-3.0) + sigmoid(9.0)) / 4.0).abs() < 1e-6);
+        assert!((values[1] - sigmoid(4.0) / 2.0).abs() < 1e-6);
+        assert_eq!(values[2..], [0.0, 0.0], "no token, and a probability below pre_nms");
+    }
+
+    #[test]
+    fn each_level_keeps_its_best() {
+        let values = [0.1, 0.4, 0.4, 0.2, 0.3];
+        assert_eq!(candidates(&values, 1, &LEVELS, 2, 0.0), [1, 2, 4]);
+        assert_eq!(candidates(&values, 1, &LEVELS, 1, 0.0), [1, 4], "ties go to the lower index");
+        assert_eq!(candidates(&values, 1, &LEVELS, 9, 0.6), [1, 2]);
+    }
+
+    #[test]
+    fn a_tie_at_the_cap_is_kept_whole() {
+        let rules = Rules { box_weights: [10.0; 4], pre_nms: 0.05, top_n: 9, nms: 0.01, max_det: 2 };
+        let level = [Level { stride: 50, anchor: 10, rows: 1, columns: 4 }];
+        let head =
+            Head { token_logits: &[1.0, 3.0, 1.0, -1.0], box_regression: &[0.0; 16], centerness: &[9.0; 4] };
+        let found = |max_det| {
+            let rules = Rules { max_det, ..rules };
+            let boxes = detect(&head, std::slice::from_ref(&(0..1)), &level, [50, 200], &rules, 0.0);
+            boxes.iter().map(|b| b.location).collect::<Vec<_>>()
+        };
+        assert_eq!(found(4), [1, 0, 2, 3]);
+        assert_eq!(found(2), [1, 0, 2]);
+        assert_eq!(found(1), [1]);
+    }
+}

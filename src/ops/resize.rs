@@ -76,3 +76,27 @@ pub mod cpu {
         (0..n_out).map(tap).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::cpu::bilinear;
+    use crate::io::npy;
+    use std::path::Path;
+
+    #[test]
+    fn pillow() {
+        let file = Path::new("tests/fixtures/models/resize.npz");
+        for i in 0..5 {
+            let from = npy::read_member::<u8>(file, &format!("from{i}")).unwrap();
+            let to = npy::read_member::<u8>(file, &format!("to{i}")).unwrap();
+            let size = |shape: &[usize]| [shape[0], shape[1]];
+            assert_eq!(bilinear::<3>(&from.data, size(&from.shape), size(&to.shape)), to.data, "case {i}");
+        }
+    }
+
+    #[test]
+    fn same_size_is_the_identity() {
+        let image: Vec<u8> = (0..60).collect();
+        assert_eq!(bilinear::<3>(&image, [4, 5], [4, 5]), image);
+    }
+}

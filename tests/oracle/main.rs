@@ -2,5 +2,6 @@
 //! names their folder; run these with `--include-ignored`).
 
 mod common;
+mod detector;
 mod lifting;
 mod views;

@@ -1,0 +1,67 @@
+//! The tiny models, and views for them.
+
+use partstad::{
+    Device,
+    models::{Models, Options},
+    stages::views::{Camera, POSES, Views},
+};
+use std::{fs, path::Path};
+use tempfile::TempDir;
+
+pub const FIXTURES: &str = "tests/fixtures/models";
+
+/// The parts that the tiny vocabulary knows.
+pub const PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
+
+pub fn load(folder: &Path) -> partstad::Result<Models> {
+    Models::load(&Device::Cpu, folder, &Options { threads: 1 })
+}
+
+pub fn tiny() -> Models {
+    load(Path::new(FIXTURES)).unwrap()
+}
+
+/// Views of blurred noise, others for another seed.
+pub fn views(count: usize, side: usize, seed: u64) -> Views {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 56) as u8
+    };
+    let mut images = vec![0; count * side * side * 3];
+    let block = side / 8;
+    for image in images.chunks_exact_mut(side * side * 3) {
+        let blocks: Vec<u8> = (0..8 * 8 * 3).map(|_| random()).collect();
+        for (i, value) in image.iter_mut().enumerate() {
+            let (row, column, channel) = (i / 3 / side, i / 3 % side, i % 3);
+            *value = blocks[(row / block * 8 + column / block) * 3 + channel];
+        }
+    }
+    let cameras = (0..count).map(|k| Camera::new(POSES[k % POSES.len()])).collect();
+    Views { cameras, side, pixel_to_point: vec![-1; count * side * side], screen: vec![], images }
+}
+
+/// The first `count` of some views.
+pub fn first(views: &Views, count: usize) -> Views {
+    let mut first = views.clone();
+    first.cameras.truncate(count);
+    first.images.truncate(count * views.side * views.side * 3);
+    first
+}
+
+/// A copy of the tiny models to damage.
+pub fn copy() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(FIXTURES).unwrap() {
+        let file = file.unwrap().path();
+        fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+/// What loading the folder complains about.
+pub fn complaint(folder: &Path) -> String {
+    load(folder).map(|_| ()).unwrap_err().to_string()
+}

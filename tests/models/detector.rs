@@ -1,0 +1,115 @@
+use crate::common::{PARTS, first, tiny, views};
+use partstad::stages::boxes::{Boxes, Options};
+use std::sync::Arc;
+
+fn options(batch: usize) -> Options {
+    Options { batch, threshold: 0.3 }
+}
+
+#[test]
+fn boxes_do_not_depend_on_the_batch() {
+    let models = tiny();
+    let ten = views(10, 64, 1);
+    let all = Boxes::detect(&ten, &PARTS, &models.detector, &options(10)).unwrap();
+    assert!(all.list.len() > 20, "the case must find boxes, found {}", all.list.len());
+    assert_eq!(all.features.len(), all.list.len() * all.feature_dim);
+    for count in [1, 3, 10] {
+        for batch in [1, 3, 10] {
+            let boxes =
+                Boxes::detect(&first(&ten, count), &PARTS, &models.detector, &options(batch)).unwrap();
+            let expected: Vec<_> = all.list.iter().filter(|b| b.view < count as u32).copied().collect();
+            assert_eq!(boxes.list, expected, "{count} views in batches of {batch}");
+            assert_eq!(boxes.features, all.features[..expected.len() * all.feature_dim]);
+        }
+    }
+}
+
+#[test]
+fn order_and_range() {
+    let boxes = Boxes::detect(&views(4, 64, 2), &PARTS, &tiny().detector, &options(4)).unwrap();
+    assert!(boxes.list.is_sorted_by(|a, b| a.view < b.view || a.view == b.view && a.score >= b.score));
+    for b in &boxes.list {
+        let [x, y, width, height] = b.bbox;
+        assert!(
+            x >= 0.0 && y >= 0.0 && width >= 0.0 && height >= 0.0 && x + width <= 63.0 && y + height <= 63.0
+        );
+        assert!(b.label < 5 && b.score > 0.3 && b.score <= 1.0, "{b:?}");
+    }
+}
+
+#[test]
+fn a_session_forgets_its_last_input() {
+    let models = tiny();
+    let detect = |seed| Boxes::detect(&views(3, 64, seed), &PARTS, &models.detector, &options(3)).unwrap();
+    let (a, b) = (detect(1), detect(2));
+    assert_ne!(a, b);
+    assert_eq!(detect(1), a);
+    assert_eq!(detect(2), b);
+}
+
+#[test]
+fn the_prompt_decides_and_is_encoded_once() {
+    let models = tiny();
+    let views = views(3, 64, 3);
+    // High enough that no view has its 100 boxes, where one part would push out the other's.
+    let options = Options { batch: 3, threshold: 0.7 };
+    let detect = |parts: &[&str]| Boxes::detect(&views, parts, &models.detector, &options).unwrap();
+    let (leg, seat) = (detect(&["leg"]), detect(&["seat"]));
+    assert_ne!(leg.list, seat.list);
+    // The tiny head knows nothing but the words, so their order only renames the labels.
+    let both = detect(&["seat", "leg"]);
+    let of = |boxes: &Boxes, label| {
+        boxes.list.iter().filter(|b| b.label == label).map(|b| b.bbox).collect::<Vec<_>>()
+    };
+    assert!(!leg.list.is_empty() && !seat.list.is_empty());
+    assert_eq!(of(&both, 0), of(&seat, 0));
+    assert_eq!(of(&both, 1), of(&leg, 0));
+    let prompt = |parts: &[&str]| models.detector.prompt(parts).unwrap();
+    assert!(Arc::ptr_eq(&prompt(&["arm", "leg"]), &prompt(&["arm", "leg"])));
+    assert_ne!(prompt(&["arm", "leg"]), prompt(&["leg", "arm"]));
+}
+
+#[test]
+fn boxes_are_in_the_pixels_of_the_view() {
+    // Doubling every pixel and letting Pillow's filter halve the image again gives nearly the same input.
+    let small = views(2, 64, 4);
+    let mut large = views(2, 128, 4);
+    let index =
+        |view: usize, row: usize, column: usize, side: usize| ((view * side + row) * side + column) * 3;
+    for view in 0..2 {
+        for row in 0..128 {
+            for column in 0..128 {
+                let from = index(view, row / 2, column / 2, 64);
+                let to = index(view, row, column, 128);
+                large.images[to..to + 3].copy_from_slice(&small.images[from..from + 3]);
+            }
+        }
+    }
+    let models = tiny();
+    let detect = |views| Boxes::detect(views, &PARTS, &models.detector, &options(2)).unwrap().list;
+    let (small, large) = (detect(&small), detect(&large));
+    assert!(!small.is_empty());
+    let right = |list: &[partstad::stages::boxes::Box2d]| {
+        list.iter().map(|b| b.bbox[0] + b.bbox[2]).fold(0.0, f32::max)
+    };
+    assert!(right(&large) > 1.5 * right(&small), "{} {}", right(&large), right(&small));
+}
+
+#[test]
+fn poison() {
+    let models = tiny();
+    let error = |side, parts: &[&str], threshold| {
+        let options = Options { threshold, batch: 1 };
+        Boxes::detect(&views(1, side, 1), parts, &models.detector, &options).unwrap_err().to_string()
+    };
+    assert!(error(64, &[], 0.5).contains("0 parts"));
+    assert!(error(64, &["arm"], f32::NAN).contains("threshold NaN"));
+    let mut broken = views(1, 64, 1);
+    broken.images.pop();
+    let error = Boxes::detect(&broken, &["arm"], &models.detector, &options(1)).unwrap_err().to_string();
+    assert!(error.contains("not images of 64 x 64"), "{error}");
+    let none = Boxes::detect(&views(0, 64, 1), &["arm"], &models.detector, &options(1)).unwrap();
+    assert!(none.list.is_empty());
+    // A batch of 0 is taken as 1.
+    Boxes::detect(&views(2, 64, 1), &["arm"], &models.detector, &options(0)).unwrap();
+}

@@ -1,0 +1,133 @@
+//! Folders of models with something wrong in them.
+
+use crate::common::{PARTS, complaint, copy, load, views};
+use partstad::stages::boxes::{Boxes, Options};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::{fs, path::Path};
+
+/// Changes the manifest of a folder.
+fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
+    let path = folder.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    fs::write(path, manifest.to_string()).unwrap();
+}
+
+/// Has another file of the folder take the place of the detector.
+fn with_detector(file: &str) -> tempfile::TempDir {
+    let folder = copy();
+    let bytes = fs::read(folder.path().join(file)).unwrap();
+    let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    edit(folder.path(), |manifest| {
+        manifest["detector"]["model"] = json!(file);
+        manifest["files"][file] = json!(sha256);
+    });
+    folder
+}
+
+#[test]
+fn a_wrong_signature_is_named() {
+    let cases = [
+        ("no_features.onnx", "there is no output `features` (f32 [N, 86, 8]); the outputs are: token_logits"),
+        ("renamed_logits.onnx", "there is no output `token_logits`"),
+        ("image_of_96.onnx", "input `image` should be f32 [N, 3, 64, 64], but the model's axis 2 is 96"),
+        ("integer_image.onnx", "input `image` should be f32 [N, 3, 64, 64], but the model has Tensor<i64>"),
+        ("one_image.onnx", "axis 0 is fixed at 1; export it as dynamic"),
+        ("sam_encoder.onnx", "there is no input `text_hidden`"),
+        ("vocab.txt", "ONNX Runtime cannot use this model"),
+    ];
+    for (file, expected) in cases {
+        let message = complaint(with_detector(file).path());
+        assert!(message.contains(file) && message.contains(expected), "{file}: {message}");
+    }
+}
+
+#[test]
+fn a_model_that_gives_nan_is_refused() {
+    let models = load(with_detector("nan.onnx").path()).unwrap();
+    let error = Boxes::detect(&views(1, 64, 1), &PARTS, &models.detector, &Options::default())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("nan.onnx: output `box_regression` is NaN at element 0"), "{error}");
+}
+
+#[test]
+fn damaged_files() {
+    let folder = copy();
+    let model = folder.path().join("sam_decoder.onnx");
+    let mut bytes = fs::read(&model).unwrap();
+    bytes.truncate(1000);
+    fs::write(&model, &bytes).unwrap();
+    let message = complaint(folder.path());
+    assert!(message.contains("sam_decoder.onnx: SHA-256 is ") && message.contains("damaged"), "{message}");
+
+    let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02X}")).collect();
+    edit(folder.path(), |manifest| manifest["files"]["sam_decoder.onnx"] = json!(sha256));
+    let message = complaint(folder.path());
+    assert!(message.contains("sam_decoder.onnx: ONNX Runtime cannot use this model"), "{message}");
+
+    fs::remove_file(&model).unwrap();
+    let message = complaint(folder.path());
+    assert!(message.contains("sam_decoder.onnx: ") && message.contains("os error 2"), "{message}");
+
+    let message = complaint(Path::new("no/such/folder"));
+    assert!(message.contains("manifest.json"), "{message}");
+}
+
+#[test]
+fn bad_manifests() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 16] = [
+        (|m| m["version"] = json!(2), "manifest version 2 is not 1"),
+        (|m| m["colour"] = json!(1), "unknown field `colour`"),
+        (|m| m["detector"]["topn"] = json!(1), "unknown field `topn`"),
+        (|m| m["name"] = Value::Null, "expected a string"),
+        (|m| _ = m.as_object_mut().unwrap().remove("stand_in"), "missing field `stand_in`"),
+        (|m| m["detector"]["kind"] = json!("yolo"), "unknown variant `yolo`"),
+        (
+            |m| _ = m["files"].as_object_mut().unwrap().remove("vocab.txt"),
+            "\"vocab.txt\" is used but has no SHA-256",
+        ),
+        (|m| m["files"]["../secret"] = json!("00"), "\"../secret\" must be the plain name"),
+        (|m| m["detector"]["strides"] = json!([8, 16]), "detector.strides and anchor_sizes"),
+        (|m| m["detector"]["strides"][0] = json!(0), "detector.strides and anchor_sizes must be in 1..=4096"),
+        (|m| m["detector"]["image"]["std"][1] = json!(0), "detector.image.std must be above 0"),
+        (|m| m["detector"]["image"]["size"] = json!([65, 64]), "detector.image.size"),
+        (|m| m["detector"]["image"]["divisor"] = json!(0), "detector.image.size"),
+        (|m| m["detector"]["max_det"] = json!(0), "top_n and max_det must be above 0"),
+        (|m| m["segmenter"]["image"]["size"] = json!([64, 32]), "segmenter.image.size must be square"),
+        (
+            |m| m["segmenter"]["embedding"] = json!([6, 5]),
+            "output `image_embeddings` should be f32 [N, 6, 5, 5]",
+        ),
+    ];
+    for (change, expected) in cases {
+        let folder = copy();
+        edit(folder.path(), change);
+        let message = complaint(folder.path());
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+    let folder = copy();
+    fs::write(folder.path().join("manifest.json"), "{").unwrap();
+    assert!(complaint(folder.path()).contains("manifest.json: not a manifest of models: EOF"));
+}
+
+#[test]
+fn a_folder_without_segmenter() {
+    let folder = copy();
+    edit(folder.path(), |m| _ = m.as_object_mut().unwrap().remove("segmenter"));
+    assert!(load(folder.path()).unwrap().segmenter.is_none());
+}
+
+#[test]
+fn more_threads_same_boxes() {
+    let views = views(3, 64, 9);
+    let detect = |threads| {
+        let options = partstad::models::Options { threads };
+        let folder = Path::new(crate::common::FIXTURES);
+        let models = partstad::models::Models::load(&partstad::Device::Cpu, folder, &options).unwrap();
+        Boxes::detect(&views, &PARTS, &models.detector, &Options { threshold: 0.3, batch: 3 }).unwrap()
+    };
+    assert_eq!(detect(1), detect(4));
+}

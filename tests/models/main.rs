@@ -1,0 +1,8 @@
+//! The models' side end to end, on tiny ONNX models with the real signatures. ONNX Runtime is fetched if need be.
+#![cfg(feature = "ort")]
+
+mod common;
+mod detector;
+mod folder;
+mod runtime;
+mod segmenter;
