@@ -4,10 +4,11 @@ use crate::{
     device::Device,
     error::{Error, Result},
     io::npy,
+    ops::{cut_pursuit, edge_weights, knn, merge_small, normals},
     stages::cloud::Cloud,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 /// A partition of the cloud's N points into S superpoints, each with at least one point.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,39 +21,104 @@ pub struct Superpoints {
     pub points: Vec<u32>,
 }
 
-/// What the partition is made of.
+/// How the partition is made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Weight of a cut edge against the squared distance of features.
+    /// What makes two points alike.
+    pub features: Features,
+    /// Neighbours of each point in the graph, at least 1.
+    pub neighbors: usize,
+    /// Radius of the neighbourhood that a normal is estimated from; the cloud fills the unit ball.
+    pub normal_radius: f32,
+    /// Most points of that neighbourhood.
+    pub normal_neighbors: usize,
+    /// Weight of the colour against the normal.
+    pub color_weight: f32,
+    /// Weight of the cut edges: higher makes fewer superpoints.
     pub lambda: f32,
     /// Components of at most this many points join their nearest larger one.
     pub small: usize,
 }
 
+/// What makes two points alike, beside their colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Features {
+    /// Normals with the signs that the eigensolver leaves, as the authors take them.
+    Normals,
+    /// Normals whose signs agree along a spanning tree of the neighbour graph.
+    Oriented,
+    /// The outer product of the normal with itself, which has no sign.
+    SignFree,
+}
+
 impl Default for Options {
     fn default() -> Options {
-        Options { lambda: 0.05, small: 10 }
+        Options {
+            features: Features::Normals,
+            neighbors: 10,
+            normal_radius: 0.1,
+            normal_neighbors: 30,
+            color_weight: 0.3,
+            lambda: 0.05,
+            small: 10,
+        }
+    }
+}
+
+impl Options {
+    /// The authors' partition (method.md section 3).
+    pub fn authors() -> Options {
+        Options { features: Features::Normals, lambda: 0.05, ..Options::default() }
+    }
+
+    fn check(&self) -> Result<()> {
+        let invalid = |name: &str, value: &dyn std::fmt::Display, range: &str| {
+            Err(Error::invalid(format!("superpoints: option {name} is {value}; it must be {range}")))
+        };
+        if self.neighbors == 0 || self.neighbors > 255 {
+            return invalid("neighbors", &self.neighbors, "from 1 to 255");
+        }
+        if !(self.normal_radius > 0.0 && self.normal_radius.is_finite()) {
+            return invalid("normal_radius", &self.normal_radius, "a positive number");
+        }
+        if !(self.color_weight >= 0.0 && self.color_weight.is_finite()) {
+            return invalid("color_weight", &self.color_weight, "a number from 0");
+        }
+        if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
+            return invalid("lambda", &self.lambda, "a number from 0");
+        }
+        Ok(())
     }
 }
 
 impl Superpoints {
-    /// Partitions the cloud.
+    /// Partitions the cloud: l0 cut pursuit of normals and colours on the graph of nearest neighbours, then small
+    /// components are merged (paper section 3; PartSLIP, appendix).
     ///
     /// # Errors
     /// [`Error::Invalid`] if an option is outside its range.
-    pub fn partition(_device: &Device, cloud: &Cloud, _options: &Options) -> Result<Superpoints> {
-        let mut voxels = BTreeMap::new();
-        let voxel = |p: &[f32; 3]| p.map(|x| (x * 10.0).floor() as i32);
-        let labels: Vec<i32> = cloud
-            .positions
-            .iter()
-            .map(|p| {
-                let next = voxels.len() as i32;
-                *voxels.entry(voxel(p)).or_insert(next)
-            })
-            .collect();
-        Superpoints::from_labels(&labels)
+    pub fn partition(device: &Device, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
+        options.check()?;
+        let Device::Cpu = device;
+        let graph = knn::cpu::nearest(&cloud.positions, options.neighbors);
+        let mut normals =
+            normals::cpu::estimate(&cloud.positions, options.normal_radius, options.normal_neighbors);
+        let colors = cloud.colors.iter().map(|rgb| rgb.map(|c| options.color_weight * c));
+        let labels = match options.features {
+            Features::Normals => cut::<6>(&join(&normals, colors), &graph, options.lambda),
+            Features::Oriented => {
+                normals::cpu::orient(&mut normals, &graph.indices, graph.k);
+                cut::<6>(&join(&normals, colors), &graph, options.lambda)
+            }
+            Features::SignFree => {
+                let products: Vec<[f32; 6]> = normals.iter().map(outer_product).collect();
+                cut::<9>(&join(&products, colors), &graph, options.lambda)
+            }
+        };
+        let labels = merge_small::cpu::merge_small(&cloud.positions, &labels, options.small);
+        Superpoints::from_labels(&labels.into_iter().map(|label| label as i32).collect::<Vec<_>>())
     }
 
     /// The superpoints that `labels` names, one for each value that occurs, in the values' order.
@@ -129,6 +195,31 @@ impl Superpoints {
         }
         Superpoints::from_labels(&array.data).map_err(|e| Error::format(path, e.to_string()))
     }
+}
+
+/// Shape features and colours side by side: D = S + 3.
+fn join<const S: usize, const D: usize>(
+    shape: &[[f32; S]],
+    colors: impl Iterator<Item = [f32; 3]>,
+) -> Vec<[f32; D]> {
+    shape
+        .iter()
+        .zip(colors)
+        .map(|(shape, rgb)| std::array::from_fn(|i| if i < S { shape[i] } else { rgb[i - S] }))
+        .collect()
+}
+
+fn cut<const D: usize>(features: &[[f32; D]], nearest: &knn::Neighbors, lambda: f32) -> Vec<u32> {
+    let weights = edge_weights::cpu::edge_weights(features, &nearest.indices, &nearest.distances, nearest.k);
+    let graph = cut_pursuit::Graph::from_neighbors(&nearest.indices, &weights, features.len(), nearest.k);
+    cut_pursuit::cpu::partition(&graph, features, &cut_pursuit::Options { lambda, ..Default::default() })
+}
+
+/// n n^T as six numbers whose squared distances are those of the matrices.
+fn outer_product(n: &[f32; 3]) -> [f32; 6] {
+    let [x, y, z] = *n;
+    let r = std::f32::consts::SQRT_2;
+    [x * x, y * y, z * z, r * x * y, r * x * z, r * y * z]
 }
 
 #[cfg(test)]

@@ -4,4 +4,5 @@
 mod common;
 mod detector;
 mod lifting;
+mod superpoints;
 mod views;

@@ -1,0 +1,178 @@
+//! Over-segmentation against the authors' (`gen_superpoint`).
+
+use crate::common::golden;
+use partstad::{
+    io::npy,
+    ops::{
+        cut_pursuit, edge_weights::cpu::edge_weights, knn::cpu::nearest, merge_small::cpu::merge_small,
+        normals,
+    },
+};
+
+/// What the authors' code computed of one cloud, with its graph.
+struct Case {
+    /// Normalised positions as the authors have them, and as a cloud holds them.
+    exact: Vec<[f64; 3]>,
+    points: Vec<[f32; 3]>,
+    normals: Vec<[f32; 3]>,
+    features: Vec<[f32; 6]>,
+    neighbors: Vec<u32>,
+    weights: Vec<f32>,
+    raw: Vec<u32>,
+    merged: Vec<u32>,
+}
+
+const K: usize = 10;
+
+fn labels(path: &str) -> Vec<u32> {
+    npy::read::<i32>(&golden(path)).unwrap().data.into_iter().map(|label| label as u32).collect()
+}
+
+fn case(name: &str) -> Case {
+    let (positions, rgb) = ply(name);
+    let normals =
+        npy::read::<f32>(&golden(&format!("{name}/normals.npy"))).unwrap().data.as_chunks::<3>().0.to_vec();
+    let feature = |(n, c): (&[f32; 3], &[f64; 3])| {
+        std::array::from_fn(|i| if i < 3 { n[i] } else { (0.3 * c[i - 3]) as f32 })
+    };
+    Case {
+        points: positions.iter().map(|p| p.map(|x| x as f32)).collect(),
+        exact: positions,
+        features: normals.iter().zip(&rgb).map(feature).collect(),
+        normals,
+        neighbors: npy::read::<u32>(&golden(&format!("{name}/knn_target.npy"))).unwrap().data,
+        weights: npy::read::<f32>(&golden(&format!("{name}/edge_weight.npy"))).unwrap().data,
+        raw: labels(&format!("{name}/cp_raw_label.npy")),
+        merged: labels(&format!("{name}/superpoint_label.npy")),
+    }
+}
+
+/// Normalised positions, and colours, of a golden pc.ply: binary, x y z f32, red green blue u8.
+fn ply(name: &str) -> (Vec<[f64; 3]>, Vec<[f64; 3]>) {
+    let bytes = std::fs::read(golden(&format!("{name}/pc.ply"))).unwrap();
+    let end = bytes.windows(11).position(|w| w == b"end_header\n").unwrap() + 11;
+    let float = |at: &[u8]| f32::from_le_bytes([at[0], at[1], at[2], at[3]]) as f64;
+    let points = bytes[end..].chunks_exact(15);
+    let colors = points.clone().map(|p| [p[12], p[13], p[14]].map(|c| c as f64 / 255.0)).collect();
+    let mut positions: Vec<[f64; 3]> = points.map(|p| [float(p), float(&p[4..]), float(&p[8..])]).collect();
+    let mean: [f64; 3] =
+        std::array::from_fn(|i| positions.iter().map(|p| p[i]).sum::<f64>() / positions.len() as f64);
+    positions.iter_mut().for_each(|p| *p = std::array::from_fn(|i| p[i] - mean[i]));
+    let radius = positions.iter().map(|p| p.iter().map(|x| x * x).sum::<f64>().sqrt()).fold(0.0, f64::max);
+    positions.iter_mut().for_each(|p| *p = p.map(|x| x / radius));
+    (positions, colors)
+}
+
+const CASES: [&str; 3] = ["syn8k_d", "syn30k_a", "real_Refrigerator_10144"];
+
+#[test]
+#[ignore = "needs PARTSTAD_GOLDEN"]
+fn nearest_neighbors() {
+    for name in CASES {
+        let case = case(name);
+        let found = nearest(&case.points, K);
+        let (mut same, mut sets) = (0, 0);
+        for (ours, theirs) in found.indices.chunks(K).zip(case.neighbors.chunks(K)) {
+            same += ours.iter().zip(theirs).filter(|(a, b)| a == b).count();
+            sets += ours.iter().filter(|i| theirs.contains(i)).count();
+        }
+        let total = case.neighbors.len() as f64;
+        println!(
+            "{name}: {:.4} % equal in place, {:.4} % in any place",
+            100.0 * same as f64 / total,
+            100.0 * sets as f64 / total
+        );
+        assert!(sets as f64 > 0.9995 * total);
+    }
+}
+
+#[test]
+#[ignore = "needs PARTSTAD_GOLDEN"]
+fn normals_up_to_sign() {
+    for name in CASES {
+        let case = case(name);
+        let ours = normals::cpu::estimate(&case.points, 0.1, 30);
+        let cosines: Vec<f32> =
+            ours.iter().zip(&case.normals).map(|(a, b)| a[0] * b[0] + a[1] * b[1] + a[2] * b[2]).collect();
+        let share = |is: &dyn Fn(f32) -> bool| {
+            cosines.iter().filter(|c| is(**c)).count() as f64 / cosines.len() as f64
+        };
+        let equal = share(&|c| c.abs() > 1.0 - 1e-5);
+        println!(
+            "{name}: {:.4} % equal up to sign, {:.2} % of the signs",
+            100.0 * equal,
+            100.0 * share(&|c| c > 0.0)
+        );
+        assert!(equal > 0.998);
+    }
+}
+
+#[test]
+#[ignore = "needs PARTSTAD_GOLDEN"]
+fn edge_weights_of_the_same_graph() {
+    for name in CASES {
+        let case = case(name);
+        let distances: Vec<f32> = (0..case.neighbors.len())
+            .map(|at| {
+                let (a, b) = (case.exact[at / K], case.exact[case.neighbors[at] as usize]);
+                (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f64>().sqrt() as f32
+            })
+            .collect();
+        let weights = edge_weights(&case.features, &case.neighbors, &distances, K);
+        let worst = weights.iter().zip(&case.weights).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{name}: largest difference {worst:e}");
+        assert!(worst < 1e-5);
+    }
+}
+
+#[test]
+#[ignore = "needs PARTSTAD_GOLDEN"]
+fn energy_is_no_higher() {
+    for name in CASES {
+        let case = case(name);
+        let n = case.points.len();
+        let graph = cut_pursuit::Graph::from_neighbors(&case.neighbors, &case.weights, n, K);
+        let options = cut_pursuit::Options::default();
+        let start = std::time::Instant::now();
+        let ours = cut_pursuit::cpu::partition(&graph, &case.features, &options);
+        let energy = |labels: &[u32], lambda| cut_pursuit::energy(&graph, &case.features, labels, lambda);
+        for lambda in [options.lambda, options.lambda / 2.0] {
+            println!(
+                "{name}: lambda {lambda}: ours {:.2}, theirs {:.2}",
+                energy(&ours, lambda),
+                energy(&case.raw, lambda)
+            );
+        }
+        println!(
+            "{} components, theirs {}; {:?}",
+            ours.iter().max().unwrap() + 1,
+            case.raw.iter().max().unwrap() + 1,
+            start.elapsed()
+        );
+        assert!(energy(&ours, options.lambda) <= energy(&case.raw, options.lambda));
+    }
+}
+
+#[test]
+#[ignore = "needs PARTSTAD_GOLDEN"]
+fn merging_of_small_components() {
+    for name in CASES {
+        let case = case(name);
+        let merged = merge_small(&case.points, &case.raw, 10);
+        // Theirs are renumbered in the order of the components that are left.
+        let mut name_of = std::collections::BTreeMap::new();
+        for &label in &merged {
+            name_of.insert(label, 0);
+        }
+        for (next, name) in name_of.values_mut().enumerate() {
+            *name = next as u32;
+        }
+        let same = merged.iter().zip(&case.merged).filter(|(a, b)| name_of[a] == **b).count();
+        println!(
+            "{name}: {:.3} % equal, {} superpoints",
+            100.0 * same as f64 / merged.len() as f64,
+            name_of.len()
+        );
+        assert!(same as f64 > 0.97 * merged.len() as f64);
+    }
+}
