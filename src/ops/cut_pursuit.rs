@@ -135,7 +135,7 @@ pub mod cpu {
     ///
     /// `features`: `[V, D]`, finite.
     pub fn partition<const D: usize>(graph: &Graph, features: &[[f32; D]], options: &Options) -> Vec<u32> {
-        let mut components = Components::whole(graph.len());
+        let mut components = Components::of(graph);
         let mut before = f64::INFINITY;
         for round in 0..options.rounds {
             if components.open.iter().all(|&open| !open) {
@@ -167,9 +167,14 @@ struct Components {
 }
 
 impl Components {
-    fn whole(n: usize) -> Components {
-        let members = (0..n as u32).collect();
-        Components { labels: vec![0; n], members, first: vec![0, n as u32], open: vec![true] }
+    /// The connected components of the graph.
+    fn of(graph: &Graph) -> Components {
+        let n = graph.len();
+        let (labels, count) = connected(n, |v| graph.neighbors(v).map(|(head, _)| head));
+        let mut components =
+            Components { labels: vec![0; n], members: vec![0; n], first: vec![], open: vec![] };
+        components.relabel(labels, &vec![true; count]);
+        components
     }
 
     fn len(&self) -> usize {
@@ -295,7 +300,12 @@ fn split<const D: usize>(
         }
         side = after;
     }
-    let (part, count) = connected(&network, &side);
+    let side = &side;
+    let same_side = |v: u32| {
+        let heads = network.arcs(v).iter().map(|arc| arc.head);
+        heads.filter(move |&head| side[head as usize] == side[v as usize])
+    };
+    let (part, count) = connected(own.len(), same_side);
     lowers(&network, &own, &part, count).then_some((part, count))
 }
 
@@ -325,30 +335,29 @@ fn subgraph(graph: &Graph, members: &[u32], labels: &[u32], place: &[u32], scale
     Network { first, arcs, excess: vec![0.0; members.len()] }
 }
 
-/// The connected parts of the two sides: the part of every vertex, and their number.
-fn connected(network: &Network, side: &[bool]) -> (Vec<u32>, usize) {
+/// The connected component of every vertex, numbered by their lowest vertices, and their number.
+fn connected<I: Iterator<Item = u32>>(n: usize, neighbors: impl Fn(u32) -> I) -> (Vec<u32>, usize) {
     const NONE: u32 = u32::MAX;
-    let mut part = vec![NONE; side.len()];
+    let mut component = vec![NONE; n];
     let mut count = 0;
     let mut stack = vec![];
-    for root in 0..side.len() {
-        if part[root] != NONE {
+    for root in 0..n as u32 {
+        if component[root as usize] != NONE {
             continue;
         }
-        part[root] = count;
+        component[root as usize] = count;
         stack.push(root);
         while let Some(v) = stack.pop() {
-            for arc in &network.arcs[network.first[v] as usize..network.first[v + 1] as usize] {
-                let head = arc.head as usize;
-                if part[head] == NONE && side[head] == side[v] {
-                    part[head] = count;
+            for head in neighbors(v) {
+                if component[head as usize] == NONE {
+                    component[head as usize] = count;
                     stack.push(head);
                 }
             }
         }
         count += 1;
     }
-    (part, count as usize)
+    (component, count as usize)
 }
 
 /// Whether the parts have a lower energy than the whole.
@@ -360,13 +369,123 @@ fn lowers<const D: usize>(network: &Network, features: &[[f32; D]], part: &[u32]
     let whole = parts.iter().fold(Region::default(), |whole, part| whole.join(part));
     let gain = parts.iter().map(Region::concentration).sum::<f64>() - whole.concentration();
     // An edge's two residuals always sum to twice its capacity.
-    let cut: f64 = (0..features.len())
-        .flat_map(|v| {
-            network.arcs[network.first[v] as usize..network.first[v + 1] as usize].iter().map(move |a| (v, a))
-        })
-        .filter(|(v, arc)| part[*v] != part[arc.head as usize])
-        .map(|(_, arc)| arc.residual as f64)
-        .sum::<f64>()
-        / 2.0;
+    let cut: f64 = (0..features.len() as u32)
+        .flat_map(|v| network.arcs(v).iter().map(move |arc| (v, arc)))
+        .filter(|(v, arc)| part[*v as usize] != part[arc.head as usize])
+        .map(|(_, arc)| arc.residual as f64 / 2.0)
+        .sum();
     gain > cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Graph, Options, cpu::partition, energy};
+
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> f32 {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 40) as f32 / (1u64 << 24) as f32
+        }
+    }
+
+    /// A ring of `n` vertices with chords, each vertex with two edges.
+    fn ring(n: usize, random: &mut Random) -> Graph {
+        let neighbors: Vec<u32> = (0..n).flat_map(|i| [((i + 1) % n) as u32, ((i + 3) % n) as u32]).collect();
+        let weights: Vec<f32> = neighbors.iter().map(|_| random.next()).collect();
+        Graph::from_neighbors(&neighbors, &weights, n, 2)
+    }
+
+    /// The lowest energy of all partitions (restricted growth strings).
+    fn lowest<const D: usize>(graph: &Graph, features: &[[f32; D]], lambda: f32) -> f64 {
+        fn extend<const D: usize>(graph: &Graph, f: &[[f32; D]], lambda: f32, labels: &mut Vec<u32>) -> f64 {
+            if labels.len() == f.len() {
+                return energy(graph, f, labels, lambda);
+            }
+            let next = labels.iter().max().map_or(0, |m| m + 1);
+            let mut best = f64::INFINITY;
+            for label in 0..=next {
+                labels.push(label);
+                best = best.min(extend(graph, f, lambda, labels));
+                labels.pop();
+            }
+            best
+        }
+        extend(graph, features, lambda, &mut vec![])
+    }
+
+    #[test]
+    fn graph_of_a_neighbor_list() {
+        // 0 -> 1, 0 -> 2, 1 -> 0, 1 -> 1 (itself), 2 -> 1, 2 -> 0.
+        let graph = Graph::from_neighbors(&[1, 2, 0, 1, 1, 0], &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0], 3, 2);
+        assert_eq!(graph.first, [0, 2, 4, 6]);
+        assert_eq!(graph.heads, [1, 2, 0, 2, 0, 1]);
+        assert_eq!(graph.weights, [5.0, 34.0, 5.0, 16.0, 34.0, 16.0]);
+    }
+
+    #[test]
+    fn energy_counts_every_edge_in_both_directions() {
+        let graph = Graph::from_neighbors(&[1, 0, 1], &[1.0, 2.0, 4.0], 3, 1);
+        let features = [[0.0], [2.0], [7.0]];
+        // {0, 1} has mean 1; the edge 2 -> 1 is cut.
+        assert_eq!(energy(&graph, &features, &[0, 0, 1], 0.5), 2.0 + 0.5 * 2.0 * 4.0);
+        assert_eq!(energy(&graph, &features, &[0, 1, 2], 0.5), 0.5 * 2.0 * (3.0 + 4.0));
+    }
+
+    #[test]
+    fn finds_separate_plateaus() {
+        let mut random = Random(1);
+        for case in 0..50 {
+            let graph = ring(8, &mut random);
+            let features: Vec<[f32; 2]> = (0..8)
+                .map(|i| [if i < 3 + case % 3 { 3.0 } else { -3.0 } + 0.1 * random.next(), 0.0])
+                .collect();
+            let found = energy(&graph, &features, &partition(&graph, &features, &Options::default()), 0.05);
+            assert!((found - lowest(&graph, &features, 0.05)).abs() < 1e-6, "case {case}");
+        }
+    }
+
+    /// Cut pursuit is greedy, so that it may miss the optimum of noise, but not often and not by much.
+    #[test]
+    fn is_close_to_brute_force_on_noise() {
+        let mut random = Random(2);
+        let (mut optimal, mut worst) = (0, 1f64);
+        for _ in 0..200 {
+            let graph = ring(8, &mut random);
+            let features: Vec<[f32; 2]> = (0..8).map(|_| [random.next(), random.next()]).collect();
+            let lambda = 0.01 + 0.1 * random.next();
+            let options = Options { lambda, ..Options::default() };
+            let found = energy(&graph, &features, &partition(&graph, &features, &options), lambda);
+            let ratio = found / lowest(&graph, &features, lambda);
+            assert!(ratio > 1.0 - 1e-6);
+            optimal += (ratio < 1.0 + 1e-6) as usize;
+            worst = worst.max(ratio);
+        }
+        println!("{optimal} of 200 optimal, worst {worst}");
+        assert!(optimal >= 150 && worst < 1.35, "{optimal} of 200 optimal, worst {worst}");
+    }
+
+    #[test]
+    fn components_are_connected_even_if_they_look_alike() {
+        let graph = Graph::from_neighbors(&[1, 0, 3, 2], &[1.0; 4], 4, 1);
+        assert_eq!(partition(&graph, &[[0.5]; 4], &Options::default()), [0, 0, 1, 1]);
+        assert!(partition::<6>(&Graph::default(), &[], &Options::default()).is_empty());
+    }
+
+    #[test]
+    fn same_bits_whatever_the_thread_count() {
+        let n = 6000;
+        let mut random = Random(3);
+        let graph = ring(n, &mut random);
+        let features: Vec<[f32; 3]> =
+            (0..n).map(|i| [(i / 50 % 7) as f32, random.next(), (i / 900) as f32]).collect();
+        let labels = [1, 2, 5].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| partition(&graph, &features, &Options::default()))
+        });
+        assert!(labels[0].iter().max().unwrap() > &20);
+        assert_eq!(labels[0], labels[1]);
+        assert_eq!(labels[0], labels[2]);
+    }
 }

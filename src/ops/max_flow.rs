@@ -11,6 +11,13 @@ pub struct Network {
     pub excess: Vec<f32>,
 }
 
+impl Network {
+    /// The arcs that leave `v`.
+    pub fn arcs(&self, v: u32) -> &[Arc] {
+        &self.arcs[self.first[v as usize] as usize..self.first[v as usize + 1] as usize]
+    }
+}
+
 /// A directed arc and what it can still carry.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Arc {

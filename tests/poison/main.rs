@@ -1,4 +1,5 @@
 //! Bad and extreme input: a clear error or a sane result, never a panic.
 
 mod io;
+mod superpoints;
 mod views;
