@@ -1,4 +1,4 @@
-//! Softmax over the columns of every row (paper eq. 6).
+//! Softmax over the columns of every row (paper eq. 6). Panics without columns.
 
 /// CPU reference.
 pub mod cpu {

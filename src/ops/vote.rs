@@ -74,7 +74,7 @@ impl Input<'_> {
 /// CPU reference.
 pub mod cpu {
     use super::{Input, MIN_NULL};
-    use crate::error::Result;
+    use crate::error::{Error, Result};
     use num_traits::Float;
     use rayon::prelude::*;
 
@@ -83,7 +83,7 @@ pub mod cpu {
     /// `weights`: `[B]`; `null`: the null box's.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if the slices' lengths do not fit together.
+    /// [`Error::Invalid`] if the slices' lengths do not fit together.
     pub fn forward<T: Float + Send + Sync>(input: &Input, weights: &[T], null: T) -> Result<Vec<T>> {
         input.check(weights)?;
         let columns = input.labels + 1;
@@ -105,7 +105,7 @@ pub mod cpu {
     /// `grad_scores`: `[S, L + 1]`. Sums run over the superpoints in order, so the bits never change.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if the slices' lengths do not fit together.
+    /// [`Error::Invalid`] if the slices' lengths do not fit together.
     pub fn backward<T: Float>(
         input: &Input,
         weights: &[T],
@@ -114,6 +114,13 @@ pub mod cpu {
     ) -> Result<(Vec<T>, T)> {
         input.check(weights)?;
         let columns = input.labels + 1;
+        if grad_scores.len() != input.visible.len() * columns {
+            return Err(Error::invalid(format!(
+                "vote: grad_scores [S, L + 1] has {} elements, not {}",
+                grad_scores.len(),
+                input.visible.len() * columns
+            )));
+        }
         let mut grad = vec![T::zero(); weights.len()];
         let mut grad_null = T::zero();
         for (s, row) in grad_scores.chunks_exact(columns).enumerate() {
@@ -126,5 +133,55 @@ pub mod cpu {
         }
         let alive = null > T::from(MIN_NULL).expect("a constant is a float");
         Ok((grad, if alive { grad_null } else { T::zero() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Superpoint 0: 3 points in boxes {0, 1, 2}, 1 point in {2}; superpoint 1: nothing. Box 0 and 1 are part 0.
+    const INPUT: Input = Input {
+        set_offsets: &[0, 3, 4],
+        set_boxes: &[0, 1, 2, 2],
+        entry_offsets: &[0, 2, 2],
+        entry_set: &[0, 1],
+        entry_count: &[3, 1],
+        visible: &[4, 0],
+        box_label: &[0, 0, 1],
+        labels: 2,
+    };
+
+    #[test]
+    fn every_point_counts_its_best_box_of_each_part() {
+        let scores = cpu::forward(&INPUT, &[1.0f64, 2.0, 4.0], 7.0).unwrap();
+        let expected = [7.0, 6.0 / 4.000001, 16.0 / 4.000001, 7.0, 0.0, 0.0];
+        scores.iter().zip(expected).for_each(|(s, e)| approx::assert_relative_eq!(*s, e));
+    }
+
+    #[test]
+    fn a_tie_pulls_the_first_box() {
+        let (grad, null) = cpu::backward(&INPUT, &[2.0f64, 2.0, 0.0], 1.0, &[1.0; 6]).unwrap();
+        approx::assert_relative_eq!(grad[0], 3.0 / 4.000001);
+        assert_eq!((grad[1], grad[2], null), (0.0, 0.0, 2.0));
+    }
+
+    #[test]
+    fn a_weight_that_is_not_positive_neither_votes_nor_learns() {
+        let scores = cpu::forward(&INPUT, &[-1.0f32, 0.0, -3.0], -1.0).unwrap();
+        assert_eq!(scores, [5e-4, 0.0, 0.0, 5e-4, 0.0, 0.0]);
+        let (grad, null) = cpu::backward(&INPUT, &[-1.0f32, 0.0, -3.0], -1.0, &[1.0; 6]).unwrap();
+        assert_eq!((grad, null), (vec![0.0; 3], 0.0));
+    }
+
+    #[test]
+    fn lengths_are_checked() {
+        assert!(cpu::forward(&INPUT, &[1.0f32], 1.0).unwrap_err().to_string().contains("weights [B]"));
+        assert!(
+            cpu::backward(&INPUT, &[1.0f32; 3], 1.0, &[0.0; 5])
+                .unwrap_err()
+                .to_string()
+                .contains("grad_scores")
+        );
     }
 }

@@ -226,3 +226,25 @@ fn root(parent: &mut [usize], mut i: usize) -> usize {
     }
     i
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_differ_over_the_boxes_of_views_that_see_both() {
+        let invisible = f64::NAN;
+        assert_eq!(distance(&[1.0, 0.5, invisible], &[1.0, 0.0, 1.0]), 0.5 / 1.5);
+        assert_eq!(distance(&[invisible], &[1.0]), 1.0);
+        assert_eq!(distance(&[0.0, 0.0], &[0.0, 0.0]), 1.0);
+        assert_eq!(distance(&[], &[]), 1.0);
+    }
+
+    #[test]
+    fn the_gap_is_that_of_the_farthest_axis() {
+        let unit = ([0.0; 3], [1.0; 3]);
+        assert_eq!(gap(unit, ([1.5, 0.0, 3.0], [2.0, 1.0, 4.0])), 2.0);
+        assert_eq!(gap(unit, ([0.5; 3], [2.0; 3])), -0.5);
+        assert_eq!(gap(([0.5; 3], [2.0; 3]), unit), -0.5);
+    }
+}

@@ -95,3 +95,54 @@ fn small_first(scores: &[f32], small: &[bool], passes: impl Fn(f32) -> bool) -> 
 fn last_largest(scores: &[f32]) -> usize {
     (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(votes: &[f32], probabilities: &[f32], parts: &[&str], rule: Rule) -> i32 {
+        let scores = Scores {
+            labels: parts.len(),
+            votes: votes.to_vec(),
+            probabilities: probabilities.to_vec(),
+            valid: vec![true],
+        };
+        let superpoints = Superpoints::from_labels(&[0, 0]).unwrap();
+        let labels = Labels::assign(&superpoints, &scores, parts, &Options { rule }).unwrap();
+        assert_eq!(labels.of_point, [labels.of_superpoint[0]; 2]);
+        labels.of_superpoint[0]
+    }
+
+    #[test]
+    fn the_threshold_gives_way_by_a_little() {
+        let with = |p| label(&[0.0; 3], &[1.0 - p, p, 0.0], &["leg", "seat"], Rule::Threshold);
+        assert_eq!((with(0.49995), with(0.4998)), (0, NONE));
+    }
+
+    #[test]
+    fn small_parts_come_first() {
+        let parts = ["door", "handle", "knob", "drawer"];
+        let votes = [5.0, 9.0, 6.0, 6.0, 8.0];
+        assert_eq!(label(&votes, &[0.2; 5], &parts, Rule::Votes), 2);
+        assert_eq!(label(&[7.0, 9.0, 6.0, 6.0, 9.0], &[0.2; 5], &parts, Rule::Votes), 0, "the first largest");
+        assert_eq!(label(&[9.0; 5], &[0.2; 5], &parts, Rule::Votes), NONE, "more than null");
+    }
+
+    #[test]
+    fn the_last_of_equal_columns_wins_without_threshold() {
+        assert_eq!(label(&[0.0; 4], &[0.3, 0.35, 0.35, 0.0], &["a", "b", "c"], Rule::ArgMax), 1);
+        assert_eq!(label(&[0.0; 3], &[0.5, 0.25, 0.25], &["a", "b"], Rule::ArgMax), NONE);
+    }
+
+    #[test]
+    fn what_no_box_holds_has_no_label() {
+        let scores =
+            Scores { labels: 1, votes: vec![0.0, 9.0], probabilities: vec![0.0, 1.0], valid: vec![false] };
+        let superpoints = Superpoints::from_labels(&[0]).unwrap();
+        for rule in [Rule::Threshold, Rule::ArgMax, Rule::Votes] {
+            let labels = Labels::assign(&superpoints, &scores, &["seat"], &Options { rule }).unwrap();
+            assert_eq!(labels.of_point, [NONE]);
+        }
+        assert!(Labels::assign(&superpoints, &scores, &["a", "b"], &Options::default()).is_err());
+    }
+}

@@ -225,3 +225,85 @@ pub fn mean_over<'a>(
 ) -> Option<f64> {
     mean(categories.into_iter().map(figure))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::instances::Instance;
+
+    fn object(labels: &[i32], instances: &[i32], list: &[(u32, f32)]) -> (Labels, Instances) {
+        let points = |i: usize| instances.iter().filter(|&&k| k == i as i32).count() as u32;
+        let list = list.iter().enumerate();
+        let list =
+            list.map(|(i, &(label, confidence))| Instance { label, points: points(i), confidence }).collect();
+        (
+            Labels { of_superpoint: vec![], of_point: labels.to_vec() },
+            Instances { list, of_superpoint: vec![], of_point: instances.to_vec() },
+        )
+    }
+
+    #[test]
+    fn iou_of_the_parts_that_are_there() {
+        let iou = semantic_iou(&[0, 0, 1, -1, 2], &[0, 1, 1, 1, -1], 4).unwrap();
+        assert_eq!(iou, [Some(0.5), Some(1.0 / 3.0), None, None]);
+        assert_eq!(mean(iou), Some((0.5 + 1.0 / 3.0) / 2.0));
+        assert_eq!(mean([None]), None);
+        assert!(semantic_iou(&[0], &[0, 0], 1).is_err());
+        assert!(semantic_iou(&[1], &[0], 1).is_err());
+        assert!(semantic_iou(&[0], &[-2], 1).is_err());
+    }
+
+    /// By falling confidence: right, wrong, right; two of three found: precision 1, 2/3.
+    #[test]
+    fn precision_is_averaged_over_the_recalls() {
+        let (labels, instances) =
+            object(&[0, 0, 0, 0, 0, 0], &[0, 0, 1, 2, 2, -1], &[(0, 0.9), (0, 0.8), (0, 0.7)]);
+        let truth = Truth { semantic: &[0, 0, 0, 0, 0, 0], instance: &[7, 7, 8, 9, 9, 8] };
+        let mut category = Category::new(2);
+        category.add(&labels, &instances, truth).unwrap();
+        // The single point of instance 1 is half of true instance 8: IoU 0.5 matches.
+        assert_eq!(category.summary().ap50, [Some(1.0), None]);
+        let truth = Truth { semantic: &[0, 0, 0, 0, 0, 0], instance: &[7, 7, 8, 9, 9, 9] };
+        let mut category = Category::new(2);
+        let (labels, mut instances) = (labels, instances);
+        instances.list[1].confidence = 0.95;
+        instances.of_point[2] = -1;
+        instances.of_point[5] = 1;
+        category.add(&labels, &instances, truth).unwrap();
+        // Wrong, right, right: precision at each find 1/2, 2/3, and 2/3 from there on for both.
+        let ap = category.summary().map50.unwrap();
+        approx::assert_relative_eq!(ap, (2.0 / 3.0 + 2.0 / 3.0) / 3.0);
+    }
+
+    #[test]
+    fn an_agnostic_match_ignores_the_part() {
+        let (labels, instances) = object(&[1, 1], &[0, 0], &[(1, 0.5)]);
+        let mut category = Category::new(2);
+        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
+        let summary = category.summary();
+        assert_eq!((summary.map50, summary.map50_agnostic, summary.miou), (Some(0.0), Some(1.0), Some(0.0)));
+    }
+
+    #[test]
+    fn one_true_instance_is_found_once() {
+        let (labels, instances) = object(&[0, 0], &[0, 1], &[(0, 0.9), (0, 0.8)]);
+        let mut category = Category::new(1);
+        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
+        assert_eq!(category.summary().map50, Some(1.0));
+        let mut category = Category::new(1);
+        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
+        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 1] }).unwrap();
+        // By falling confidence: right, right (the other object's), wrong (found already), right.
+        approx::assert_relative_eq!(category.summary().map50.unwrap(), (1.0 + 1.0 + 0.75) / 3.0);
+    }
+
+    #[test]
+    fn categories_count_alike() {
+        let summary =
+            |miou| Summary { objects: 1, iou: vec![], miou, ap50: vec![], map50: None, map50_agnostic: None };
+        assert_eq!(
+            mean_over(&[summary(Some(1.0)), summary(Some(0.5)), summary(None)], |s| s.miou),
+            Some(0.75)
+        );
+    }
+}

@@ -269,16 +269,16 @@ fn check_vote(case: &Case, out: &str) {
     let targets = Targets::count(&case.superpoints, &case.semantic, case.parts.len()).unwrap();
     let shares = targets.shares();
     let truth = riou::Truth { shares: &shares, sizes: &targets.sizes, valid: &scores.valid, columns };
-    close(&what("RIoU"), &riou::cpu::riou(&p, &truth), &expected("riou"), 1e-12);
+    close(&what("RIoU"), &riou::cpu::riou(&p, &truth).unwrap(), &expected("riou"), 1e-12);
     let figures: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("out.json")).unwrap()).unwrap();
     let figure = |name: &str| figures[out.strip_prefix("out_").unwrap()][name].as_f64().unwrap();
-    close(&what("loss"), &[riou::cpu::forward(&p, &truth)], &[figure("loss")], 1e-12);
+    close(&what("loss"), &[riou::cpu::forward(&p, &truth).unwrap()], &[figure("loss")], 1e-12);
     let columns_of_labels: Vec<u32> = targets.labels.iter().map(|&label| (label + 1) as u32).collect();
-    let cross_entropy = riou::cpu::cross_entropy(&p, &columns_of_labels, &truth);
+    let cross_entropy = riou::cpu::cross_entropy(&p, &columns_of_labels, &truth).unwrap();
     close(&what("cross-entropy"), &[cross_entropy], &[figure("ce")], 1e-12);
 
-    let grad_votes = softmax::cpu::backward(&p, &riou::cpu::backward(&p, &truth), columns);
+    let grad_votes = softmax::cpu::backward(&p, &riou::cpu::backward(&p, &truth).unwrap(), columns);
     let (grad, grad_null) = vote::cpu::backward(&input, weights, null, &grad_votes).unwrap();
     close(&what("gradient"), &[&[grad_null], &grad[..]].concat(), &expected("grad_weights"), 1e-12);
 

@@ -1,5 +1,6 @@
 //! Bad and extreme input: a clear error or a sane result, never a panic.
 
 mod io;
+mod lifting;
 mod superpoints;
 mod views;

@@ -1,0 +1,173 @@
+//! Gradients against central differences, in f64.
+
+use partstad::ops::{riou, softmax, vote};
+
+/// Uniform numbers in [0, 1) from a seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() * n as f64) as usize
+    }
+}
+
+/// Votes of random box sets on random superpoints, and a random truth.
+struct Problem {
+    set_offsets: Vec<u32>,
+    set_boxes: Vec<u32>,
+    entry_offsets: Vec<u32>,
+    entry_set: Vec<u32>,
+    entry_count: Vec<u32>,
+    visible: Vec<u32>,
+    box_label: Vec<u32>,
+    labels: usize,
+    shares: Vec<f64>,
+    sizes: Vec<u32>,
+    valid: Vec<bool>,
+    weights: Vec<f64>,
+    null: f64,
+}
+
+impl Problem {
+    fn random(seed: u64, superpoints: usize, boxes: usize, labels: usize) -> Problem {
+        let mut random = Random(seed);
+        let box_label: Vec<u32> = (0..boxes).map(|_| random.below(labels) as u32).collect();
+        let (mut set_offsets, mut set_boxes) = (vec![0], vec![]);
+        for _ in 0..3 * boxes {
+            let mut set: Vec<u32> = (0..boxes as u32).filter(|_| random.next() < 0.3).collect();
+            set.sort_by_key(|&b| box_label[b as usize]);
+            set_boxes.extend(set);
+            set_offsets.push(set_boxes.len() as u32);
+        }
+        let (mut entry_offsets, mut entry_set, mut entry_count, mut visible) =
+            (vec![0], vec![], vec![], vec![]);
+        let mut shares = vec![];
+        for _ in 0..superpoints {
+            let first = entry_count.len();
+            for _ in 0..random.below(6) {
+                entry_set.push(random.below(3 * boxes) as u32);
+                entry_count.push(1 + random.below(20) as u32);
+            }
+            entry_offsets.push(entry_set.len() as u32);
+            visible.push(entry_count[first..].iter().sum::<u32>() + random.below(5) as u32);
+            let row: Vec<f64> = (0..=labels).map(|_| random.next()).collect();
+            let sum: f64 = row.iter().sum();
+            shares.extend(row.iter().map(|v| v / sum));
+        }
+        Problem {
+            valid: entry_offsets.windows(2).map(|w| w[0] < w[1]).collect(),
+            sizes: (0..superpoints).map(|_| 1 + random.below(100) as u32).collect(),
+            weights: (0..boxes).map(|_| 4.0 * random.next() - 0.5).collect(),
+            null: 1.5,
+            set_offsets,
+            set_boxes,
+            entry_offsets,
+            entry_set,
+            entry_count,
+            visible,
+            box_label,
+            labels,
+            shares,
+        }
+    }
+
+    fn input(&self) -> vote::Input<'_> {
+        vote::Input {
+            set_offsets: &self.set_offsets,
+            set_boxes: &self.set_boxes,
+            entry_offsets: &self.entry_offsets,
+            entry_set: &self.entry_set,
+            entry_count: &self.entry_count,
+            visible: &self.visible,
+            box_label: &self.box_label,
+            labels: self.labels,
+        }
+    }
+
+    fn truth(&self) -> riou::Truth<'_, f64> {
+        riou::Truth { shares: &self.shares, sizes: &self.sizes, valid: &self.valid, columns: self.labels + 1 }
+    }
+
+    fn softmax(&self, weights: &[f64], null: f64) -> Vec<f64> {
+        softmax::cpu::forward(&vote::cpu::forward(&self.input(), weights, null).unwrap(), self.labels + 1)
+    }
+}
+
+/// Compares `grad` with the slope of `f` along every axis at `x`.
+fn check(what: &str, x: &[f64], grad: &[f64], f: impl Fn(&[f64]) -> f64) {
+    assert_eq!(x.len(), grad.len());
+    assert!(grad.iter().any(|g| g.abs() > 1e-6), "{what}: nothing to compare");
+    let h = 1e-5;
+    for i in 0..x.len() {
+        let at = |delta: f64| {
+            let mut x = x.to_vec();
+            x[i] += delta;
+            f(&x)
+        };
+        let slope = (at(h) - at(-h)) / (2.0 * h);
+        assert!(
+            (slope - grad[i]).abs() <= 1e-8 + 1e-6 * slope.abs(),
+            "{what} [{i}]: {} against {slope}",
+            grad[i]
+        );
+    }
+}
+
+const SEEDS: std::ops::Range<u64> = 0..8;
+
+#[test]
+fn softmax() {
+    let mut random = Random(1);
+    let x: Vec<f64> = (0..12).map(|_| 6.0 * random.next()).collect();
+    let direction: Vec<f64> = (0..12).map(|_| random.next()).collect();
+    let value = |x: &[f64]| softmax::cpu::forward(x, 4).iter().zip(&direction).map(|(p, d)| p * d).sum();
+    let grad = softmax::cpu::backward(&softmax::cpu::forward(&x, 4), &direction, 4);
+    check("softmax", &x, &grad, value);
+}
+
+#[test]
+fn relaxed_iou_and_cross_entropy() {
+    for seed in SEEDS {
+        let problem = Problem::random(seed, 9, 7, 3);
+        let (p, truth) = (problem.softmax(&problem.weights, problem.null), problem.truth());
+        check("riou", &p, &riou::cpu::backward(&p, &truth).unwrap(), |p| {
+            riou::cpu::forward(p, &truth).unwrap()
+        });
+        let label: Vec<u32> = (0..9).map(|s| s % 4).collect();
+        let grad = riou::cpu::cross_entropy_backward(&p, &label, &truth).unwrap();
+        check("cross-entropy", &p, &grad, |p| riou::cpu::cross_entropy(p, &label, &truth).unwrap());
+    }
+}
+
+#[test]
+fn from_the_loss_to_the_weights() {
+    for seed in SEEDS {
+        let problem = Problem::random(seed, 30, 12, 4);
+        let (columns, truth) = (problem.labels + 1, problem.truth());
+        let p = problem.softmax(&problem.weights, problem.null);
+        let grad = softmax::cpu::backward(&p, &riou::cpu::backward(&p, &truth).unwrap(), columns);
+        let (grad, grad_null) =
+            vote::cpu::backward(&problem.input(), &problem.weights, problem.null, &grad).unwrap();
+        let loss =
+            |weights: &[f64], null| riou::cpu::forward(&problem.softmax(weights, null), &truth).unwrap();
+        check("weights", &problem.weights, &grad, |w| loss(w, problem.null));
+        check("null weight", &[problem.null], &[grad_null], |null| loss(&problem.weights, null[0]));
+    }
+}
+
+#[test]
+fn nothing_valid_has_no_gradient() {
+    let mut problem = Problem::random(3, 5, 4, 2);
+    problem.valid.fill(false);
+    let truth = problem.truth();
+    let p = problem.softmax(&problem.weights, problem.null);
+    assert_eq!(riou::cpu::forward(&p, &truth).unwrap(), 1.0);
+    assert!(riou::cpu::backward(&p, &truth).unwrap().iter().all(|&g| g == 0.0));
+    assert_eq!(riou::cpu::cross_entropy(&p, &[0; 5], &truth).unwrap(), 0.0);
+    assert!(riou::cpu::cross_entropy_backward(&p, &[0; 5], &truth).unwrap().iter().all(|&g| g == 0.0));
+}
