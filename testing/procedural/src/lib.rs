@@ -70,3 +70,84 @@ pub fn generate(category: &str, seed: u64, points: usize) -> Result<Shape> {
         instance: samples.iter().map(|s| s.instance).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_shape_and_another_seed_another_one() {
+        let a = generate("Chair", 7, 3000).unwrap();
+        assert_eq!(a, generate("Chair", 7, 3000).unwrap());
+        assert_ne!(a.cloud, generate("Chair", 8, 3000).unwrap().cloud);
+    }
+
+    #[test]
+    fn every_category_makes_sound_shapes_and_every_part_appears() {
+        for category in CATEGORIES {
+            let mut seen = vec![false; category.parts.len()];
+            for seed in 0..40 {
+                let shape = generate(category.name, seed, 2000).unwrap();
+                let at = format!("{} {seed}", category.name);
+                assert_eq!(shape.cloud.positions.len(), 2000, "{at}");
+                assert_eq!([shape.semantic.len(), shape.instance.len()], [2000, 2000], "{at}");
+                assert!(shape.cloud.positions.iter().flatten().all(|x| x.is_finite()), "{at}");
+                assert!(shape.cloud.colors.iter().flatten().all(|c| (0.0..=1.0).contains(c)), "{at}");
+                let mut label_of = std::collections::HashMap::new();
+                for (&label, &instance) in shape.semantic.iter().zip(&shape.instance) {
+                    assert_eq!(label < 0, instance < 0, "{at}: labelled points belong to instances");
+                    if label >= 0 {
+                        seen[label as usize] = true;
+                        assert_eq!(*label_of.entry(instance).or_insert(label), label, "{at}: one label each");
+                    }
+                }
+            }
+            assert!(seen.iter().all(|&seen| seen), "{}: {seen:?} of {:?}", category.name, category.parts);
+        }
+    }
+
+    #[test]
+    fn unknown_categories_and_empty_shapes_are_refused() {
+        assert!(generate("Chiar", 0, 10).unwrap_err().to_string().contains("Chair"));
+        assert!(generate("Chair", 0, 0).is_err());
+    }
+
+    #[test]
+    fn what_lies_inside_another_solid_is_left_out() {
+        let (plain, mut rng) = (material::Material::plain(DVec3::ONE), rng::Rng::new(0));
+        let mut scene = Scene::new(&["core"]);
+        scene.part("core", |s| s.put(DVec3::ZERO, solid::block(1.0, 1.0, 1.0, 0.0), &plain));
+        scene.put(DVec3::ZERO, solid::block(2.0, 2.0, 2.0, 0.0), &plain);
+        let light = material::Light::random(&mut rng);
+        assert!(scene.sample(&mut rng, &light, 500).iter().all(|sample| sample.label == -1));
+    }
+
+    #[test]
+    fn solids_enclose_a_point_just_below_their_surface_and_none_above() {
+        let solids = [
+            solid::block(1.0, 2.0, 3.0, 0.0),
+            solid::cylinder(0.5, 2.0, 0.1),
+            solid::vessel(&[(0.5, 0.0), (0.8, 1.0)], 0.1),
+            solid::plate(solid::rounded(1.0, 2.0, 0.3), 0.4),
+            solid::plate(solid::arc(2.0, 0.4, 0.2), 0.5),
+            solid::ring(glam::DVec2::new(1.0, 0.7), 0.2),
+            solid::Solid::Beam { a: DVec3::ZERO, b: DVec3::new(0.3, 2.0, 0.1), from: 0.4, to: 0.2 },
+            solid::Solid::Ellipsoid(DVec3::new(1.0, 0.5, 0.7)),
+        ];
+        for solid in solids {
+            let (mut below, mut above, mut count) = (0, 0, 0);
+            for [a, b, c] in solid.triangles() {
+                let normal = (b - a).cross(c - a);
+                if normal.length() < 1e-6 {
+                    continue;
+                }
+                let middle = (a + b + c) / 3.0;
+                count += 1;
+                below += solid.contains(middle - 0.03 * normal.normalize(), 1e-6) as usize;
+                above += solid.contains(middle + 0.03 * normal.normalize(), 1e-6) as usize;
+            }
+            assert!(below * 100 >= count * 95, "{solid:?}: {below} of {count}");
+            assert!(above * 100 <= count * 5, "{solid:?}: {above} of {count}");
+        }
+    }
+}

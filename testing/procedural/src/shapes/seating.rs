@@ -71,7 +71,7 @@ fn put_seat(s: &mut Scene, rng: &mut Rng, seat: &Seat) {
         }
         2 => s.at(at(0.0, y, 0.0), |s| {
             s.turn(DVec3::X, 0.0, |s| {
-                s.put(HERE, solid::plate(solid::arc(w, -0.04, 0.6 * thick.min(0.04)), d), &seat.cushion)
+                s.put(HERE, solid::plate(solid::arc(w, -0.6 * thick, 0.5 * thick), d), &seat.cushion)
             });
         }),
         3 if rng.chance(0.5) => {
