@@ -28,7 +28,9 @@ pub mod io;
 #[cfg(feature = "ort")]
 pub mod models;
 pub mod ops;
+pub mod palette;
 pub mod pipeline;
+pub mod report;
 pub mod stages;
 
 pub use device::Device;

@@ -1,0 +1,172 @@
+//! `report.html`: a segmentation to look at, in one file that needs no network.
+
+use crate::{
+    error::{Error, Result},
+    io::png,
+    palette,
+    stages::{
+        boxes::Boxes, cloud::Cloud, instances::Instances, labels::Labels, masks::Masks,
+        superpoints::Superpoints, views::Views,
+    },
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// More points than this are thinned out for the report's 3D view.
+const POINT_LIMIT: usize = 400_000;
+/// Masks are drawn on a grid of about this many cells a side.
+const MASK_SIDE: usize = 400;
+
+/// What a report shows.
+pub struct Report<'a> {
+    /// What was segmented: the cloud's file name.
+    pub title: &'a str,
+    /// Names of the parts, `[L]`.
+    pub parts: &'a [String],
+    /// The points, `[N]`.
+    pub cloud: &'a Cloud,
+    /// Their partition.
+    pub superpoints: &'a Superpoints,
+    /// The rendered images, `[K]`.
+    pub views: &'a Views,
+    /// What was found in them, `[B]`.
+    pub boxes: &'a Boxes,
+    /// The masks of the boxes, `[B]`.
+    pub masks: &'a Masks,
+    /// Part of every point.
+    pub labels: &'a Labels,
+    /// Instance of every point.
+    pub instances: &'a Instances,
+    /// Stages and the seconds that they took, in order.
+    pub seconds: &'a [(String, f64)],
+    /// What else is worth knowing about the run: shown as a table, nested objects as sub-tables.
+    pub parameters: &'a Value,
+    /// What the reader must know before believing anything; shown on top.
+    pub warnings: &'a [String],
+}
+
+impl Report<'_> {
+    /// Writes the page.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        std::fs::write(path, self.html()).map_err(Error::io(path))
+    }
+
+    /// The page.
+    pub fn html(&self) -> String {
+        // `</script>` must not occur inside the script; in JSON `<` only occurs inside strings.
+        let data = self.data().to_string().replace('<', "\\u003c");
+        include_str!("report/page.html")
+            .replace("{{style}}", include_str!("report/style.css"))
+            .replace("{{scene}}", include_str!("report/scene.js"))
+            .replace("{{page}}", include_str!("report/page.js"))
+            .replacen("{{data}}", &data, 1)
+    }
+
+    fn data(&self) -> Value {
+        let parts: Vec<Value> = self
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(j, name)| {
+                json!({
+                    "name": name,
+                    "color": palette::color(j as i32),
+                    "points": self.labels.of_point.iter().filter(|&&label| label == j as i32).count(),
+                    "instances": self.instances.list.iter().filter(|i| i.label as usize == j).count(),
+                    "boxes": self.boxes.list.iter().filter(|b| b.label as usize == j).count(),
+                })
+            })
+            .collect();
+        let side = self.views.side;
+        let views: Vec<Value> = (0..self.views.len())
+            .into_par_iter()
+            .map(|k| {
+                let pose = &self.views.cameras[k].pose;
+                let image = STANDARD.encode(png::encode_rgb(self.views.image(k), side, side));
+                json!({ "elevation": pose.elevation, "azimuth": pose.azimuth, "image": image })
+            })
+            .collect();
+        let boxes: Vec<Value> = (0..self.boxes.len())
+            .into_par_iter()
+            .map(|b| {
+                let found = &self.boxes.list[b];
+                json!({
+                    "view": found.view, "part": found.label, "bbox": found.bbox, "score": found.score,
+                    "mask": self.mask(b),
+                })
+            })
+            .collect();
+        json!({
+            "title": self.title,
+            "none": palette::NONE,
+            "parts": parts,
+            "side": side,
+            "maskSide": side.div_ceil(self.mask_step()),
+            "views": views,
+            "boxes": boxes,
+            "points": self.points(),
+            "count": self.cloud.len(),
+            "superpoints": self.superpoints.len(),
+            "instances": self.instances.list.len(),
+            "seconds": self.seconds,
+            "parameters": self.parameters,
+            "warnings": self.warnings,
+        })
+    }
+
+    fn mask_step(&self) -> usize {
+        self.views.side.div_ceil(MASK_SIDE)
+    }
+
+    /// Lengths of the alternating runs of unset and set cells, row by row; none where the box is its own mask.
+    fn mask(&self, b: usize) -> Option<Vec<u32>> {
+        if *self.masks == Masks::Boxes {
+            return None;
+        }
+        let (side, step) = (self.views.side, self.mask_step());
+        let full = self.masks.full(self.boxes, b, side);
+        let cells = (0..side).step_by(step).flat_map(|y| (0..side).step_by(step).map(move |x| y * side + x));
+        let mut runs = vec![0];
+        let mut set = 0;
+        for cell in cells {
+            if full[cell] != set {
+                set = full[cell];
+                runs.push(0);
+            }
+            *runs.last_mut()? += 1;
+        }
+        Some(runs)
+    }
+
+    fn points(&self) -> Value {
+        let step = self.cloud.len().div_ceil(POINT_LIMIT).max(1);
+        let shown: Vec<usize> = (0..self.cloud.len()).step_by(step).collect();
+        let quantized = |x: f32| ((x.clamp(-1.0, 1.0) + 1.0) / 2.0 * 65535.0).round() as u16;
+        let positions: Vec<u8> = shown
+            .iter()
+            .flat_map(|&i| self.cloud.positions[i])
+            .flat_map(|x| quantized(x).to_le_bytes())
+            .collect();
+        let colors = |color: &dyn Fn(usize) -> [u8; 3]| {
+            STANDARD.encode(shown.iter().flat_map(|&i| color(i)).collect::<Vec<u8>>())
+        };
+        let labels: Vec<u8> =
+            shown.iter().flat_map(|&i| (self.labels.of_point[i] as i16).to_le_bytes()).collect();
+        json!({
+            "shown": shown.len(),
+            "positions": STANDARD.encode(positions),
+            "labels": STANDARD.encode(labels),
+            "colors": [
+                ["Parts", colors(&|i| palette::color(self.labels.of_point[i]))],
+                ["Instances", colors(&|i| palette::color(self.instances.of_point[i]))],
+                ["Superpoints", colors(&|i| palette::scattered(self.superpoints.of_point[i]))],
+                ["Input", colors(&|i| self.cloud.colors[i].map(|c| (c * 255.0).round() as u8))],
+            ],
+        })
+    }
+}

@@ -1,0 +1,162 @@
+const find = id => document.getElementById(id);
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+const css = ([r, g, b], alpha = 1) => `rgb(${r} ${g} ${b} / ${alpha})`;
+const count = n => n.toLocaleString("en");
+const counted = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+const seconds = s => s >= 10 ? `${s.toFixed(0)} s` : s >= 0.1 ? `${s.toFixed(2)} s` : `${(s * 1000).toFixed(1)} ms`;
+const total = data.seconds.reduce((sum, [, s]) => sum + s, 0);
+
+document.title = `${data.title} · partstad`;
+find("title").textContent = data.title;
+find("summary").textContent = [
+  counted(data.count, "point"), counted(data.superpoints, "superpoint"), counted(data.boxes.length, "box").replace("boxs", "boxes"),
+  counted(data.instances, "instance"), seconds(total),
+].join(" · ");
+for (const text of data.warnings) find("warnings").append(element("p", { className: "warning", textContent: text }));
+if (data.points.shown < data.count) {
+  find("warnings").append(element("p", { className: "note", textContent: `The 3D view shows ${count(data.points.shown)} of the points.` }));
+}
+
+// 3D and legend
+
+const scene = createScene(find("scene"), data.points);
+if (scene) {
+  for (const mode of scene.modes) {
+    const button = element("button", { type: "button", textContent: mode });
+    button.ariaPressed = mode === scene.modes[0];
+    button.onclick = () => {
+      scene.set({ mode });
+      for (const other of find("modes").children) other.ariaPressed = other === button;
+    };
+    find("modes").append(button);
+  }
+  find("size").oninput = e => scene.set({ size: Number(e.target.value) });
+} else {
+  find("scene").replaceWith(element("p", { className: "note", style: "padding: 70px 20px", textContent: "The 3D view needs WebGL 2, which this browser does not offer." }));
+}
+
+let kept = null, pointed = null;
+const focus = () => pointed ?? kept ?? -2;
+function refocus() {
+  scene?.set({ focus: focus() });
+  for (const row of find("parts").tBodies[0].rows) row.ariaPressed = Number(row.dataset.part) === kept;
+  drawViews();
+}
+
+const legend = element("tbody");
+const unlabelled = data.count - data.parts.reduce((sum, part) => sum + part.points, 0);
+const rows = [...data.parts.entries(), [-1, { name: "no part", color: data.none, points: unlabelled, instances: "", boxes: "" }]];
+for (const [index, part] of rows) {
+  const swatch = element("span", { className: "swatch", style: `background: ${css(part.color)}` });
+  const share = `${(100 * part.points / data.count).toFixed(1)} %`;
+  const row = element("tr", { className: part.points ? "" : "absent", tabIndex: 0 },
+    element("td", {}, swatch, part.name), element("td", {}, count(part.points)),
+    element("td", { className: "share", textContent: share }), element("td", {}, part.instances), element("td", {}, part.boxes));
+  row.dataset.part = index;
+  row.role = "button";
+  row.onpointerenter = e => { if (e.pointerType === "mouse") { pointed = index; refocus(); } };
+  row.onpointerleave = () => { if (pointed !== null) { pointed = null; refocus(); } };
+  row.onclick = () => { kept = kept === index ? null : index; pointed = null; refocus(); };
+  row.onkeydown = e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); row.onclick(); } };
+  legend.append(row);
+}
+const titles = ["part", "points", "share", "inst.", "boxes"].map(textContent => element("th", { textContent }));
+find("parts").append(element("thead", {}, element("tr", {}, ...titles)), legend);
+
+// Views
+
+const images = data.views.map(view => Object.assign(new Image(), { src: `data:image/png;base64,${view.image}` }));
+const byView = data.views.map((_, k) => data.boxes.filter(box => box.view === k).sort((a, b) => a.score - b.score));
+const canvases = [];
+let enlarged = null;
+
+function drawView(canvas, k, labelled) {
+  const size = canvas.width, scale = size / data.side, paper = canvas.getContext("2d");
+  paper.drawImage(images[k], 0, 0, size, size);
+  const shown = byView[k].filter(box => focus() === -2 || box.part === focus());
+  if (find("show-masks").checked) drawMasks(paper, shown, size);
+  if (!find("show-boxes").checked) return;
+  for (const box of shown) {
+    const [x, y, w, h] = box.bbox.map(v => v * scale), color = data.parts[box.part].color;
+    paper.lineWidth = labelled ? 2.5 : 1.75;
+    paper.strokeStyle = css(color, 0.35 + 0.65 * box.score);
+    paper.strokeRect(x, y, w, h);
+    if (!labelled) continue;
+    paper.font = "500 13px system-ui, sans-serif";
+    const text = `${data.parts[box.part].name} ${box.score.toFixed(2)}`, width = paper.measureText(text).width + 10;
+    const [left, top] = [Math.max(0, Math.min(x - 1, size - width)), Math.max(0, y - 18)];
+    paper.fillStyle = css(color);
+    paper.fillRect(left, top, width, 18);
+    const [r, g, b] = color;
+    paper.fillStyle = r * 0.3 + g * 0.59 + b * 0.11 > 150 ? "#111" : "#fff";
+    paper.fillText(text, left + 5, top + 13);
+  }
+}
+
+function drawMasks(paper, boxes, size) {
+  const side = data.maskSide, sheet = element("canvas", { width: side, height: side }), pen = sheet.getContext("2d");
+  const pixels = pen.createImageData(side, side);
+  for (const box of boxes) {
+    let cell = 0;
+    (box.mask ?? []).forEach((run, i) => {
+      if (i % 2) for (let at = cell; at < cell + run; at++) pixels.data.set([...data.parts[box.part].color, 165], at * 4);
+      cell += run;
+    });
+  }
+  pen.putImageData(pixels, 0, 0);
+  paper.drawImage(sheet, 0, 0, size, size);
+}
+
+function drawViews() {
+  canvases.forEach((canvas, k) => drawView(canvas, k, false));
+  if (enlarged !== null) drawView(find("large").querySelector("canvas"), enlarged, true);
+}
+
+const caption = k => `elevation ${data.views[k].elevation}°, azimuth ${data.views[k].azimuth}°`;
+for (const k of data.views.keys()) {
+  const canvas = element("canvas", { width: 400, height: 400 });
+  const button = element("button", { type: "button", ariaLabel: `Enlarge view ${k}` }, canvas,
+    element("span", {}, element("b", { textContent: k }), `${data.views[k].elevation}° / ${data.views[k].azimuth}°`));
+  button.title = `${caption(k)}: ${byView[k].length} boxes`;
+  button.onclick = () => {
+    enlarged = k;
+    find("large").querySelector("p").textContent = `View ${k} · ${caption(k)} · ${byView[k].length} boxes`;
+    drawViews();
+    find("large").showModal();
+  };
+  canvases.push(canvas);
+  find("views").append(button);
+}
+find("large").onclose = () => { enlarged = null; };
+find("large").onclick = e => { if (e.target === find("large")) find("large").close(); };
+find("show-boxes").onchange = find("show-masks").onchange = drawViews;
+find("mask-toggle").hidden = data.boxes.every(box => box.mask === null);
+Promise.all(images.map(image => image.decode())).then(drawViews);
+
+// Times and parameters
+
+const longest = Math.max(...data.seconds.map(([, s]) => s), 1e-9);
+for (const [stage, s] of [...data.seconds, ["total", total]]) {
+  const bar = stage === "total" ? "" : element("span", { className: "bar", style: `width: ${100 * s / longest}%` });
+  find("times").append(element("tr", {}, element("td", { textContent: stage }), element("td", {}, bar), element("td", { textContent: seconds(s) })));
+}
+
+function table(object) {
+  const simple = element("table"), nested = [];
+  for (const [key, value] of Object.entries(object)) {
+    if (value !== null && typeof value === "object" && !(Array.isArray(value) && value.every(v => typeof v !== "object"))) {
+      nested.push(element("details", {}, element("summary", { textContent: key }), ...table(value)));
+    } else {
+      const text = Array.isArray(value) ? value.join(", ") : String(value ?? "none");
+      simple.append(element("tr", {}, element("td", { textContent: key }), element("td", { textContent: text })));
+    }
+  }
+  return [simple, ...nested];
+}
+find("parameters").append(...table(data.parameters));
