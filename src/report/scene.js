@@ -134,7 +134,7 @@ function createScene(canvas, points) {
     gl.uniformMatrix4fv(uniform.view, false, [cy, sy * sp, -sy * cp, 0, 0, cp, sp, 0, sy, -cy * sp, cy * cp, 0, 0, 0, -state.distance, 1]);
     const focal = 2.4, narrow = Math.min(width, height);
     gl.uniform2f(uniform.focal, focal * narrow / width, focal * narrow / height);
-    gl.uniform1f(uniform.diameter, state.size * Math.min(0.03, 3.0 / Math.sqrt(points.shown)));
+    gl.uniform1f(uniform.diameter, state.size * Math.min(0.04, 3.8 / Math.sqrt(points.shown)));
     gl.uniform1f(uniform.pixels, height);
     gl.uniform1i(uniform.focus, state.focus);
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
