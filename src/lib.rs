@@ -28,6 +28,7 @@ pub mod io;
 #[cfg(feature = "ort")]
 pub mod models;
 pub mod ops;
+pub mod output;
 pub mod palette;
 pub mod pipeline;
 pub mod report;

@@ -4,10 +4,8 @@ use crate::{
     error::{Error, Result},
     io::png,
     palette,
-    stages::{
-        boxes::Boxes, cloud::Cloud, instances::Instances, labels::Labels, masks::Masks,
-        superpoints::Superpoints, views::Views,
-    },
+    pipeline::Segmentation,
+    stages::{cloud::Cloud, masks::Masks},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rayon::prelude::*;
@@ -23,24 +21,10 @@ const MASK_SIDE: usize = 400;
 pub struct Report<'a> {
     /// What was segmented: the cloud's file name.
     pub title: &'a str,
-    /// Names of the parts, `[L]`.
-    pub parts: &'a [String],
     /// The points, `[N]`.
     pub cloud: &'a Cloud,
-    /// Their partition.
-    pub superpoints: &'a Superpoints,
-    /// The rendered images, `[K]`.
-    pub views: &'a Views,
-    /// What was found in them, `[B]`.
-    pub boxes: &'a Boxes,
-    /// The masks of the boxes, `[B]`.
-    pub masks: &'a Masks,
-    /// Part of every point.
-    pub labels: &'a Labels,
-    /// Instance of every point.
-    pub instances: &'a Instances,
-    /// Stages and the seconds that they took, in order.
-    pub seconds: &'a [(String, f64)],
+    /// What was found out about them.
+    pub found: &'a Segmentation,
     /// What else is worth knowing about the run: shown as a table, nested objects as sub-tables.
     pub parameters: &'a Value,
     /// What the reader must know before believing anything; shown on top.
@@ -69,6 +53,7 @@ impl Report<'_> {
 
     fn data(&self) -> Value {
         let parts: Vec<Value> = self
+            .found
             .parts
             .iter()
             .enumerate()
@@ -76,25 +61,25 @@ impl Report<'_> {
                 json!({
                     "name": name,
                     "color": palette::color(j as i32),
-                    "points": self.labels.of_point.iter().filter(|&&label| label == j as i32).count(),
-                    "instances": self.instances.list.iter().filter(|i| i.label as usize == j).count(),
-                    "boxes": self.boxes.list.iter().filter(|b| b.label as usize == j).count(),
+                    "points": self.found.labels.of_point.iter().filter(|&&label| label == j as i32).count(),
+                    "instances": self.found.instances.list.iter().filter(|i| i.label as usize == j).count(),
+                    "boxes": self.found.boxes.list.iter().filter(|b| b.label as usize == j).count(),
                 })
             })
             .collect();
-        let side = self.views.side;
-        let views: Vec<Value> = (0..self.views.len())
+        let side = self.found.views.side;
+        let views: Vec<Value> = (0..self.found.views.len())
             .into_par_iter()
             .map(|k| {
-                let pose = &self.views.cameras[k].pose;
-                let image = STANDARD.encode(png::encode_rgb(self.views.image(k), side, side));
+                let pose = &self.found.views.cameras[k].pose;
+                let image = STANDARD.encode(png::encode_rgb(self.found.views.image(k), side, side));
                 json!({ "elevation": pose.elevation, "azimuth": pose.azimuth, "image": image })
             })
             .collect();
-        let boxes: Vec<Value> = (0..self.boxes.len())
+        let boxes: Vec<Value> = (0..self.found.boxes.len())
             .into_par_iter()
             .map(|b| {
-                let found = &self.boxes.list[b];
+                let found = &self.found.boxes.list[b];
                 json!({
                     "view": found.view, "part": found.label, "bbox": found.bbox, "score": found.score,
                     "mask": self.mask(b),
@@ -111,25 +96,25 @@ impl Report<'_> {
             "boxes": boxes,
             "points": self.points(),
             "count": self.cloud.len(),
-            "superpoints": self.superpoints.len(),
-            "instances": self.instances.list.len(),
-            "seconds": self.seconds,
+            "superpoints": self.found.superpoints.len(),
+            "instances": self.found.instances.list.len(),
+            "seconds": self.found.seconds,
             "parameters": self.parameters,
             "warnings": self.warnings,
         })
     }
 
     fn mask_step(&self) -> usize {
-        self.views.side.div_ceil(MASK_SIDE)
+        self.found.views.side.div_ceil(MASK_SIDE)
     }
 
     /// Lengths of the alternating runs of unset and set cells, row by row; none where the box is its own mask.
     fn mask(&self, b: usize) -> Option<Vec<u32>> {
-        if *self.masks == Masks::Boxes {
+        if self.found.masks == Masks::Boxes {
             return None;
         }
-        let (side, step) = (self.views.side, self.mask_step());
-        let full = self.masks.full(self.boxes, b, side);
+        let (side, step) = (self.found.views.side, self.mask_step());
+        let full = self.found.masks.full(&self.found.boxes, b, side);
         let cells = (0..side).step_by(step).flat_map(|y| (0..side).step_by(step).map(move |x| y * side + x));
         let mut runs = vec![0];
         let mut set = 0;
@@ -156,15 +141,15 @@ impl Report<'_> {
             STANDARD.encode(shown.iter().flat_map(|&i| color(i)).collect::<Vec<u8>>())
         };
         let labels: Vec<u8> =
-            shown.iter().flat_map(|&i| (self.labels.of_point[i] as i16).to_le_bytes()).collect();
+            shown.iter().flat_map(|&i| (self.found.labels.of_point[i] as i16).to_le_bytes()).collect();
         json!({
             "shown": shown.len(),
             "positions": STANDARD.encode(positions),
             "labels": STANDARD.encode(labels),
             "colors": [
-                ["Parts", colors(&|i| palette::color(self.labels.of_point[i]))],
-                ["Instances", colors(&|i| palette::color(self.instances.of_point[i]))],
-                ["Superpoints", colors(&|i| palette::scattered(self.superpoints.of_point[i]))],
+                ["Parts", colors(&|i| palette::color(self.found.labels.of_point[i]))],
+                ["Instances", colors(&|i| palette::color(self.found.instances.of_point[i]))],
+                ["Superpoints", colors(&|i| palette::scattered(self.found.superpoints.of_point[i]))],
                 ["Input", colors(&|i| self.cloud.colors[i].map(|c| (c * 255.0).round() as u8))],
             ],
         })

@@ -1,6 +1,14 @@
 //! The command line: arguments in, files and messages out. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+#[cfg(feature = "ort")]
+mod info;
+mod lift;
+mod progress;
 mod render;
+mod run;
+#[cfg(feature = "ort")]
+mod segment;
+mod superpoints;
 
 use clap::{Args, Parser, Subcommand};
 use partstad::{Error, Result};
@@ -39,7 +47,15 @@ pub struct Global {
 
 #[derive(Subcommand)]
 enum Command {
+    #[cfg(feature = "ort")]
+    Demo(segment::Demo),
+    #[cfg(feature = "ort")]
+    Segment(segment::Segment),
+    Lift(lift::Lift),
     Render(render::Render),
+    Superpoints(superpoints::SuperpointsCommand),
+    #[cfg(feature = "ort")]
+    Info(info::Info),
 }
 
 /// Runs the command that the arguments ask for.
@@ -58,7 +74,15 @@ pub fn main() -> ExitCode {
         .without_time()
         .init();
     let done = start_threads(global.threads).and_then(|()| match command {
+        #[cfg(feature = "ort")]
+        Command::Demo(args) => args.run(&global),
+        #[cfg(feature = "ort")]
+        Command::Segment(args) => args.run(&global),
+        Command::Lift(args) => args.run(&global),
         Command::Render(args) => args.run(&global),
+        Command::Superpoints(args) => args.run(&global),
+        #[cfg(feature = "ort")]
+        Command::Info(args) => args.run(&global),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,17 +1,17 @@
 //! `partstad render`: the views of a cloud.
 
-use super::Global;
+use super::{Global, run::views_options};
 use clap::Args;
 use partstad::{
-    Device, Error, Result,
+    Device, Result,
     io::points::PointCloud,
     stages::{
         cloud::Cloud,
-        views::{self, Views},
+        views::{Options, Views},
     },
 };
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Render a cloud from ten directions
 ///
@@ -33,7 +33,8 @@ pub struct Render {
 
 impl Render {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let options = views_options(self.views.as_deref())?;
+        let options =
+            self.views.as_ref().map_or_else(|| Ok(Options::default()), |path| views_options(path))?;
         let cloud = Cloud::new(&PointCloud::read(&self.cloud)?)?;
         let views = Views::render(&Device::Cpu, &cloud, &options)?;
         views.save(&self.out)?;
@@ -43,11 +44,4 @@ impl Render {
             &format!("{k} views of {} points in {}", cloud.len(), self.out.display()),
         )
     }
-}
-
-/// The view options in a JSON file, or the paper's ten views.
-pub fn views_options(path: Option<&Path>) -> Result<views::Options> {
-    let Some(path) = path else { return Ok(views::Options::default()) };
-    let text = std::fs::read(path).map_err(Error::io(path))?;
-    serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not view options: {e}")))
 }

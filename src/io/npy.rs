@@ -95,7 +95,7 @@ pub fn read_member<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
 /// # Errors
 /// As [`read`] and [`read_member`].
 pub fn read_either<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
-    if path.extension().is_none_or(|extension| extension != "npz") {
+    if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("npz")) {
         return read(path);
     }
     match &members(path)?[..] {

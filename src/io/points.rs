@@ -36,20 +36,7 @@ impl PointCloud {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         match extension.as_str() {
             "ply" => ply::read(path),
-            "npy" => PointCloud::from_rows(npy::read(path)?, path),
-            "npz" => {
-                let names = npy::members(path)?;
-                let name = match names.as_slice() {
-                    [only] => only,
-                    _ if names.iter().any(|name| name == "points") => "points",
-                    _ => {
-                        let message =
-                            format!("holds {names:?}; store the cloud as `points`, columns x y z r g b");
-                        return Err(Error::format(path, message));
-                    }
-                };
-                PointCloud::from_rows(npy::read_member(path, name)?, path)
-            }
+            "npy" | "npz" => PointCloud::from_rows(npy::read_either(path, "points")?, path),
             _ => {
                 Err(Error::format(path, "clouds are read from .ply, .npy and .npz files; convert it to one"))
             }

@@ -1,0 +1,90 @@
+//! `partstad lift`: the 2D-to-3D half alone.
+
+use super::{
+    Global, progress,
+    run::{self, Job, Settings},
+};
+use clap::Args;
+use partstad::{
+    Predictions, Result,
+    stages::{
+        boxes::Boxes,
+        masks::Masks,
+        superpoints::Superpoints,
+        weights::{self, Weights},
+    },
+};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Lift boxes and masks from any detector to parts of the cloud
+///
+/// The boxes and masks belong to the images that `partstad render` makes of the cloud. Without masks the boxes
+/// themselves vote, as in PartSLIP. Writes the same files as `partstad segment`.
+#[derive(Args)]
+#[command(after_help = "Example:
+  partstad render chair.ply -o views
+  (run your detector on views/0.png .. views/9.png)
+  partstad lift chair.ply --boxes pred.json --masks masks.npz --parts arm,back,leg,seat,wheel -o out")]
+pub struct Lift {
+    /// Coloured point cloud: .ply, or .npy / .npz with columns x y z r g b
+    cloud: PathBuf,
+    /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}
+    #[arg(long, value_name = "FILE")]
+    boxes: PathBuf,
+    /// Names of the parts, in the order of the category_id
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
+    parts: Vec<String>,
+    /// Masks: .npz with `mask` of shape [boxes, 800, 800], not 0 = inside, in the order of the boxes
+    #[arg(long, value_name = "FILE")]
+    masks: Option<PathBuf>,
+    /// Detector features: .npz with `feature` of shape [boxes, 256]; kept for weights that use them
+    #[arg(long, value_name = "FILE")]
+    features: Option<PathBuf>,
+    /// Superpoint of every point: .npy of N integers from 0; made anew without it
+    #[arg(long, value_name = "FILE")]
+    superpoints: Option<PathBuf>,
+    /// Weight of every box: .npy of as many numbers as boxes, or one more with the null weight first
+    #[arg(long, value_name = "FILE")]
+    box_weights: Option<PathBuf>,
+    /// Directory to write to; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Lift {
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let device = self.settings.device()?;
+        let options = self.settings.options()?;
+        let job = Job::read(&self.cloud)?;
+        let (views, side) = (options.views.poses.len(), options.views.side);
+        let mut boxes = Boxes::read(&self.boxes, views, self.parts.len())?;
+        if let Some(path) = &self.features {
+            boxes.read_features(path)?;
+        }
+        let b = boxes.len();
+        let masks = self.masks.as_ref().map_or(Ok(Masks::Boxes), |path| Masks::read(path, b, side))?;
+        let load = |path: &PathBuf| Superpoints::load(path, job.cloud.len());
+        let superpoints = self.superpoints.as_ref().map(load).transpose()?;
+        let (weights::Options::Constant { null, .. } | weights::Options::Confidence { null, .. }) =
+            options.weights;
+        let weights = self.box_weights.as_ref().map(|path| Weights::read(path, b, null)).transpose()?;
+
+        let bar = progress::stages("lift");
+        let pipeline = run::pipeline(device, options, &bar);
+        let mut parameters = run::parameters("lift", &pipeline, device);
+        parameters["input"] = json!({
+            "cloud": self.cloud, "boxes": self.boxes, "masks": self.masks, "features": self.features,
+            "superpoints": self.superpoints, "box_weights": self.box_weights,
+        });
+        let found =
+            pipeline.lift(&job.cloud, &self.parts, Predictions { boxes, masks, superpoints, weights })?;
+        bar.finish_and_clear();
+        let warnings: Vec<String> =
+            (b == 0).then(|| "There is no box, so no point has a part.".into()).into_iter().collect();
+        let result = job.finish(&found, &self.out, parameters, &warnings)?;
+        run::tell(global, vec![result], &warnings)
+    }
+}

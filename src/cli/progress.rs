@@ -1,0 +1,21 @@
+//! What a person sees while the pipeline works.
+
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use partstad::pipeline::Stage;
+use std::time::Duration;
+
+/// A bar on standard error that counts the stages; nothing where that is no terminal.
+pub fn stages(title: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {prefix}  {bar:24} {msg}  {elapsed}");
+    let bar = ProgressBar::new(Stage::ALL.len() as u64).with_finish(ProgressFinish::AndClear);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(title.to_string());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// Moves the bar to the stage that begins.
+pub fn begin(bar: &ProgressBar, stage: Stage) {
+    bar.set_position(Stage::ALL.iter().position(|&s| s == stage).unwrap_or_default() as u64);
+    bar.set_message(stage.name());
+}

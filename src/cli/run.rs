@@ -1,0 +1,149 @@
+//! What the commands that segment share: reading, running, writing, telling.
+
+use super::{Global, progress};
+use clap::Args;
+use indicatif::ProgressBar;
+use partstad::{
+    Device, Error, Pipeline, Result, Segmentation,
+    io::points::PointCloud,
+    output::Output,
+    pipeline::Options,
+    stages::{cloud::Cloud, views},
+};
+use serde_json::{Value, json};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// The arguments of every command that segments.
+#[derive(Args)]
+pub struct Settings {
+    /// Cameras and image size instead of the usual ten views: JSON like
+    /// {"poses": [{"elevation": 10, "azimuth": 0, "distance": 2.2}], "side": 800, "radius": 0.005}
+    #[arg(long, value_name = "FILE")]
+    views: Option<PathBuf>,
+    /// Options of every stage as JSON; run.json holds those of a run under parameters.options
+    #[arg(long, value_name = "FILE")]
+    options: Option<PathBuf>,
+    /// Where to compute: auto, cpu or cuda:N
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+}
+
+impl Settings {
+    /// The options of the pipeline.
+    pub fn options(&self) -> Result<Options> {
+        let mut options: Options = match &self.options {
+            Some(path) => read_json(path, "pipeline options")?,
+            None => Options::default(),
+        };
+        if let Some(path) = &self.views {
+            options.views = views_options(path)?;
+        }
+        Ok(options)
+    }
+
+    /// The device.
+    pub fn device(&self) -> Result<Device> {
+        self.device.parse()
+    }
+}
+
+/// The view options in a JSON file.
+pub fn views_options(path: &Path) -> Result<views::Options> {
+    read_json(path, "view options")
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
+    let text = std::fs::read(path).map_err(Error::io(path))?;
+    serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not {what}: {e}")))
+}
+
+/// A pipeline that moves `bar`.
+pub fn pipeline(device: Device, options: Options, bar: &ProgressBar) -> Pipeline {
+    let bar = bar.clone();
+    Pipeline::new(device, options).on_stage(move |stage| progress::begin(&bar, stage))
+}
+
+/// A cloud on its way through a command.
+pub struct Job<'a> {
+    pub path: &'a Path,
+    pub points: PointCloud,
+    pub cloud: Cloud,
+    start: Instant,
+}
+
+impl<'a> Job<'a> {
+    /// Reads the cloud.
+    pub fn read(path: &'a Path) -> Result<Job<'a>> {
+        let start = Instant::now();
+        Job::new(path, PointCloud::read(path)?, start)
+    }
+
+    /// A cloud that is at hand; `path` names it.
+    pub fn new(path: &'a Path, points: PointCloud, start: Instant) -> Result<Job<'a>> {
+        let cloud = Cloud::new(&points).map_err(|e| Error::format(path, e.to_string()))?;
+        tracing::info!(cloud = %path.display(), points = cloud.len(), "read");
+        Ok(Job { path, points, cloud, start })
+    }
+
+    /// Writes what was found; returns it for machines and for people.
+    pub fn finish(
+        &self,
+        found: &Segmentation,
+        dir: &Path,
+        parameters: Value,
+        warnings: &[String],
+    ) -> Result<(Value, String)> {
+        let title = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
+        let output = Output {
+            title: &title,
+            points: &self.points,
+            cloud: &self.cloud,
+            found,
+            parameters: &parameters,
+            warnings,
+        };
+        output.write(dir)?;
+        let mut run = output.run();
+        run["out"] = json!(dir);
+        let text = summary(&title, found, dir, self.start.elapsed().as_secs_f64());
+        Ok((run, text))
+    }
+}
+
+/// What is always worth recording: versions, device, threads, options.
+pub fn parameters(command: &str, pipeline: &Pipeline, device: Device) -> Value {
+    json!({
+        "command": command,
+        "partstad": env!("CARGO_PKG_VERSION"),
+        "device": device.to_string(),
+        "threads": rayon::current_num_threads(),
+        "options": pipeline.options(),
+    })
+}
+
+fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> String {
+    let n = found.labels.of_point.len();
+    let mut text =
+        format!("{title}: {n} points, {} boxes in {} views\n", found.boxes.len(), found.views.len());
+    let width = found.parts.iter().map(String::len).max().unwrap_or_default();
+    for (j, name) in found.parts.iter().enumerate() {
+        let points = found.labels.of_point.iter().filter(|&&label| label == j as i32).count();
+        let instances = found.instances.list.iter().filter(|i| i.label as usize == j).count();
+        let share = 100.0 * points as f64 / n as f64;
+        text += &format!("  {name:width$}  {points:>8} points  {share:5.1} %  {instances:>3} instances\n");
+    }
+    text + &format!("{seconds:.1} s; look at {}", dir.join("report.html").display())
+}
+
+/// Prints the warnings, and what every cloud gave.
+pub fn tell(global: &Global, results: Vec<(Value, String)>, warnings: &[String]) -> Result<()> {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let (values, texts): (Vec<Value>, Vec<String>) = results.into_iter().unzip();
+    let value = if values.len() == 1 { values.into_iter().next() } else { Some(Value::Array(values)) };
+    global.report(value.unwrap_or_default(), &texts.join("\n\n"))
+}

@@ -1,0 +1,187 @@
+//! `partstad segment` and `partstad demo`: from clouds to parts.
+
+use super::{
+    Global, progress,
+    run::{self, Job, Settings},
+};
+use clap::Args;
+use indicatif::ProgressBar;
+use partstad::{
+    Device, Error, Pipeline, Result,
+    io::ply,
+    models::{self, Models},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// Segment clouds into named parts and instances
+///
+/// Writes labels.npy, instances.npy and superpoints.npy (i32 [N], -1 = none), scores.npy (f32 [superpoints, parts + 1],
+/// column 0 = no part), boxes.json, segmentation.ply (for MeshLab, CloudCompare, Open3D), run.json and report.html (to
+/// look at). One cloud's files go to DIR; those of several to DIR/<name of the cloud>, and a cloud that fails does not
+/// stop the others.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  partstad segment chair.ply --parts arm,back,leg,seat,wheel -o out
+  partstad segment scans/*.ply --parts door,handle --models my-models -o out --json > runs.json")]
+pub struct Segment {
+    /// Coloured point clouds: .ply, or .npy / .npz with columns x y z r g b
+    #[arg(required = true, value_name = "CLOUD")]
+    clouds: Vec<PathBuf>,
+    /// What to look for, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
+    parts: Vec<String>,
+    /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Learned weights of the boxes; not in this version
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Directory to write to; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Segment {
+    pub fn run(&self, global: &Global) -> Result<()> {
+        if let Some(path) = &self.weights {
+            return Err(Error::invalid(format!(
+                "--weights {}: this version has no learned weights; leave the option out for the method without \
+                 adaptation, or give weights of your own to `partstad lift --box-weights`",
+                path.display()
+            )));
+        }
+        let folders = folders(&self.clouds, &self.out)?;
+        let bar = progress::stages("models");
+        let session = Session::start(&self.settings, self.models.as_deref(), &bar)?;
+        let mut results = vec![];
+        let mut failed = 0;
+        for (path, dir) in self.clouds.iter().zip(&folders) {
+            bar.set_prefix(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+            let result = Job::read(path).and_then(|job| session.segment("segment", &job, &self.parts, dir));
+            match result {
+                Ok(result) => results.push(result),
+                Err(e) if self.clouds.len() == 1 => return Err(e),
+                Err(e) => {
+                    failed += 1;
+                    bar.suspend(|| writeln!(std::io::stderr(), "error: {e}")).unwrap_or_default();
+                    let message = format!("{}: failed", path.display());
+                    results.push((json!({ "cloud": path, "error": e.to_string() }), message));
+                }
+            }
+        }
+        bar.finish_and_clear();
+        run::tell(global, results, &session.warnings)?;
+        match failed {
+            0 => Ok(()),
+            _ => Err(Error::invalid(format!("{failed} of {} clouds failed", self.clouds.len()))),
+        }
+    }
+}
+
+/// Where each cloud's files go.
+fn folders(clouds: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>> {
+    if clouds.len() == 1 {
+        return Ok(vec![out.to_path_buf()]);
+    }
+    let mut names = BTreeMap::new();
+    for path in clouds {
+        let name = path.file_stem().unwrap_or_default();
+        if let Some(other) = names.insert(name, path) {
+            return Err(Error::invalid(format!(
+                "{} and {} would both be written to {}; segment them one at a time",
+                other.display(),
+                path.display(),
+                out.join(name).display()
+            )));
+        }
+    }
+    Ok(clouds.iter().map(|path| out.join(path.file_stem().unwrap_or_default())).collect())
+}
+
+/// Segment a cloud that ships with this program
+///
+/// The shortest way to see what partstad does: no arguments, no data. The cloud and the two models are inside the
+/// program; ONNX Runtime is fetched once from PyPI if this machine has none.
+#[derive(Args)]
+#[command(after_help = "Example: partstad demo -o out, then open out/report.html")]
+pub struct Demo {
+    /// Directory to write to; made if it does not exist
+    #[arg(short, long, value_name = "DIR", default_value = "partstad-demo")]
+    out: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// A procedurally generated chair of our own.
+const DEMO: &[u8] = include_bytes!("../../assets/demo.ply");
+const DEMO_PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
+
+impl Demo {
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let bar = progress::stages("demo");
+        let session = Session::start(&self.settings, None, &bar)?;
+        let path = Path::new("demo.ply");
+        let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
+        let job = Job::new(path, points, Instant::now())?;
+        let parts = DEMO_PARTS.map(String::from);
+        let result = session.segment("demo", &job, &parts, &self.out)?;
+        bar.finish_and_clear();
+        run::tell(global, vec![result], &session.warnings)
+    }
+}
+
+/// A pipeline with its models, ready for one cloud after the other.
+struct Session {
+    pipeline: Pipeline,
+    device: Device,
+    models: Value,
+    warnings: Vec<String>,
+}
+
+impl Session {
+    fn start(settings: &Settings, folder: Option<&Path>, bar: &ProgressBar) -> Result<Session> {
+        let device = settings.device()?;
+        let options = settings.options()?;
+        bar.set_message("loading models");
+        let (start, how) = (Instant::now(), models::Options::default());
+        let models = match folder {
+            Some(folder) => Models::load(&device, folder, &how)?,
+            None => Models::embedded(&device, &how)?,
+        };
+        tracing::info!(seconds = start.elapsed().as_secs_f64(), name = models.manifest.name, "models loaded");
+        let mut warnings = vec![];
+        if models.manifest.stand_in {
+            warnings.push(
+                "Boxes and masks come from small stand-in models, not from GLIP and SAM: expect many mistakes, and do \
+                 not compare these results with the paper's."
+                    .to_string(),
+            );
+        }
+        let runtime = models::runtime::load()?;
+        let record = json!({
+            "name": models.manifest.name,
+            "stand_in": models.manifest.stand_in,
+            "folder": folder,
+            "files": models.manifest.files,
+            "onnx_runtime": runtime.location().path(),
+        });
+        let pipeline = run::pipeline(device, options, bar).with_models(models);
+        Ok(Session { pipeline, device, models: record, warnings })
+    }
+
+    fn segment(&self, command: &str, job: &Job, parts: &[String], dir: &Path) -> Result<(Value, String)> {
+        let found = self.pipeline.segment(&job.cloud, parts)?;
+        let mut parameters = run::parameters(command, &self.pipeline, self.device);
+        parameters["input"] = json!({ "cloud": job.path });
+        parameters["models"] = self.models.clone();
+        job.finish(&found, dir, parameters, &self.warnings)
+    }
+}
