@@ -213,13 +213,14 @@ mod detect {
     pub struct Options {
         /// Boxes need a higher score than this.
         pub threshold: f32,
-        /// Views that go through the detector in one run; the boxes do not depend on it.
+        /// Views that go through the detector in one run; the boxes do not depend on it. On a CPU one at a time is as
+        /// fast as ten and takes a quarter of the memory.
         pub batch: usize,
     }
 
     impl Default for Options {
         fn default() -> Options {
-            Options { threshold: 0.5, batch: 5 }
+            Options { threshold: 0.5, batch: 1 }
         }
     }
 

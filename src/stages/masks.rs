@@ -124,7 +124,7 @@ mod predict {
 
     impl Default for Options {
         fn default() -> Options {
-            Options { views: 5, boxes: 32 }
+            Options { views: 1, boxes: 32 }
         }
     }
 

@@ -6,3 +6,5 @@ mod detector;
 mod folder;
 mod runtime;
 mod segmenter;
+#[cfg(feature = "small-models")]
+mod small;
