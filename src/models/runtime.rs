@@ -19,8 +19,8 @@ use std::{
 /// The release that [`fetch`] gets.
 pub const VERSION: &str = "1.32.0";
 
-/// The oldest release that works.
-pub const OLDEST: &str = concat!("1.", 22);
+/// The oldest release that works: the one of ort's feature `api-22`.
+pub const OLDEST: &str = "1.22";
 
 /// Where ONNX Runtime's shared library lies.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use super::{
     },
     runtime::Runtime,
 };
-use crate::error::{Error, Result};
-
-/// Side of the mask logits.
-pub const LOGIT_SIDE: usize = 256;
+use crate::{
+    error::{Error, Result},
+    ops::mask::LOGITS,
+};
 
 /// An image encoder and a box decoder, ready to run.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Segmenter {
     ) -> Result<Segmenter> {
         let [height, width] = rules.image.size.map(Fixed);
         let [channels, side] = rules.embedding.map(Fixed);
-        let (n, b, one, logits) = (Free("N"), Free("B"), Fixed(1), Fixed(LOGIT_SIDE));
+        let (n, b, one, logits) = (Free("N"), Free("B"), Fixed(1), Fixed(LOGITS));
         let encoder = folder.model(
             runtime,
             &rules.encoder,
@@ -83,14 +83,14 @@ impl Segmenter {
             if *image >= images.len() || (b > 0 && boxes[b - 1].image > *image) {
                 let n = images.len();
                 return Err(Error::invalid(format!(
-                    "box {b} lies in image {image}; {n} images, ascending, are asked"
+                    "box {b} lies in image {image}; there are {n} images, and boxes must come in their order"
                 )));
             }
             if corners.iter().any(|x| !x.is_finite()) {
                 return Err(Error::invalid(format!("box {b} has corners {corners:?}, which are not finite")));
             }
         }
-        let mut logits = Vec::with_capacity(boxes.len() * LOGIT_SIDE * LOGIT_SIDE);
+        let mut logits = Vec::with_capacity(boxes.len() * LOGITS * LOGITS);
         let by_image: Vec<&[Prompt]> = boxes.chunk_by(|a, b| a.image == b.image).collect();
         for group in by_image.chunks(images_at_once.max(1)) {
             let [height, width] = self.rules.image.size;

@@ -1,6 +1,6 @@
 //! From the bytes of an image to a model's input: channels ordered, scaled, centred, zeros right and below.
 //!
-//! out[c, y, x] = (scale * image[y, x, channel c] / 255 - mean[c]) / std[c]; 0 outside the image.
+//! `out[c, y, x] = (scale * image[y, x, channel c] / 255 - mean[c]) / std[c]`; 0 outside the image.
 
 use serde::{Deserialize, Serialize};
 

@@ -116,7 +116,7 @@ pub mod cpu {
         Ok(grad)
     }
 
-    /// Cross-entropy, the ablation: mean over the valid superpoints of -log softmax(predicted)[label].
+    /// Cross-entropy, the ablation: mean over the valid superpoints of `-log softmax(predicted)[label]`.
     /// QUIRK double softmax: the authors pass probabilities where logits are expected.
     ///
     /// `label`: column of every superpoint, below L + 1, `[S]`. 0 if no superpoint is valid.

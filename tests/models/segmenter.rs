@@ -80,8 +80,8 @@ fn poison() {
         let segmenter = models.segmenter.as_ref().unwrap();
         Masks::predict(&views(2, 64, 1), boxes, segmenter, &Options::default()).unwrap_err().to_string()
     };
-    assert!(error(&boxes(&[0, 2])).contains("box 1 lies in image 2; 2 images"));
-    assert!(error(&boxes(&[1, 0])).contains("ascending"));
+    assert!(error(&boxes(&[0, 2])).contains("box 1 lies in image 2; there are 2 images"));
+    assert!(error(&boxes(&[1, 0])).contains("in their order"));
     let mut broken = boxes(&[0]);
     broken.list[0].bbox[2] = f32::INFINITY;
     assert!(error(&broken).contains("not finite"));
