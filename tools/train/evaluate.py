@@ -1,7 +1,7 @@
 """Measures exported models on images in the format of `procedural dataset`.
 
     python evaluate.py MODELS DATA [--json FILE]         detection and masks, by part, beside chance and trivial baselines
-    python evaluate.py MODELS DATA --calibrate           the logit shift for export.py that makes 0.5 the best threshold
+    python evaluate.py MODELS DATA --calibrate           last line: the logit shift for export.py that makes 0.5 the best threshold
     python evaluate.py MODELS DATA --others              the same images, asked for names of parts that are not there
 """
 
@@ -235,8 +235,8 @@ def calibrate(candidates):
         hits, false = (flags[above] == 1).sum(), (flags[above] == 0).sum()
         recall, precision = hits / count, hits / max(hits + false, 1)
         best.append((2 * recall * precision / max(recall + precision, 1e-9), shift, recall, precision))
-    for f1, shift, recall, precision in sorted(best)[-1:]:
-        print(f"shift {shift:.1f}: F1 {f1:.3f}, recall {recall:.3f}, precision {precision:.3f}")
+    f1, shift, recall, precision = max(best)
+    print(f"at a score of 0.5: F1 {f1:.3f}, recall {recall:.3f}, precision {precision:.3f}, with the shift\n{shift:.1f}")
 
 
 if __name__ == "__main__":

@@ -96,11 +96,9 @@ def main():
     parser.add_argument("run", type=pathlib.Path)
     parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
     parser.add_argument("--shift", type=float, default=0.0, help="added to every token logit, so that 0.5 is a good score threshold")
-    parser.add_argument("--iou-shift", type=float, default=0.0, help="added to every centerness logit")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     text, ground, segment = load(args.run, args.shift)
-    ground.centerness.bias.data += args.iou_shift
     vocabulary = build_vocabulary()
     (args.out / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     torch.manual_seed(1)
