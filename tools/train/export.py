@@ -46,9 +46,14 @@ def load(run, shift=0.0):
     return [fuse(m.eval()).requires_grad_(False) for m in (text, ground, segment)]
 
 
-def halve(path):
-    """Weights of 256 numbers and more as fp16 followed by a Cast: half the file, the same fp32 arithmetic."""
+def halve(path, sizes):
+    """Weights of 256 numbers and more as fp16 followed by a Cast: half the file, the same fp32 arithmetic. `sizes`
+    gives the shape of each output, its dynamic dimensions by name."""
     model = onnx.load(path)
+    for output in model.graph.output:
+        for dim, size in zip(output.type.tensor_type.shape.dim, sizes[output.name]):
+            if isinstance(size, int):
+                dim.dim_value = size
     casts = []
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= 256:
@@ -78,7 +83,9 @@ def export(model, path, examples, outputs, dynamic, shapes):
         warnings.simplefilter("ignore")
         torch.onnx.export(model, tuple(examples.values()), path, input_names=list(examples), output_names=outputs,
                           dynamic_axes=dynamic, opset_version=OPSET, dynamo=False)
-    halve(path)
+    results = model(*examples.values())
+    results = results if isinstance(results, tuple) else (results,)
+    halve(path, {n: [dynamic[n].get(axis, size) for axis, size in enumerate(r.shape)] for n, r in zip(outputs, results)})
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst = 0.0
     for inputs in [examples, *shapes]:
