@@ -68,7 +68,7 @@ class Models:
         x, y = x + dx / 10 * size, y + dy / 10 * size
         box = np.clip(np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1), 0, SIZE - 1)
         rows = np.column_stack([box, label, score[at, label], p[at, label], quality[at]])
-        return suppress(rows[np.argsort(-rows[:, 5], kind="stable")[:2000]])
+        return suppress(rows[np.argsort(-rows[:, 5], kind="stable")[:1000]])
 
     def masks(self, image, boxes):
         """bool [B, 256, 256]."""
