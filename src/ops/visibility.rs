@@ -1,20 +1,8 @@
 //! Visibility: V_k(p) = 1 if point p owns at least one pixel of view k (paper section 3, eq. 1).
 
-use crate::error::{Error, Result};
-
-fn check(pixel_to_point: &[i32], points: usize) -> Result<()> {
-    match pixel_to_point.iter().position(|&p| p < -1 || p >= points as i32) {
-        Some(pixel) => Err(Error::invalid(format!(
-            "visibility: pixel_to_point[{pixel}] is {}, but the cloud has {points} points (-1 = background)",
-            pixel_to_point[pixel]
-        ))),
-        None => Ok(()),
-    }
-}
-
 /// CPU reference.
 pub mod cpu {
-    use crate::error::Result;
+    use crate::error::{Error, Result};
 
     /// Which points one view shows, `[N]`.
     ///
@@ -23,12 +11,20 @@ pub mod cpu {
     /// background that loses a point. We keep it.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if a pixel names a point that does not exist.
+    /// [`Error::Invalid`] if a pixel names a point that does not exist.
     pub fn visible_points(pixel_to_point: &[i32], points: usize) -> Result<Vec<bool>> {
-        super::check(pixel_to_point, points)?;
         let mut visible = vec![false; points];
-        for &point in pixel_to_point.iter().filter(|&&p| p >= 0) {
-            visible[point as usize] = true;
+        for (pixel, &point) in pixel_to_point.iter().enumerate() {
+            match visible.get_mut(point as usize) {
+                Some(visible) => *visible = true,
+                None if point == -1 => {}
+                None => {
+                    return Err(Error::invalid(format!(
+                        "visibility: pixel_to_point[{pixel}] is {point}, but the cloud has {points} points (-1 = \
+                         background)"
+                    )));
+                }
+            }
         }
         Ok(visible)
     }

@@ -205,15 +205,11 @@ impl Category {
             }
         }
         // Recall rises by one true instance at each find; interpolation takes the best precision from there on.
-        let mut best = 0.0f64;
-        let area: f64 = curve
-            .iter()
-            .rev()
-            .map(|&precision| {
-                best = best.max(precision);
-                best
-            })
-            .sum();
+        let (mut best, mut area) = (0.0f64, 0.0);
+        for &precision in curve.iter().rev() {
+            best = best.max(precision);
+            area += best;
+        }
         Some(area / truths as f64)
     }
 }
@@ -282,6 +278,7 @@ mod tests {
         category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
         let summary = category.summary();
         assert_eq!((summary.map50, summary.map50_agnostic, summary.miou), (Some(0.0), Some(1.0), Some(0.0)));
+        assert!(summary.map50.unwrap().is_sign_positive());
     }
 
     #[test]

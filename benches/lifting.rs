@@ -1,0 +1,190 @@
+//! From boxes and masks to instances, at 30k, 100k and 300k points, 10 views of 800 x 800, 150 boxes.
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use partstad::{
+    Device,
+    ops::{mask, membership, riou, softmax, visibility, vote},
+    stages::{
+        boxes::{Box2d, Boxes},
+        cloud::Cloud,
+        instances::{self, Instances},
+        labels::{self, Labels},
+        masks::{LOGIT_SIDE, Masks},
+        memberships::{self, Memberships},
+        scores::Scores,
+        superpoints::Superpoints,
+        targets::Targets,
+        views::{self, Views},
+        weights::{self, Weights},
+    },
+};
+use std::{collections::BTreeMap, hint::black_box};
+
+const POINTS: [usize; 3] = [30_000, 100_000, 300_000];
+const BOXES: usize = 150;
+const PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
+
+struct Scene {
+    cloud: Cloud,
+    superpoints: Superpoints,
+    views: Views,
+    boxes: Boxes,
+    logits: Masks,
+}
+
+/// Points all over a ball, in cubes of about 60 points; boxes across it, each with a disc as its mask.
+fn scene(points: usize) -> Scene {
+    let position = |i: usize| {
+        let (y, turn) = (1.9 * (i as f32 + 0.5) / points as f32 - 0.95, i as f32 * 2.399_963);
+        let r = (1.0 - y * y).sqrt();
+        [r * turn.cos(), y, r * turn.sin()]
+    };
+    let positions: Vec<_> = (0..points).map(position).collect();
+    let cells = (points as f32 / 200.0).sqrt();
+    let mut numbers = BTreeMap::new();
+    let cubes = positions.iter().map(|p: &[f32; 3]| {
+        let next = numbers.len() as i32;
+        *numbers.entry(p.map(|x| (x * cells / 2.0).floor() as i32)).or_insert(next)
+    });
+    let superpoints = Superpoints::from_labels(&cubes.collect::<Vec<_>>()).unwrap();
+    let cloud = Cloud { colors: vec![[0.5; 3]; points], positions, center: [0.0; 3], radius: 1.0 };
+    let views = Views::render(&Device::Cpu, &cloud, &views::Options::default()).unwrap();
+    let found = |i: usize| Box2d {
+        view: (i * 10 / BOXES) as u32,
+        label: (i % PARTS.len()) as u32,
+        bbox: [
+            (i * 37 % 500) as f32,
+            (i * 61 % 500) as f32,
+            90.0 + (i % 200) as f32,
+            90.0 + (i * 7 % 200) as f32,
+        ],
+        score: 0.5,
+    };
+    let boxes = Boxes { list: (0..BOXES).map(found).collect(), ..Boxes::default() };
+    let mut logits = vec![];
+    for b in &boxes.list {
+        let [x, y, width, height] = b.bbox.map(|v| v * LOGIT_SIDE as f32 / 800.0);
+        let disc = |i: usize| {
+            let dx = ((i % LOGIT_SIDE) as f32 - x) / width - 0.5;
+            let dy = ((i / LOGIT_SIDE) as f32 - y) / height - 0.5;
+            0.25 - dx * dx - dy * dy
+        };
+        logits.extend((0..LOGIT_SIDE * LOGIT_SIDE).map(disc));
+    }
+    Scene { cloud, superpoints, views, boxes, logits: Masks::Logits(logits) }
+}
+
+fn lifting(c: &mut Criterion) {
+    for points in POINTS {
+        let Scene { cloud, superpoints, views, boxes, logits } = scene(points);
+        let (s, k) = (superpoints.len(), views.len());
+        let bits =
+            (0..BOXES).flat_map(|b| logits.full(&boxes, b, views.side)).map(|v| v != 0).collect::<Vec<_>>();
+        let bits = Masks::pack(&bits, views.side);
+        let options = memberships::Options { whole_object_share: 2.0 };
+        let find =
+            |masks| Memberships::find(&Device::Cpu, &superpoints, &views, &boxes, masks, &options).unwrap();
+
+        // The answers: sampled logits and full masks agree, and the sets hold each box's points.
+        let memberships = find(&logits);
+        assert_eq!(memberships, find(&bits));
+        let mut held = [0u64; BOXES];
+        for s in 0..s {
+            memberships
+                .entries(s)
+                .for_each(|(set, count)| set.iter().for_each(|&b| held[b as usize] += count as u64));
+        }
+        let mut group = c.benchmark_group("lifting");
+        group.sample_size(10);
+        let id = |name: &str| BenchmarkId::new(name, points);
+
+        let seen =
+            || (0..k).map(|k| visibility::cpu::visible_points(views.pixel_to_point(k), points).unwrap());
+        let visible: Vec<bool> = seen().flatten().collect();
+        for (b, found) in boxes.list.iter().enumerate().step_by(10) {
+            let Masks::Logits(logits) = &logits else { unreachable!() };
+            let (taps, size, k) = (mask::taps(views.side), LOGIT_SIDE * LOGIT_SIDE, found.view as usize);
+            let mask = &logits[b * size..][..size];
+            let inside = |p: usize| {
+                let [x, y] = views.screen[k * points + p].map(|v| v as usize);
+                visible[k * points + p] && mask::cpu::logit(mask, &taps[y], &taps[x]) > 0.0
+            };
+            let all = (0..points).filter(|&p| inside(p)).count() as u64;
+            assert!(held[b] <= all && held[b] as f64 >= 0.9 * all as f64, "box {b}: {} of {all}", held[b]);
+        }
+        let counted: u64 = memberships.observed.counts.iter().map(|&n| n as u64).sum();
+        assert_eq!(counted, visible.iter().filter(|&&v| v).count() as u64);
+        println!(
+            "{points} points: {s} superpoints, {counted} visible, {} entries",
+            memberships.sets.entry_set.len()
+        );
+
+        group.bench_function(id("visibility"), |b| b.iter(|| seen().map(|v| v.len()).sum::<usize>()));
+        let (offsets, members) = (&superpoints.offsets, &superpoints.points);
+        group.bench_function(id("observe"), |b| {
+            b.iter(|| membership::cpu::observe(&visible, &views.screen, offsets, members, k))
+        });
+        group.bench_function(id("memberships of boxes"), |b| b.iter(|| find(&Masks::Boxes)));
+        group.bench_function(id("memberships of logits"), |b| b.iter(|| find(&logits)));
+        group.bench_function(id("memberships of full masks"), |b| b.iter(|| find(&bits)));
+
+        let weights = Weights::new(&boxes, &weights::Options::default()).unwrap();
+        let scores = Scores::vote(&Device::Cpu, &memberships, &boxes, &weights, PARTS.len()).unwrap();
+        let (totals, box_label) = (memberships.visible_totals(), boxes.labels());
+        let input = memberships.votes(&totals, &box_label, PARTS.len());
+        let columns = PARTS.len() + 1;
+        let truth: Vec<i32> = cloud.positions.iter().map(|p| (p[1] * 2.4 + 2.5) as i32).collect();
+        let targets = Targets::count(&superpoints, &truth, PARTS.len()).unwrap();
+        let shares: Vec<f32> = targets.shares().iter().map(|&v| v as f32).collect();
+        let truth = riou::Truth { shares: &shares, sizes: &targets.sizes, valid: &scores.valid, columns };
+        let grad = riou::cpu::backward(&scores.probabilities, &truth).unwrap();
+        let grad = softmax::cpu::backward(&scores.probabilities, &grad, columns);
+        // All weights by a common factor: the slope of the loss along the weights is that of their scale.
+        let (g, g_null) = vote::cpu::backward(&input, &weights.boxes, weights.null, &grad).unwrap();
+        let slope: f64 = g.iter().map(|&g| g as f64 * 10.0).sum::<f64>() + g_null as f64 * 5.0;
+        let loss = |scale: f64| {
+            let shares: Vec<f64> = shares.iter().map(|&v| v.into()).collect();
+            let truth = riou::Truth { shares: &shares, sizes: truth.sizes, valid: truth.valid, columns };
+            let votes = vote::cpu::forward(&input, &[10.0 * scale; BOXES], 5.0 * scale).unwrap();
+            riou::cpu::forward(&softmax::cpu::forward(&votes, columns), &truth).unwrap()
+        };
+        let expected = (loss(1.0 + 1e-5) - loss(1.0 - 1e-5)) / 2e-5;
+        assert!((slope - expected).abs() < 1e-3 * expected.abs() + 1e-5, "{slope} against {expected}");
+
+        group.bench_function(id("vote"), |b| {
+            b.iter(|| vote::cpu::forward(&input, black_box(&weights.boxes), weights.null).unwrap())
+        });
+        group.bench_function(id("vote backward"), |b| {
+            b.iter(|| vote::cpu::backward(&input, &weights.boxes, weights.null, black_box(&grad)).unwrap())
+        });
+        group.bench_function(id("softmax"), |b| {
+            b.iter(|| softmax::cpu::forward(black_box(&scores.votes), columns))
+        });
+        group.bench_function(id("softmax backward"), |b| {
+            b.iter(|| softmax::cpu::backward(&scores.probabilities, black_box(&grad), columns))
+        });
+        group.bench_function(id("riou"), |b| {
+            b.iter(|| riou::cpu::forward(&scores.probabilities, &truth).unwrap())
+        });
+        group.bench_function(id("riou backward"), |b| {
+            b.iter(|| riou::cpu::backward(&scores.probabilities, &truth).unwrap())
+        });
+
+        let labels = Labels::assign(&superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
+        let options = instances::Options::default();
+        let merge = || {
+            Instances::merge(&cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options).unwrap()
+        };
+        let instances = merge();
+        let sizes: u32 = instances.list.iter().map(|i| i.points).sum();
+        assert_eq!(sizes as usize, instances.of_point.iter().filter(|&&i| i >= 0).count());
+        let same_label =
+            |(p, &i): (usize, &i32)| i < 0 || labels.of_point[p] == instances.list[i as usize].label as i32;
+        assert!(instances.of_point.iter().enumerate().all(same_label));
+        group.bench_function(id("instances"), |b| b.iter(merge));
+        group.finish();
+    }
+}
+
+criterion_group!(benches, lifting);
+criterion_main!(benches);
