@@ -1,6 +1,7 @@
 //! Files in and out: point clouds, arrays, images.
 
 pub mod npy;
+pub mod pickle;
 pub mod ply;
 pub mod png;
 pub mod points;

@@ -215,6 +215,12 @@ pub fn parse<T: Element>(mut from: impl Read, length: u64, path: &Path) -> Resul
     Ok(Array { shape: header.shape, data })
 }
 
+/// The pickle that follows the header of an array of one object; None if the array holds something else.
+pub(super) fn pickled<'a>(file: &'a [u8], path: &Path) -> Result<Option<&'a [u8]>> {
+    let (head, header) = header(&mut &file[..], path)?;
+    Ok((header.descr == "|O" && header.shape.is_empty()).then(|| &file[head..]))
+}
+
 struct Header {
     descr: String,
     fortran: bool,

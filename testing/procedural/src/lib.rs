@@ -4,6 +4,8 @@
 
 pub mod dataset;
 mod material;
+pub mod measure;
+pub mod predictions;
 mod rng;
 mod scene;
 mod shapes;

@@ -2,8 +2,17 @@
 #![deny(missing_docs)]
 
 use clap::{Parser, Subcommand};
-use partstad::{Error, Result, io::npy};
-use procedural::{Shape, dataset, generate};
+use partstad::{
+    Error, Result,
+    dataset::{Dataset, Truth},
+    io::npy,
+    pipeline,
+};
+use procedural::{
+    CATEGORIES, Shape, dataset, generate,
+    measure::{self, Figures, Labelled},
+    predictions,
+};
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -42,6 +51,33 @@ enum Command {
         #[arg(short, long)]
         output: PathBuf,
     },
+    /// Measures lifting alone: predictions made from the ground truth, and the figures of what they give.
+    Measure {
+        /// Folder of real clouds in PartNet-Ensembled's layout; procedural shapes by default.
+        #[arg(long)]
+        clouds: Option<PathBuf>,
+        /// Splits of the real clouds.
+        #[arg(long, value_delimiter = ',', default_values_t = ["test".to_owned()])]
+        splits: Vec<String>,
+        /// Procedural shapes of each category, from seed 1,000,000 on.
+        #[arg(long, default_value_t = 2)]
+        shapes: usize,
+        /// Categories, comma separated; all of them by default.
+        #[arg(long, value_delimiter = ',')]
+        categories: Vec<String>,
+        /// Let the boxes vote instead of the masks.
+        #[arg(long)]
+        without_masks: bool,
+        /// Predictions as good as the views allow.
+        #[arg(long)]
+        perfect: bool,
+        /// Seed of the predictions.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Options of the pipeline, a JSON file.
+        #[arg(long)]
+        options: Option<PathBuf>,
+    },
     /// Writes one shape: pc.ply, semantic.npy, instance.npy.
     Shape {
         /// PartNetE's name of the category.
@@ -76,6 +112,48 @@ fn run(command: Command) -> Result<()> {
             eprintln!();
             Ok(())
         }
+        Command::Measure { clouds, splits, shapes, categories, without_masks, perfect, seed, options } => {
+            let options = measure::Options {
+                predictions: if perfect { predictions::Options::perfect() } else { Default::default() },
+                without_masks,
+                seed,
+                pipeline: options.as_deref().map_or_else(|| Ok(Default::default()), read_options)?,
+            };
+            let wanted = |category: &str| categories.is_empty() || categories.iter().any(|c| c == category);
+            let mut figures = Figures::default();
+            let mut add = |name: String, shape: &Labelled| {
+                eprintln!("{name}");
+                figures.add(shape, &options)
+            };
+            match clouds {
+                Some(root) => {
+                    let dataset = Dataset::open(&root)?;
+                    for split in splits {
+                        for object in dataset.objects(&split)?.into_iter().filter(|o| wanted(&o.category)) {
+                            let parts = dataset.parts[&object.category].clone();
+                            let (points, Truth { semantic, instance }) = object.read(parts.len())?;
+                            let category = object.category.clone();
+                            let shape = Labelled { category, parts, points, semantic, instance };
+                            add(format!("{} {}", object.category, object.id), &shape)?;
+                        }
+                    }
+                }
+                None => {
+                    for category in CATEGORIES.iter().filter(|c| wanted(c.name)) {
+                        for seed in 1_000_000..1_000_000 + shapes as u64 {
+                            let Shape { cloud, parts, semantic, instance } =
+                                generate(category.name, seed, 60_000)?;
+                            let parts = parts.iter().map(|&part| part.into()).collect();
+                            let category = category.name.to_owned();
+                            let name = format!("{category} {seed}");
+                            add(name, &Labelled { category, parts, points: cloud, semantic, instance })?;
+                        }
+                    }
+                }
+            }
+            print!("{}", figures.table());
+            Ok(())
+        }
         Command::Shape { category, seed, points, output } => {
             let shape = generate(&category, seed, points)?;
             std::fs::create_dir_all(&output).map_err(Error::io(&output))?;
@@ -84,6 +162,11 @@ fn run(command: Command) -> Result<()> {
             npy::write(&output.join("instance.npy"), &[points], &shape.instance)
         }
     }
+}
+
+fn read_options(path: &Path) -> Result<pipeline::Options> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))
 }
 
 /// Binary PLY with f32 positions and u8 colours.

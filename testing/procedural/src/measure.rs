@@ -1,0 +1,103 @@
+//! Lifting measured on its own: predictions made from the ground truth go through the pipeline, and what comes out is
+//! compared with the ground truth.
+
+use crate::predictions::{self, predict};
+use partstad::{
+    Device, Pipeline, Predictions, Result,
+    io::points::PointCloud,
+    pipeline,
+    stages::{
+        cloud::Cloud,
+        masks::Masks,
+        metrics::{Category, Summary, Truth, mean_over},
+        views::Views,
+    },
+};
+use std::{collections::BTreeMap, fmt::Write};
+
+/// A labelled cloud.
+#[derive(Debug, Clone)]
+pub struct Labelled {
+    /// Its category.
+    pub category: String,
+    /// The category's part names.
+    pub parts: Vec<String>,
+    /// Its points.
+    pub points: PointCloud,
+    /// Label of every point, -1 = none, `[N]`.
+    pub semantic: Vec<i32>,
+    /// Instance of every point, -1 = none, `[N]`.
+    pub instance: Vec<i32>,
+}
+
+/// How to measure.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The faults of the predictions.
+    pub predictions: predictions::Options,
+    /// Let the boxes vote instead of the masks.
+    pub without_masks: bool,
+    /// Of the predictions.
+    pub seed: u64,
+    /// Of the pipeline.
+    pub pipeline: pipeline::Options,
+}
+
+/// Figures by category.
+#[derive(Debug, Default)]
+pub struct Figures(BTreeMap<String, (Vec<String>, Category)>);
+
+impl Figures {
+    /// Segments a cloud with made-up predictions and adds how well it went.
+    ///
+    /// # Errors
+    /// Those of the pipeline.
+    pub fn add(&mut self, shape: &Labelled, options: &Options) -> Result<()> {
+        let Labelled { category, parts, points, semantic, instance } = shape;
+        let cloud = Cloud::new(points)?;
+        let views = Views::render(&Device::Cpu, &cloud, &options.pipeline.views)?;
+        let (boxes, mut masks) =
+            predict(&views, semantic, instance, parts.len(), options.seed, &options.predictions);
+        if options.without_masks {
+            masks = Masks::Boxes;
+        }
+        let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
+        let found = Pipeline::new(Device::Cpu, options.pipeline.clone()).lift(&cloud, parts, predictions)?;
+        let entry = self.0.entry(category.clone());
+        let (_, figures) = entry.or_insert_with(|| (parts.clone(), Category::new(parts.len())));
+        figures.add(&found.labels, &found.instances, Truth { semantic, instance })
+    }
+
+    /// The figures so far.
+    pub fn summaries(&self) -> BTreeMap<&str, Summary> {
+        self.0.iter().map(|(name, (_, category))| (name.as_str(), category.summary())).collect()
+    }
+
+    /// A table in Markdown, in percent: a row per category, and the mean over them.
+    pub fn table(&self) -> String {
+        let summaries = self.summaries();
+        let mut table = String::from(
+            "| category | objects | mIoU | mAP50 | mAP50, part-agnostic | IoU by part |\n|---|---|---|---|---|---|\n",
+        );
+        let percent = |value: Option<f64>| value.map_or("-".into(), |v| format!("{:.1}", 100.0 * v));
+        let mut row = |name: &str, objects, figures: [Option<f64>; 3], parts: &str| {
+            let [miou, map, agnostic] = figures.map(percent);
+            _ = writeln!(table, "| {name} | {objects} | {miou} | {map} | {agnostic} | {parts} |");
+        };
+        for (name, s) in &summaries {
+            let (parts, _) = &self.0[*name];
+            let of_part = |(part, iou): (&String, &Option<f64>)| format!("{part} {}", percent(*iou));
+            let parts: Vec<String> = parts.iter().zip(&s.iou).map(of_part).collect();
+            row(name, s.objects, [s.miou, s.map50, s.map50_agnostic], &parts.join(", "));
+        }
+        let objects = summaries.values().map(|s| s.objects).sum();
+        let mean = |figure: fn(&Summary) -> Option<f64>| mean_over(summaries.values(), figure);
+        row(
+            "mean over categories",
+            objects,
+            [mean(|s| s.miou), mean(|s| s.map50), mean(|s| s.map50_agnostic)],
+            "",
+        );
+        table
+    }
+}
