@@ -256,18 +256,20 @@ impl<'a> Machine<'a> {
     fn append(&mut self, items: Vec<usize>) -> Parsed<()> {
         let top = self.top()?;
         match &mut self.values[top] {
-            Value::List(list) => Ok(list.extend(items)),
-            other => Err(format!("appends to {}", other.kind())),
+            Value::List(list) => list.extend(items),
+            other => return Err(format!("appends to {}", other.kind())),
         }
+        Ok(())
     }
 
     fn set_items(&mut self, items: Vec<usize>) -> Parsed<()> {
         let top = self.top()?;
         let (pairs, []) = items.as_chunks::<2>() else { return Err("a key without a value".into()) };
         match &mut self.values[top] {
-            Value::Dict(dict) => Ok(dict.extend(pairs.iter().map(|&[key, value]| (key, value)))),
-            other => Err(format!("sets an entry of {}", other.kind())),
+            Value::Dict(dict) => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
+            other => return Err(format!("sets an entry of {}", other.kind())),
         }
+        Ok(())
     }
 
     /// `_reconstruct(ndarray, ...)` and `dtype(name, ...)`: an object that is built later.
