@@ -368,7 +368,8 @@ fn armchair(s: &mut Scene, rng: &mut Rng, seat: &Seat) {
     let arm = rng.range(0.08, 0.2);
     let cloth = Material::fabric(rng);
     let soft = rng.range(0.02, 0.06);
-    let style = Leg::random(rng, rng.clone().range(0.03, 0.06));
+    let width = rng.range(0.03, 0.06);
+    let style = Leg::random(rng, width);
     for (x, z) in [(-0.45, -0.42), (0.45, -0.42), (-0.45, 0.42), (0.45, 0.42)] {
         s.part("leg", |s| style.put(s, at(x * w, leg_h, z * d), at(x * w, 0.0, z * d), &seat.frame));
     }

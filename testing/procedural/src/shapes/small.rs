@@ -165,13 +165,13 @@ pub fn eyeglasses(s: &mut Scene, rng: &mut Rng) {
     let legs = if rng.chance(0.6) { m } else { Material::any(rng) };
     let half = dvec2(rng.range(0.24, 0.32), rng.range(0.16, 0.28));
     let (thick, gap) = (rng.range(0.012, 0.04), rng.range(0.04, 0.1));
-    let square = rng.chance(0.5);
+    let (square, corner) = (rng.chance(0.5), rng.range(0.05, 0.15));
     let lens = rng.chance(0.4).then(|| Material::glass(rng));
     s.part("body", |s| {
         for side in [-1.0, 1.0] {
             s.at(at(side * (half.x + gap), 0.0, 0.0), |s| {
                 if square {
-                    let outline = rounded(2.0 * half.x, 2.0 * half.y, rng.clone().range(0.05, 0.15));
+                    let outline = rounded(2.0 * half.x, 2.0 * half.y, corner);
                     let path: Vec<DVec3> = outline.iter().map(|p| p.extend(0.0)).collect();
                     s.put(
                         HERE,

@@ -55,10 +55,11 @@ pub fn cabinet(s: &mut Scene, rng: &mut Rng, [w, h, d]: [f64; 3], body: &Materia
         1 => body.shaded(rng.range(0.8, 1.15)),
         _ => *body,
     };
+    let pull = rng.range(0.25, 0.5);
     let style = Filling {
         door: Front::random(rng, face),
         drawer: Front::random(rng, face),
-        handle: rng.chance(0.88).then(|| Handle::random(rng, rng.clone().range(0.25, 0.5))),
+        handle: rng.chance(0.88).then(|| Handle::random(rng, pull)),
         shut: rng.chance(0.6),
         overlay: rng.chance(0.5),
         gap: rng.range(0.002, 0.012),

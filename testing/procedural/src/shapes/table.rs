@@ -129,7 +129,8 @@ fn drawers(s: &mut Scene, rng: &mut Rng, w: f64, h: f64, center: DVec3, depth: f
     let each = w / count as f64;
     let face = if rng.chance(0.75) { m.shaded(rng.range(0.85, 1.1)) } else { Material::any(rng) };
     let front = Front::random(rng, face);
-    let handle = Handle::random(rng, rng.clone().range(0.2, 0.35));
+    let pull = rng.range(0.2, 0.35);
+    let handle = Handle::random(rng, pull);
     let pulls = rng.int(1, 2);
     for i in 0..count {
         let open = if rng.chance(0.2) { rng.range(0.1, 0.6) * depth } else { 0.0 };

@@ -226,7 +226,8 @@ pub fn pot(s: &mut Scene, rng: &mut Rng) {
                         .map(|t| (1.03 * r * (1.0 - 0.92 * t), 0.015 + dome * (1.0 - (1.0 - t) * (1.0 - t))))
                         .collect();
                     s.put(HERE, solid::turned(&[&[(1.03 * r, -0.005)], &profile[..]].concat()), &lid);
-                    finial(s, rng, at(0.0, 0.015 + dome, 0.0), rng.clone().range(0.04, 0.09), &grip);
+                    let size = rng.range(0.04, 0.09);
+                    finial(s, rng, at(0.0, 0.015 + dome, 0.0), size, &grip);
                 });
             });
         });
@@ -381,10 +382,11 @@ pub fn faucet(s: &mut Scene, rng: &mut Rng) {
     let kind = rng.int(0, 3);
     let length = rng.range(0.12, 0.3);
     let lift = rng.range(-5.0, 35.0);
+    let low = rng.range(0.08, 0.16);
     let sides: &[f64] = if two { &[-1.0, 1.0] } else { &[rng.pick(&[0.0, 1.0, -1.0])] };
     for &side in sides {
         let x = side * spread;
-        let h = if two { rng.clone().range(0.08, 0.16) } else { column };
+        let h = if two { low } else { column };
         if two {
             foot(s, x, h, 0.9 * thick);
         }
