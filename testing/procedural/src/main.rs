@@ -10,8 +10,7 @@ use partstad::{
 };
 use procedural::{
     CATEGORIES, Shape, dataset, generate,
-    measure::{self, Figures, Labelled},
-    predictions,
+    measure::{Figures, Labelled, Voters, measure},
 };
 use std::{
     fs::File,
@@ -65,12 +64,6 @@ enum Command {
         /// Categories, comma separated; all of them by default.
         #[arg(long, value_delimiter = ',')]
         categories: Vec<String>,
-        /// Let the boxes vote instead of the masks.
-        #[arg(long)]
-        without_masks: bool,
-        /// Predictions as good as the views allow.
-        #[arg(long)]
-        perfect: bool,
         /// Seed of the predictions.
         #[arg(long, default_value_t = 0)]
         seed: u64,
@@ -112,18 +105,14 @@ fn run(command: Command) -> Result<()> {
             eprintln!();
             Ok(())
         }
-        Command::Measure { clouds, splits, shapes, categories, without_masks, perfect, seed, options } => {
-            let options = measure::Options {
-                predictions: if perfect { predictions::Options::perfect() } else { Default::default() },
-                without_masks,
-                seed,
-                pipeline: options.as_deref().map_or_else(|| Ok(Default::default()), read_options)?,
-            };
+        Command::Measure { clouds, splits, shapes, categories, seed, options } => {
+            let options = options.as_deref().map_or_else(|| Ok(Default::default()), read_options)?;
             let wanted = |category: &str| categories.is_empty() || categories.iter().any(|c| c == category);
-            let mut figures = Figures::default();
+            let voters = Voters::all();
+            let mut figures = [(); 3].map(|()| Figures::default());
             let mut add = |name: String, shape: &Labelled| {
                 eprintln!("{name}");
-                figures.add(shape, &options)
+                measure(shape, &voters, seed, &options, &mut figures)
             };
             match clouds {
                 Some(root) => {
@@ -151,7 +140,9 @@ fn run(command: Command) -> Result<()> {
                     }
                 }
             }
-            print!("{}", figures.table());
+            for (voters, figures) in voters.iter().zip(&figures) {
+                println!("Votes: {}\n\n{}", voters.name, figures.table());
+            }
             Ok(())
         }
         Command::Shape { category, seed, points, output } => {

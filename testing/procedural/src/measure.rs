@@ -3,13 +3,14 @@
 
 use crate::predictions::{self, predict};
 use partstad::{
-    Device, Pipeline, Predictions, Result,
+    Device, Pipeline, Predictions, Result, Segmentation,
     io::points::PointCloud,
     pipeline,
     stages::{
         cloud::Cloud,
         masks::Masks,
         metrics::{Category, Summary, Truth, mean_over},
+        superpoints::Superpoints,
         views::Views,
     },
 };
@@ -30,17 +31,52 @@ pub struct Labelled {
     pub instance: Vec<i32>,
 }
 
-/// How to measure.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
+/// What votes.
+#[derive(Debug, Clone)]
+pub struct Voters {
+    /// What the figures' title says.
+    pub name: &'static str,
     /// The faults of the predictions.
     pub predictions: predictions::Options,
-    /// Let the boxes vote instead of the masks.
-    pub without_masks: bool,
-    /// Of the predictions.
-    pub seed: u64,
-    /// Of the pipeline.
-    pub pipeline: pipeline::Options,
+    /// Let the masks vote, not the boxes.
+    pub masks: bool,
+}
+
+impl Voters {
+    /// Faulty masks, the same predictions' boxes, and masks as good as the views allow.
+    pub fn all() -> [Voters; 3] {
+        let (faulty, perfect) = (predictions::Options::default(), predictions::Options::perfect());
+        [
+            Voters { name: "masks", predictions: faulty.clone(), masks: true },
+            Voters { name: "boxes without masks", predictions: faulty, masks: false },
+            Voters { name: "perfect masks", predictions: perfect, masks: true },
+        ]
+    }
+}
+
+/// Segments a cloud with made-up predictions of each kind, and adds how well it went to their figures, `[voters]`.
+///
+/// # Errors
+/// Those of the pipeline.
+pub fn measure(
+    shape: &Labelled,
+    voters: &[Voters],
+    seed: u64,
+    options: &pipeline::Options,
+    figures: &mut [Figures],
+) -> Result<()> {
+    let Labelled { parts, semantic, instance, .. } = shape;
+    let cloud = Cloud::new(&shape.points)?;
+    let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options.superpoints)?;
+    let views = Views::render(&Device::Cpu, &cloud, &options.views)?;
+    let pipeline = Pipeline::new(Device::Cpu, options.clone());
+    for (voters, figures) in voters.iter().zip(figures) {
+        let (boxes, masks) = predict(&views, semantic, instance, parts.len(), seed, &voters.predictions);
+        let masks = if voters.masks { masks } else { Masks::Boxes };
+        let predictions = Predictions { boxes, masks, superpoints: Some(superpoints.clone()), weights: None };
+        figures.add(shape, &pipeline.lift(&cloud, parts, predictions)?)?;
+    }
+    Ok(())
 }
 
 /// Figures by category.
@@ -48,21 +84,12 @@ pub struct Options {
 pub struct Figures(BTreeMap<String, (Vec<String>, Category)>);
 
 impl Figures {
-    /// Segments a cloud with made-up predictions and adds how well it went.
+    /// Adds how well a cloud was segmented.
     ///
     /// # Errors
-    /// Those of the pipeline.
-    pub fn add(&mut self, shape: &Labelled, options: &Options) -> Result<()> {
-        let Labelled { category, parts, points, semantic, instance } = shape;
-        let cloud = Cloud::new(points)?;
-        let views = Views::render(&Device::Cpu, &cloud, &options.pipeline.views)?;
-        let (boxes, mut masks) =
-            predict(&views, semantic, instance, parts.len(), options.seed, &options.predictions);
-        if options.without_masks {
-            masks = Masks::Boxes;
-        }
-        let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
-        let found = Pipeline::new(Device::Cpu, options.pipeline.clone()).lift(&cloud, parts, predictions)?;
+    /// [`partstad::Error::Invalid`] if the segmentation is another cloud's.
+    pub fn add(&mut self, shape: &Labelled, found: &Segmentation) -> Result<()> {
+        let Labelled { category, parts, semantic, instance, .. } = shape;
         let entry = self.0.entry(category.clone());
         let (_, figures) = entry.or_insert_with(|| (parts.clone(), Category::new(parts.len())));
         figures.add(&found.labels, &found.instances, Truth { semantic, instance })
