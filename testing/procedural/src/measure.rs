@@ -128,3 +128,21 @@ impl Figures {
         table
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Shape, generate};
+
+    #[test]
+    fn lifting_recovers_the_parts_from_what_the_views_say_about_them() {
+        let Shape { cloud, parts, semantic, instance } = generate("Kettle", 1_000_000, 20_000).unwrap();
+        let parts = parts.iter().map(|&part| part.into()).collect();
+        let shape = Labelled { category: "Kettle".into(), parts, points: cloud, semantic, instance };
+        let mut figures = [(); 3].map(|()| Figures::default());
+        measure(&shape, &Voters::all(), 0, &Default::default(), &mut figures).unwrap();
+        let [masks, _, perfect] = figures.map(|f| f.summaries()["Kettle"].clone());
+        assert!(masks.miou.unwrap() > 0.7 && perfect.miou.unwrap() > 0.8, "{masks:?} {perfect:?}");
+        assert!(perfect.map50.unwrap() > 0.6, "{perfect:?}");
+    }
+}
