@@ -68,7 +68,7 @@ class Models:
         x, y = x + dx / 10 * size, y + dy / 10 * size
         box = np.clip(np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1), 0, SIZE - 1)
         rows = np.column_stack([box, label, score[at, label], p[at, label], quality[at]])
-        return suppress(rows[np.argsort(-rows[:, 5], kind="stable")[:1000]])
+        return suppress(rows[np.argsort(-rows[:, 5], kind="stable")[:1000]], self.manifest["detector"]["nms"])
 
     def masks(self, image, boxes):
         """bool [B, 256, 256]."""
@@ -88,7 +88,7 @@ def iou(a, b):
     return inter / np.maximum(area[0][:, None] + area[1] - inter, 1e-9)
 
 
-def suppress(rows, limit=0.6, most=100):
+def suppress(rows, limit, most=100):
     """Greedy suppression within each label of rows sorted by score."""
     kept = []
     for label in np.unique(rows[:, 4]):
@@ -154,12 +154,15 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--calibrate", action="store_true")
+    parser.add_argument("--nms", type=float, help="instead of the manifest's")
     parser.add_argument("--others", action="store_true", help="ask for names of parts that the object does not have")
     parser.add_argument("--by-category", action="store_true")
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args()
     data, models, random = Dataset(args.data), Models(args.models, args.threads), np.random.default_rng(0)
     chosen = np.arange(len(data)) if not args.limit else np.linspace(0, len(data) - 1, args.limit).astype(int)
+    if args.nms:
+        models.manifest["detector"]["nms"] = args.nms
     detections, chances, masks, candidates, strong = [], [], {}, [], 0
     of_category, known = {}, {}
     for i in chosen:

@@ -103,6 +103,7 @@ def main():
     parser.add_argument("run", type=pathlib.Path)
     parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
     parser.add_argument("--shift", type=float, default=0.0, help="added to every token logit, so that 0.5 is a good score threshold")
+    parser.add_argument("--nms", type=float, default=0.6, help="IoU above which the weaker of two boxes of one part goes")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     text, ground, segment = load(args.run, args.shift)
@@ -136,10 +137,10 @@ def main():
     export(segment.decoder, args.out / "sam_decoder.onnx", prompts(2, 3), ["low_res_logits", "iou"],
            {"image_embeddings": {0: "N"}, "boxes": {0: "B"}, "image_index": {0: "B"}, "low_res_logits": {0: "B"}, "iou": {0: "B"}},
            [prompts(1, 7), prompts(3, 1)])
-    write_manifest(args.out)
+    write_manifest(args.out, args.nms)
 
 
-def write_manifest(out):
+def write_manifest(out, nms):
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
              for p in sorted(out.iterdir()) if p.suffix in (".onnx", ".txt")}
     manifest = {
@@ -150,7 +151,7 @@ def write_manifest(out):
                       "resize": "shorter", "divisor": 32},
             "text": {"tokenizer": "wordpiece", "vocab": "vocab.txt", "separator": " . ", "max_tokens": 256},
             "strides": detector.STRIDES, "anchor_sizes": detector.ANCHOR_SIZES, "box_weights": detector.BOX_WEIGHTS,
-            "score": "sqrt_mean_sigmoid_x_centerness", "pre_nms": 0.05, "top_n": 1000, "nms": 0.6, "max_det": 100,
+            "score": "sqrt_mean_sigmoid_x_centerness", "pre_nms": 0.05, "top_n": 1000, "nms": nms, "max_det": 100,
             "feature_dim": 256},
         "segmenter": {
             "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx",
