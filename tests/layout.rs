@@ -5,12 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["error"],
     &["device", "io", "palette"],
     &["ops"],
     &["models"],
     &["stages"],
+    &["dataset"],
     &["pipeline"],
     &["report", "output"],
 ];

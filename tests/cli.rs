@@ -1,0 +1,282 @@
+//! The command as its users meet it: help, exit codes, files and messages.
+#![cfg(feature = "cli")]
+
+use partstad::io::{npy, points::PointCloud};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+const CLOUD: &str = "tests/fixtures/syn8k_d/pc.ply";
+const BOXES: &str = "tests/fixtures/syn8k_d/pred.json";
+const SUPERPOINTS: &str = "tests/fixtures/syn8k_d/superpoint_label.npy";
+const PARTS: &str = "arm,back,leg,seat,wheel";
+const POINTS: usize = 8000;
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_partstad")).args(args).output().unwrap()
+}
+
+/// Standard output of a run that must succeed.
+fn done(args: &[&str]) -> String {
+    let output = run(args);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {error}");
+    assert!(!error.contains("panicked"), "{error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard error of a run that must end with `code`.
+fn fails(args: &[&str], code: i32) -> String {
+    let output = run(args);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+    assert!(!error.contains("panicked"), "{error}");
+    error
+}
+
+fn json(args: &[&str]) -> serde_json::Value {
+    let output = done(args);
+    assert_eq!(output.lines().count(), 1, "one line of JSON: {output}");
+    serde_json::from_str(&output).unwrap()
+}
+
+/// NumPy's header, which says the type and shape.
+fn header(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    String::from_utf8_lossy(&bytes[10..128]).trim_end().to_string()
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let commands = ["demo", "segment", "lift", "render", "superpoints", "info"];
+    let overview = done(&["--help"]);
+    for command in commands.iter().filter(|_| cfg!(feature = "ort")) {
+        assert!(overview.contains(command), "{overview}");
+        let help = done(&[command, "--help"]);
+        assert!(help.contains("Example") && help.contains("Usage: partstad"), "{help}");
+    }
+    assert!(overview.contains("Exit codes: 0"));
+    assert!(done(&["--version"]).starts_with("partstad "));
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for args in [
+        &[][..],
+        &["paint"],
+        &["render", CLOUD],
+        &["lift", CLOUD, "--boxes", BOXES, "-o", "nowhere"],
+        &["render", CLOUD, "-o", "nowhere", "--threads", "0"],
+        &["render", CLOUD, "-o", "nowhere", "--color"],
+    ] {
+        fails(args, 2);
+    }
+    assert!(!Path::new("nowhere").exists());
+}
+
+#[test]
+fn failures_exit_with_1_and_name_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let out = dir.path().join("out").display().to_string();
+    let whole = fs::read(CLOUD).unwrap();
+    let clouds = [
+        ("missing.ply".to_string(), "No such file"),
+        (file("cut.ply", &whole[..whole.len() - 5]), "truncated"),
+        (file("empty.ply", b""), "not a PLY file"),
+        (file("cloud.xyz", b"0 0 0"), "convert"),
+        (file("nan.ply", b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\nend_header\nnan 0 0 1 2 3\n"), "NaN"),
+    ];
+    for (path, words) in &clouds {
+        for args in [&["render", path, "-o", &out][..], &["superpoints", path, "-o", &out]] {
+            let error = fails(args, 1);
+            assert!(
+                error.starts_with("error: ") && error.contains(path.as_str()) && error.contains(words),
+                "{error}"
+            );
+        }
+    }
+    let lift = |boxes: &str| fails(&["lift", CLOUD, "--boxes", boxes, "--parts", PARTS, "-o", &out], 1);
+    assert!(lift(&file("text.json", b"boxes")).contains("text.json"));
+    let outside = br#"[{"image_id": 10, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]"#;
+    assert!(lift(&file("outside.json", outside)).contains("image_id is 10"));
+    let views = file("views.json", br#"{"pose": []}"#);
+    assert!(fails(&["render", CLOUD, "-o", &out, "--views", &views], 1).contains("unknown field `pose`"));
+    let device = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", &out, "--device", "tpu"];
+    assert!(fails(&device, 1).contains("tpu"));
+}
+
+#[test]
+fn render_writes_the_views() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("a/b");
+    let views = dir.path().join("views.json");
+    fs::write(&views, r#"{"poses": [{"elevation": 10, "azimuth": 0}, {"elevation": 0, "azimuth": 90, "distance": 3}], "side": 100}"#).unwrap();
+    let told =
+        json(&["render", CLOUD, "-o", out.to_str().unwrap(), "--views", views.to_str().unwrap(), "--json"]);
+    assert_eq!((&told["points"], &told["views"]), (&POINTS.into(), &2.into()));
+    assert!(
+        header(&out.join("pixel_to_point.npy"))
+            .contains("'<i4', 'fortran_order': False, 'shape': (2, 100, 100,)")
+    );
+    assert!(
+        header(&out.join("screen.npy"))
+            .contains(&format!("'<f4', 'fortran_order': False, 'shape': (2, {POINTS}, 2,)"))
+    );
+    let cameras: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.join("cameras.json")).unwrap()).unwrap();
+    assert_eq!(cameras.as_array().unwrap().len(), 2);
+    for image in ["0.png", "1.png"] {
+        assert_eq!(fs::read(out.join(image)).unwrap()[1..4], *b"PNG");
+    }
+}
+
+#[test]
+fn superpoints_cover_the_cloud() {
+    let dir = tempfile::tempdir().unwrap();
+    let (npy_path, ply_path) = (dir.path().join("sp.npy"), dir.path().join("sp.ply"));
+    let (out, ply) = (npy_path.to_str().unwrap(), ply_path.to_str().unwrap());
+    let told = json(&["superpoints", CLOUD, "-o", out, "--ply", ply, "--json"]);
+    let of_point = npy::read::<i32>(&npy_path).unwrap();
+    assert_eq!(of_point.shape, [POINTS]);
+    let count = told["superpoints"].as_i64().unwrap();
+    assert_eq!(of_point.data.iter().max().map(|&s| i64::from(s) + 1), Some(count));
+    assert_eq!(
+        PointCloud::read(&ply_path).unwrap().positions,
+        PointCloud::read(CLOUD.as_ref()).unwrap().positions
+    );
+}
+
+#[test]
+fn lift_writes_everything_whatever_the_thread_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let lift = |threads: &str| {
+        let out = dir.path().join(threads);
+        let told = json(&[
+            "lift",
+            CLOUD,
+            "--boxes",
+            BOXES,
+            "--superpoints",
+            SUPERPOINTS,
+            "--parts",
+            PARTS,
+            "-o",
+            out.to_str().unwrap(),
+            "--threads",
+            threads,
+            "--json",
+        ]);
+        assert_eq!(told["parts"][3]["name"], "seat");
+        assert!(told["parts"][3]["points"].as_u64().unwrap() > 0, "{told}");
+        out
+    };
+    let (one, three) = (lift("1"), lift("3"));
+    let superpoints = npy::read::<i32>(SUPERPOINTS.as_ref()).unwrap().data.into_iter().max().unwrap() + 1;
+    for (name, wanted) in [
+        ("labels.npy", format!("'<i4', 'fortran_order': False, 'shape': ({POINTS},)")),
+        ("instances.npy", format!("'<i4', 'fortran_order': False, 'shape': ({POINTS},)")),
+        ("superpoints.npy", format!("'<i4', 'fortran_order': False, 'shape': ({POINTS},)")),
+        ("scores.npy", format!("'<f4', 'fortran_order': False, 'shape': ({superpoints}, 6,)")),
+    ] {
+        assert!(header(&one.join(name)).contains(&wanted), "{name}: {}", header(&one.join(name)));
+    }
+    for name in ["labels.npy", "instances.npy", "scores.npy", "boxes.json", "segmentation.ply"] {
+        assert!(
+            fs::read(one.join(name)).unwrap() == fs::read(three.join(name)).unwrap(),
+            "{name} depends on the threads"
+        );
+    }
+    let scores = npy::read::<f32>(&one.join("scores.npy")).unwrap().data;
+    assert!(
+        scores.as_chunks::<6>().0.iter().all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-4),
+        "softmax"
+    );
+
+    let segmentation = fs::read(one.join("segmentation.ply")).unwrap();
+    let header = String::from_utf8_lossy(&segmentation[..400]).into_owned();
+    assert!(header.contains("property int label\nproperty int instance\nend_header"), "{header}");
+    let run: serde_json::Value = serde_json::from_slice(&fs::read(one.join("run.json")).unwrap()).unwrap();
+    for key in ["parts", "parameters", "seconds", "warnings", "instances"] {
+        assert!(!run[key].is_null(), "run.json has no {key}");
+    }
+    assert!(run["seconds"]["memberships"].as_f64().unwrap() > 0.0);
+
+    let report = fs::read_to_string(one.join("report.html")).unwrap();
+    assert!(report.contains("\"title\":\"pc.ply\"") && !report.contains("{{"), "every placeholder is filled");
+    for outside in ["http:", "https:", "src=\"", "@import", "fetch("] {
+        assert!(!report.contains(outside), "report.html must need no network: {outside}");
+    }
+}
+
+#[test]
+fn files_that_do_not_belong_to_the_cloud_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.npy");
+    let file = path.to_str().unwrap();
+    npy::write(&path, &[3], &[0, 1, 2]).unwrap();
+    for option in ["--superpoints", "--box-weights", "--features", "--masks"] {
+        let args = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", "nowhere", option, file];
+        let error = fails(&args, 1);
+        assert!(error.contains("a.npy"), "{option}: {error}");
+    }
+    let boxes = dir.path().join("none.json");
+    fs::write(&boxes, "[]").unwrap();
+    let out = dir.path().join("out");
+    let told = json(&[
+        "lift",
+        CLOUD,
+        "--boxes",
+        boxes.to_str().unwrap(),
+        "--parts",
+        "leg",
+        "-o",
+        out.to_str().unwrap(),
+        "--json",
+    ]);
+    assert!(told["warnings"][0].as_str().unwrap().contains("no box"), "{told}");
+    assert!(npy::read::<i32>(&out.join("labels.npy")).unwrap().data.iter().all(|&label| label == -1));
+}
+
+#[cfg(feature = "small-models")]
+#[test]
+fn info_tells_what_is_there() {
+    let told = json(&["info", "--json"]);
+    assert_eq!(told["models"]["stand_in"], true);
+    assert_eq!(told["models"]["files"]["sam_decoder.onnx"].as_str().map(str::len), Some(64));
+    let text = done(&["info"]);
+    for word in ["partstad", "ONNX Runtime", "GPU", "sha256"] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[cfg(feature = "small-models")]
+#[test]
+fn one_bad_cloud_does_not_stop_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(path("bad.ply"), "ply\n").unwrap();
+    fs::write(path("views.json"), r#"{"poses": [{"elevation": 10, "azimuth": 0}]}"#).unwrap();
+    let (bad, views, out) = (path("bad.ply"), path("views.json"), path("out"));
+    let common = ["--parts", "leg,seat", "--views", &views, "-o", &out, "--json"];
+
+    let output = run(&[&["segment", &bad, CLOUD][..], &common].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("bad.ply") && error.contains("1 of 2 clouds failed"), "{error}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told[0]["error"].is_string() && told[1]["points"] == POINTS, "{told}");
+    assert!(told[1]["warnings"][0].as_str().unwrap().contains("stand-in"), "{told}");
+    assert!(dir.path().join("out/pc/report.html").exists());
+
+    let twice = fails(&[&["segment", CLOUD, CLOUD][..], &common].concat(), 1);
+    assert!(twice.contains("would both be written to"), "{twice}");
+    let weights = fails(&[&["segment", CLOUD, "--weights", "w.npy"][..], &common].concat(), 1);
+    assert!(weights.contains("--weights w.npy"), "{weights}");
+}
