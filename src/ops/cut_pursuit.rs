@@ -38,12 +38,14 @@ pub struct Options {
     pub starts: usize,
     /// Lloyd's iterations from each start.
     pub iterations: usize,
+    /// Components of at most this many vertices are merged in the end with the neighbour with which E rises least.
+    pub small: usize,
 }
 
 impl Default for Options {
     /// The authors' values; they stop at a progress of 5 %.
     fn default() -> Options {
-        Options { lambda: 0.05, rounds: 15, progress: 1e-3, cuts: 3, starts: 10, iterations: 5 }
+        Options { lambda: 0.05, rounds: 15, progress: 1e-3, cuts: 3, starts: 10, iterations: 5, small: 0 }
     }
 }
 
@@ -142,13 +144,16 @@ pub mod cpu {
                 break;
             }
             components.split(graph, features, options);
-            components.merge(graph, features, options.lambda);
+            components.merge(graph, features, options.lambda, 0);
             let after = energy(graph, features, &components.labels, options.lambda);
             tracing::debug!(round, components = components.len(), energy = after, "cut pursuit");
             if before - after < options.progress * after {
                 break;
             }
             before = after;
+        }
+        if options.small > 0 {
+            components.merge(graph, features, options.lambda, options.small);
         }
         components.labels
     }
@@ -243,7 +248,7 @@ impl Components {
     }
 
     /// Merges neighbouring components while that lowers the energy.
-    fn merge<const D: usize>(&mut self, graph: &Graph, features: &[[f32; D]], lambda: f32) {
+    fn merge<const D: usize>(&mut self, graph: &Graph, features: &[[f32; D]], lambda: f32, small: usize) {
         let mut borders = vec![];
         for (v, &label) in self.labels.iter().enumerate() {
             for (head, weight) in graph.neighbors(v as u32) {
@@ -255,7 +260,7 @@ impl Components {
         }
         let regions =
             (0..self.len()).map(|c| Region::of(self.members(c).iter().map(|&v| &features[v as usize])));
-        let into = region_merge::cpu::merge(regions.collect(), borders);
+        let into = region_merge::cpu::merge(regions.collect(), borders, small);
         let mut open = self.open.clone();
         for (component, &into) in into.iter().enumerate() {
             if into as usize != component {

@@ -70,8 +70,13 @@ pub mod cpu {
 
     /// The region that every region ends up in, one of its own kind.
     ///
-    /// `regions`: `[S]`, none empty; `borders`: (a, b, cost) with a < b, the same pair any number of times.
-    pub fn merge<const D: usize>(mut regions: Vec<Region<D>>, borders: Vec<(u32, u32, f64)>) -> Vec<u32> {
+    /// `regions`: `[S]`, none empty; `borders`: (a, b, cost) with a < b, the same pair any number of times; `small`:
+    /// regions of at most this many features merge also where that raises the energy, as long as they have a border.
+    pub fn merge<const D: usize>(
+        mut regions: Vec<Region<D>>,
+        borders: Vec<(u32, u32, f64)>,
+        small: usize,
+    ) -> Vec<u32> {
         let mut around: Vec<BTreeMap<u32, f64>> = vec![BTreeMap::new(); regions.len()];
         for (a, b, cost) in borders {
             *around[a as usize].entry(b).or_default() += cost;
@@ -82,7 +87,7 @@ pub mod cpu {
         loop {
             for (a, around) in around.iter().enumerate() {
                 for (&b, border) in around.range(a as u32 + 1..) {
-                    offer(&mut queue, &regions, a as u32, b, *border);
+                    offer(&mut queue, &regions, small, a as u32, b, *border);
                 }
             }
             if queue.is_empty() {
@@ -92,8 +97,10 @@ pub mod cpu {
                 // Either may have been merged, or have a new mean, since the entry was made.
                 let (mut a, mut b) = (find(&mut into, a), find(&mut into, b));
                 let Some(&border) = around[a as usize].get(&b) else { continue };
-                if border - regions[a as usize].merge_cost(&regions[b as usize]) < gain {
-                    offer(&mut queue, &regions, a, b, border);
+                let (one, other) = (&regions[a as usize], &regions[b as usize]);
+                let now = border - one.merge_cost(other);
+                if now < gain || now <= 0.0 && one.count.min(other.count) > small as f64 {
+                    offer(&mut queue, &regions, small, a, b, border);
                     continue;
                 }
                 if around[a as usize].len() < around[b as usize].len() {
@@ -111,7 +118,7 @@ pub mod cpu {
                     *border += cost;
                     let border = *border;
                     around[other as usize].insert(a, border);
-                    offer(&mut queue, &regions, a, other, border);
+                    offer(&mut queue, &regions, small, a, other, border);
                 }
             }
         }
@@ -121,12 +128,14 @@ pub mod cpu {
     fn offer<const D: usize>(
         queue: &mut BinaryHeap<Merge>,
         regions: &[Region<D>],
+        small: usize,
         a: u32,
         b: u32,
         border: f64,
     ) {
-        let gain = border - regions[a as usize].merge_cost(&regions[b as usize]);
-        if gain > 0.0 {
+        let (one, other) = (&regions[a as usize], &regions[b as usize]);
+        let gain = border - one.merge_cost(other);
+        if gain > 0.0 || one.count.min(other.count) <= small as f64 {
             queue.push(Merge { gain, a: a.min(b), b: a.max(b) });
         }
     }
@@ -175,8 +184,8 @@ mod tests {
         // Merging two single features costs half their squared distance.
         let regions = vec![single(0.0), single(1.0), single(5.0)];
         let borders = |near| vec![(0, 1, near), (1, 2, 0.3), (1, 2, 0.3)];
-        assert_eq!(merge(regions.clone(), borders(0.49)), [0, 1, 2]);
-        let into = merge(regions, borders(0.51));
+        assert_eq!(merge(regions.clone(), borders(0.49), 0), [0, 1, 2]);
+        let into = merge(regions, borders(0.51), 0);
         assert!(into[0] == into[1] && into[2] == 2);
     }
 
@@ -184,12 +193,21 @@ mod tests {
     fn borders_of_merged_regions_add_up() {
         // Alone, neither 0 nor 1 would join 2: 0.5 against a border of 0.4. Together their border is 0.8 and the cost 2/3.
         let regions = vec![single(0.0), single(0.0), single(1.0)];
-        let into = merge(regions, vec![(0, 1, 1.0), (0, 2, 0.4), (1, 2, 0.4)]);
+        let into = merge(regions, vec![(0, 1, 1.0), (0, 2, 0.4), (1, 2, 0.4)], 0);
         assert!(into.iter().all(|&region| region == into[0]));
     }
 
     #[test]
+    fn small_regions_take_the_least_costly_neighbor() {
+        let regions = vec![single(0.0).join(&single(0.0)), single(3.0), single(5.0).join(&single(5.0))];
+        let borders = vec![(0, 1, 0.1), (1, 2, 0.1)];
+        assert_eq!(merge(regions.clone(), borders.clone(), 0), [0, 1, 2]);
+        let into = merge(regions, borders, 1);
+        assert!(into[1] == into[2] && into[0] == 0);
+    }
+
+    #[test]
     fn of_nothing() {
-        assert!(merge::<3>(vec![], vec![]).is_empty());
+        assert!(merge::<3>(vec![], vec![], 0).is_empty());
     }
 }
