@@ -472,6 +472,20 @@ mod tests {
     }
 
     #[test]
+    fn small_components_are_merged() {
+        let mut random = Random(4);
+        let graph = ring(500, &mut random);
+        let features: Vec<[f32; 1]> = (0..500).map(|i| [(i / 100) as f32 + (i % 9 / 8) as f32]).collect();
+        let smallest = |small| {
+            let labels = partition(&graph, &features, &Options { small, ..Options::default() });
+            let count = |s| labels.iter().filter(|&&label| label == s).count();
+            (0..=*labels.iter().max().unwrap()).map(count).min().unwrap()
+        };
+        assert!(smallest(0) <= 5);
+        assert!(smallest(5) > 5);
+    }
+
+    #[test]
     fn components_are_connected_even_if_they_look_alike() {
         let graph = Graph::from_neighbors(&[1, 0, 3, 2], &[1.0; 4], 4, 1);
         assert_eq!(partition(&graph, &[[0.5]; 4], &Options::default()), [0, 0, 1, 1]);

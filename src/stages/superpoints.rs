@@ -92,7 +92,9 @@ impl fmt::Display for Features {
 }
 
 impl Default for Options {
-    /// On the real clouds a vote can at best reach a mean IoU of XX with these, of XX with the authors'.
+    /// What lets a vote reach the highest mean IoU on real clouds at the authors' number of superpoints: with the best
+    /// possible label per superpoint 0.936 at 573, against 0.873 at 540 of [`Options::authors`] (one object of each of
+    /// 16 categories of PartNet-Mobility).
     fn default() -> Options {
         Options {
             features: Features::SignFree,
@@ -100,19 +102,20 @@ impl Default for Options {
             normal_radius: 0.1,
             normal_neighbors: 30,
             color_weight: 0.3,
-            lambda: 0.1,
-            small: 10,
+            lambda: 0.05,
+            small: 20,
             small_into: SmallInto::Similar,
         }
     }
 }
 
 impl Options {
-    /// The authors' graph and energy.
+    /// The authors' features, energy and treatment of small components.
     pub fn authors() -> Options {
         Options {
             features: Features::Normals,
             lambda: 0.05,
+            small: 10,
             small_into: SmallInto::Nearest,
             ..Options::default()
         }
@@ -282,5 +285,27 @@ mod tests {
         assert_eq!(superpoints.points(2), [0, 2]);
         assert_eq!(Superpoints::from_labels(&[]).unwrap().len(), 0);
         assert!(Superpoints::from_labels(&[0, -1]).is_err());
+    }
+
+    #[test]
+    fn features_have_one_name() {
+        for features in [Features::Normals, Features::Oriented, Features::SignFree] {
+            let name = features.to_string();
+            assert_eq!(name.parse::<Features>().unwrap(), features);
+            assert_eq!(serde_json::to_value(features).unwrap(), name);
+        }
+        assert!("cosine".parse::<Features>().unwrap_err().to_string().contains("sign-free"));
+    }
+
+    #[test]
+    fn outer_products_have_no_sign() {
+        let n = [0.6, -0.48, 0.64];
+        assert_eq!(outer_product(&n), outer_product(&n.map(|x| -x)));
+        // |n n^T - m m^T|^2 = 2 - 2 (n . m)^2
+        let m = [0.0, 0.6, 0.8];
+        let (a, b) = (outer_product(&n), outer_product(&m));
+        let squared: f32 = (0..6).map(|i| (a[i] - b[i]).powi(2)).sum();
+        let cosine: f32 = (0..3).map(|i| n[i] * m[i]).sum();
+        assert!((squared - (2.0 - 2.0 * cosine * cosine)).abs() < 1e-5);
     }
 }
