@@ -1,0 +1,14 @@
+#![no_main]
+//! `.npz` archives.
+
+use libfuzzer_sys::fuzz_target;
+use partstad::io::npy;
+
+fuzz_target!(|data: &[u8]| {
+    partstad_fuzz::on_disk(data, "npz", |path| {
+        for name in npy::members(path).unwrap_or_default() {
+            let _ = npy::read_member::<f32>(path, &name);
+        }
+        let _ = npy::read_either::<bool>(path, "mask");
+    });
+});
