@@ -38,3 +38,7 @@ pub mod stages;
 pub use device::Device;
 pub use error::{Error, Result};
 pub use pipeline::{Pipeline, Predictions, Segmentation};
+
+#[cfg(all(doctest, feature = "small-models"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

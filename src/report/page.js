@@ -9,7 +9,7 @@ function element(tag, properties = {}, ...children) {
 const css = ([r, g, b], alpha = 1) => `rgb(${r} ${g} ${b} / ${alpha})`;
 const count = n => n.toLocaleString("en");
 const counted = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
-const seconds = s => s >= 10 ? `${s.toFixed(0)} s` : s >= 0.1 ? `${s.toFixed(2)} s` : `${(s * 1000).toFixed(1)} ms`;
+const seconds = s => s >= 10 ? `${s.toFixed(0)} s` : s >= 0.1 ? `${s.toFixed(2)} s` : s >= 1e-4 ? `${(s * 1000).toFixed(1)} ms` : "< 0.1 ms";
 const total = data.seconds.reduce((sum, [, s]) => sum + s, 0);
 
 document.title = `${data.title} · partstad`;
