@@ -21,8 +21,8 @@ pub struct Options {
     pub missed: f64,
     /// Boxes of nothing, or of the wrong part, for each right one.
     pub spurious: f64,
-    /// By how many pixels masks shrink or grow at most.
-    pub erosion: i32,
+    /// By how much masks shrink or grow at most on each side, as a share of the box's shorter side.
+    pub erosion: f64,
     /// Share of the pixels along a mask's border that are wrong.
     pub ragged: f64,
     /// Instances that show fewer pixels get no box.
@@ -31,14 +31,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { jitter: 0.05, missed: 0.2, spurious: 0.25, erosion: 3, ragged: 0.2, min_pixels: 30 }
+        Options { jitter: 0.05, missed: 0.2, spurious: 0.25, erosion: 0.1, ragged: 0.2, min_pixels: 30 }
     }
 }
 
 impl Options {
     /// Boxes and masks as good as the views allow.
     pub fn perfect() -> Options {
-        Options { jitter: 0.0, missed: 0.0, spurious: 0.0, erosion: 0, ragged: 0.0, min_pixels: 1 }
+        Options { jitter: 0.0, missed: 0.0, spurious: 0.0, erosion: 0.0, ragged: 0.0, min_pixels: 1 }
     }
 }
 
@@ -72,7 +72,9 @@ pub fn predict(
             if !rng.chance(options.missed) {
                 let rect = jittered(&mut rng, truth, options.jitter, side as f64);
                 let mask = Bitmap::new(&pixels, side).closed(3);
-                let growth = rng.int(0, 2 * options.erosion as usize) as i32 - options.erosion;
+                let shorter = (truth[2] - truth[0]).min(truth[3] - truth[1]);
+                let growth =
+                    (options.erosion * shorter * rng.range(-1.0, 1.0)).round().clamp(-6.0, 6.0) as i32;
                 let mask = mask.grown(growth).ragged(&mut rng, options.ragged).cropped(rect);
                 found(&mut rng, label, rect, &mask, iou(rect, truth));
             }
@@ -94,7 +96,8 @@ pub fn predict(
     (boxes, Masks::Bits(bits))
 }
 
-/// The label and the pixels of every instance in sight, without what shines through the gaps between points.
+/// The label and the pixels of every instance in sight. A pixel that few of its neighbours agree with shows what shines
+/// through the gaps between points: it goes to what most of them show.
 fn visible(
     map: &[i32],
     semantic: &[i32],
@@ -102,26 +105,29 @@ fn visible(
     side: usize,
     min_pixels: usize,
 ) -> Vec<(u32, Vec<usize>)> {
-    let owner = |pixel: usize| match usize::try_from(map[pixel]) {
-        Ok(point) if semantic[point] >= 0 => Some((semantic[point], instance[point])),
-        _ => None,
-    };
-    let dense = |pixel: usize| {
+    let owner =
+        |pixel: usize| usize::try_from(map[pixel]).ok().map(|point| (semantic[point], instance[point]));
+    let around = |pixel: usize| {
         let (x, y) = (pixel % side, pixel / side);
-        let (columns, rows) =
-            (x.saturating_sub(3)..(x + 4).min(side), y.saturating_sub(3)..(y + 4).min(side));
-        let all = columns.len() * rows.len();
-        let same = rows
-            .flat_map(|y| columns.clone().map(move |x| y * side + x))
-            .filter(|&p| owner(p) == owner(pixel));
-        3 * same.count() >= all
+        let columns = x.saturating_sub(3)..(x + 4).min(side);
+        let rows = y.saturating_sub(3)..(y + 4).min(side);
+        rows.flat_map(move |y| columns.clone().map(move |x| y * side + x)).filter_map(owner)
     };
     let mut found: BTreeMap<(i32, i32), Vec<usize>> = BTreeMap::new();
     for pixel in 0..map.len() {
-        if let Some(owner) = owner(pixel)
-            && dense(pixel)
-        {
-            found.entry(owner).or_default().push(pixel);
+        let Some(mut own) = owner(pixel) else { continue };
+        let (mut all, mut same) = (0, 0);
+        for other in around(pixel) {
+            all += 1;
+            same += (other == own) as usize;
+        }
+        if 3 * same < all {
+            let mut votes: BTreeMap<(i32, i32), usize> = BTreeMap::new();
+            around(pixel).for_each(|other| *votes.entry(other).or_default() += 1);
+            own = votes.into_iter().max_by_key(|&(_, count)| count).map_or(own, |(other, _)| other);
+        }
+        if own.0 >= 0 {
+            found.entry(own).or_default().push(pixel);
         }
     }
     found.retain(|_, pixels| pixels.len() >= min_pixels);
