@@ -31,7 +31,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { jitter: 0.05, missed: 0.2, spurious: 0.25, erosion: 0.1, ragged: 0.2, min_pixels: 30 }
+        Options { jitter: 0.05, missed: 0.2, spurious: 0.25, erosion: 0.04, ragged: 0.2, min_pixels: 30 }
     }
 }
 
@@ -75,7 +75,7 @@ pub fn predict(
                 let shorter = (truth[2] - truth[0]).min(truth[3] - truth[1]);
                 let growth =
                     (options.erosion * shorter * rng.range(-1.0, 1.0)).round().clamp(-6.0, 6.0) as i32;
-                let mask = mask.grown(growth).ragged(&mut rng, options.ragged).cropped(rect);
+                let mask = mask.grown(growth).ragged(&mut rng, options.ragged).cropped(enlarged(rect, 0.05));
                 found(&mut rng, label, rect, &mask, iou(rect, truth));
             }
             if rng.chance(options.spurious) {
@@ -147,6 +147,12 @@ fn jittered(rng: &mut Rng, [x1, y1, x2, y2]: [f64; 4], jitter: f64, side: f64) -
     let mut moved = |edge: f64, by: f64| (edge + by * rng.normal()).clamp(0.0, side);
     let (a, b, c, d) = (moved(x1, w), moved(y1, h), moved(x2, w), moved(y2, h));
     [a.min(c), b.min(d), a.max(c), b.max(d)]
+}
+
+/// By a share of its size on each side: a segmenter follows the object a little beyond its box.
+fn enlarged([x1, y1, x2, y2]: [f64; 4], share: f64) -> [f64; 4] {
+    let (w, h) = (share * (x2 - x1), share * (y2 - y1));
+    [x1 - w, y1 - h, x2 + w, y2 + h]
 }
 
 fn iou(a: [f64; 4], b: [f64; 4]) -> f64 {
