@@ -22,7 +22,7 @@ use std::{
 /// Segment clouds into named parts and instances
 ///
 /// Writes labels.npy, instances.npy and superpoints.npy (i32 [N], -1 = none), scores.npy (f32 [superpoints, parts + 1],
-/// column 0 = no part), boxes.json, segmentation.ply (for MeshLab, CloudCompare, Open3D), run.json and report.html (to
+/// column 0 = no part), boxes.json, segmentation.ply (for MeshLab and Open3D), run.json and report.html (to
 /// look at). One cloud's files go to DIR; those of several to DIR/<name of the cloud>, and a cloud that fails does not
 /// stop the others.
 #[derive(Args)]

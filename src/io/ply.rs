@@ -184,7 +184,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rows<T> {
 }
 
 /// Writes a binary little-endian PLY file: x y z as `double`, red green blue as `uchar`, then the named columns as `int`,
-/// each of N values. MeshLab, CloudCompare and Open3D open it.
+/// each of N values. MeshLab and Open3D open it.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written; [`Error::Invalid`] if the lengths differ.
