@@ -8,6 +8,7 @@ use partstad::{
     models::{self, Models},
     output::Output,
     pipeline::Options,
+    report::Report,
     stages::cloud::Cloud,
 };
 use serde_json::json;
@@ -33,15 +34,9 @@ fn main() -> Result<()> {
         println!("{:12} {seconds:.3} s", stage.name());
     }
     let parameters = json!({ "options": pipeline.options() });
-    let output = Output {
-        title: &path,
-        points: &points,
-        cloud: &cloud,
-        found: &found,
-        parameters: &parameters,
-        warnings: &[],
-    };
-    output.write("out/03-segment".as_ref())?;
+    let report =
+        Report { title: &path, cloud: &cloud, found: &found, parameters: &parameters, warnings: &[] };
+    Output { points: &points, report }.write("out/03-segment".as_ref())?;
     println!("look at out/03-segment/report.html");
     Ok(())
 }

@@ -4,27 +4,17 @@ use crate::{
     error::{Error, Result},
     io::{npy, ply, points::PointCloud},
     palette,
-    pipeline::Segmentation,
     report::Report,
-    stages::cloud::Cloud,
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
 /// A segmentation and what is to be said about it.
 pub struct Output<'a> {
-    /// What was segmented: the cloud's file name.
-    pub title: &'a str,
     /// The points as the input file holds them.
     pub points: &'a PointCloud,
-    /// The points as they were segmented.
-    pub cloud: &'a Cloud,
-    /// What was found.
-    pub found: &'a Segmentation,
-    /// How it was found: versions, device, options; an object.
-    pub parameters: &'a Value,
-    /// What the reader must know before believing anything.
-    pub warnings: &'a [String],
+    /// What was found, and how.
+    pub report: Report<'a>,
 }
 
 impl Output<'_> {
@@ -39,7 +29,7 @@ impl Output<'_> {
     /// # Errors
     /// [`Error::Io`] if a file cannot be written.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        let Output { title, points, cloud, found, parameters, warnings } = *self;
+        let (points, found) = (self.points, self.report.found);
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let (labels, instances) = (&found.labels.of_point, &found.instances.of_point);
         npy::write(&dir.join("labels.npy"), &[labels.len()], labels)?;
@@ -53,37 +43,25 @@ impl Output<'_> {
         ply::write(&dir.join("segmentation.ply"), &colored, &[("label", labels), ("instance", instances)])?;
         let path = dir.join("run.json");
         fs::write(&path, format!("{:#}\n", self.run())).map_err(Error::io(&path))?;
-        Report { title, cloud, found, parameters, warnings }.write(&dir.join("report.html"))
+        self.report.write(&dir.join("report.html"))
     }
 
     /// What `run.json` says.
     pub fn run(&self) -> Value {
-        let found = self.found;
-        let parts: Vec<Value> = found
-            .parts
-            .iter()
-            .enumerate()
-            .map(|(j, name)| {
-                json!({
-                    "name": name,
-                    "points": found.labels.of_point.iter().filter(|&&label| label == j as i32).count(),
-                    "instances": found.instances.list.iter().filter(|i| i.label as usize == j).count(),
-                })
-            })
-            .collect();
+        let Report { title, cloud, found, parameters, warnings } = self.report;
         let seconds: serde_json::Map<String, Value> =
             found.seconds.iter().map(|(stage, s)| (stage.name().to_string(), json!(s))).collect();
         json!({
-            "cloud": self.title,
-            "points": self.cloud.len(),
+            "cloud": title,
+            "points": cloud.len(),
             "superpoints": found.superpoints.len(),
             "views": found.views.len(),
             "boxes": found.boxes.len(),
-            "parts": parts,
+            "parts": found.summary(),
             "instances": found.instances.list,
-            "parameters": self.parameters,
+            "parameters": parameters,
             "seconds": seconds,
-            "warnings": self.warnings,
+            "warnings": warnings,
         })
     }
 }

@@ -131,6 +131,32 @@ pub struct Segmentation {
     pub seconds: Vec<(Stage, f64)>,
 }
 
+/// What was found of one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartSummary<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Points labelled with it.
+    pub points: usize,
+    /// Its instances.
+    pub instances: usize,
+    /// Its boxes, over all views.
+    pub boxes: usize,
+}
+
+impl Segmentation {
+    /// What was found of every part, `[L]`.
+    pub fn summary(&self) -> Vec<PartSummary<'_>> {
+        let of_part = |(j, name)| PartSummary {
+            name,
+            points: self.labels.of_point.iter().filter(|&&label| label == j as i32).count(),
+            instances: self.instances.list.iter().filter(|i| i.label as usize == j).count(),
+            boxes: self.boxes.list.iter().filter(|b| b.label as usize == j).count(),
+        };
+        self.parts.iter().map(String::as_str).enumerate().map(of_part).collect()
+    }
+}
+
 /// Segments clouds; models, options and device are set up once, and may be shared by threads.
 pub struct Pipeline {
     device: Device,

@@ -18,6 +18,7 @@ const POINT_LIMIT: usize = 400_000;
 const MASK_SIDE: usize = 400;
 
 /// What a report shows.
+#[derive(Clone, Copy)]
 pub struct Report<'a> {
     /// What was segmented: the cloud's file name.
     pub title: &'a str,
@@ -52,19 +53,12 @@ impl Report<'_> {
     }
 
     fn data(&self) -> Value {
-        let parts: Vec<Value> = self
-            .found
-            .parts
-            .iter()
-            .enumerate()
-            .map(|(j, name)| {
-                json!({
-                    "name": name,
-                    "color": palette::color(j as i32),
-                    "points": self.found.labels.of_point.iter().filter(|&&label| label == j as i32).count(),
-                    "instances": self.found.instances.list.iter().filter(|i| i.label as usize == j).count(),
-                    "boxes": self.found.boxes.list.iter().filter(|b| b.label as usize == j).count(),
-                })
+        let parts: Vec<Value> = (0..)
+            .zip(self.found.summary())
+            .map(|(j, part)| {
+                let mut part = json!(part);
+                part["color"] = json!(palette::color(j));
+                part
             })
             .collect();
         let side = self.found.views.side;

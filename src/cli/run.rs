@@ -7,7 +7,8 @@ use partstad::{
     Device, Error, Pipeline, Result, Segmentation,
     io::points::PointCloud,
     output::Output,
-    pipeline::Options,
+    pipeline::{Options, PartSummary},
+    report::Report,
     stages::{cloud::Cloud, views},
 };
 use serde_json::{Value, json};
@@ -97,14 +98,8 @@ impl<'a> Job<'a> {
         warnings: &[String],
     ) -> Result<(Value, String)> {
         let title = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
-        let output = Output {
-            title: &title,
-            points: &self.points,
-            cloud: &self.cloud,
-            found,
-            parameters: &parameters,
-            warnings,
-        };
+        let report = Report { title: &title, cloud: &self.cloud, found, parameters: &parameters, warnings };
+        let output = Output { points: &self.points, report };
         output.write(dir)?;
         let mut run = output.run();
         run["out"] = json!(dir);
@@ -129,9 +124,7 @@ fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Strin
     let mut text =
         format!("{title}: {n} points, {} boxes in {} views\n", found.boxes.len(), found.views.len());
     let width = found.parts.iter().map(String::len).max().unwrap_or_default();
-    for (j, name) in found.parts.iter().enumerate() {
-        let points = found.labels.of_point.iter().filter(|&&label| label == j as i32).count();
-        let instances = found.instances.list.iter().filter(|i| i.label as usize == j).count();
+    for PartSummary { name, points, instances, .. } in found.summary() {
         let share = 100.0 * points as f64 / n as f64;
         text += &format!("  {name:width$}  {points:>8} points  {share:5.1} %  {instances:>3} instances\n");
     }
