@@ -1,0 +1,47 @@
+//! The pipeline without the two models, at 30k, 100k and 300k points: from a cloud with its boxes and masks to labels
+//! and instances. The answer is checked against the truth that the boxes and masks were made from.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use partstad::{
+    Device, Pipeline, Predictions,
+    pipeline::Options,
+    stages::{
+        cloud::Cloud,
+        metrics::{mean, semantic_iou},
+        views::Views,
+    },
+};
+use procedural::predictions::{self, predict};
+
+fn lift(c: &mut Criterion) {
+    let mut group = c.benchmark_group("pipeline");
+    group.sample_size(10);
+    for n in [30_000, 100_000, 300_000] {
+        let shape = procedural::generate("Chair", 1_000_227, n).unwrap();
+        let (l, device) = (shape.parts.len(), Device::Cpu);
+        let cloud = Cloud::new(&shape.cloud).unwrap();
+        let pipeline = Pipeline::new(device, Options::default());
+        let views = Views::render(&device, &cloud, &pipeline.options().views).unwrap();
+        let how = predictions::Options::perfect();
+        let (boxes, masks) = predict(&views, &shape.semantic, &shape.instance, l, 0, &how);
+        let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
+
+        let found = pipeline.lift(&cloud, shape.parts, predictions.clone()).unwrap();
+        let iou = mean(semantic_iou(&found.labels.of_point, &shape.semantic, l).unwrap()).unwrap();
+        assert!(iou > 0.8, "mIoU {iou} of perfect masks at {n} points");
+        println!("{n} points, {} boxes: mIoU {iou:.3}, seconds {:?}", found.boxes.len(), found.seconds);
+
+        group.throughput(Throughput::Elements(n as u64));
+        group.bench_function(BenchmarkId::new("lift", n), |b| {
+            b.iter_batched(
+                || predictions.clone(),
+                |predictions| pipeline.lift(&cloud, shape.parts, predictions).unwrap(),
+                criterion::BatchSize::PerIteration,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, lift);
+criterion_main!(benches);
