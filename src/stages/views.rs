@@ -164,26 +164,25 @@ impl Views {
         options.check()?;
         let Device::Cpu = device;
         let cameras: Vec<Camera> = options.poses.iter().copied().map(Camera::new).collect();
-        let rendered: Vec<_> = cameras
+        type PerView<T> = Vec<Vec<T>>;
+        let (nearest, (screen, images)): (PerView<_>, (PerView<_>, PerView<_>)) = cameras
             .par_iter()
             .map(|camera| {
                 let splats: Vec<Splat> = cloud.positions.iter().map(|&p| camera.splat(p)).collect();
                 let nearest = rasterize::cpu::nearest_points(&splats, options.side, options.radius);
                 let image =
                     rasterize::cpu::shade(&nearest, &splats, &cloud.colors, options.side, options.radius);
-                let screen: Vec<_> =
-                    cloud.positions.iter().map(|&p| camera.screen(p, options.side)).collect();
-                (nearest, screen, image)
+                let screen = cloud.positions.iter().map(|&p| camera.screen(p, options.side)).collect();
+                (nearest, (screen, image))
             })
-            .collect();
-        let mut views =
-            Views { cameras, side: options.side, pixel_to_point: vec![], screen: vec![], images: vec![] };
-        for (nearest, screen, image) in rendered {
-            views.pixel_to_point.extend(nearest);
-            views.screen.extend(screen);
-            views.images.extend(image);
-        }
-        Ok(views)
+            .unzip();
+        Ok(Views {
+            cameras,
+            side: options.side,
+            pixel_to_point: nearest.concat(),
+            screen: screen.concat(),
+            images: images.concat(),
+        })
     }
 
     /// Writes `0.png`, `1.png`, ... (the images), `pixel_to_point.npy` (i32 `[K, side, side]`), `screen.npy`
