@@ -14,7 +14,7 @@
 //!
 //! # The floors
 //! A file imports only from lower floors, or, inside `stages`, from nouns earlier in the list:
-//! [`error`] and [`device`], [`io`] (files), [`ops`] (slices in, slices out: each operation with its CPU reference),
+//! [`error`], [`device`] and `gpu` (CUDA), [`io`] (files), [`ops`] (slices in, slices out: each operation with its CPU reference),
 //! [`models`] (ONNX Runtime), [`stages`], [`pipeline`], the command line.
 //!
 //! # Names and units
@@ -25,6 +25,8 @@
 pub mod dataset;
 pub mod device;
 pub mod error;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 pub mod io;
 #[cfg(feature = "ort")]
 pub mod models;

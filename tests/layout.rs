@@ -7,7 +7,7 @@ use std::{
 
 const FLOORS: [&[&str]; 8] = [
     &["error"],
-    &["device", "io", "palette"],
+    &["device", "gpu", "io", "palette"],
     &["ops"],
     &["models"],
     &["stages"],

@@ -1,0 +1,21 @@
+//! Every CUDA kernel against its CPU reference, on a GPU or on the emulated driver.
+#![cfg(feature = "cuda")]
+
+use partstad::gpu::Gpu;
+
+/// The device that the tests run on.
+fn gpu() -> Gpu {
+    Gpu::new(0).unwrap()
+}
+
+#[test]
+fn buffers_come_back_as_they_went() {
+    let gpu = gpu();
+    for len in [0, 1, 1000] {
+        let values: Vec<u32> = (0..len).collect();
+        assert_eq!(gpu.download(&gpu.upload(&values).unwrap()).unwrap(), values);
+        assert_eq!(gpu.download(&gpu.zeros::<f32>(len as usize).unwrap()).unwrap(), vec![0.0; len as usize]);
+    }
+    let short = gpu.write(&[1u32, 2], &mut gpu.alloc(1).unwrap()).unwrap_err();
+    assert!(short.to_string().contains("2 values"), "{short}");
+}
