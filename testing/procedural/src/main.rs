@@ -3,9 +3,10 @@
 
 use clap::{Parser, Subcommand};
 use partstad::{
-    Error, Result,
+    Device, Error, Result,
     dataset::{Dataset, Truth},
     io::npy,
+    models::Models,
     pipeline,
 };
 use procedural::{
@@ -50,7 +51,7 @@ enum Command {
         #[arg(short, long)]
         output: PathBuf,
     },
-    /// Measures lifting alone: predictions made from the ground truth, and the figures of what they give.
+    /// Measures lifting: predictions made from the ground truth, or those of models, and the figures of what they give.
     Measure {
         /// Folder of real clouds in PartNet-Ensembled's layout; procedural shapes by default.
         #[arg(long)]
@@ -70,6 +71,9 @@ enum Command {
         /// Options of the pipeline, a JSON file.
         #[arg(long)]
         options: Option<PathBuf>,
+        /// Folder of models whose predictions to measure, instead of those made from the ground truth.
+        #[arg(long)]
+        models: Option<PathBuf>,
     },
     /// Writes one shape: pc.ply, semantic.npy, instance.npy.
     Shape {
@@ -105,11 +109,17 @@ fn run(command: Command) -> Result<()> {
             eprintln!();
             Ok(())
         }
-        Command::Measure { clouds, splits, shapes, categories, seed, options } => {
+        Command::Measure { clouds, splits, shapes, categories, seed, options, models } => {
             let options = options.as_deref().map_or_else(|| Ok(Default::default()), read_options)?;
             let wanted = |category: &str| categories.is_empty() || categories.iter().any(|c| c == category);
-            let voters = Voters::all();
-            let mut figures = [(); 3].map(|()| Figures::default());
+            let load = |folder: PathBuf| Models::load(&Device::Cpu, &folder, &Default::default());
+            let models = models.map(load).transpose()?;
+            let voters = match &models {
+                Some(models) => vec![Voters::models(models)],
+                None => Voters::truth(),
+            };
+            let titles: Vec<_> = voters.iter().flat_map(|v| &v.figures).map(|(title, _)| title).collect();
+            let mut figures: Vec<_> = titles.iter().map(|_| Figures::default()).collect();
             let mut add = |name: String, shape: &Labelled| {
                 eprintln!("{name}");
                 measure(shape, &voters, seed, &options, &mut figures)
@@ -140,8 +150,8 @@ fn run(command: Command) -> Result<()> {
                     }
                 }
             }
-            for (voters, figures) in voters.iter().zip(&figures) {
-                println!("Votes: {}\n\n{}", voters.name, figures.table());
+            for (title, figures) in titles.iter().zip(&figures) {
+                println!("Votes: {title}\n\n{}", figures.table());
             }
             Ok(())
         }

@@ -1,12 +1,14 @@
-//! Lifting measured on its own: predictions made from the ground truth go through the pipeline, and what comes out is
-//! compared with the ground truth.
+//! Lifting measured: predictions made from the ground truth, or those of real models, go through the pipeline, and what
+//! comes out is compared with the ground truth.
 
 use crate::predictions::{self, predict};
 use partstad::{
     Device, Pipeline, Predictions, Result, Segmentation,
     io::points::PointCloud,
+    models::Models,
     pipeline,
     stages::{
+        boxes::Boxes,
         cloud::Cloud,
         masks::Masks,
         metrics::{Category, Summary, Truth, mean_over},
@@ -31,30 +33,67 @@ pub struct Labelled {
     pub instance: Vec<i32>,
 }
 
-/// What votes.
-#[derive(Debug, Clone)]
-pub struct Voters {
-    /// What the figures' title says.
-    pub name: &'static str,
-    /// The faults of the predictions.
-    pub predictions: predictions::Options,
-    /// Let the masks vote, not the boxes.
-    pub masks: bool,
+/// Where the predictions come from.
+#[derive(Debug)]
+pub enum Source<'a> {
+    /// The ground truth, with faults.
+    Truth(predictions::Options),
+    /// A detector and, for masks, a segmenter.
+    Models(&'a Models),
 }
 
-impl Voters {
+/// What votes.
+#[derive(Debug)]
+pub struct Voters<'a> {
+    /// Where the predictions come from.
+    pub source: Source<'a>,
+    /// The figures wanted: their title, and whether the masks vote or the boxes.
+    pub figures: Vec<(&'static str, bool)>,
+}
+
+impl Voters<'_> {
     /// Faulty masks, the same predictions' boxes, and masks as good as the views allow.
-    pub fn all() -> [Voters; 3] {
-        let (faulty, perfect) = (predictions::Options::default(), predictions::Options::perfect());
-        [
-            Voters { name: "masks", predictions: faulty.clone(), masks: true },
-            Voters { name: "boxes without masks", predictions: faulty, masks: false },
-            Voters { name: "perfect masks", predictions: perfect, masks: true },
+    pub fn truth() -> Vec<Voters<'static>> {
+        let voters =
+            |options, figures: &[_]| Voters { source: Source::Truth(options), figures: figures.into() };
+        vec![
+            voters(predictions::Options::default(), &[("masks", true), ("boxes without masks", false)]),
+            voters(predictions::Options::perfect(), &[("perfect masks", true)]),
         ]
+    }
+
+    /// The models' masks, and their boxes alone.
+    pub fn models(models: &Models) -> Voters<'_> {
+        let figures = vec![("models, masks", true), ("models, boxes without masks", false)];
+        Voters { source: Source::Models(models), figures }
+    }
+
+    /// The predictions for one cloud, `views` of it.
+    fn predict(
+        &self,
+        shape: &Labelled,
+        views: &Views,
+        seed: u64,
+        options: &pipeline::Options,
+    ) -> Result<(Boxes, Masks)> {
+        match &self.source {
+            Source::Truth(faults) => {
+                let (semantic, instance) = (&shape.semantic, &shape.instance);
+                Ok(predict(views, semantic, instance, shape.parts.len(), seed, faults))
+            }
+            Source::Models(models) => {
+                let boxes = Boxes::detect(views, &shape.parts, &models.detector, &options.boxes)?;
+                let masks = match &models.segmenter {
+                    Some(segmenter) => Masks::predict(views, &boxes, segmenter, &options.masks)?,
+                    None => Masks::Boxes,
+                };
+                Ok((boxes, masks))
+            }
+        }
     }
 }
 
-/// Segments a cloud with made-up predictions of each kind, and adds how well it went to their figures, `[voters]`.
+/// Segments a cloud with the predictions of each kind, and adds how well it went to their figures, by title.
 ///
 /// # Errors
 /// Those of the pipeline.
@@ -65,16 +104,23 @@ pub fn measure(
     options: &pipeline::Options,
     figures: &mut [Figures],
 ) -> Result<()> {
-    let Labelled { parts, semantic, instance, .. } = shape;
     let cloud = Cloud::new(&shape.points)?;
     let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options.superpoints)?;
     let views = Views::render(&Device::Cpu, &cloud, &options.views)?;
     let pipeline = Pipeline::new(Device::Cpu, options.clone());
-    for (voters, figures) in voters.iter().zip(figures) {
-        let (boxes, masks) = predict(&views, semantic, instance, parts.len(), seed, &voters.predictions);
-        let masks = if voters.masks { masks } else { Masks::Boxes };
-        let predictions = Predictions { boxes, masks, superpoints: Some(superpoints.clone()), weights: None };
-        figures.add(shape, &pipeline.lift(&cloud, parts, predictions)?)?;
+    let mut figures = figures.iter_mut();
+    for voters in voters {
+        let (boxes, masks) = voters.predict(shape, &views, seed, options)?;
+        for (&(_, with_masks), figures) in voters.figures.iter().zip(&mut figures) {
+            let masks = if with_masks { masks.clone() } else { Masks::Boxes };
+            let predictions = Predictions {
+                boxes: boxes.clone(),
+                masks,
+                superpoints: Some(superpoints.clone()),
+                weights: None,
+            };
+            figures.add(shape, &pipeline.lift(&cloud, &shape.parts, predictions)?)?;
+        }
     }
     Ok(())
 }
@@ -140,7 +186,7 @@ mod tests {
         let parts = parts.iter().map(|&part| part.into()).collect();
         let shape = Labelled { category: "Kettle".into(), parts, points: cloud, semantic, instance };
         let mut figures = [(); 3].map(|()| Figures::default());
-        measure(&shape, &Voters::all(), 0, &Default::default(), &mut figures).unwrap();
+        measure(&shape, &Voters::truth(), 0, &Default::default(), &mut figures).unwrap();
         let [masks, _, perfect] = figures.map(|f| f.summaries()["Kettle"].clone());
         assert!(masks.miou.unwrap() > 0.7 && perfect.miou.unwrap() > 0.8, "{masks:?} {perfect:?}");
         assert!(perfect.map50.unwrap() > 0.6, "{perfect:?}");
