@@ -11,8 +11,8 @@ const FLOORS: [&[&str]; 8] = [
     &["ops"],
     &["models"],
     &["stages"],
-    &["dataset"],
-    &["pipeline"],
+    &["dataset", "checkpoint"],
+    &["pipeline", "train"],
     &["report", "output"],
 ];
 const STAGES: [&str; 11] = [
@@ -28,8 +28,9 @@ const STAGES: [&str; 11] = [
     "instances",
     "metrics",
 ];
-/// Of the floor of stages, but no noun: targets for training and metrics, made from the ground truth.
-const BESIDE: [&str; 1] = ["targets"];
+/// Of the floor of stages, but no noun: targets for training and metrics, made from the ground truth; samples for
+/// training, made from all that; the network that learns from them.
+const BESIDE: [&str; 3] = ["targets", "sample", "network"];
 
 #[test]
 fn no_file_imports_upwards() {

@@ -5,3 +5,4 @@ pub mod pickle;
 pub mod ply;
 pub mod png;
 pub mod points;
+pub mod tensors;

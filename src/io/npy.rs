@@ -283,6 +283,13 @@ impl fmt::Display for Number {
     }
 }
 
+/// Little-endian elements of a NumPy kind and size; the number that does not fit `T`.
+pub(super) fn elements<T: Element>(kind: u8, size: usize, bytes: &[u8]) -> Result<Vec<T>, Number> {
+    let mut data = Vec::with_capacity(bytes.len() / size);
+    converter::<T>(kind, size).expect("a type that NumPy has")(bytes, &mut data)?;
+    Ok(data)
+}
+
 type Convert<T> = fn(&[u8], &mut Vec<T>) -> Result<(), Number>;
 
 /// Appends little-endian elements of a NumPy kind and size.

@@ -76,6 +76,22 @@ pub struct Sets {
     pub entry_count: Vec<u32>,
 }
 
+impl Sets {
+    /// Whether these are memberships of so many superpoints in so many boxes: every index points at something.
+    pub fn fit(&self, superpoints: usize, boxes: usize) -> bool {
+        let below = |values: &[u32], limit: usize| values.iter().all(|&v| (v as usize) < limit);
+        let offsets = |offsets: &[u32], into: usize| {
+            offsets.first() == Some(&0) && offsets.is_sorted() && offsets.last() == Some(&(into as u32))
+        };
+        offsets(&self.set_offsets, self.set_boxes.len())
+            && offsets(&self.entry_offsets, self.entry_set.len())
+            && self.entry_offsets.len() == superpoints + 1
+            && self.entry_count.len() == self.entry_set.len()
+            && below(&self.entry_set, self.set_offsets.len() - 1)
+            && below(&self.set_boxes, boxes)
+    }
+}
+
 impl Input<'_> {
     fn points(&self) -> usize {
         self.superpoint_points.len()

@@ -11,6 +11,7 @@ pub mod merge_small;
 pub mod nms;
 pub mod normalize;
 pub mod normals;
+pub mod positional;
 pub mod rasterize;
 pub mod region_merge;
 pub mod resize;

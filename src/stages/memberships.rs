@@ -140,18 +140,10 @@ impl Memberships {
             *list = npy::read_member::<u32>(path, name)?.data;
         }
         let [set_offsets, set_boxes, entry_offsets, entry_set, entry_count, ignored] = lists;
-        let below = |values: &[u32], limit: usize| values.iter().all(|&v| (v as usize) < limit);
-        let offsets = |offsets: &[u32], into: usize| {
-            offsets.first() == Some(&0) && offsets.is_sorted() && offsets.last() == Some(&(into as u32))
-        };
+        let sets = Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count };
         let fits = extents.shape == [superpoints, views, 4]
-            && offsets(&set_offsets, set_boxes.len())
-            && offsets(&entry_offsets, entry_set.len())
-            && entry_offsets.len() == superpoints + 1
-            && entry_count.len() == entry_set.len()
-            && below(&entry_set, set_offsets.len() - 1)
-            && below(&set_boxes, boxes)
-            && below(&ignored, boxes);
+            && sets.fit(superpoints, boxes)
+            && ignored.iter().all(|&b| (b as usize) < boxes);
         if !fits {
             return Err(Error::format(
                 path,
@@ -159,7 +151,6 @@ impl Memberships {
             ));
         }
         let observed = Observed { counts: visible.data, extents: extents.data.as_chunks().0.to_vec() };
-        let sets = Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count };
         Ok(Memberships { views, observed, sets, ignored })
     }
 

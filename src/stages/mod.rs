@@ -1,5 +1,5 @@
 //! The data's way, one noun a file: cloud, superpoints, views, boxes, masks, memberships, weights, scores, labels,
-//! instances, targets, metrics.
+//! instances, targets, metrics; and the samples that training reads.
 
 pub mod boxes;
 pub mod cloud;
@@ -8,6 +8,7 @@ pub mod labels;
 pub mod masks;
 pub mod memberships;
 pub mod metrics;
+pub mod sample;
 pub mod scores;
 pub mod superpoints;
 pub mod targets;

@@ -27,10 +27,16 @@ impl Targets {
         for (&s, &label) in superpoints.of_point.iter().zip(truth) {
             counts[s as usize * columns + (label + 1) as usize] += 1;
         }
+        Ok(Targets::from_counts(counts, columns))
+    }
+
+    /// What follows from the counts, `[S, columns]`.
+    pub(super) fn from_counts(counts: Vec<u32>, columns: usize) -> Targets {
         let most = |row: &[u32]| (0..columns).rev().max_by_key(|&j| row[j]).map_or(NONE, |j| j as i32 - 1);
         let labels = counts.chunks_exact(columns).map(most).collect();
-        let sizes = (0..superpoints.len()).map(|s| superpoints.points(s).len() as u32).collect();
-        Ok(Targets { counts, labels, sizes })
+        let sizes =
+            counts.chunks_exact(columns).map(|row| row.iter().fold(0, |sum: u32, &c| sum.saturating_add(c)));
+        Targets { labels, sizes: sizes.collect(), counts }
     }
 
     /// The share of each label in each superpoint, `[S, L + 1]`.

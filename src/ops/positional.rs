@@ -1,0 +1,75 @@
+//! Positional code: where a box lies and from where it is seen, as the weight network reads it (paper section 4.2).
+//!
+//! ```text
+//! u    = (view direction (3), x1 / side, y1 / side, x2 / side, y2 / side)
+//! code = u, sin(2^0 u), cos(2^0 u), ..., sin(2^9 u), cos(2^9 u)
+//! ```
+//! The authors' published checkpoints were trained with two slips in u, so both are kept.
+
+/// Numbers that place a box.
+pub const PLACE: usize = 7;
+/// Frequencies.
+const OCTAVES: usize = 10;
+/// Numbers in a code.
+pub const CODE: usize = PLACE * (1 + 2 * OCTAVES);
+
+/// The direction of a view, from its angles in degrees.
+/// QUIRK half direction: every component below 1e-9 becomes 0, the negative ones too.
+pub fn direction(elevation: f64, azimuth: f64) -> [f64; 3] {
+    let ((sin_e, cos_e), (sin_a, cos_a)) = (elevation.to_radians().sin_cos(), azimuth.to_radians().sin_cos());
+    [sin_e * sin_a, cos_e, sin_e * cos_a].map(|v| if v < 1e-9 { 0.0 } else { v })
+}
+
+/// Places a box: `bbox` is x, y, width, height in pixels of a square image of `side`.
+/// QUIRK swapped sides: the lower right corner is taken to be (x + height, y + width).
+pub fn place(direction: [f64; 3], bbox: [f64; 4], side: usize) -> [f64; PLACE] {
+    let ([x, y, width, height], side) = (bbox, side as f64);
+    let [a, b, c] = direction;
+    [a, b, c, x / side, y / side, (x + height) / side, (y + width) / side]
+}
+
+/// CPU reference.
+pub mod cpu {
+    use super::{CODE, OCTAVES, PLACE};
+    use num_traits::Float;
+
+    /// The codes, `[B, CODE]`, computed in f64. `places`: `[B]`.
+    pub fn encode<T: Float>(places: &[[f64; PLACE]]) -> Vec<T> {
+        let mut codes = Vec::with_capacity(places.len() * CODE);
+        let mut push = |v: f64| codes.push(T::from(v).expect("f64 is a float"));
+        for u in places {
+            u.iter().for_each(|&v| push(v));
+            for octave in 0..OCTAVES {
+                let scale = (1u32 << octave) as f64;
+                u.iter().for_each(|&v| push((scale * v).sin()));
+                u.iter().for_each(|&v| push((scale * v).cos()));
+            }
+        }
+        codes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_placed_as_the_authors_do() {
+        let place = place(direction(0.0, 90.0), [80.0, 160.0, 400.0, 240.0], 800);
+        assert_eq!(place, [0.0, 1.0, 0.0, 0.1, 0.2, 0.4, 0.7], "x + height, y + width");
+        let down = direction(-30.0, 90.0);
+        assert_eq!((down[0], down[2]), (0.0, 0.0), "what points the other way is lost");
+    }
+
+    #[test]
+    fn octaves_follow_the_numbers() {
+        let code = cpu::encode::<f64>(&[[0.0; PLACE], [0.0, 0.0, 0.0, 0.3, 0.0, 0.0, 1.0]]);
+        assert_eq!(code.len(), 2 * CODE);
+        assert_eq!(code[..3 * PLACE], [[0.0; PLACE], [0.0; PLACE], [1.0; PLACE]].concat());
+        let code = &code[CODE..];
+        assert_eq!((code[3], code[6]), (0.3, 1.0));
+        approx::assert_relative_eq!(code[PLACE + 3], 0.3f64.sin());
+        approx::assert_relative_eq!(code[CODE - 1], 512f64.cos());
+        approx::assert_relative_eq!(code[CODE - PLACE - 4], (512.0f64 * 0.3).sin());
+    }
+}
