@@ -1,0 +1,91 @@
+// The threads of one block, on one worker.
+#pragma once
+#include <atomic>
+#include <csetjmp>
+#include <memory>
+#include <mutex>
+#include <ucontext.h>
+#include <vector>
+
+#include "emulator.h"
+
+namespace emulator {
+
+constexpr unsigned MAX_THREADS = 1024, WARP = 32;
+constexpr size_t SHARED_LIMIT = 48 << 10;
+
+// The first wrong thing of a launch; whoever commits it says it, everyone else stops.
+struct Verdict {
+    std::atomic<bool> guilty{false};
+    std::mutex lock;
+    Result code = SUCCESS;
+    std::string message;
+    void say(Result code, std::string message);
+};
+
+struct Where {
+    const char *file = "";
+    int line = 0;
+    bool operator==(const Where &other) const { return line == other.line && file == other.file; }
+};
+
+enum class State : uint8_t { Ready, Barrier, Collective, Done };
+
+struct Thread {
+    jmp_buf context;
+    bool alive = false;  // the fiber exists and waits for its next kernel
+    State state = State::Done;
+    Where where;
+    int collective = 0;
+    unsigned mask = 0;
+    int argument = 0, width = 0;
+    uint64_t value = 0, result = 0;
+    uint3 index{};
+};
+
+class Worker {
+  public:
+    Worker();
+    ~Worker();
+    Worker(const Worker &) = delete;
+    void run(const Launch &launch, uint3 block, Random random, Verdict &verdict);
+
+    // From a kernel's thread:
+    Thread &self() { return threads[current]; }
+    int barrier(int value, Where where);
+    uint64_t warp(int collective, unsigned mask, uint64_t value, int argument, int width, Where where);
+    // Ends the launch with this message and never returns to the thread.
+    [[noreturn]] void crime(Result code, const std::string &what);
+    bool on_stack(uintptr_t address) const { return address - stacks < STACK * MAX_THREADS; }
+
+    const Launch *launch = nullptr;
+    uint3 block{};
+    unsigned current = 0;
+
+  private:
+    static constexpr size_t STACK = 64 << 10;
+    void resume(unsigned thread);
+    void yield();
+    [[noreturn]] static void entry();
+    void begin(unsigned thread);
+    void release_barrier();
+    void complete(unsigned first, unsigned mask);
+    void deadlock();
+
+    std::vector<Thread> threads;
+    uintptr_t stacks;
+    jmp_buf scheduler;
+    ucontext_t origin;
+    std::vector<unsigned> ready;
+    unsigned count = 0, waiting = 0, done = 0;
+    int votes = 0, barrier_result = 0;
+    Verdict *verdict = nullptr;
+};
+
+// The worker of this OS thread while it runs a block.
+extern thread_local Worker *worker __attribute__((tls_model("initial-exec")));
+
+std::string describe(const Launch &launch, uint3 block, unsigned thread);
+[[gnu::format(printf, 1, 2)]] std::string format(const char *format, ...);
+
+}  // namespace emulator

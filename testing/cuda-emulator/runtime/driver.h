@@ -1,0 +1,70 @@
+// Handles of the driver API, and how work reaches them.
+#pragma once
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "emulator.h"
+
+#define API extern "C" [[gnu::visibility("default")]] emulator::Result
+
+namespace emulator {
+
+// One call of the API at a time.
+extern std::recursive_mutex api;
+#define ENTER std::lock_guard entered(emulator::api)
+
+// The living handles of a kind: a dead or invented one is an error, not a crash.
+template <class T> class Handles {
+  public:
+    template <class... A> T *make(A &&...arguments) { return *living.insert(new T{std::forward<A>(arguments)...}).first; }
+    bool has(T *handle) const { return living.contains(handle); }
+    bool drop(T *handle) {
+        if (!living.erase(handle)) return false;
+        delete handle;
+        return true;
+    }
+
+    template <class F> void each(F act) {
+        for (T *handle : living) act(handle);
+    }
+
+  private:
+    std::unordered_set<T *> living;
+};
+
+using Operation = std::function<Result()>;
+struct Graph { std::vector<Operation> operations; };
+struct Capture {
+    Graph graph;
+    struct Stream *origin;
+    int mode;
+    std::thread::id owner;
+    bool invalid = false;
+};
+struct Stream {
+    unsigned flags = 0;
+    int priority = 0;
+    std::shared_ptr<Capture> capture{};
+};
+struct Event {
+    unsigned flags = 0;
+    bool recorded = false;
+    std::chrono::steady_clock::time_point time{};
+    std::weak_ptr<Capture> capture{};  // recorded while a stream was captured
+};
+
+extern Handles<Stream> streams;
+extern Handles<Event> events;
+
+// Runs the operation, or, in a captured stream, notes it down.
+Result submit(Stream *stream, Operation operation);
+// An error where a call that waits or allocates comes during a capture that forbids it.
+Result forbidden_in_capture(const char *call);
+Result check_stream(const char *call, Stream *stream);
+
+}  // namespace emulator

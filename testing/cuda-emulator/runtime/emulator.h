@@ -1,0 +1,92 @@
+// What the parts of the emulator know of each other.
+//   driver.cpp, graph.cpp  the driver API: handles, copies, streams, capture
+//   memory.cpp             the device's memory: allocations, their red zones, the state of every byte
+//   launch.cpp             a kernel over its grid, blocks dealt to workers
+//   block.cpp              the threads of one block as fibers: barriers, warp collectives
+//   access.cpp             every load and store of the checked build: bounds, unwritten memory, races, sectors
+//   kernels.cpp (generated) the kernels themselves
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "device.h"
+
+namespace emulator {
+
+// ---- kernels ----
+struct Kernel {
+    const char *name;
+    unsigned threads;  // of a block, from __launch_bounds__
+    const size_t *sizes;  // of the parameters, in bytes; zero ends
+    void (*run)(void **parameters);
+};
+extern const Kernel kernels[];
+extern const size_t kernel_count;
+extern const bool checked;
+
+template <auto F> struct Entry;
+template <class... A, void (*F)(A...)> struct Entry<F> {
+    static constexpr size_t sizes[] = {sizeof(A)..., 0};
+    template <size_t... I> [[gnu::no_sanitize("thread"), gnu::noinline]] static void call(void **p, std::index_sequence<I...>) {
+        F(*static_cast<A *>(p[I])...);
+    }
+    [[gnu::no_sanitize("thread")]] static void run(void **p) { call(p, std::index_sequence_for<A...>{}); }
+};
+template <auto F> constexpr Kernel kernel(const char *name, unsigned threads) {
+    return {name, threads, Entry<F>::sizes, Entry<F>::run};
+}
+
+// ---- errors: the driver's numbers ----
+enum Result : int {
+    SUCCESS = 0,
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    NOT_INITIALIZED = 3,
+    INVALID_DEVICE = 101,
+    INVALID_IMAGE = 200,
+    INVALID_CONTEXT = 201,
+    INVALID_HANDLE = 400,
+    NOT_FOUND = 500,
+    ILLEGAL_ADDRESS = 700,
+    LAUNCH_OUT_OF_RESOURCES = 701,
+    MISALIGNED_ADDRESS = 716,
+    LAUNCH_FAILED = 719,
+    NOT_SUPPORTED = 801,
+    CAPTURE_UNSUPPORTED = 900,
+    CAPTURE_INVALIDATED = 901,
+    CAPTURE_UNMATCHED = 903,
+    CAPTURE_ISOLATION = 905,
+    CAPTURE_IMPLICIT = 906,
+};
+// Prints what went wrong, for people, and returns `code`, for programs.
+[[gnu::format(printf, 2, 3)]] Result fail(Result code, const char *format, ...);
+
+// ---- settings, read once ----
+uint64_t seed();
+unsigned workers();
+// A small generator (splitmix64): orders, poison.
+struct Random {
+    uint64_t state;
+    uint64_t next() {
+        uint64_t z = state += 0x9e3779b97f4a7c15u;
+        z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+        return z ^ z >> 31;
+    }
+    unsigned below(unsigned n) { return unsigned((next() >> 32) * n >> 32); }
+};
+
+// ---- launch ----
+struct Launch {
+    const Kernel *kernel;
+    uint3 grid, block;
+    void **parameters;
+};
+// Whether a device would take the launch, with so much dynamic shared memory.
+Result check(const Launch &launch, size_t shared);
+Result run(const Launch &launch);
+// What a block of the kernel takes of the shared memory, in bytes.
+size_t shared_bytes(const Kernel &kernel);
+
+}  // namespace emulator

@@ -1,0 +1,3 @@
+// The kernels may include this header of the CUDA toolkit.
+#pragma once
+#include "device.h"

@@ -1,0 +1,136 @@
+// A kernel over its grid: blocks in a random order, dealt to a few workers.
+#include "block.h"
+#include "memory.h"
+
+#include <condition_variable>
+#include <cstdarg>
+#include <cstdlib>
+#include <functional>
+#include <numeric>
+#include <thread>
+
+namespace emulator {
+
+Result fail(Result code, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    char text[2048];
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    fprintf(stderr, "cuda-emulator: %s\n", text);
+    return code;
+}
+
+static uint64_t number(const char *name, uint64_t otherwise) {
+    const char *text = getenv(name);
+    return text && *text ? strtoull(text, nullptr, 10) : otherwise;
+}
+uint64_t seed() {
+    static const uint64_t value = number("PARTSTAD_EMULATOR_SEED", 1);
+    return value;
+}
+unsigned workers() {
+    static const unsigned value = unsigned(std::clamp<uint64_t>(
+        number("PARTSTAD_EMULATOR_THREADS", std::min(std::thread::hardware_concurrency(), 8u)), 1, 64));
+    return value;
+}
+
+namespace {
+
+// Threads that live as long as the process; `share` runs on all of them and on the caller.
+class Pool {
+  public:
+    Pool() {
+        for (unsigned i = 1; i < workers(); i++) std::thread([this] { serve(); }).detach();
+    }
+    void share(const std::function<void(Worker &)> &work) {
+        static Worker mine;
+        {
+            std::lock_guard guard(lock);
+            job = &work;
+            round++;
+            busy = workers() - 1;
+        }
+        start.notify_all();
+        work(mine);
+        std::unique_lock guard(lock);
+        finish.wait(guard, [this] { return busy == 0; });
+    }
+    // For a launch of one block.
+    void alone(const std::function<void(Worker &)> &work) {
+        static Worker mine;
+        work(mine);
+    }
+
+  private:
+    void serve() {
+        Worker mine;
+        uint64_t seen = 0;
+        for (;;) {
+            const std::function<void(Worker &)> *work;
+            {
+                std::unique_lock guard(lock);
+                start.wait(guard, [&] { return round != seen; });
+                seen = round;
+                work = job;
+            }
+            (*work)(mine);
+            std::lock_guard guard(lock);
+            if (--busy == 0) finish.notify_one();
+        }
+    }
+    std::mutex lock;
+    std::condition_variable start, finish;
+    const std::function<void(Worker &)> *job = nullptr;
+    uint64_t round = 0;
+    unsigned busy = 0;
+};
+
+}  // namespace
+
+Result check(const Launch &launch, size_t dynamic) {
+    const Kernel &kernel = *launch.kernel;
+    const uint3 &g = launch.grid, &b = launch.block;
+    if (b.x * uint64_t(b.y) * b.z > MAX_THREADS)
+        return fail(LAUNCH_OUT_OF_RESOURCES, "kernel %s: %llu threads a block; a device takes %u", kernel.name,
+                    (unsigned long long)(b.x * uint64_t(b.y) * b.z), MAX_THREADS);
+    if (b.x != kernel.threads || b.y != 1 || b.z != 1)
+        return fail(INVALID_VALUE, "kernel %s: block (%u, %u, %u), but its __launch_bounds__ say (%u, 1, 1)", kernel.name, b.x, b.y, b.z,
+                    kernel.threads);
+    if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > INT_MAX || g.y > 65535 || g.z > 65535)
+        return fail(INVALID_VALUE, "kernel %s: grid (%u, %u, %u); each side is at least 1, and at most 2147483647, 65535, 65535", kernel.name,
+                    g.x, g.y, g.z);
+    if (const size_t shared = shared_bytes(kernel) + dynamic; shared > SHARED_LIMIT)
+        return fail(INVALID_VALUE, "kernel %s: %zu bytes of shared memory a block; a device gives %zu", kernel.name, shared, SHARED_LIMIT);
+    return SUCCESS;
+}
+
+size_t shared_bytes(const Kernel &) { return 0; }
+
+Result run(const Launch &launch) {
+    // Never ended: its threads may outlive the library's destructors.
+    static Pool &pool = *new Pool;
+    static uint64_t serial = 0;
+    const uint64_t blocks = uint64_t(launch.grid.x) * launch.grid.y * launch.grid.z;
+    Random random{seed() * 0x9e3779b97f4a7c15u + ++serial};
+    const uint64_t key = random.next();
+    // A permutation without a table: i * step + start, step prime to the number of blocks.
+    uint64_t step = random.next() % blocks | 1;
+    while (std::gcd(step, blocks) != 1) step += 2;
+    const uint64_t start = random.next() % blocks;
+    Verdict verdict;
+    std::atomic<uint64_t> next{0};
+    const std::function<void(Worker &)> work = [&](Worker &worker) {
+        for (uint64_t i; (i = next.fetch_add(1)) < blocks && !verdict.guilty.load(std::memory_order_relaxed);) {
+            const uint64_t b = uint64_t((static_cast<unsigned __int128>(i) * step + start) % blocks);
+            const uint64_t row = b / launch.grid.x;
+            worker.run(launch, {unsigned(b % launch.grid.x), unsigned(row % launch.grid.y), unsigned(row / launch.grid.y)}, Random{key + b},
+                       verdict);
+        }
+    };
+    blocks == 1 ? pool.alone(work) : pool.share(work);
+    if (verdict.guilty) return fail(verdict.code, "%s (seed %llu)", verdict.message.c_str(), (unsigned long long)seed());
+    return memory().check_red_zones(launch.kernel->name);
+}
+
+}  // namespace emulator

@@ -1,0 +1,92 @@
+//! Runs the project's CUDA kernels on the CPU, behind the CUDA driver API. See the README beside this crate.
+//!
+//! Tests call [`install`] before anything of CUDA.
+#![deny(missing_docs)]
+
+use std::ffi::c_int;
+use std::fmt;
+use std::sync::OnceLock;
+
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+/// What the CUDA calls of this process reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gpu {
+    /// The driver of a real GPU.
+    Real,
+    /// The emulator. Results from it are to be called emulated.
+    Emulated,
+}
+
+impl fmt::Display for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Gpu::Real => "real",
+            Gpu::Emulated => "emulated",
+        })
+    }
+}
+
+static INSTALLED: OnceLock<(Gpu, Option<Library>)> = OnceLock::new();
+
+/// Puts the emulator in the driver's place where there is no GPU, and says which of the two CUDA calls will reach.
+///
+/// The environment may choose: `PARTSTAD_TEST_GPU` is `auto` (the default), `real` or `emulated`, and
+/// `PARTSTAD_EMULATOR` is `checked` (the default) or `fast`. To be called before the first call of CUDA; calls after
+/// the first return the same.
+///
+/// # Panics
+/// If a variable has another value, if a real GPU is asked for and there is none, or if the emulator cannot be loaded.
+pub fn install() -> Gpu {
+    INSTALLED
+        .get_or_init(|| match choice("PARTSTAD_TEST_GPU", ["auto", "real", "emulated"]) {
+            "real" if !real_gpu() => panic!("PARTSTAD_TEST_GPU=real, but no driver here has a GPU"),
+            "auto" | "real" if real_gpu() => (Gpu::Real, None),
+            _ => (Gpu::Emulated, Some(load())),
+        })
+        .0
+}
+
+/// Number of device allocations that live now, in this process; `None` on a real GPU.
+pub fn live_allocations() -> Option<usize> {
+    let (_, library) = INSTALLED.get()?;
+    // SAFETY: the emulator defines this symbol with this type.
+    unsafe {
+        library
+            .as_ref()?
+            .get::<unsafe extern "C" fn() -> usize>(c"emulator_live_allocations")
+            .map(|count| count())
+            .ok()
+    }
+}
+
+fn load() -> Library {
+    let path = match choice("PARTSTAD_EMULATOR", ["checked", "fast"]) {
+        "fast" => env!("EMULATOR_FAST"),
+        _ => env!("EMULATOR_CHECKED"),
+    };
+    // SAFETY: the library is ours; nothing happens when it is loaded.
+    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) }.unwrap_or_else(|_| {
+        panic!("the CUDA emulator is not where it was built; run the tests where they were built")
+    })
+}
+
+fn choice<const N: usize>(variable: &str, values: [&'static str; N]) -> &'static str {
+    let Ok(asked) = std::env::var(variable) else { return values[0] };
+    let found = values.into_iter().find(|value| *value == asked);
+    found.unwrap_or_else(|| panic!("{variable} is `{asked}`; it can be one of {values:?}"))
+}
+
+/// Whether a driver is here and has a device. A driver without one is unloaded again.
+fn real_gpu() -> bool {
+    // SAFETY: the two functions have these types in every driver.
+    unsafe {
+        let Ok(driver) = Library::new("libcuda.so.1") else { return false };
+        let Ok(init) = driver.get::<unsafe extern "C" fn(u32) -> c_int>(c"cuInit") else { return false };
+        let Ok(count) = driver.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(c"cuDeviceGetCount") else {
+            return false;
+        };
+        let mut devices = 0;
+        init(0) == 0 && count(&mut devices) == 0 && devices > 0
+    }
+}
