@@ -1,5 +1,6 @@
 //! Part-labelled clouds on disk, in the layout of PartNet-Ensembled:
-//! `<root>/PartNetE_meta.json` and `<root>/<split>/<Category>/<id>/{pc.ply, label.npy}`.
+//! `<root>/PartNetE_meta.json` and `<root>/<split>/<Category>/<id>/{pc.ply, label.npy}`. Without the former the part
+//! names are those of [`BENCHMARK`].
 
 use crate::{
     error::{Error, Result},
@@ -10,6 +11,55 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
+
+/// The benchmark's 45 categories and the names of their parts (PartNetE), by category. Labels are indices into them.
+pub const BENCHMARK: [(&str, &[&str]); 45] = [
+    ("Bottle", &["lid"]),
+    ("Box", &["lid"]),
+    ("Bucket", &["handle"]),
+    ("Camera", &["button", "lens"]),
+    ("Cart", &["wheel"]),
+    ("Chair", &["arm", "back", "leg", "seat", "wheel"]),
+    ("Clock", &["hand"]),
+    ("CoffeeMachine", &["button", "container", "knob", "lid"]),
+    ("Dishwasher", &["door", "handle"]),
+    ("Dispenser", &["head", "lid"]),
+    ("Display", &["base", "screen", "support"]),
+    ("Door", &["frame", "door", "handle"]),
+    ("Eyeglasses", &["body", "leg"]),
+    ("Faucet", &["spout", "switch"]),
+    ("FoldingChair", &["seat"]),
+    ("Globe", &["sphere"]),
+    ("Kettle", &["lid", "handle", "spout"]),
+    ("Keyboard", &["cord", "key"]),
+    ("KitchenPot", &["lid", "handle"]),
+    ("Knife", &["blade"]),
+    ("Lamp", &["base", "body", "bulb", "shade"]),
+    ("Laptop", &["keyboard", "screen", "shaft", "touchpad", "camera"]),
+    ("Lighter", &["lid", "wheel", "button"]),
+    ("Microwave", &["display", "door", "handle", "button"]),
+    ("Mouse", &["button", "cord", "wheel"]),
+    ("Oven", &["door", "knob"]),
+    ("Pen", &["cap", "button"]),
+    ("Phone", &["lid", "button"]),
+    ("Pliers", &["leg"]),
+    ("Printer", &["button"]),
+    ("Refrigerator", &["door", "handle"]),
+    ("Remote", &["button"]),
+    ("Safe", &["door", "switch", "button"]),
+    ("Scissors", &["blade", "handle", "screw"]),
+    ("Stapler", &["body", "lid"]),
+    ("StorageFurniture", &["door", "drawer", "handle"]),
+    ("Suitcase", &["handle", "wheel"]),
+    ("Switch", &["switch"]),
+    ("Table", &["door", "drawer", "leg", "tabletop", "wheel", "handle"]),
+    ("Toaster", &["button", "slider"]),
+    ("Toilet", &["lid", "seat", "button"]),
+    ("TrashCan", &["footpedal", "lid", "door"]),
+    ("USB", &["cap", "rotation"]),
+    ("WashingMachine", &["door", "button"]),
+    ("Window", &["window"]),
+];
 
 /// A folder of part-labelled clouds.
 #[derive(Debug, Clone)]
@@ -22,6 +72,8 @@ pub struct Dataset {
 /// Where one object lies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Object {
+    /// Its split, such as `test`.
+    pub split: String,
     /// Its category.
     pub category: String,
     /// Its name within the category.
@@ -39,15 +91,23 @@ pub struct Truth {
 }
 
 impl Dataset {
-    /// Opens a folder: reads its `PartNetE_meta.json`.
+    /// Opens a folder: reads its `PartNetE_meta.json` if it has one.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it does not map categories to lists of part names.
+    /// [`Error::Io`] if the folder or file cannot be read, [`Error::Format`] if the file does not map categories to lists
+    /// of part names.
     pub fn open(root: &Path) -> Result<Dataset> {
         let path = root.join("PartNetE_meta.json");
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let parts = serde_json::from_str(&text)
-            .map_err(|e| Error::format(&path, format!("{e}; expected {{\"Category\": [\"part\", ...]}}")))?;
+        let parts = if path.exists() {
+            let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+            serde_json::from_str(&text).map_err(|e| {
+                Error::format(&path, format!("{e}; expected {{\"Category\": [\"part\", ...]}}"))
+            })?
+        } else {
+            fs::read_dir(root).map_err(Error::io(root))?;
+            let names = |parts: &[&str]| parts.iter().map(|part| part.to_string()).collect();
+            BENCHMARK.iter().map(|&(category, parts)| (category.to_string(), names(parts))).collect()
+        };
         Ok(Dataset { root: root.to_path_buf(), parts })
     }
 
@@ -59,10 +119,18 @@ impl Dataset {
         let mut objects = vec![];
         for (category, folder) in folders(&self.root.join(split))? {
             if !self.parts.contains_key(&category) {
-                return Err(Error::format(folder, "PartNetE_meta.json has no such category"));
+                return Err(Error::format(
+                    folder,
+                    "neither PartNetE_meta.json beside the splits nor, without one, the benchmark has such a category",
+                ));
             }
             let found = folders(&folder)?.into_iter();
-            objects.extend(found.map(|(id, folder)| Object { category: category.clone(), id, folder }));
+            objects.extend(found.map(|(id, folder)| Object {
+                split: split.to_string(),
+                category: category.clone(),
+                id,
+                folder,
+            }));
         }
         objects.sort();
         Ok(objects)
@@ -82,6 +150,21 @@ fn folders(parent: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 impl Object {
+    /// Its place within a folder that is laid out like the data: `<split>/<Category>/<id>`.
+    pub fn place(&self) -> PathBuf {
+        [&self.split, &self.category, &self.id].iter().collect()
+    }
+
+    /// The file of its points.
+    pub fn cloud_path(&self) -> PathBuf {
+        self.folder.join("pc.ply")
+    }
+
+    /// The file of its labels.
+    pub fn label_path(&self) -> PathBuf {
+        self.folder.join("label.npy")
+    }
+
     /// Reads its points and labels.
     ///
     /// `labels`: L, the number of its category's parts.
@@ -90,8 +173,8 @@ impl Object {
     /// [`Error::Io`] if a file cannot be read; [`Error::Format`] if it breaks its format, if there is not one label a
     /// point, or if a label is not below L.
     pub fn read(&self, labels: usize) -> Result<(PointCloud, Truth)> {
-        let points = PointCloud::read(&self.folder.join("pc.ply"))?;
-        let truth = Truth::read(&self.folder.join("label.npy"), points.positions.len(), labels)?;
+        let points = PointCloud::read(&self.cloud_path())?;
+        let truth = Truth::read(&self.label_path(), points.positions.len(), labels)?;
         Ok((points, truth))
     }
 }
@@ -152,10 +235,20 @@ mod tests {
         let objects = dataset.objects("test").unwrap();
         assert_eq!(objects.len(), 1);
         assert_eq!((&*objects[0].category, &*objects[0].id), ("Box", "17"));
+        assert_eq!(objects[0].place(), Path::new("test/Box/17"));
         let (points, truth) = objects[0].read(dataset.parts["Box"].len()).unwrap();
         assert_eq!(points.positions.len(), 6);
         assert_eq!(truth.semantic, [0, 1, 2, -1, 1, 0]);
         assert_eq!(truth.instance, [0, 1, 2, -1, 3, 0]);
+    }
+
+    #[test]
+    fn without_a_file_the_part_names_are_the_benchmarks() {
+        let (root, _) = example();
+        fs::remove_file(root.path().join("PartNetE_meta.json")).unwrap();
+        let dataset = Dataset::open(root.path()).unwrap();
+        assert_eq!((dataset.parts.len(), &dataset.parts["Box"]), (45, &vec!["lid".to_string()]));
+        assert!(BENCHMARK.is_sorted_by(|a, b| a.0 < b.0));
     }
 
     #[test]
@@ -171,8 +264,10 @@ mod tests {
         assert!(error.contains("Chair"), "{error}");
         let error = dataset.objects("train").unwrap_err().to_string();
         assert!(error.contains("train"), "{error}");
-        let error = Dataset::open(&root.path().join("test")).unwrap_err().to_string();
+        fs::write(root.path().join("PartNetE_meta.json"), "[]").unwrap();
+        let error = Dataset::open(root.path()).unwrap_err().to_string();
         assert!(error.contains("PartNetE_meta.json"), "{error}");
+        assert!(Dataset::open(&root.path().join("nowhere")).unwrap_err().to_string().contains("nowhere"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Files in and out: point clouds, arrays, images.
 
+pub mod hash;
 pub mod npy;
 pub mod pickle;
 pub mod ply;

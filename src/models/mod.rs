@@ -21,6 +21,7 @@ use self::{
 use crate::{
     device::Device,
     error::{Error, Result},
+    io::hash,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -157,8 +158,8 @@ impl Folder {
     fn check_files(&self) -> Result<()> {
         for (name, expected) in &self.files {
             let found = match &self.place {
-                Place::Disk(_) => runtime::sha256_of_file(&self.path(name))?,
-                Place::Memory(_) => runtime::sha256(&self.read(name)?),
+                Place::Disk(_) => hash::sha256_of_file(&self.path(name))?,
+                Place::Memory(_) => hash::sha256(&self.read(name)?),
             };
             if !found.eq_ignore_ascii_case(expected) {
                 return Err(Error::Model(format!(

@@ -4,9 +4,11 @@
 //! then PyPI, from whose pinned wheel the library goes into the cache. pip does the download, so the user's mirrors,
 //! proxies and certificates hold.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    io::hash,
+};
 use ort::environment::Environment;
-use sha2::{Digest, Sha256};
 use std::{
     env,
     ffi::OsString,
@@ -244,7 +246,7 @@ pub fn fetch() -> Result<PathBuf> {
 
     tracing::info!("fetching ONNX Runtime {VERSION} from PyPI into {}", cache.display());
     let file = download(&wheel, work.path()).map_err(&failed)?;
-    let found = sha256_of_file(&file)?;
+    let found = hash::sha256_of_file(&file)?;
     if found != wheel.sha256 {
         let why = format!("{} has SHA-256 {found}, expected {}", file.display(), wheel.sha256);
         return Err(failed(why));
@@ -320,34 +322,4 @@ fn remedies() -> String {
          Runtime's shared library{by_hand}",
         system_name()
     )
-}
-
-/// The SHA-256 of a file's content in hexadecimal.
-pub(super) fn sha256_of_file(path: &Path) -> Result<String> {
-    let mut hash = Sha256::new();
-    let mut file = fs::File::open(path).map_err(Error::io(path))?;
-    io::copy(&mut file, &mut DigestWriter(&mut hash)).map_err(Error::io(path))?;
-    Ok(hexadecimal(&hash.finalize()))
-}
-
-struct DigestWriter<'a>(&'a mut Sha256);
-
-impl io::Write for DigestWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The SHA-256 of bytes in hexadecimal.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(&Sha256::digest(bytes))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
