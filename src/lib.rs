@@ -25,6 +25,7 @@
 pub mod dataset;
 pub mod device;
 pub mod error;
+pub mod evaluate;
 #[cfg(feature = "cuda")]
 pub mod gpu;
 pub mod io;
@@ -34,6 +35,7 @@ pub mod ops;
 pub mod output;
 pub mod palette;
 pub mod pipeline;
+pub mod prepare;
 pub mod report;
 pub mod stages;
 

@@ -169,12 +169,7 @@ struct MadeFrom {
 
 impl Preparer {
     /// Keeps what it makes in `folder`, if one is given.
-    pub fn new(
-        device: Device,
-        options: Options,
-        predictor: Predictor,
-        folder: Option<PathBuf>,
-    ) -> Preparer {
+    pub fn new(device: Device, options: Options, predictor: Predictor, folder: Option<PathBuf>) -> Preparer {
         Preparer { device, options, predictor, folder }
     }
 

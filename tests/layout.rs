@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["error"],
     &["device", "gpu", "io", "palette"],
     &["ops"],
@@ -13,7 +13,8 @@ const FLOORS: [&[&str]; 8] = [
     &["stages"],
     &["dataset", "checkpoint"],
     &["pipeline", "train"],
-    &["report", "output"],
+    &["prepare"],
+    &["evaluate", "report", "output"],
 ];
 const STAGES: [&str; 11] = [
     "cloud",

@@ -1,8 +1,14 @@
 //! The command line: arguments in, files and messages out. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 #[cfg(feature = "ort")]
+mod data;
+#[cfg(feature = "ort")]
+mod evaluate;
+#[cfg(feature = "ort")]
 mod info;
 mod lift;
+#[cfg(feature = "ort")]
+mod prepare;
 mod progress;
 mod render;
 mod run;
@@ -55,6 +61,10 @@ enum Command {
     Render(render::Render),
     Superpoints(superpoints::SuperpointsCommand),
     #[cfg(feature = "ort")]
+    Prepare(prepare::Prepare),
+    #[cfg(feature = "ort")]
+    Evaluate(evaluate::Evaluate),
+    #[cfg(feature = "ort")]
     Info(info::Info),
 }
 
@@ -81,6 +91,10 @@ pub fn main() -> ExitCode {
         Command::Lift(args) => args.run(&global),
         Command::Render(args) => args.run(&global),
         Command::Superpoints(args) => args.run(&global),
+        #[cfg(feature = "ort")]
+        Command::Prepare(args) => args.run(&global),
+        #[cfg(feature = "ort")]
+        Command::Evaluate(args) => args.run(&global),
         #[cfg(feature = "ort")]
         Command::Info(args) => args.run(&global),
     });

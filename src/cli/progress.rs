@@ -2,7 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use partstad::pipeline::Stage;
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 /// A bar on standard error that counts the stages; nothing where that is no terminal.
 pub fn stages(title: &str) -> ProgressBar {
@@ -18,4 +18,20 @@ pub fn stages(title: &str) -> ProgressBar {
 pub fn begin(bar: &ProgressBar, stage: Stage) {
     bar.set_position(Stage::ALL.iter().position(|&s| s == stage).unwrap_or_default() as u64);
     bar.set_message(stage.name());
+}
+
+/// A bar that counts objects, the one at work beside it.
+pub fn objects(title: &str, count: usize) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{spinner} {prefix}  {bar:24} {pos}/{len} {msg}  {elapsed}, {eta} left");
+    let bar = ProgressBar::new(count as u64).with_finish(ProgressFinish::AndClear);
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_prefix(title.to_string());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// Prints an error that does not end the command.
+pub fn complain(bar: &ProgressBar, error: &str) {
+    bar.suspend(|| writeln!(std::io::stderr(), "error: {error}")).unwrap_or_default();
 }

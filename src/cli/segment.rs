@@ -14,7 +14,6 @@ use partstad::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    io::Write,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -71,7 +70,7 @@ impl Segment {
                 Err(e) if self.clouds.len() == 1 => return Err(e),
                 Err(e) => {
                     failed += 1;
-                    bar.suspend(|| writeln!(std::io::stderr(), "error: {e}")).unwrap_or_default();
+                    progress::complain(&bar, &e.to_string());
                     let message = format!("{}: failed", path.display());
                     results.push((json!({ "cloud": path, "error": e.to_string() }), message));
                 }
@@ -138,6 +137,10 @@ impl Demo {
     }
 }
 
+/// What to say of models that stand in for GLIP and SAM.
+pub const STAND_IN: &str = "Boxes and masks come from small stand-in models, not from GLIP and SAM: expect many mistakes, \
+                            and do not compare these results with the paper's.";
+
 /// A pipeline with its models, ready for one cloud after the other.
 struct Session {
     pipeline: Pipeline,
@@ -159,11 +162,7 @@ impl Session {
         tracing::info!(seconds = start.elapsed().as_secs_f64(), name = models.manifest.name, "models loaded");
         let mut warnings = vec![];
         if models.manifest.stand_in {
-            warnings.push(
-                "Boxes and masks come from small stand-in models, not from GLIP and SAM: expect many mistakes, and do \
-                 not compare these results with the paper's."
-                    .to_string(),
-            );
+            warnings.push(STAND_IN.to_string());
         }
         let runtime = models::runtime::load()?;
         let record = json!({

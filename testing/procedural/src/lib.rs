@@ -2,6 +2,7 @@
 //! every proportion, colour and texture drawn from a seed. For tests, benches and the training of the shipped models.
 #![deny(missing_docs)]
 
+pub mod clouds;
 pub mod dataset;
 mod material;
 pub mod measure;

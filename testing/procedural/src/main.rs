@@ -8,14 +8,17 @@ use partstad::{
     io::npy,
     models::Models,
     pipeline,
+    prepare::write_predictions,
+    stages::{cloud::Cloud, views::Views},
 };
 use procedural::{
-    CATEGORIES, Shape, dataset, generate,
+    CATEGORIES, Shape,
+    clouds::{self, Split},
+    dataset, generate,
     measure::{Figures, Labelled, Voters, measure},
+    predictions,
 };
 use std::{
-    fs::File,
-    io::{BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -74,6 +77,45 @@ enum Command {
         /// Folder of models whose predictions to measure, instead of those made from the ground truth.
         #[arg(long)]
         models: Option<PathBuf>,
+    },
+    /// Writes labelled clouds in PartNet-Ensembled's layout, for `partstad prepare` and `partstad evaluate`.
+    Clouds {
+        /// Categories, comma separated.
+        #[arg(long, value_delimiter = ',', required = true)]
+        categories: Vec<String>,
+        /// Shapes of each category for training, validation and test.
+        #[arg(long, value_delimiter = ',', default_values_t = [8, 8, 8])]
+        shapes: Vec<u64>,
+        /// Seed of the first shape.
+        #[arg(long, default_value_t = 2_000_000)]
+        seed: u64,
+        /// Points of each shape.
+        #[arg(long, default_value_t = 60_000)]
+        points: usize,
+        /// Folder to write to.
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+    /// Writes 2D predictions made from the ground truth, for the option --predictions of `partstad prepare` and
+    /// `partstad evaluate`.
+    Predict {
+        /// Folder of labelled clouds in PartNet-Ensembled's layout.
+        clouds: PathBuf,
+        /// Splits.
+        #[arg(long, value_delimiter = ',', default_value = "train,val,test")]
+        splits: Vec<String>,
+        /// Categories, comma separated; all of them by default.
+        #[arg(long, value_delimiter = ',')]
+        categories: Vec<String>,
+        /// Seed of the predictions.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// The faults, where they differ from the usual ones: JSON like {"spurious": 0.5, "signal": 0}.
+        #[arg(long, default_value = "{}")]
+        faults: String,
+        /// Folder to write to.
+        #[arg(short, long)]
+        output: PathBuf,
     },
     /// Writes one shape: pc.ply, semantic.npy, instance.npy.
     Shape {
@@ -151,14 +193,46 @@ fn run(command: Command) -> Result<()> {
                 }
             }
             for (title, figures) in titles.iter().zip(&figures) {
-                println!("Votes: {title}\n\n{}", figures.table());
+                println!("Votes: {title}\n\n{}", figures.table(title).markdown());
+            }
+            Ok(())
+        }
+        Command::Clouds { categories, shapes, seed, points, output } => {
+            let categories: Vec<&str> = categories.iter().map(String::as_str).collect();
+            let mut next = seed;
+            let splits = ["train", "val", "test"].into_iter().zip(shapes).map(|(name, shapes)| {
+                next += shapes;
+                Split { name, shapes, seed: next - shapes }
+            });
+            clouds::write(&output, &categories, &splits.collect::<Vec<_>>(), points)
+        }
+        Command::Predict { clouds, splits, categories, seed, faults, output } => {
+            let faults: predictions::Options = serde_json::from_str(&faults)
+                .map_err(|e| Error::invalid(format!("--faults {faults}: {e}")))?;
+            let dataset = Dataset::open(&clouds)?;
+            for split in splits {
+                for object in dataset.objects(&split)? {
+                    if !categories.is_empty() && !categories.contains(&object.category) {
+                        continue;
+                    }
+                    let labels = dataset.parts[&object.category].len();
+                    let (points, Truth { semantic, instance }) = object.read(labels)?;
+                    let views = Views::render(&Device::Cpu, &Cloud::new(&points)?, &Default::default())?;
+                    // Every object has faults of its own.
+                    let seed =
+                        object.id.bytes().fold(seed, |hash, byte| 31 * (hash % (1 << 32)) + byte as u64);
+                    let (boxes, masks) =
+                        predictions::predict(&views, &semantic, &instance, labels, seed, &faults);
+                    write_predictions(&output.join(object.place()), &boxes, &masks, views.side)?;
+                    eprintln!("{}: {} boxes", object.place().display(), boxes.len());
+                }
             }
             Ok(())
         }
         Command::Shape { category, seed, points, output } => {
             let shape = generate(&category, seed, points)?;
             std::fs::create_dir_all(&output).map_err(Error::io(&output))?;
-            write_ply(&output.join("pc.ply"), &shape)?;
+            clouds::write_ply(&output.join("pc.ply"), &shape)?;
             npy::write(&output.join("semantic.npy"), &[points], &shape.semantic)?;
             npy::write(&output.join("instance.npy"), &[points], &shape.instance)
         }
@@ -168,27 +242,4 @@ fn run(command: Command) -> Result<()> {
 fn read_options(path: &Path) -> Result<pipeline::Options> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))
-}
-
-/// Binary PLY with f32 positions and u8 colours.
-fn write_ply(path: &Path, shape: &Shape) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
-        write!(file, "ply\nformat binary_little_endian 1.0\nelement vertex {}\n", shape.semantic.len())?;
-        for axis in ["x", "y", "z"] {
-            writeln!(file, "property float {axis}")?;
-        }
-        for channel in ["red", "green", "blue"] {
-            writeln!(file, "property uchar {channel}")?;
-        }
-        writeln!(file, "end_header")?;
-        for (position, color) in shape.cloud.positions.iter().zip(&shape.cloud.colors) {
-            for x in position {
-                file.write_all(&(*x as f32).to_le_bytes())?;
-            }
-            file.write_all(&color.map(|c| (255.0 * c).round() as u8))?;
-        }
-        file.flush()
-    };
-    write().map_err(Error::io(path))
 }

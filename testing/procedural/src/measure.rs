@@ -4,6 +4,7 @@
 use crate::predictions::{self, predict};
 use partstad::{
     Device, Pipeline, Predictions, Result, Segmentation,
+    evaluate::{self, Table},
     io::points::PointCloud,
     models::Models,
     pipeline,
@@ -11,12 +12,12 @@ use partstad::{
         boxes::Boxes,
         cloud::Cloud,
         masks::Masks,
-        metrics::{Category, Summary, Truth, mean_over},
+        metrics::{Category, Summary, Truth},
         superpoints::Superpoints,
         views::Views,
     },
 };
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 /// A labelled cloud.
 #[derive(Debug, Clone)]
@@ -142,36 +143,14 @@ impl Figures {
     }
 
     /// The figures so far.
-    pub fn summaries(&self) -> BTreeMap<&str, Summary> {
-        self.0.iter().map(|(name, (_, category))| (name.as_str(), category.summary())).collect()
+    pub fn summaries(&self) -> BTreeMap<String, Summary> {
+        self.0.iter().map(|(name, (_, category))| (name.clone(), category.summary())).collect()
     }
 
-    /// A table in Markdown, in percent: a row per category, and the mean over them.
-    pub fn table(&self) -> String {
-        let summaries = self.summaries();
-        let mut table = String::from(
-            "| category | objects | mIoU | mAP50 | mAP50, part-agnostic | IoU by part |\n|---|---|---|---|---|---|\n",
-        );
-        let percent = |value: Option<f64>| value.map_or("-".into(), |v| format!("{:.1}", 100.0 * v));
-        let mut row = |name: &str, objects, figures: [Option<f64>; 3], parts: &str| {
-            let [miou, map, agnostic] = figures.map(percent);
-            _ = writeln!(table, "| {name} | {objects} | {miou} | {map} | {agnostic} | {parts} |");
-        };
-        for (name, s) in &summaries {
-            let (parts, _) = &self.0[*name];
-            let of_part = |(part, iou): (&String, &Option<f64>)| format!("{part} {}", percent(*iou));
-            let parts: Vec<String> = parts.iter().zip(&s.iou).map(of_part).collect();
-            row(name, s.objects, [s.miou, s.map50, s.map50_agnostic], &parts.join(", "));
-        }
-        let objects = summaries.values().map(|s| s.objects).sum();
-        let mean = |figure: fn(&Summary) -> Option<f64>| mean_over(summaries.values(), figure);
-        row(
-            "mean over categories",
-            objects,
-            [mean(|s| s.miou), mean(|s| s.map50), mean(|s| s.map50_agnostic)],
-            "",
-        );
-        table
+    /// A table in percent: a row per category, and the mean over them.
+    pub fn table(&self, title: &str) -> Table {
+        let parts = self.0.iter().map(|(name, (parts, _))| (name.clone(), parts.clone())).collect();
+        evaluate::details(title, &self.summaries(), &parts)
     }
 }
 

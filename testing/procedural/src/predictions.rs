@@ -7,13 +7,15 @@ use partstad::stages::{
     masks::Masks,
     views::Views,
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Channels of the made-up features.
 pub const FEATURE_DIM: usize = 256;
 
 /// The faults.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Standard deviation of each edge of a box, as a share of the box's size.
     pub jitter: f64,
@@ -27,18 +29,36 @@ pub struct Options {
     pub ragged: f64,
     /// Instances that show fewer pixels get no box.
     pub min_pixels: usize,
+    /// How much the features say about how good a box is; their noise is 1, 0 says nothing.
+    pub signal: f64,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { jitter: 0.05, missed: 0.2, spurious: 0.25, erosion: 0.04, ragged: 0.2, min_pixels: 30 }
+        Options {
+            jitter: 0.05,
+            missed: 0.2,
+            spurious: 0.25,
+            erosion: 0.04,
+            ragged: 0.2,
+            min_pixels: 30,
+            signal: 1.0,
+        }
     }
 }
 
 impl Options {
     /// Boxes and masks as good as the views allow.
     pub fn perfect() -> Options {
-        Options { jitter: 0.0, missed: 0.0, spurious: 0.0, erosion: 0.0, ragged: 0.0, min_pixels: 1 }
+        Options {
+            jitter: 0.0,
+            missed: 0.0,
+            spurious: 0.0,
+            erosion: 0.0,
+            ragged: 0.0,
+            min_pixels: 1,
+            signal: 1.0,
+        }
     }
 }
 
@@ -65,7 +85,7 @@ pub fn predict(
                 let [x1, y1, x2, y2] = rect.map(|v| v as f32);
                 let score = (0.55 + 0.4 * quality + 0.05 * rng.normal()).clamp(0.5 + 1e-4, 1.0) as f32;
                 boxes.list.push(Box2d { view: k as u32, label, bbox: [x1, y1, x2 - x1, y2 - y1], score });
-                boxes.features.extend(feature(rng, label, quality));
+                boxes.features.extend(feature(rng, label, options.signal * (2.0 * quality - 1.0)));
                 bits.extend(mask.pack());
             };
             let truth = extent(&pixels, side);
@@ -161,10 +181,10 @@ fn iou(a: [f64; 4], b: [f64; 4]) -> f64 {
     both / (area(a) + area(b) - both).max(1e-9)
 }
 
-/// Noise around a direction for the label and one for the quality.
+/// Noise around a direction for the label and one for the quality, in [-1, 1].
 fn feature(rng: &mut Rng, label: u32, quality: f64) -> Vec<f32> {
     let (mut of_label, mut of_quality) = (Rng::new(label.into()), Rng::new(u64::MAX));
-    let value = |_| rng.normal() + of_label.normal() + (2.0 * quality - 1.0) * of_quality.normal();
+    let value = |_| rng.normal() + of_label.normal() + quality * of_quality.normal();
     (0..FEATURE_DIM).map(value).map(|x| x as f32).collect()
 }
 

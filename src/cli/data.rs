@@ -1,0 +1,72 @@
+//! What the commands on labelled data share: which objects, and where their 2D predictions come from.
+
+use super::{run::Settings, segment::STAND_IN};
+use clap::Args;
+use partstad::{
+    Error, Result,
+    dataset::{Dataset, Object},
+    models::{self, Models},
+    prepare::{Predictor, Preparer},
+};
+use std::path::{Path, PathBuf};
+
+/// Labelled data and 2D predictions of it.
+#[derive(Args)]
+pub struct Data {
+    /// Directory of labelled clouds: DATA/<split>/<Category>/<id>/pc.ply and label.npy, the part names in
+    /// DATA/PartNetE_meta.json (those of the benchmark's 45 categories without one)
+    data: PathBuf,
+    /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Boxes and masks from files instead of models: DIR/<split>/<Category>/<id>/ with pred.json, features.npy and
+    /// masks.npz as `partstad lift` reads them
+    #[arg(long, value_name = "DIR", conflicts_with = "models")]
+    predictions: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Data {
+    pub fn open(&self) -> Result<Dataset> {
+        Dataset::open(&self.data)
+    }
+
+    /// The objects of the splits and categories; of all categories if none is named.
+    pub fn objects(&self, data: &Dataset, splits: &[String], categories: &[String]) -> Result<Vec<Object>> {
+        if let Some(unknown) = categories.iter().find(|&category| !data.parts.contains_key(category)) {
+            let names: Vec<&str> = data.parts.keys().map(String::as_str).collect();
+            return Err(Error::invalid(format!("no category {unknown:?}; there are {}", names.join(", "))));
+        }
+        let mut objects = vec![];
+        for split in splits {
+            objects.extend(data.objects(split)?);
+        }
+        objects.retain(|object| categories.is_empty() || categories.contains(&object.category));
+        if objects.is_empty() {
+            let folder = self.data.display();
+            return Err(Error::invalid(format!(
+                "{folder}: no object of these categories in {}",
+                splits.join(", ")
+            )));
+        }
+        Ok(objects)
+    }
+
+    /// Keeps what it makes in `folder`, if one is given.
+    pub fn preparer(&self, folder: Option<&Path>) -> Result<Preparer> {
+        let (device, options) = (self.settings.device()?, self.settings.options()?);
+        let how = models::Options::default();
+        let predictor = match (&self.predictions, &self.models) {
+            (Some(folder), _) => Predictor::Folder(folder.clone()),
+            (None, Some(folder)) => Predictor::Models(Box::new(Models::load(&device, folder, &how)?)),
+            (None, None) => Predictor::Models(Box::new(Models::embedded(&device, &how)?)),
+        };
+        Ok(Preparer::new(device, options, predictor, folder.map(Path::to_path_buf)))
+    }
+}
+
+/// What a reader must know before believing anything.
+pub fn warnings(preparer: &Preparer) -> Vec<String> {
+    preparer.predictor().stands_in().then(|| STAND_IN.to_string()).into_iter().collect()
+}

@@ -1,0 +1,130 @@
+//! `partstad evaluate`: methods against the ground truth.
+
+use super::{
+    Global,
+    data::{self, Data},
+    progress,
+};
+use clap::Args;
+use partstad::{
+    Error, Result,
+    evaluate::{Evaluation, Evaluator, Figure, Method, Run},
+};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Measure methods on labelled clouds
+///
+/// Semantic IoU and instance AP at IoU 0.5, per category and part, averaged as in the paper: over objects, then parts, then
+/// categories. Writes results.csv, results.md, results.json and results.html (tables, and the best and worst objects pictured).
+/// An object that fails is listed and left out; the exit code is then 1.
+///
+/// Methods: partstad (masks vote with learned weights), no-weights (masks, constant weights), no-sam (boxes, learned
+/// weights), partslip (boxes, constant weights), confidence (masks, the detector's scores as weights), cross-entropy
+/// (masks, weights learned by cross entropy); and two bounds that know the truth: ceiling (the best label of every
+/// superpoint) and box-ceiling (the best among the labels of the boxes that hold it).
+#[derive(Args)]
+#[command(after_help = "Examples:
+  partstad evaluate partnete --method no-weights -o out
+  partstad evaluate partnete --weights weights --compare --prepared prepared -o out")]
+pub struct Evaluate {
+    #[command(flatten)]
+    data: Data,
+    /// What to evaluate; may be repeated [default: partstad with --weights, else no-weights; all with --compare]
+    #[arg(long, value_name = "METHOD", value_delimiter = ',')]
+    method: Vec<Method>,
+    /// Directory of learned weights, <Category>.safetensors, those of no-sam and cross-entropy in directories of these names;
+    /// may be repeated (several seeds): tables then show mean and standard deviation
+    #[arg(long, value_name = "DIR")]
+    weights: Vec<PathBuf>,
+    /// Print the methods side by side, as the paper's tables do
+    #[arg(long)]
+    compare: bool,
+    /// Categories to evaluate, separated by commas [default: all that the data holds]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    category: Vec<String>,
+    /// Splits to evaluate, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "test")]
+    splits: Vec<String>,
+    /// Directory of `partstad prepare` to take 2D predictions and superpoints from and to keep them in
+    #[arg(long, value_name = "DIR")]
+    prepared: Option<PathBuf>,
+    /// Directory to write to; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Evaluate {
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let data = self.data.open()?;
+        let objects = self.data.objects(&data, &self.splits, &self.category)?;
+        let runs = self.runs();
+        let bar = progress::objects("evaluate", objects.len());
+        let preparer = self.data.preparer(self.prepared.as_deref())?;
+        let warnings = data::warnings(&preparer);
+        let about = json!({
+            "splits": self.splits, "out": self.out, "options": preparer.options(),
+            "predictions": preparer.predictor().description(), "warnings": warnings,
+        });
+        let mut evaluator = Evaluator::new(preparer, runs)?;
+        for object in &objects {
+            bar.set_message(object.place().display().to_string());
+            if let Some(failure) = evaluator.add(object, &data.parts[&object.category]) {
+                progress::complain(&bar, &format!("{}: {}", failure.object.display(), failure.error));
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let evaluation = evaluator.finish();
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let notes = [
+            vec![format!("Splits: {}. 2D predictions: {}", self.splits.join(", "), about["predictions"])],
+            warnings,
+        ];
+        evaluation.write(&self.out, &notes.concat())?;
+        let mut told = json!(evaluation);
+        told["about"] = about;
+        global.report(told, &self.text(&evaluation))?;
+        match evaluation.failures.len() {
+            0 => Ok(()),
+            failed => Err(Error::invalid(format!("{failed} of {} objects failed", objects.len()))),
+        }
+    }
+
+    /// Every method with every folder of weights that it can use.
+    fn runs(&self) -> Vec<Run> {
+        let usable = |method: &Method| match method.weights_folder() {
+            None => true,
+            Some(folder) => self.weights.iter().any(|weights| weights.join(folder).is_dir()),
+        };
+        let methods = match (&self.method[..], self.compare, self.weights.is_empty()) {
+            ([], true, _) => Method::ALL.into_iter().filter(usable).collect(),
+            ([], false, true) => vec![Method::NoWeights],
+            ([], false, false) => vec![Method::PartStad],
+            (methods, _, _) => methods.to_vec(),
+        };
+        let with_weights = |method: Method| match method.weights_folder() {
+            Some(_) if !self.weights.is_empty() => {
+                self.weights.iter().map(|weights| Run { method, weights: Some(weights.clone()) }).collect()
+            }
+            _ => vec![Run { method, weights: None }],
+        };
+        methods.into_iter().flat_map(with_weights).collect()
+    }
+
+    fn text(&self, evaluation: &Evaluation) -> String {
+        let tables = if self.compare {
+            Figure::ALL.map(|figure| evaluation.comparison(figure)).to_vec()
+        } else {
+            evaluation.details()
+        };
+        let tables = tables.iter().map(|table| format!("{}\n{}", table.title, table.text()));
+        let mut text = tables.collect::<Vec<_>>().join("\n");
+        for note in evaluation.notes() {
+            text += &format!("\n{note}");
+        }
+        text + &format!("\nLook at {}", self.out.join("results.html").display())
+    }
+}

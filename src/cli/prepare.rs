@@ -1,0 +1,86 @@
+//! `partstad prepare`: labelled clouds to training samples.
+
+use super::{
+    Global,
+    data::{self, Data},
+    progress,
+};
+use clap::Args;
+use partstad::{Error, Result};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Prepare labelled clouds for training
+///
+/// Takes every cloud once through rendering, detection, masks and superpoints, and writes what training needs: a few
+/// hundred kilobytes a shape, DIR/<split>/<Category>/<id>.safetensors where masks vote, DIR/no-sam/... where boxes do.
+/// What is there already is kept, unless the cloud, the models or an option that it depends on has changed; so an
+/// interrupted run goes on where it stopped. DIR/shapes holds boxes, masks and superpoints, to save time; it may be deleted.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  partstad prepare partnete --category Chair -o prepared
+  partstad prepare partnete --all-categories --models glip-sam -o prepared")]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["category", "all_categories"])))]
+pub struct Prepare {
+    #[command(flatten)]
+    data: Data,
+    /// Categories to prepare, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    category: Vec<String>,
+    /// Prepare every category that the data holds
+    #[arg(long)]
+    all_categories: bool,
+    /// Splits to prepare, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "train,val")]
+    splits: Vec<String>,
+    /// Directory to write to; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Prepare {
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let data = self.data.open()?;
+        let objects = self.data.objects(&data, &self.splits, &self.category)?;
+        let bar = progress::objects("prepare", objects.len());
+        let preparer = self.data.preparer(Some(&self.out))?;
+        let (mut made, mut failures, mut kept, mut bytes) = (vec![], vec![], 0, 0);
+        for object in &objects {
+            bar.set_message(object.place().display().to_string());
+            match preparer.samples(object, &data.parts[&object.category]) {
+                Ok(prepared) => {
+                    kept += prepared.kept as usize;
+                    bytes += prepared.bytes;
+                    made.push(json!({ "object": object.place(), "prepared": prepared }));
+                }
+                Err(error) => {
+                    progress::complain(&bar, &format!("{}: {error}", object.place().display()));
+                    failures.push(json!({ "object": object.place(), "error": error.to_string() }));
+                }
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let warnings = data::warnings(&preparer);
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let (count, failed) = (made.len(), failures.len());
+        let text = format!(
+            "{count} shapes in {} ({kept} were there), {} KB each",
+            self.out.display(),
+            bytes / 1000 / count.max(1) as u64
+        );
+        global.report(
+            json!({
+                "out": self.out, "shapes": made, "failures": failures, "kept": kept, "bytes": bytes,
+                "predictions": preparer.predictor().description(), "options": preparer.options(), "warnings": warnings,
+            }),
+            &text,
+        )?;
+        match failed {
+            0 => Ok(()),
+            _ => Err(Error::invalid(format!("{failed} of {} shapes failed", objects.len()))),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Preparing and evaluating labelled data, as the commands' users meet it.
+#![cfg(all(feature = "cli", feature = "ort"))]
+
+use partstad::{
+    Device,
+    dataset::Dataset,
+    prepare::{Predictor, Preparer, write_predictions},
+    stages::{cloud::Cloud, sample::Sample, views::Views},
+};
+use procedural::{
+    clouds::{self, Split},
+    predictions,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Five small shapes, and predictions made from their truth.
+struct Example {
+    root: tempfile::TempDir,
+}
+
+impl Example {
+    fn new() -> Example {
+        let example = Example { root: tempfile::tempdir().unwrap() };
+        let split = |name, shapes, seed| Split { name, shapes, seed };
+        let splits = [split("train", 1, 2_000_000), split("test", 2, 2_000_010)];
+        clouds::write(&example.data(), &["Kettle"], &splits, 6000).unwrap();
+        clouds::write(&example.data(), &["Bottle", "Kettle"], &splits[1..], 6000).unwrap();
+        let data = Dataset::open(&example.data()).unwrap();
+        for object in ["train", "test"].iter().flat_map(|split| data.objects(split).unwrap()) {
+            let labels = data.parts[&object.category].len();
+            let (points, truth) = object.read(labels).unwrap();
+            let views =
+                Views::render(&Device::Cpu, &Cloud::new(&points).unwrap(), &Default::default()).unwrap();
+            let faults = predictions::Options::default();
+            let (boxes, masks) =
+                predictions::predict(&views, &truth.semantic, &truth.instance, labels, 1, &faults);
+            write_predictions(&example.predictions().join(object.place()), &boxes, &masks, views.side)
+                .unwrap();
+        }
+        example
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    fn predictions(&self) -> PathBuf {
+        self.root.path().join("predictions")
+    }
+
+    /// Runs a command on the data with the predictions, to `out`: exit code, standard output, standard error.
+    fn run(&self, command: &str, out: &str, more: &[&str]) -> (Option<i32>, String, String) {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_partstad"));
+        run.arg(command).arg(self.data()).arg("--predictions").arg(self.predictions()).args(more);
+        let output = run.arg("-o").arg(self.root.path().join(out)).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn json(&self, command: &str, out: &str, more: &[&str]) -> Value {
+        let (code, told, error) = self.run(command, out, &[more, &["--json"]].concat());
+        assert_eq!(code, Some(0), "{error}");
+        serde_json::from_str(&told).unwrap()
+    }
+
+    fn preparer(&self, folder: &Path, change: impl Fn(&mut partstad::pipeline::Options)) -> Preparer {
+        let mut options = partstad::pipeline::Options::default();
+        change(&mut options);
+        Preparer::new(Device::Cpu, options, Predictor::Folder(self.predictions()), Some(folder.to_path_buf()))
+    }
+}
+
+fn modified(path: &Path) -> std::time::SystemTime {
+    fs::metadata(path).unwrap().modified().unwrap()
+}
+
+#[test]
+fn prepare_writes_samples_and_keeps_them() {
+    let example = Example::new();
+    let more = ["--category", "Kettle", "--splits", "train,test"];
+    let told = example.json("prepare", "prepared", &more);
+    assert_eq!((told["shapes"].as_array().unwrap().len(), &told["kept"]), (3, &0.into()));
+    let out = example.root.path().join("prepared");
+    let masks = Sample::read(&out.join("train/Kettle/2000000.safetensors")).unwrap();
+    let boxes = Sample::read(&out.join("no-sam/train/Kettle/2000000.safetensors")).unwrap();
+    assert_eq!(masks.parts, ["lid", "handle", "spout"]);
+    assert_eq!((masks.len(), masks.boxes.len()), (boxes.len(), boxes.boxes.len()));
+    assert_ne!(masks.sets, boxes.sets);
+    assert!(told["bytes"].as_u64().unwrap() / 3 < 1_000_000, "a few hundred kilobytes a shape: {told}");
+    assert_eq!(example.json("prepare", "prepared", &more)["kept"], 3);
+
+    let (code, _, error) = example.run("prepare", "prepared", &["--category", "Chair"]);
+    assert!(code == Some(1) && error.contains("Kettle"), "{error}");
+    let (code, _, error) = example.run("prepare", "prepared", &["--all-categories"]);
+    assert!(code == Some(1) && error.contains("val"), "{error}");
+}
+
+#[test]
+fn a_change_invalidates_only_what_depends_on_it() {
+    let example = Example::new();
+    let data = Dataset::open(&example.data()).unwrap();
+    let object = &data.objects("train").unwrap()[0];
+    let parts = &data.parts["Kettle"];
+    let folder = example.root.path().join("prepared");
+    let made = example.preparer(&folder, |_| ()).samples(object, parts).unwrap();
+    assert!(!made.kept && made.samples.len() == 2);
+    let first = Sample::read(&made.samples[0]).unwrap();
+    let superpoints = folder.join("shapes").join(object.place()).join("superpoints.npy");
+    let time = modified(&superpoints);
+
+    // What only labelling depends on changes nothing here.
+    let labelling = |o: &mut partstad::pipeline::Options| o.instances.max_gap = 0.5;
+    assert!(example.preparer(&folder, labelling).samples(object, parts).unwrap().kept);
+
+    // Another rule for memberships: new samples from the old superpoints.
+    let memberships = |o: &mut partstad::pipeline::Options| o.memberships.whole_object_share = 0.5;
+    assert!(!example.preparer(&folder, memberships).samples(object, parts).unwrap().kept);
+    assert_eq!(modified(&superpoints), time);
+
+    // Back again: from superpoints on disk the same sample comes, but for its hash.
+    assert!(!example.preparer(&folder, |_| ()).samples(object, parts).unwrap().kept);
+    assert_eq!((Sample::read(&made.samples[0]).unwrap(), modified(&superpoints)), (first.clone(), time));
+
+    let coarser = |o: &mut partstad::pipeline::Options| o.superpoints.lambda *= 4.0;
+    assert!(!example.preparer(&folder, coarser).samples(object, parts).unwrap().kept);
+    assert_ne!(modified(&superpoints), time);
+
+    // One box less.
+    let path = example.predictions().join(object.place());
+    let mut boxes: Vec<Value> = serde_json::from_slice(&fs::read(path.join("pred.json")).unwrap()).unwrap();
+    boxes.pop();
+    fs::write(path.join("pred.json"), Value::from(boxes).to_string()).unwrap();
+    let error = example.preparer(&folder, coarser).samples(object, parts).unwrap_err().to_string();
+    assert!(error.contains("features.npy"), "{error}");
+}
+
+#[test]
+fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
+    let example = Example::new();
+    let told = example.json("evaluate", "out", &["--compare", "--prepared", "prepared"]);
+    let of = |method: &str| {
+        let all = told["figures"].as_array().unwrap();
+        all.iter().find(|f| f["run"]["method"] == method).unwrap_or_else(|| panic!("{method}"))
+    };
+    let miou = |method: &str| of(method)["categories"]["Bottle"]["miou"].as_f64().unwrap();
+    assert!(miou("ceiling") > 0.8 && miou("box-ceiling") > 0.5, "{told}");
+    for method in ["partslip", "no-weights", "confidence"] {
+        assert!(miou(method) > 0.5, "{method}: {told}");
+        assert_eq!(of(method)["categories"]["Kettle"]["objects"], 2);
+    }
+    assert_eq!(told["objects"].as_array().unwrap().len(), 4);
+    let out = example.root.path().join("out");
+    let text = |name: &str| fs::read_to_string(out.join(name)).unwrap();
+    assert!(text("results.csv").lines().any(|line| line.starts_with("partslip,,Kettle,spout,2,")));
+    assert!(text("results.md").contains("| category | PartSLIP | w/o weights | confidence |"));
+    let page = text("results.html");
+    assert_eq!(page.matches("<figure>").count(), 4, "the best and the worst of two categories");
+    assert!(page.contains("data:image/png") && !page.contains("{{"));
+
+    let cloud = example.data().join("test/Bottle/2000010/pc.ply");
+    fs::write(&cloud, "not a cloud").unwrap();
+    let (code, table, error) = example.run("evaluate", "again", &["--method", "no-weights"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("2000010") && error.contains("1 of 4 objects failed"), "{error}");
+    assert!(table.contains("Kettle") && table.contains("no figure: test/Bottle/2000010"), "{table}");
+
+    let (code, _, error) = example.run("evaluate", "again", &["--method", "partstad"]);
+    assert!(code == Some(1) && error.contains("--weights"), "{error}");
+}
