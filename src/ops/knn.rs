@@ -245,6 +245,156 @@ pub mod cpu {
     }
 }
 
+/// On a CUDA device: bit for bit what the reference finds.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, KnnDims, KnnLevelDims},
+        },
+        ops::sort::{self, cuda::Pairs},
+    };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+
+    /// Most neighbours that a search can find: one for each lane of a warp.
+    pub const MOST_NEIGHBORS: usize = 32;
+    const BLOCK: u32 = 256;
+    const WARP: usize = 32;
+    /// Bits of a key: 16 an axis.
+    const KEY_BITS: u32 = 48;
+    /// Blocks that look for the cloud's bounds: every one of them adds six atomics.
+    const BOUNDS_BLOCKS: u32 = 264;
+
+    /// Points arranged for searching: in Morton order, with a box around every 32, around every 32 boxes and so on.
+    #[derive(Debug)]
+    pub struct Tree {
+        points: usize,
+        items: Buffer<f32>,
+        boxes: Buffer<f32>,
+        bounds: Buffer<u32>,
+        order: Pairs<u64>,
+        sort: sort::cuda::Workspace<u64>,
+    }
+
+    impl Tree {
+        /// Room for `most` points, none in it yet.
+        ///
+        /// # Errors
+        /// [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, most: usize) -> Result<Tree> {
+            let boxes: usize = levels(most).sum();
+            Ok(Tree {
+                points: 0,
+                items: gpu.alloc(4 * most)?,
+                boxes: gpu.alloc(8 * boxes)?,
+                bounds: gpu.alloc(6)?,
+                order: Pairs::new(gpu, most)?,
+                sort: sort::cuda::Workspace::new(gpu, most)?,
+            })
+        }
+
+        /// Number of points in it, N.
+        pub fn len(&self) -> usize {
+            self.points
+        }
+
+        /// Whether there is none.
+        pub fn is_empty(&self) -> bool {
+            self.points == 0
+        }
+
+        /// The points in their order, x, y, z and the bits of the index, `[N, 4]`; the boxes.
+        pub(crate) fn buffers(&self) -> (&Buffer<f32>, &Buffer<f32>) {
+            (&self.items, &self.boxes)
+        }
+
+        /// Arranges the first `n` of `points`, `[n, 3]`.
+        ///
+        /// # Errors
+        /// [`Error::Invalid`] if a buffer is too small, [`Error::Device`] if the driver refuses.
+        pub fn build(&mut self, gpu: &Gpu, points: &impl DevicePtr<f32>, n: usize) -> Result<()> {
+            if points.len() < 3 * n || self.items.len() < 4 * n {
+                return Err(Error::invalid(format!(
+                    "knn: points must be [{n}, 3], not {} values, and the tree have room for {n}, not {}",
+                    points.len(),
+                    self.items.len() / 4
+                )));
+            }
+            self.points = n;
+            if n == 0 {
+                return Ok(());
+            }
+            let Tree { items, boxes, bounds, order, sort, .. } = self;
+            let d = KnnDims { points: n as u32, neighbors: 0 };
+            let [all, ..] = blocks(n, BLOCK);
+            gpu.clear(bounds)?;
+            kernels::knn_bounds(gpu, [all.min(BOUNDS_BLOCKS), 1, 1], points, bounds, d)?;
+            kernels::knn_keys(gpu, [all, 1, 1], points, bounds, &mut order.keys, &mut order.values, d)?;
+            sort::cuda::pairs(gpu, order, n, KEY_BITS, sort)?;
+            kernels::knn_leaves(gpu, [all, 1, 1], points, &order.values, items, boxes, d)?;
+            let mut begin = 0;
+            for count in levels(n).take_while(|&count| count > WARP) {
+                let d = KnnLevelDims { begin: begin as u32, count: count as u32 };
+                kernels::knn_nodes(gpu, blocks(count, BLOCK), boxes, d)?;
+                begin += count;
+            }
+            Ok(())
+        }
+    }
+
+    /// Boxes of every level, leaves first, up to the one that a warp can look at.
+    fn levels(points: usize) -> impl Iterator<Item = usize> {
+        let leaves = points.div_ceil(WARP);
+        std::iter::successors(Some(leaves), |&count| (count > WARP).then(|| count.div_ceil(WARP)))
+    }
+
+    /// The `k` nearest other points of every point of `tree`; returns how many columns there are, `k` or N - 1 where
+    /// there are fewer other points.
+    ///
+    /// `indices`, `distances`: `[N, k]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `k` exceeds [`MOST_NEIGHBORS`] or a buffer is too small, [`Error::Device`] if the driver
+    /// refuses.
+    pub fn nearest(
+        gpu: &Gpu,
+        tree: &Tree,
+        k: usize,
+        indices: &mut impl DevicePtrMut<u32>,
+        distances: &mut impl DevicePtrMut<f32>,
+    ) -> Result<usize> {
+        let n = tree.len();
+        let k = k.min(n.saturating_sub(1));
+        if k > MOST_NEIGHBORS {
+            return Err(Error::invalid(format!(
+                "knn: {k} neighbours; on a CUDA device the limit is {MOST_NEIGHBORS}; use fewer or --device cpu"
+            )));
+        }
+        if indices.len() < n * k || distances.len() < n * k || n * k >= 1 << 32 {
+            return Err(Error::invalid(format!(
+                "knn: indices and distances must be [{n}, {k}], below 2^32 values, not {} and {} values",
+                indices.len(),
+                distances.len()
+            )));
+        }
+        if k > 0 {
+            let d = KnnDims { points: n as u32, neighbors: k as u32 };
+            kernels::knn_nearest(
+                gpu,
+                blocks(WARP * n, BLOCK),
+                &tree.items,
+                &tree.boxes,
+                indices,
+                distances,
+                d,
+            )?;
+        }
+        Ok(k)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::cpu::{Found, Tree, nearest};

@@ -161,6 +161,77 @@ pub mod cpu {
     }
 }
 
+/// On a CUDA device: bit for bit what the reference estimates.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, NormalsDims},
+        },
+        ops::knn::cuda::{MOST_NEIGHBORS, Tree},
+    };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+
+    const BLOCK: u32 = 256;
+    const WARP: usize = 32;
+
+    /// What the normals of up to `most` points need beside them.
+    #[derive(Debug)]
+    pub struct Workspace {
+        covariances: Buffer<f32>,
+    }
+
+    impl Workspace {
+        /// # Errors
+        /// [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
+            Ok(Workspace { covariances: gpu.alloc(6 * most)? })
+        }
+    }
+
+    /// Unit normals of the points of `tree`.
+    ///
+    /// `points`: `[N, 3]`, those that the tree was built from; `normals`: `[N, 3]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `most` exceeds [`MOST_NEIGHBORS`] or a buffer is too small, [`Error::Device`] if the driver
+    /// refuses.
+    pub fn estimate(
+        gpu: &Gpu,
+        points: &impl DevicePtr<f32>,
+        tree: &Tree,
+        radius: f32,
+        most: usize,
+        normals: &mut impl DevicePtrMut<f32>,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let n = tree.len();
+        let most = most.min(n);
+        let covariances = &mut workspace.covariances;
+        if most > MOST_NEIGHBORS {
+            return Err(Error::invalid(format!(
+                "normals: {most} neighbours; on a CUDA device the limit is {MOST_NEIGHBORS}; use fewer or --device cpu"
+            )));
+        }
+        if points.len() < 3 * n || normals.len() < 3 * n || covariances.len() < 6 * n {
+            return Err(Error::invalid(format!(
+                "normals: points and normals must be [{n}, 3] and the workspace have room for {n}, not {}, {} values and \
+                 {}",
+                points.len(),
+                normals.len(),
+                covariances.len() / 6
+            )));
+        }
+        // A warp cannot look for no neighbour; of one it makes what the reference makes of none.
+        let d = NormalsDims { points: n as u32, most: most.max(1) as u32, squared_radius: radius * radius };
+        let (items, boxes) = tree.buffers();
+        kernels::normals_covariances(gpu, blocks(WARP * n, BLOCK), points, items, boxes, covariances, d)?;
+        kernels::normals_eigenvectors(gpu, blocks(n, BLOCK), covariances, normals, d)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::cpu::{eigenvector, estimate, orient};

@@ -54,10 +54,7 @@ pub mod cuda {
         workspace: &mut Workspace,
     ) -> Result<()> {
         let tiles = count.div_ceil(TILE);
-        if count >= 1 << 31
-            || values.len() < count
-            || offsets.len() <= count
-            || workspace.sums.len() < tiles
+        if count >= 1 << 31 || values.len() < count || offsets.len() <= count || workspace.sums.len() < tiles
         {
             return Err(Error::invalid(format!(
                 "scan: {count} values (below 2^31) need buffers of {count}, {} and {tiles}, not {}, {} and {}",

@@ -1,6 +1,11 @@
 //! Every CUDA kernel against its CPU reference, on a GPU or on the emulated driver.
 #![cfg(feature = "cuda")]
 
+mod clouds;
+mod neighbors;
+mod random;
+mod sorting;
+
 use partstad::gpu::Gpu;
 
 /// The device that the tests run on.

@@ -1,0 +1,138 @@
+// Exact nearest-neighbour search: points in Morton order, every 32 of them in a box, every 32 boxes in a box, and so on.
+// One warp answers a query: its lanes look at the 32 children of a node at once.
+#pragma once
+#include "common.cuh"
+
+namespace tree {
+
+constexpr uint32_t WARPS = 8;
+// Of boxes: 32^6 leaves are more than there are indices.
+constexpr uint32_t LEVELS = 6;
+constexpr uint64_t NOBODY = ~uint64_t(0);
+
+// A point and its index.
+struct alignas(16) Item {
+    float x, y, z;
+    uint32_t index;
+};
+
+// What bounds the points below a node, and the lowest of their indices: it decides whether a node at the same distance
+// can still win.
+struct alignas(16) Box {
+    float low_x, low_y, low_z;
+    uint32_t first;
+    float high_x, high_y, high_z;
+    uint32_t unused;
+};
+
+// Squared distance above, index below: one comparison orders by distance, then index.
+__device__ inline uint64_t pack(float squared, uint32_t index) {
+    return uint64_t(__float_as_uint(squared)) << 32 | index;
+}
+
+__device__ inline float squared_distance(const Item& a, float x, float y, float z) {
+    float dx = a.x - x, dy = a.y - y, dz = a.z - z;
+    return dx * dx + dy * dy + dz * dz;
+}
+
+// At most the key of any point inside: rounding is monotone, so no point is missed.
+__device__ inline uint64_t key_of(const Box& box, const Item& query) {
+    float x = fminf(fmaxf(query.x, box.low_x), box.high_x);
+    float y = fminf(fmaxf(query.y, box.low_y), box.high_y);
+    float z = fminf(fmaxf(query.z, box.low_z), box.high_z);
+    return pack(squared_distance(query, x, y, z), box.first);
+}
+
+// The items [N] in their order, and the boxes of all levels, leaves first.
+struct Tree {
+    const Item* items;
+    const Box* boxes;
+    uint32_t points;
+};
+
+// The best `wanted` keys so far below a limit: lane i holds the i-th, or the limit where there are fewer.
+struct Nearest {
+    uint64_t key;
+    uint64_t bound;
+    uint32_t wanted;
+
+    // `wanted` is from 1 to 32.
+    __device__ Nearest(uint32_t wanted, uint64_t limit) : key(limit), bound(limit), wanted(wanted) {}
+
+    // Every lane offers a key, which may be NOBODY.
+    __device__ void offer(uint64_t offered) {
+        uint32_t lane = threadIdx.x % WARP;
+        uint32_t hits = __ballot_sync(ALL_LANES, offered < bound);
+        while (hits != 0) {
+            uint64_t next = __shfl_sync(ALL_LANES, offered, __ffs(hits) - 1);
+            hits &= hits - 1;
+            if (next >= bound) continue;
+            uint32_t place = __popc(__ballot_sync(ALL_LANES, key < next));
+            uint64_t before = __shfl_up_sync(ALL_LANES, key, 1);
+            key = lane == place ? next : lane > place ? before : key;
+            bound = __shfl_sync(ALL_LANES, key, wanted - 1);
+        }
+    }
+};
+
+// Where the keys of the nodes that still wait lie, by warp, level and lane.
+using Pending = uint64_t[WARPS][LEVELS][WARP];
+
+// Offers `nearest` every point that could enter, except those that `skip` names.
+//
+// The nearest child goes first. The nodes of a level are numbered through, so that the children of node n are
+// 32 n .. 32 n + 31 of the level below.
+template <class Skip>
+__device__ inline void search(const Tree& tree, const Item& query, Nearest& nearest, Pending& all_pending, Skip skip) {
+    uint32_t lane = threadIdx.x % WARP;
+    uint64_t(&pending)[LEVELS][WARP] = all_pending[threadIdx.x / WARP];
+    // `begin` and `count` are those of the boxes at `level`.
+    uint32_t level = 0, begin = 0, count = (tree.points + WARP - 1) / WARP, node = 0;
+    while (count > WARP) {
+        begin += count;
+        count = (count + WARP - 1) / WARP;
+        ++level;
+    }
+    uint32_t top = level;
+    bool arrived = true;
+    while (true) {
+        uint32_t child = node * WARP + lane;
+        if (arrived) pending[level][lane] = child < count ? key_of(tree.boxes[begin + child], query) : NOBODY;
+        uint64_t key = pending[level][lane];
+        uint32_t distance = key < nearest.bound ? uint32_t(key >> 32) : ~0u;
+        uint32_t least = __reduce_min_sync(ALL_LANES, distance);
+        if (least == ~0u) {
+            if (level == top) break;
+            // Back up; the level above has as many boxes as were counted on the way down.
+            ++level;
+            node /= WARP;
+            begin += count;
+            count = (count + WARP - 1) / WARP;
+            arrived = false;
+            continue;
+        }
+        uint32_t chosen = __ffs(__ballot_sync(ALL_LANES, distance == least)) - 1;
+        if (lane == chosen) pending[level][lane] = NOBODY;
+        uint32_t next = node * WARP + chosen;
+        if (level > 0) {
+            --level;
+            node = next;
+            // The number of boxes of a level follows from the number of points alone.
+            count = tree.points;
+            for (uint32_t l = 0; l <= level; ++l) count = (count + WARP - 1) / WARP;
+            begin -= count;
+            arrived = true;
+        } else {
+            uint32_t at = next * WARP + lane;
+            uint64_t offered = NOBODY;
+            if (at < tree.points) {
+                Item item = tree.items[at];
+                if (!skip(item.index)) offered = pack(squared_distance(query, item.x, item.y, item.z), item.index);
+            }
+            nearest.offer(offered);
+            arrived = false;
+        }
+    }
+}
+
+}  // namespace tree

@@ -1,0 +1,80 @@
+//! Nearest neighbours and normals: the same bits.
+
+use crate::{
+    clouds::{clouds, flat},
+    gpu,
+    random::Random,
+};
+use partstad::{
+    gpu::{Buffer, Gpu},
+    ops::{
+        knn::{self, cuda::Tree},
+        normals,
+    },
+};
+
+const SIZES: [usize; 10] = [0, 1, 2, 11, 31, 32, 33, 1023, 1025, 3000];
+
+fn arrange(gpu: &Gpu, points: &[[f32; 3]], tree: &mut Tree) -> Buffer<f32> {
+    let buffer = gpu.upload(&flat(points)).unwrap();
+    tree.build(gpu, &buffer, points.len()).unwrap();
+    buffer
+}
+
+#[test]
+fn nearest_neighbors() {
+    let gpu = gpu();
+    let mut random = Random(3);
+    let mut tree = Tree::new(&gpu, 3000).unwrap();
+    for n in SIZES {
+        for (name, points) in clouds(n, &mut random) {
+            arrange(&gpu, &points, &mut tree);
+            for k in [10, 1, 32] {
+                let expected = knn::cpu::nearest(&points, k);
+                let mut indices = gpu.alloc(n * expected.k).unwrap();
+                let mut distances = gpu.alloc(n * expected.k).unwrap();
+                let columns = knn::cuda::nearest(&gpu, &tree, k, &mut indices, &mut distances).unwrap();
+                assert_eq!(columns, expected.k);
+                assert_eq!(gpu.download(&indices).unwrap(), expected.indices, "{name}, {n} points, k = {k}");
+                assert_eq!(gpu.download(&distances).unwrap(), expected.distances, "{name}, {n} points");
+            }
+        }
+    }
+}
+
+#[test]
+fn too_many_neighbors() {
+    let gpu = gpu();
+    let mut tree = Tree::new(&gpu, 100).unwrap();
+    arrange(&gpu, &[[0.0; 3]; 100], &mut tree);
+    let (mut indices, mut distances) = (gpu.alloc(3300).unwrap(), gpu.alloc(3300).unwrap());
+    let error = knn::cuda::nearest(&gpu, &tree, 33, &mut indices, &mut distances).unwrap_err();
+    assert!(error.to_string().contains("33 neighbours"), "{error}");
+    let error = tree.build(&gpu, &gpu.zeros::<f32>(303).unwrap(), 101).unwrap_err();
+    assert!(error.to_string().contains("room for 101"), "{error}");
+}
+
+#[test]
+fn surface_normals() {
+    let gpu = gpu();
+    let mut random = Random(4);
+    let mut tree = Tree::new(&gpu, 3000).unwrap();
+    let mut workspace = normals::cuda::Workspace::new(&gpu, 3000).unwrap();
+    for n in SIZES {
+        for (name, points) in clouds(n, &mut random) {
+            let buffer = arrange(&gpu, &points, &mut tree);
+            for (radius, most) in [(0.1, 30), (0.3, 32), (1e-4, 7), (0.3, 1)] {
+                let mut normals = gpu.alloc(3 * n).unwrap();
+                normals::cuda::estimate(&gpu, &buffer, &tree, radius, most, &mut normals, &mut workspace)
+                    .unwrap();
+                let expected = flat(&normals::cpu::estimate(&points, radius, most));
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(
+                    bits(&gpu.download(&normals).unwrap()),
+                    bits(&expected),
+                    "{name}, {n} points, radius {radius}, at most {most}"
+                );
+            }
+        }
+    }
+}
