@@ -61,18 +61,18 @@ __device__ inline void scatter(const Key* __restrict__ keys, const uint32_t* __r
 
     for (uint32_t w = 0; w < WARPS; ++w) counts[w][threadIdx.x] = 0;
     __syncthreads();
-    Key key[ROUNDS];
-    uint32_t rank[ROUNDS];
+    // Digit above, rank below; the keys are read again later, which costs less than the registers to hold them.
+    uint32_t item[ROUNDS];
     for (uint32_t round = 0; round < ROUNDS; ++round) {
         uint32_t i = begin + round * WARP;
-        key[round] = i < length ? keys[tile + i] : Key(0);
+        // What lies beyond the end has a digit of its own.
+        item[round] = i < length ? digit(keys[tile + i], d.shift) : DIGITS;
     }
     for (uint32_t round = 0; round < ROUNDS; ++round) {
-        // What lies beyond the end has a digit of its own.
-        uint32_t own = begin + round * WARP < length ? digit(key[round], d.shift) : DIGITS;
+        uint32_t own = item[round];
         uint32_t peers = __match_any_sync(ALL_LANES, own);
         uint32_t before = __popc(peers & ((1u << lane) - 1));
-        if (own < DIGITS) rank[round] = counts[warp][own] + before;
+        if (own < DIGITS) item[round] = own << 16 | (counts[warp][own] + before);
         __syncwarp();
         if (own < DIGITS && before == 0) counts[warp][own] += __popc(peers);
         __syncwarp();
@@ -94,8 +94,8 @@ __device__ inline void scatter(const Key* __restrict__ keys, const uint32_t* __r
     for (uint32_t round = 0; round < ROUNDS; ++round) {
         uint32_t i = begin + round * WARP;
         if (i < length) {
-            uint32_t place = counts[warp][digit(key[round], d.shift)] + rank[round];
-            tile_keys[place] = key[round];
+            uint32_t place = counts[warp][item[round] >> 16] + item[round] % (1 << 16);
+            tile_keys[place] = keys[tile + i];
             tile_values[place] = values[tile + i];
         }
     }

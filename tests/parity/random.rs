@@ -10,7 +10,7 @@ impl Random {
     }
 
     pub fn below(&mut self, end: u32) -> u32 {
-        (self.bits() as u64 * end as u64 >> 32) as u32
+        ((self.bits() as u64 * end as u64) >> 32) as u32
     }
 
     /// In [0, 1).
