@@ -8,8 +8,9 @@ mod sorting;
 
 use partstad::gpu::Gpu;
 
-/// The device that the tests run on.
+/// The device that the tests run on: a GPU, or the emulator where there is none.
 fn gpu() -> Gpu {
+    cuda_emulator::install();
     Gpu::new(0).unwrap()
 }
 
