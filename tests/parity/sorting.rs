@@ -53,7 +53,11 @@ fn sorts<K: Key + Ord + std::fmt::Debug>(gpu: &Gpu, bits: u32, mut key: impl FnM
         sort::cuda::pairs(gpu, &mut pairs, n, bits, &mut workspace).unwrap();
         let (expected_keys, expected_values) = sort::cpu::pairs(&keys, &values);
         assert_eq!(gpu.download(&pairs.keys.slice(..n)).unwrap(), expected_keys, "{n} keys of {bits} bits");
-        assert_eq!(gpu.download(&pairs.values.slice(..n)).unwrap(), expected_values, "{n} keys of {bits} bits");
+        assert_eq!(
+            gpu.download(&pairs.values.slice(..n)).unwrap(),
+            expected_values,
+            "{n} keys of {bits} bits"
+        );
     }
 }
 
