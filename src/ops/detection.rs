@@ -186,9 +186,9 @@ pub mod cpu {
         weights: [f32; 4],
         size: [usize; 2],
     ) -> [f32; 4] {
-        let largest = (1000.0f32 / 16.0).ln();
+        const LARGEST: f32 = 4.1351666; // ln(1000 / 16)
         let center = |center: f32, i: usize| delta[i] / weights[i] * side + center;
-        let reach = |i: usize| 0.5 * ((delta[i] / weights[i]).min(largest).exp() * side - 1.0);
+        let reach = |i: usize| 0.5 * (exp((delta[i] / weights[i]).min(LARGEST)) * side - 1.0);
         let (x, y, rx, ry) = (center(cx, 0), center(cy, 1), reach(2), reach(3));
         let clip = |v: f32, pixels: usize| v.clamp(0.0, pixels as f32 - 1.0);
         let [height, width] = size;
@@ -196,7 +196,315 @@ pub mod cpu {
     }
 
     fn sigmoid(x: f32) -> f32 {
-        1.0 / (1.0 + (-x).exp())
+        1.0 / (1.0 + exp(-x))
+    }
+
+    /// e^x to about an ulp, between e^-87 and e^88: the same bits on every machine and device, as the C library's are not
+    /// (Cephes' `expf`).
+    pub fn exp(x: f32) -> f32 {
+        let x = x.clamp(-87.0, 88.0);
+        // The sum leaves the integer nearest to x / ln 2 in its lowest bits.
+        let shifted = x * std::f32::consts::LOG2_E + 12582912.0;
+        let exponent = shifted.to_bits().wrapping_sub(0x4b40_0000).wrapping_add(127);
+        let n = shifted - 12582912.0;
+        let r = x - n * 0.693_359_4 - n * -2.121_944_4e-4;
+        let mut y = 1.987_569_1e-4;
+        for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_6e-1, 0.5] {
+            y = y * r + coefficient;
+        }
+        (y * (r * r) + r + 1.0) * f32::from_bits(exponent << 23)
+    }
+}
+
+/// On a CUDA device, all images of a batch at once: bit for bit what the reference finds.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::{Level, Rules, locations};
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, DetectionDims, DetectionGatherDims},
+        },
+    };
+    use cudarc::driver::DevicePtr;
+    use std::ops::Range;
+
+    const BLOCK: u32 = 256;
+    /// Parts and locations share a sort key with the score.
+    const MOST_PARTS: usize = 255;
+    const MOST_LOCATIONS: usize = 1 << 24;
+
+    /// A head's outputs for N images.
+    #[derive(Debug)]
+    pub struct Head<'a, B> {
+        /// `[N, A, L]`
+        pub token_logits: &'a B,
+        /// `[N, A, 4]`
+        pub box_regression: &'a B,
+        /// `[N, A]`
+        pub centerness: &'a B,
+    }
+
+    /// Boxes, and the features at their locations.
+    #[derive(Debug)]
+    pub struct Boxes {
+        /// `[B]`
+        pub views: Buffer<u32>,
+        /// `[B]`
+        pub parts: Buffer<u32>,
+        /// `[B]`
+        pub scores: Buffer<f32>,
+        /// x, y of the upper left corner, width, height in pixels of the view, `[B, 4]`.
+        pub rects: Buffer<f32>,
+        /// `[B, C]`
+        pub features: Buffer<f32>,
+    }
+
+    impl Boxes {
+        /// Room for `most` boxes with `channels` features each.
+        ///
+        /// # Errors
+        /// [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, most: usize, channels: usize) -> Result<Boxes> {
+            Ok(Boxes {
+                views: gpu.alloc(most)?,
+                parts: gpu.alloc(most)?,
+                scores: gpu.alloc(most)?,
+                rects: gpu.alloc(4 * most)?,
+                features: gpu.alloc(channels * most)?,
+            })
+        }
+    }
+
+    /// What a batch of up to `most` images needs, and the tables of the pyramid and of a prompt's parts.
+    #[derive(Debug)]
+    pub struct Workspace {
+        most: usize,
+        locations: usize,
+        top_n: usize,
+        part_count: usize,
+        level_count: usize,
+        levels: Buffer<u32>,
+        parts: Buffer<u32>,
+        values: Buffer<f32>,
+        candidates: Buffer<u32>,
+        counts: Buffer<u32>,
+        keys: Buffer<u64>,
+        corners: Buffer<f32>,
+        part_begin: Buffer<u32>,
+        kept: Buffer<u32>,
+        chosen: Buffer<u32>,
+        found: Buffer<u32>,
+    }
+
+    impl Workspace {
+        /// `parts`: `[P]` the tokens of each part; `top_n`: that of the rules.
+        ///
+        /// # Errors
+        /// [`Error::Invalid`] if there are more parts or locations than a sort key holds, [`Error::Device`] if there is
+        /// not enough memory.
+        pub fn new(
+            gpu: &Gpu,
+            most: usize,
+            levels: &[Level],
+            parts: &[Range<usize>],
+            top_n: usize,
+        ) -> Result<Workspace> {
+            let (a, p, v) = (locations(levels), parts.len(), levels.len());
+            if p > MOST_PARTS || a > MOST_LOCATIONS || most * a * p >= 1 << 32 {
+                return Err(Error::invalid(format!(
+                    "detection: {most} images of {a} locations and {p} parts; on a CUDA device the limits are \
+                     {MOST_LOCATIONS} locations, {MOST_PARTS} parts and 2^32 of all together; detect fewer parts or \
+                     images at once"
+                )));
+            }
+            let mut first = 0;
+            let mut level_table = vec![];
+            for level in levels {
+                let Level { stride, anchor, rows, columns } = *level;
+                level_table.extend([stride, anchor, rows, columns, first].map(|x| x as u32));
+                first += rows * columns;
+            }
+            let part_table: Vec<u32> = parts.iter().flat_map(|t| [t.start as u32, t.end as u32]).collect();
+            let slots = most * v * top_n;
+            Ok(Workspace {
+                most,
+                locations: a,
+                top_n,
+                part_count: p,
+                level_count: v,
+                levels: gpu.upload(&level_table)?,
+                parts: gpu.upload(&part_table)?,
+                values: gpu.alloc(most * a * p)?,
+                candidates: gpu.alloc(slots)?,
+                counts: gpu.alloc(most * v)?,
+                keys: gpu.alloc(slots)?,
+                corners: gpu.alloc(4 * slots)?,
+                part_begin: gpu.alloc(most * (p + 1))?,
+                kept: gpu.alloc(slots)?,
+                chosen: gpu.alloc(slots)?,
+                found: gpu.alloc(most)?,
+            })
+        }
+    }
+
+    /// Finds the boxes of `images` images and leaves them in the workspace; returns how many each image has, the one
+    /// thing that the host waits for.
+    ///
+    /// `size`, `rules`, `threshold`: as for the reference, with the workspace's `top_n`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if shapes do not fit together, [`Error::Device`] if the driver refuses.
+    pub fn detect<B: DevicePtr<f32>>(
+        gpu: &Gpu,
+        head: &Head<B>,
+        images: usize,
+        size: [usize; 2],
+        rules: &Rules,
+        threshold: f32,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<u32>> {
+        let Workspace { most, locations, part_count, level_count, top_n, .. } = *workspace;
+        let rows = images * locations;
+        let tokens = head.token_logits.len() / rows.max(1);
+        if images > most
+            || head.token_logits.len() != tokens * rows
+            || head.box_regression.len() != 4 * rows
+            || head.centerness.len() != rows
+            || rules.top_n != top_n
+        {
+            return Err(Error::invalid(format!(
+                "detection: of {images} images (at most {most}) and {locations} locations, token_logits must be [N, A, \
+                 L], box_regression [N, A, 4], centerness [N, A] and top_n {top_n}, not {}, {}, {} values and {}",
+                head.token_logits.len(),
+                head.box_regression.len(),
+                head.centerness.len(),
+                rules.top_n
+            )));
+        }
+        if images == 0 || part_count == 0 {
+            return Ok(vec![0; images]);
+        }
+        let [weight_x, weight_y, weight_w, weight_h] = rules.box_weights;
+        let d = DetectionDims {
+            images: images as u32,
+            locations: locations as u32,
+            tokens: tokens as u32,
+            parts: part_count as u32,
+            levels: level_count as u32,
+            top_n: top_n as u32,
+            max_det: rules.max_det as u32,
+            pre_nms: rules.pre_nms,
+            threshold,
+            nms: rules.nms,
+            weight_x,
+            weight_y,
+            weight_w,
+            weight_h,
+            last_x: size[1] as f32 - 1.0,
+            last_y: size[0] as f32 - 1.0,
+        };
+        let Workspace {
+            levels,
+            parts,
+            values,
+            candidates,
+            counts,
+            keys,
+            corners,
+            part_begin,
+            kept,
+            chosen,
+            found,
+            ..
+        } = workspace;
+        let per_image = |threads: usize| [threads.div_ceil(BLOCK as usize) as u32, d.images, 1];
+        let slots = level_count * top_n;
+        let Head { token_logits, box_regression, centerness } = *head;
+        kernels::detection_values(
+            gpu,
+            blocks(rows * part_count, BLOCK),
+            token_logits,
+            centerness,
+            parts,
+            values,
+            d,
+        )?;
+        kernels::detection_select(
+            gpu,
+            [d.levels, d.images, 1],
+            values,
+            levels,
+            candidates,
+            counts,
+            found,
+            d,
+        )?;
+        kernels::detection_decode(
+            gpu,
+            per_image(slots + part_count + 1),
+            candidates,
+            counts,
+            values,
+            box_regression,
+            levels,
+            keys,
+            corners,
+            part_begin,
+            d,
+        )?;
+        kernels::detection_suppress(gpu, [d.parts, d.images, 1], keys, corners, part_begin, kept, d)?;
+        kernels::detection_order(gpu, per_image(slots), keys, part_begin, chosen, found, d)?;
+        gpu.download(&found.slice(..images))
+    }
+
+    /// Writes the boxes that [`detect`] left in the workspace to the rows of `boxes` from `row` on.
+    ///
+    /// `counts`: what [`detect`] returned; `features`: `[N, A, C]`; `view`: that of the first image; `scale`: from pixels
+    /// of the head's input to those of the view, x and y.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if shapes do not fit together, [`Error::Device`] if the driver refuses.
+    #[allow(clippy::too_many_arguments)]
+    pub fn gather(
+        gpu: &Gpu,
+        workspace: &Workspace,
+        counts: &[u32],
+        features: &impl DevicePtr<f32>,
+        scale: [f32; 2],
+        view: usize,
+        row: usize,
+        boxes: &mut Boxes,
+    ) -> Result<()> {
+        let Workspace { locations, level_count, top_n, .. } = *workspace;
+        let total: usize = counts.iter().map(|&count| count as usize).sum();
+        let channels = features.len() / (counts.len() * locations).max(1);
+        let Boxes { views, parts, scores, rects, features: rows } = boxes;
+        if views.len() < row + total || rows.len() < (row + total) * channels {
+            return Err(Error::invalid(format!(
+                "detection: {total} boxes of {channels} features from row {row} on do not fit buffers for {} boxes and {} \
+                 features",
+                views.len(),
+                rows.len()
+            )));
+        }
+        let [scale_x, scale_y] = scale;
+        let d = DetectionGatherDims {
+            images: counts.len() as u32,
+            locations: locations as u32,
+            slots: (level_count * top_n) as u32,
+            channels: channels as u32,
+            view: view as u32,
+            row: row as u32,
+            scale_x,
+            scale_y,
+        };
+        let Workspace { keys, corners, chosen, found, .. } = workspace;
+        let grid = [total as u32, 1, 1];
+        kernels::detection_gather(
+            gpu, grid, keys, corners, chosen, found, features, views, parts, scores, rects, rows, d,
+        )
     }
 }
 
@@ -208,6 +516,21 @@ mod tests {
         Level { stride: 8, anchor: 64, rows: 2, columns: 2 },
         Level { stride: 16, anchor: 128, rows: 1, columns: 1 },
     ];
+
+    #[test]
+    fn exponentials_to_an_ulp() {
+        for i in -86_999..=87_999 {
+            let x = i as f32 * 1e-3;
+            let expected = (x as f64).exp();
+            assert!(
+                (exp(x) as f64 - expected).abs() <= 1.5e-7 * expected,
+                "e^{x} = {expected}, not {}",
+                exp(x)
+            );
+        }
+        assert_eq!([exp(0.0), exp(-1e9), exp(f32::INFINITY)], [1.0, exp(-87.0), exp(88.0)]);
+        assert!(exp(f32::NAN).is_nan());
+    }
 
     #[test]
     fn anchors_of_glip() {

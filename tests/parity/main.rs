@@ -2,6 +2,7 @@
 #![cfg(feature = "cuda")]
 
 mod clouds;
+mod detections;
 mod neighbors;
 mod random;
 mod sorting;

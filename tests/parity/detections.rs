@@ -1,0 +1,144 @@
+//! The detector's post-processing: the same boxes in the same order.
+
+use crate::{gpu, random::Random};
+use partstad::{
+    gpu::Gpu,
+    ops::detection::{
+        Head, Level, Rules, cpu,
+        cuda::{self, Boxes, Workspace},
+        locations,
+    },
+};
+use std::ops::Range;
+
+const SIZE: [usize; 2] = [300, 260];
+const CHANNELS: usize = 3;
+
+/// A pyramid with more locations than a block packs at once.
+fn levels() -> Vec<Level> {
+    let level = |stride, side| Level { stride, anchor: 4 * stride, rows: side, columns: side };
+    vec![level(8, 40), level(16, 20), level(32, 10), level(64, 1)]
+}
+
+struct Outputs {
+    tokens: usize,
+    logits: Vec<f32>,
+    regression: Vec<f32>,
+    centerness: Vec<f32>,
+}
+
+impl Outputs {
+    /// Of `images` images. Logits are `mean` and around, in steps of `step`: coarse ones make ties.
+    fn new(images: usize, tokens: usize, mean: f32, step: f32, random: &mut Random) -> Outputs {
+        let rows = images * locations(&levels());
+        let mut values = |n: usize, mean: f32, spread: f32| -> Vec<f32> {
+            let value = |_| mean + ((2.0 * random.uniform() - 1.0) * spread / step).round() * step;
+            (0..n).map(value).collect()
+        };
+        Outputs {
+            tokens,
+            logits: values(rows * tokens, mean, 4.0),
+            regression: values(rows * 4, 0.5, 3.0),
+            centerness: values(rows, 0.5, 1.0),
+        }
+    }
+}
+
+fn compare(
+    gpu: &Gpu,
+    outputs: &Outputs,
+    images: usize,
+    parts: &[Range<usize>],
+    rules: &Rules,
+    threshold: f32,
+) {
+    let levels = levels();
+    let a = locations(&levels);
+    let mut workspace = Workspace::new(gpu, images, &levels, parts, rules.top_n).unwrap();
+    let upload = |values: &[f32]| gpu.upload(values).unwrap();
+    let (logits, regression, centerness) =
+        (upload(&outputs.logits), upload(&outputs.regression), upload(&outputs.centerness));
+    let head = cuda::Head { token_logits: &logits, box_regression: &regression, centerness: &centerness };
+    let features: Vec<f32> = (0..images * a * CHANNELS).map(|i| i as f32).collect();
+    let counts = cuda::detect(gpu, &head, images, SIZE, rules, threshold, &mut workspace).unwrap();
+
+    let (row, view, scale) = (2, 5, [1.5f32, 0.7]);
+    let total: u32 = counts.iter().sum();
+    let mut boxes = Boxes::new(gpu, row + total as usize, CHANNELS).unwrap();
+    cuda::gather(gpu, &workspace, &counts, &upload(&features), scale, view, row, &mut boxes).unwrap();
+    let (mut views, mut labels, mut scores, mut rects, mut rows) = (vec![], vec![], vec![], vec![], vec![]);
+    for image in 0..images {
+        let of = |values: &[f32], columns: usize| values[image * a * columns..][..a * columns].to_vec();
+        let (logits, regression, centerness) =
+            (of(&outputs.logits, outputs.tokens), of(&outputs.regression, 4), of(&outputs.centerness, 1));
+        let head = Head { token_logits: &logits, box_regression: &regression, centerness: &centerness };
+        let found = cpu::detect(&head, parts, &levels, SIZE, rules, threshold);
+        assert_eq!(counts[image] as usize, found.len(), "boxes of image {image}");
+        for b in found {
+            let [x1, y1, x2, y2] = b.corners;
+            let [x1, y1, x2, y2] = [x1 * scale[0], y1 * scale[1], x2 * scale[0], y2 * scale[1]];
+            views.push((view + image) as u32);
+            labels.push(b.part as u32);
+            scores.push(b.score);
+            rects.extend([x1, y1, x2 - x1, y2 - y1]);
+            rows.extend_from_slice(&features[(image * a + b.location) * CHANNELS..][..CHANNELS]);
+        }
+    }
+    assert_eq!(gpu.download(&boxes.views.slice(row..)).unwrap(), views);
+    assert_eq!(gpu.download(&boxes.parts.slice(row..)).unwrap(), labels);
+    assert_eq!(gpu.download(&boxes.scores.slice(row..)).unwrap(), scores);
+    assert_eq!(gpu.download(&boxes.rects.slice(4 * row..)).unwrap(), rects);
+    assert_eq!(gpu.download(&boxes.features.slice(CHANNELS * row..)).unwrap(), rows);
+}
+
+const RULES: Rules =
+    Rules { box_weights: [10.0, 10.0, 5.0, 5.0], pre_nms: 0.05, top_n: 100, nms: 0.5, max_det: 30 };
+
+#[test]
+fn detections() {
+    let gpu = gpu();
+    let mut random = Random(5);
+    let parts = [1..2, 3..5, 6..6, 0..7];
+    for (images, mean, step, threshold) in [
+        (1, -4.0, 1e-4, 0.5),
+        (3, -3.0, 1e-4, 0.4),
+        (2, -2.0, 0.5, 0.0),
+        (1, 0.0, 2.0, 0.3),
+        (1, -30.0, 1.0, 0.5),
+        (0, 0.0, 1.0, 0.5),
+    ] {
+        let outputs = Outputs::new(images, 7, mean, step, &mut random);
+        compare(&gpu, &outputs, images, &parts, &RULES, threshold);
+    }
+}
+
+#[test]
+fn detections_by_other_rules() {
+    let gpu = gpu();
+    let mut random = Random(6);
+    let outputs = Outputs::new(1, 3, -1.0, 0.25, &mut random);
+    for rules in [
+        Rules { nms: 1.0, max_det: 1000, ..RULES },
+        Rules { nms: 0.0, ..RULES },
+        Rules { top_n: 1, ..RULES },
+        Rules { top_n: 5000, max_det: 1, ..RULES },
+    ] {
+        compare(&gpu, &outputs, 1, std::slice::from_ref(&(0..3)), &rules, 0.2);
+    }
+    compare(&gpu, &outputs, 1, &[], &RULES, 0.2);
+    let many: Vec<Range<usize>> = (0..60).map(|i| i % 3..i % 3 + 1).collect();
+    compare(&gpu, &outputs, 1, &many, &Rules { top_n: 400, ..RULES }, 0.6);
+}
+
+#[test]
+fn detection_refuses_what_does_not_fit() {
+    let gpu = gpu();
+    let parts = vec![0..1; 256];
+    let error = Workspace::new(&gpu, 1, &levels(), &parts, 10).unwrap_err();
+    assert!(error.to_string().contains("256 parts"), "{error}");
+    let mut workspace = Workspace::new(&gpu, 1, &levels(), &parts[..1], 10).unwrap();
+    let short = gpu.zeros(4).unwrap();
+    let head = cuda::Head { token_logits: &short, box_regression: &short, centerness: &short };
+    let error = cuda::detect(&gpu, &head, 1, SIZE, &RULES, 0.5, &mut workspace).unwrap_err();
+    assert!(error.to_string().contains("box_regression"), "{error}");
+}
