@@ -189,9 +189,11 @@ pub struct Evaluation {
     pub objects: Vec<ObjectFigures>,
     /// Objects that are in no figure.
     pub failures: Vec<Failure>,
-    /// The first run's best and worst object of every category.
+    /// Of every category, the best and the worst object of one run, which is `pictured`.
     #[serde(skip)]
     pictures: Vec<Picture>,
+    #[serde(skip)]
+    pictured: usize,
 }
 
 /// An object in one view: as it is, as it should be labelled, and as it was; PNG files.
@@ -209,6 +211,7 @@ pub struct Evaluator {
     preparer: Preparer,
     categories: BTreeMap<String, Vec<String>>,
     runs: Vec<Running>,
+    pictured: usize,
     objects: Vec<ObjectFigures>,
     failures: Vec<Failure>,
     pictures: BTreeMap<String, Vec<Picture>>,
@@ -244,6 +247,7 @@ impl Evaluator {
         Ok(Evaluator {
             preparer,
             categories: BTreeMap::new(),
+            pictured: runs.iter().position(|run| run.method == Method::PartStad).unwrap_or(0),
             runs: runs.into_iter().map(running).collect(),
             objects: vec![],
             failures: vec![],
@@ -300,12 +304,12 @@ impl Evaluator {
             let instances = Instances { of_point: none.clone(), ..Instances::default() };
             visible.add(&labels, &instances, Truth { semantic: &truth, instance: &none })?;
         }
-        if let Some(miou) = miou[0] {
+        if let Some(miou) = miou[self.pictured] {
             let pictures = self.pictures.entry(object.category.clone()).or_default();
             let at = pictures.partition_point(|picture| picture.miou >= miou);
             // Only the best and the worst are shown.
             if pictures.len() < 2 || at == 0 || at == pictures.len() {
-                pictures.insert(at, Picture::new(object, &shape, &found[0].0, miou));
+                pictures.insert(at, Picture::new(object, &shape, &found[self.pictured].0, miou));
                 if pictures.len() == 3 {
                     pictures.remove(1);
                 }
@@ -331,6 +335,7 @@ impl Evaluator {
             objects: self.objects,
             failures: self.failures,
             pictures: self.pictures.into_values().flatten().collect(),
+            pictured: self.pictured,
         }
     }
 }

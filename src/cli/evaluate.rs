@@ -66,6 +66,7 @@ impl Evaluate {
             "splits": self.splits, "out": self.out, "options": preparer.options(),
             "predictions": preparer.predictor().description(), "warnings": warnings,
         });
+        let note = format!("Splits: {}. 2D predictions: {}.", self.splits.join(", "), preparer.predictor());
         let mut evaluator = Evaluator::new(preparer, runs)?;
         for object in &objects {
             bar.set_message(object.place().display().to_string());
@@ -79,11 +80,7 @@ impl Evaluate {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        let notes = [
-            vec![format!("Splits: {}. 2D predictions: {}", self.splits.join(", "), about["predictions"])],
-            warnings,
-        ];
-        evaluation.write(&self.out, &notes.concat())?;
+        evaluation.write(&self.out, &[vec![note], warnings].concat())?;
         let mut told = json!(evaluation);
         told["about"] = about;
         global.report(told, &self.text(&evaluation))?;

@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 
 impl Evaluation {
     /// Writes into a folder, which is made if need be: `results.csv`, `results.md`, `results.json`, and `results.html`
-    /// with pictures of the first run's best and worst object of every category.
+    /// with pictures of the best and the worst object of every category: PartSTAD's, or else the first run's.
     ///
     /// `about`: what else a reader must know.
     ///
@@ -56,7 +56,7 @@ impl Evaluation {
         include_str!("page.html")
             .replace("{{style}}", include_str!("../report/style.css"))
             .replace("{{summary}}", &format!("{count} objects of {} categories", self.parts.len()))
-            .replace("{{first}}", &escaped(&self.figures[0].title()))
+            .replace("{{pictured}}", &escaped(&self.figures[self.pictured].title()))
             .replace("{{pictures}}", &self.pictures.iter().map(Picture::html).collect::<String>())
             .replace("{{tables}}", &self.tables().iter().map(table).collect::<String>())
             .replacen("{{notes}}", &notes, 1)

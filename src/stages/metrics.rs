@@ -2,7 +2,8 @@
 //!
 //! Semantic: IoU per part and object, only where the truth has the part; per part the mean over objects, per category
 //! the mean over parts, overall the mean over categories. Instances: AP at IoU 0.5 per part (part-aware) or over all
-//! parts together (part-agnostic), over the objects of a category; then the same means.
+//! parts together (part-agnostic), over the objects of a category; then the same means. Parts that no object of a
+//! category has are left out of all of it.
 
 use super::{instances::Instances, labels::Labels, superpoints::Superpoints, targets};
 use crate::error::{Error, Result};
@@ -185,7 +186,8 @@ impl Category {
     /// Area under the precision-recall curve, all-point interpolation; of one part, or of all together. A detection, by
     /// falling confidence, finds the free true instance of highest IoU.
     fn average_precision(&self, part: Option<u32>) -> Option<f64> {
-        let is_part = |label: u32| part.is_none_or(|part| part == label);
+        // A part that no object has was not labelled: what was found of it is neither right nor wrong.
+        let is_part = |label: u32| part.map_or(self.instances[label as usize] > 0, |part| part == label);
         let truths =
             (0..self.labels).filter(|&j| is_part(j as u32)).map(|j| self.instances[j]).sum::<usize>();
         if truths == 0 {
@@ -275,10 +277,15 @@ mod tests {
     fn an_agnostic_match_ignores_the_part() {
         let (labels, instances) = object(&[1, 1], &[0, 0], &[(1, 0.5)]);
         let mut category = Category::new(2);
-        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
-        let summary = category.summary();
-        assert_eq!((summary.map50, summary.map50_agnostic, summary.miou), (Some(0.0), Some(1.0), Some(0.0)));
+        let mut other = category.clone();
+        other.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
+        let summary = other.summary();
+        assert_eq!((summary.map50, summary.map50_agnostic, summary.miou), (Some(0.0), Some(0.0), Some(0.0)));
         assert!(summary.map50.unwrap().is_sign_positive());
+        // Once an object has part 1, what is called so counts.
+        category.add(&labels, &instances, Truth { semantic: &[0, 1], instance: &[0, 1] }).unwrap();
+        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
+        approx::assert_relative_eq!(category.summary().map50_agnostic.unwrap(), (1.0 + 1.0) / 3.0);
     }
 
     #[test]
