@@ -6,6 +6,7 @@
 //! over; after each round neighbours are merged where that lowers E.
 
 use crate::ops::{
+    components::cpu::connected,
     max_flow::{self, Arc, Network},
     region_merge::{self, Region},
     two_means,
@@ -338,31 +339,6 @@ fn subgraph(graph: &Graph, members: &[u32], labels: &[u32], place: &[u32], scale
         }
     }
     Network { first, arcs, excess: vec![0.0; members.len()] }
-}
-
-/// The connected component of every vertex, numbered by their lowest vertices, and their number.
-fn connected<I: Iterator<Item = u32>>(n: usize, neighbors: impl Fn(u32) -> I) -> (Vec<u32>, usize) {
-    const NONE: u32 = u32::MAX;
-    let mut component = vec![NONE; n];
-    let mut count = 0;
-    let mut stack = vec![];
-    for root in 0..n as u32 {
-        if component[root as usize] != NONE {
-            continue;
-        }
-        component[root as usize] = count;
-        stack.push(root);
-        while let Some(v) = stack.pop() {
-            for head in neighbors(v) {
-                if component[head as usize] == NONE {
-                    component[head as usize] = count;
-                    stack.push(head);
-                }
-            }
-        }
-        count += 1;
-    }
-    (component, count as usize)
 }
 
 /// Whether the parts have a lower energy than the whole.

@@ -3,12 +3,14 @@
 //! w = (1 / (1 + d / mean(d) + |f_i - f_j| / mean(|f_i - f_j|)))^2 over the edges i -> j, the means over all edges; a
 //! term whose mean is 0 counts 0 (the authors' `gen_superpoint`).
 
+/// Edges of one partial sum of the means, in the tree of [`sum::block`](crate::ops::sum::block).
+const CHUNK: usize = 2048;
+
 /// CPU reference.
 pub mod cpu {
+    use super::CHUNK;
+    use crate::ops::sum;
     use rayon::prelude::*;
-
-    /// Edges that one task takes; the sums are made of its partial sums in order, whatever the thread count.
-    const BATCH: usize = 1 << 14;
 
     /// `features`: `[N, D]`; `neighbors` and `distances`: `[N, k]`. Returns `[N, k]`.
     pub fn edge_weights<const D: usize>(
@@ -32,9 +34,81 @@ pub mod cpu {
     }
 
     fn mean(values: &[f32]) -> f64 {
-        let sums: Vec<f64> =
-            values.par_chunks(BATCH).map(|batch| batch.iter().map(|&x| x as f64).sum()).collect();
-        sums.iter().sum::<f64>() / values.len() as f64
+        let chunk = |chunk: &[f32]| sum::block(chunk.iter().map(|&x| x as f64));
+        let sums: Vec<f64> = values.par_chunks(CHUNK).map(chunk).collect();
+        sum::block(sums) / values.len() as f64
+    }
+}
+
+/// On a CUDA device: bit for bit the reference's weights.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::CHUNK;
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, EdgeWeightsDims},
+        },
+    };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+
+    const BLOCK: u32 = 256;
+
+    /// What the weights of up to `most` edges need beside them.
+    #[derive(Debug)]
+    pub struct Workspace {
+        unlike: Buffer<f32>,
+        sums: Buffer<f64>,
+        means: Buffer<f64>,
+    }
+
+    impl Workspace {
+        /// # Errors
+        /// [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
+            let (unlike, sums) = (gpu.alloc(most)?, gpu.alloc(2 * most.div_ceil(CHUNK))?);
+            Ok(Workspace { unlike, sums, means: gpu.alloc(2)? })
+        }
+    }
+
+    /// `features`: `[N, D]`; `neighbors`, `distances` and the result `weights`: `[N, k]`; `shape`: N, D and k.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a buffer is too small, [`Error::Device`] if the driver refuses.
+    pub fn edge_weights(
+        gpu: &Gpu,
+        features: &impl DevicePtr<f32>,
+        neighbors: &impl DevicePtr<u32>,
+        distances: &impl DevicePtr<f32>,
+        [n, dimensions, k]: [usize; 3],
+        weights: &mut impl DevicePtrMut<f32>,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let edges = n * k;
+        let Workspace { unlike, sums, means } = workspace;
+        let lens = [neighbors.len(), distances.len(), weights.len(), unlike.len()];
+        if features.len() < n * dimensions || lens.iter().any(|&len| len < edges) || edges >= 1 << 31 {
+            return Err(Error::invalid(format!(
+                "edge_weights: features must be [{n}, {dimensions}] and the rest [{n}, {k}], below 2^31 values, not {} and \
+                 {lens:?} values",
+                features.len()
+            )));
+        }
+        if edges == 0 {
+            return Ok(());
+        }
+        let chunks = edges.div_ceil(CHUNK) as u32;
+        let d = EdgeWeightsDims {
+            edges: edges as u32,
+            neighbors: k as u32,
+            dimensions: dimensions as u32,
+            chunks,
+        };
+        let grid = [chunks, 1, 1];
+        kernels::edge_weights_differences(gpu, grid, features, neighbors, distances, unlike, sums, d)?;
+        kernels::edge_weights_means(gpu, [1, 1, 1], sums, means, d)?;
+        kernels::edge_weights_weigh(gpu, blocks(edges, BLOCK), distances, unlike, means, weights, d)
     }
 }
 

@@ -34,6 +34,76 @@ pub mod cpu {
     }
 }
 
+/// On a CUDA device.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, MergeSmallDims},
+        },
+        ops::{group::cuda::Groups, knn::cuda::Tree},
+    };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+
+    const BLOCK: u32 = 256;
+    const WARP: usize = 32;
+
+    /// What up to `most` components need beside them.
+    #[derive(Debug)]
+    pub struct Workspace {
+        into: Buffer<u32>,
+    }
+
+    impl Workspace {
+        /// # Errors
+        /// [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
+            Ok(Workspace { into: gpu.alloc(most)? })
+        }
+    }
+
+    /// Components of at most `small` points are merged; none is if all are small.
+    ///
+    /// `positions`: `[N, 3]`, those that the tree was built from; `components`: `count` groups of all the tree's points;
+    /// `merged`: `[N]`, the component of every point, out of those that were there.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a buffer is too small, [`Error::Device`] if the driver refuses.
+    #[allow(clippy::too_many_arguments)]
+    pub fn merge_small(
+        gpu: &Gpu,
+        positions: &impl DevicePtr<f32>,
+        tree: &Tree,
+        components: &Groups,
+        count: usize,
+        small: usize,
+        merged: &mut impl DevicePtrMut<u32>,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let n = tree.len();
+        let Groups { of_point, offsets, points, .. } = components;
+        let into = &mut workspace.into;
+        if positions.len() < 3 * n || of_point.len() < n || merged.len() < n || into.len() < count {
+            return Err(Error::invalid(format!(
+                "merge_small: positions must be [{n}, 3], components and merged have room for {n} points and the workspace \
+                 for {count} components, not {} values, {}, {} and {}",
+                positions.len(),
+                of_point.len(),
+                merged.len(),
+                into.len()
+            )));
+        }
+        let (items, boxes) = tree.buffers();
+        let small = small.min(n) as u32;
+        let d = MergeSmallDims { points: n as u32, components: count as u32, small };
+        let grid = blocks(WARP * count, BLOCK);
+        kernels::merge_small_find(gpu, grid, positions, of_point, offsets, points, items, boxes, into, d)?;
+        kernels::merge_small_join(gpu, blocks(n, BLOCK), of_point, into, merged, d)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::cpu::merge_small;

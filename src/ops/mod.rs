@@ -1,8 +1,11 @@
 //! The operations: slices in, slices out, each with its CPU reference (`cpu`).
 
+pub mod components;
 pub mod cut_pursuit;
 pub mod detection;
 pub mod edge_weights;
+pub mod extents;
+pub mod group;
 pub mod knn;
 pub mod mask;
 pub mod max_flow;
@@ -11,6 +14,7 @@ pub mod merge_small;
 pub mod nms;
 pub mod normalize;
 pub mod normals;
+pub mod point_features;
 pub mod positional;
 pub mod rasterize;
 pub mod region_merge;
@@ -19,6 +23,7 @@ pub mod riou;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
+pub mod sum;
 pub mod two_means;
 pub mod visibility;
 pub mod vote;

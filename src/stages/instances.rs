@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    ops::membership,
+    ops::{
+        extents::{self, Extent},
+        membership,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -84,9 +87,10 @@ impl Instances {
         }
         boxes.check(memberships.views, scores.labels)?;
         let mut found = Instances { of_superpoint: vec![-1; s], ..Instances::default() };
+        let extents = extents::cpu::extents(&cloud.positions, &superpoints.offsets, &superpoints.points);
         for label in 0..scores.labels as u32 {
             let members: Vec<usize> = (0..s).filter(|&s| labels.of_superpoint[s] == label as i32).collect();
-            let part = Part { label, cloud, superpoints, boxes, memberships, options };
+            let part = Part { label, extents: &extents, superpoints, boxes, memberships, options };
             for piece in part.pieces(&members) {
                 if part.keeps(&piece) {
                     let points = piece.iter().map(|&s| superpoints.points(s).len() as u32).sum();
@@ -108,7 +112,8 @@ impl Instances {
 /// One part of the object, while its instances are found.
 struct Part<'a> {
     label: u32,
-    cloud: &'a Cloud,
+    /// The 3D bounding box of every superpoint.
+    extents: &'a [Extent],
     superpoints: &'a Superpoints,
     boxes: &'a Boxes,
     memberships: &'a Memberships,
@@ -120,17 +125,17 @@ impl Part<'_> {
     fn pieces(&self, members: &[usize]) -> Vec<Vec<usize>> {
         let shares = self.shares(members);
         let boxes = shares.len() / members.len().max(1);
-        let bounds: Vec<_> = members.iter().map(|&s| self.bounds(s)).collect();
+        let bounds: Vec<Extent> = members.iter().map(|&s| self.extents[s]).collect();
         let sizes: Vec<f64> = members.iter().map(|&s| self.superpoints.points(s).len() as f64).collect();
 
         // Along x, only what begins before another ends can be near it.
         let mut by_x: Vec<usize> = (0..members.len()).collect();
-        by_x.sort_by(|&a, &b| bounds[a].0[0].total_cmp(&bounds[b].0[0]));
+        by_x.sort_by(|&a, &b| bounds[a][0][0].total_cmp(&bounds[b][0][0]));
         let mut parent: Vec<usize> = (0..members.len()).collect();
         for (rank, &a) in by_x.iter().enumerate() {
             let reachable = by_x[rank + 1..]
                 .iter()
-                .take_while(|&&b| bounds[b].0[0] - bounds[a].1[0] < self.options.max_gap);
+                .take_while(|&&b| bounds[b][0][0] - bounds[a][1][0] < self.options.max_gap);
             for &b in reachable {
                 let (big, small) = (sizes[a].max(sizes[b]), sizes[a].min(sizes[b]));
                 if gap(bounds[a], bounds[b]) < self.options.max_gap
@@ -183,14 +188,6 @@ impl Part<'_> {
         self.boxes.list[b as usize].view as usize
     }
 
-    /// The corners of a superpoint's 3D bounding box.
-    fn bounds(&self, s: usize) -> ([f32; 3], [f32; 3]) {
-        let points = self.superpoints.points(s).iter().map(|&p| self.cloud.positions[p as usize]);
-        points.fold(([f32::INFINITY; 3], [f32::NEG_INFINITY; 3]), |(low, high), p| {
-            (std::array::from_fn(|i| low[i].min(p[i])), std::array::from_fn(|i| high[i].max(p[i])))
-        })
-    }
-
     /// Whether a box of the part confirms a piece.
     fn keeps(&self, piece: &[usize]) -> bool {
         let views = self.memberships.views;
@@ -207,8 +204,8 @@ impl Part<'_> {
 }
 
 /// The largest gap between two bounding boxes along an axis; negative where they overlap.
-fn gap(a: ([f32; 3], [f32; 3]), b: ([f32; 3], [f32; 3])) -> f32 {
-    (0..3).map(|i| (a.0[i] - b.1[i]).max(b.0[i] - a.1[i])).fold(f32::NEG_INFINITY, f32::max)
+fn gap(a: Extent, b: Extent) -> f32 {
+    (0..3).map(|i| (a[0][i] - b[1][i]).max(b[0][i] - a[1][i])).fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// How much the shares of two superpoints differ over the boxes in whose view both are visible; 1 if none holds them.

@@ -4,7 +4,11 @@ use crate::{
     device::Device,
     error::{Error, Result},
     io::npy,
-    ops::{cut_pursuit, edge_weights, knn, merge_small, normals},
+    ops::{
+        cut_pursuit, edge_weights,
+        group::{self, Groups},
+        knn, merge_small, normals, point_features,
+    },
     stages::cloud::Cloud,
 };
 use serde::{Deserialize, Serialize};
@@ -153,16 +157,15 @@ impl Superpoints {
         let graph = knn::cpu::nearest(&cloud.positions, options.neighbors);
         let mut normals =
             normals::cpu::estimate(&cloud.positions, options.normal_radius, options.normal_neighbors);
-        let colors = cloud.colors.iter().map(|rgb| rgb.map(|c| options.color_weight * c));
+        let (colors, weight) = (&cloud.colors, options.color_weight);
         let labels = match options.features {
-            Features::Normals => cut::<6>(&join(&normals, colors), &graph, options),
+            Features::Normals => cut(&point_features::cpu::signed(&normals, colors, weight), &graph, options),
             Features::Oriented => {
                 normals::cpu::orient(&mut normals, &graph.indices, graph.k);
-                cut::<6>(&join(&normals, colors), &graph, options)
+                cut(&point_features::cpu::signed(&normals, colors, weight), &graph, options)
             }
             Features::SignFree => {
-                let products: Vec<[f32; 6]> = normals.iter().map(outer_product).collect();
-                cut::<9>(&join(&products, colors), &graph, options)
+                cut(&point_features::cpu::sign_free(&normals, colors, weight), &graph, options)
             }
         };
         let labels = merge_small::cpu::merge_small(&cloud.positions, &labels, options.small);
@@ -186,19 +189,8 @@ impl Superpoints {
                 labels[i]
             )));
         }
-        let mut points: Vec<u32> = (0..n as u32).collect();
-        points.sort_by_key(|&i| labels[i as usize]);
-        let mut of_point = vec![0; n];
-        let mut offsets = vec![0];
-        for (at, &i) in points.iter().enumerate() {
-            if at > 0 && labels[i as usize] != labels[points[at - 1] as usize] {
-                offsets.push(at as u32);
-            }
-            of_point[i as usize] = offsets.len() as u32 - 1;
-        }
-        if n > 0 {
-            offsets.push(n as u32);
-        }
+        let labels: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
+        let Groups { of_point, offsets, points } = group::cpu::group(&labels);
         Ok(Superpoints { of_point, offsets, points })
     }
 
@@ -245,31 +237,12 @@ impl Superpoints {
     }
 }
 
-/// Shape features and colours side by side: D = S + 3.
-fn join<const S: usize, const D: usize>(
-    shape: &[[f32; S]],
-    colors: impl Iterator<Item = [f32; 3]>,
-) -> Vec<[f32; D]> {
-    shape
-        .iter()
-        .zip(colors)
-        .map(|(shape, rgb)| std::array::from_fn(|i| if i < S { shape[i] } else { rgb[i - S] }))
-        .collect()
-}
-
 fn cut<const D: usize>(features: &[[f32; D]], nearest: &knn::Neighbors, options: &Options) -> Vec<u32> {
     let weights = edge_weights::cpu::edge_weights(features, &nearest.indices, &nearest.distances, nearest.k);
     let graph = cut_pursuit::Graph::from_neighbors(&nearest.indices, &weights, features.len(), nearest.k);
     let small = if options.small_into == SmallInto::Similar { options.small } else { 0 };
     let options = cut_pursuit::Options { lambda: options.lambda, small, ..Default::default() };
     cut_pursuit::cpu::partition(&graph, features, &options)
-}
-
-/// n n^T as six numbers whose squared distances are those of the matrices.
-fn outer_product(n: &[f32; 3]) -> [f32; 6] {
-    let [x, y, z] = *n;
-    let r = std::f32::consts::SQRT_2;
-    [x * x, y * y, z * z, r * x * y, r * x * z, r * y * z]
 }
 
 #[cfg(test)]
@@ -295,17 +268,5 @@ mod tests {
             assert_eq!(serde_json::to_value(features).unwrap(), name);
         }
         assert!("cosine".parse::<Features>().unwrap_err().to_string().contains("sign-free"));
-    }
-
-    #[test]
-    fn outer_products_have_no_sign() {
-        let n = [0.6, -0.48, 0.64];
-        assert_eq!(outer_product(&n), outer_product(&n.map(|x| -x)));
-        // |n n^T - m m^T|^2 = 2 - 2 (n . m)^2
-        let m = [0.0, 0.6, 0.8];
-        let (a, b) = (outer_product(&n), outer_product(&m));
-        let squared: f32 = (0..6).map(|i| (a[i] - b[i]).powi(2)).sum();
-        let cosine: f32 = (0..3).map(|i| n[i] * m[i]).sum();
-        assert!((squared - (2.0 - 2.0 * cosine * cosine)).abs() < 1e-5);
     }
 }

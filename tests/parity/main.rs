@@ -6,6 +6,7 @@ mod detections;
 mod neighbors;
 mod random;
 mod sorting;
+mod superpoints;
 
 use partstad::gpu::Gpu;
 

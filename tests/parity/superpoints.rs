@@ -1,0 +1,225 @@
+//! What superpoints are made of: features, edge weights, components, groups.
+
+use crate::{
+    clouds::{clouds, flat},
+    gpu,
+    random::Random,
+};
+use partstad::{
+    gpu::Gpu,
+    ops::{
+        components,
+        cut_pursuit::Graph,
+        edge_weights, extents, group,
+        knn::{self, cuda::Tree},
+        merge_small, normals, point_features,
+    },
+};
+
+const SIZES: [usize; 8] = [0, 1, 2, 31, 32, 33, 1023, 1025];
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn features_and_weights() {
+    let gpu = gpu();
+    let mut random = Random(7);
+    for n in SIZES {
+        let mut workspace = edge_weights::cuda::Workspace::new(&gpu, 10 * n).unwrap();
+        for (name, points) in clouds(n, &mut random) {
+            let colors: Vec<[f32; 3]> = (0..n).map(|_| [0; 3].map(|_| random.uniform())).collect();
+            let normals = normals::cpu::estimate(&points, 0.1, 30);
+            let graph = knn::cpu::nearest(&points, 10);
+            let signed = point_features::cpu::signed(&normals, &colors, 0.3);
+            let sign_free = point_features::cpu::sign_free(&normals, &colors, 0.3);
+            let weigh = edge_weights::cpu::edge_weights::<6>;
+            let weigh_sign_free = edge_weights::cpu::edge_weights::<9>;
+            for (sign, features, weights) in [
+                (false, flat(&signed), weigh(&signed, &graph.indices, &graph.distances, graph.k)),
+                (
+                    true,
+                    flat(&sign_free),
+                    weigh_sign_free(&sign_free, &graph.indices, &graph.distances, graph.k),
+                ),
+            ] {
+                let (normals, colors) =
+                    (gpu.upload(&flat(&normals)).unwrap(), gpu.upload(&flat(&colors)).unwrap());
+                let mut found = gpu.alloc(features.len()).unwrap();
+                let dimensions =
+                    point_features::cuda::point_features(&gpu, &normals, &colors, n, 0.3, sign, &mut found)
+                        .unwrap();
+                assert_eq!(bits(&gpu.download(&found).unwrap()), bits(&features), "{name}, {n} points");
+
+                let (indices, distances) =
+                    (gpu.upload(&graph.indices).unwrap(), gpu.upload(&graph.distances).unwrap());
+                let mut on_device = gpu.alloc(weights.len()).unwrap();
+                let shape = [n, dimensions, graph.k];
+                edge_weights::cuda::edge_weights(
+                    &gpu,
+                    &found,
+                    &indices,
+                    &distances,
+                    shape,
+                    &mut on_device,
+                    &mut workspace,
+                )
+                .unwrap();
+                assert_eq!(bits(&gpu.download(&on_device).unwrap()), bits(&weights), "{name}, {n} points");
+            }
+        }
+    }
+}
+
+/// Components of the graph of `neighbors`, cut where `parts` differ, on both sides.
+fn compare_components(gpu: &Gpu, graph: &Graph, parts: &[u32]) {
+    let n = parts.len();
+    let neighbors = |v: u32| {
+        let arcs = graph.first[v as usize] as usize..graph.first[v as usize + 1] as usize;
+        graph.heads[arcs].iter().copied().filter(move |&head| parts[head as usize] == parts[v as usize])
+    };
+    let (labels, count) = components::cpu::connected(n, neighbors);
+    let upload = |values: &[u32]| gpu.upload(values).unwrap();
+    let mut found = gpu.alloc(n).unwrap();
+    let mut workspace = components::cuda::Workspace::new(gpu, n).unwrap();
+    components::cuda::connected(
+        gpu,
+        &upload(&graph.first),
+        &upload(&graph.heads),
+        &upload(parts),
+        n,
+        &mut found,
+        &mut workspace,
+    )
+    .unwrap();
+    assert_eq!(gpu.download(&found).unwrap(), labels, "{n} vertices");
+    assert_eq!(components::cuda::count(gpu, n, &workspace).unwrap(), count);
+}
+
+#[test]
+fn connected_components() {
+    let gpu = gpu();
+    let mut random = Random(8);
+    for n in SIZES {
+        // A path in random order is the longest way to the lowest vertex.
+        let mut order: Vec<u32> = (0..n as u32).collect();
+        for i in (1..n).rev() {
+            order.swap(i, random.below(i as u32 + 1) as usize);
+        }
+        let mut next = vec![0; n];
+        for (i, &v) in order.iter().enumerate() {
+            next[v as usize] = order[(i + 1).min(n - 1)];
+        }
+        let path = Graph::from_neighbors(&next, &vec![1.0; n], n, 1);
+        compare_components(&gpu, &path, &vec![0; n]);
+        let scattered: Vec<u32> = (0..n).map(|_| random.below(10) / 9).collect();
+        compare_components(&gpu, &path, &scattered);
+        let (_, points) = clouds(n, &mut random).swap_remove(0);
+        let nearest = knn::cpu::nearest(&points, 3);
+        let graph = Graph::from_neighbors(&nearest.indices, &vec![1.0; nearest.indices.len()], n, nearest.k);
+        compare_components(&gpu, &graph, &scattered);
+    }
+}
+
+/// Labels of `n` points: one for all, one each, few, and many of which most are rare.
+fn labellings(n: usize, random: &mut Random) -> Vec<Vec<u32>> {
+    vec![
+        vec![3; n],
+        (0..n as u32).rev().collect(),
+        (0..n).map(|_| random.below(5)).collect(),
+        (0..n).map(|_| random.below(random.0 as u32 % 200 + 1)).collect(),
+    ]
+}
+
+#[test]
+fn groups_and_their_extents() {
+    let gpu = gpu();
+    let mut random = Random(9);
+    let mut groups = group::cuda::Groups::new(&gpu, 1025).unwrap();
+    let mut workspace = group::cuda::Workspace::new(&gpu, 1025).unwrap();
+    for n in SIZES {
+        let (_, points) = clouds(n, &mut random).swap_remove(0);
+        for labels in labellings(n, &mut random) {
+            let expected = group::cpu::group(&labels);
+            let s = expected.offsets.len() - 1;
+            group::cuda::group(&gpu, &gpu.upload(&labels).unwrap(), n, 11, &mut groups, &mut workspace)
+                .unwrap();
+            assert_eq!(groups.count(&gpu).unwrap(), s, "groups of {n} points");
+            assert_eq!(gpu.download(&groups.of_point.slice(..n)).unwrap(), expected.of_point);
+            assert_eq!(gpu.download(&groups.points.slice(..n)).unwrap(), expected.points);
+            assert_eq!(gpu.download(&groups.offsets.slice(..s + 1)).unwrap(), expected.offsets);
+
+            let mut found = gpu.alloc(6 * s).unwrap();
+            let positions = gpu.upload(&flat(&points)).unwrap();
+            let members = groups.points.slice(..n);
+            extents::cuda::extents(&gpu, &positions, &groups.offsets, &members, s, &mut found).unwrap();
+            let boxes = extents::cpu::extents(&points, &expected.offsets, &expected.points);
+            assert_eq!(gpu.download(&found).unwrap(), boxes.as_flattened().as_flattened());
+        }
+    }
+}
+
+#[test]
+fn small_components_merge() {
+    let gpu = gpu();
+    let mut random = Random(10);
+    let mut tree = Tree::new(&gpu, 1025).unwrap();
+    let mut groups = group::cuda::Groups::new(&gpu, 1025).unwrap();
+    let mut grouping = group::cuda::Workspace::new(&gpu, 1025).unwrap();
+    let mut workspace = merge_small::cuda::Workspace::new(&gpu, 1025).unwrap();
+    for n in SIZES {
+        for (name, points) in clouds(n, &mut random) {
+            let positions = gpu.upload(&flat(&points)).unwrap();
+            tree.build(&gpu, &positions, n).unwrap();
+            for labels in labellings(n, &mut random) {
+                group::cuda::group(&gpu, &gpu.upload(&labels).unwrap(), n, 11, &mut groups, &mut grouping)
+                    .unwrap();
+                let count = groups.count(&gpu).unwrap();
+                let compact = gpu.download(&groups.of_point.slice(..n)).unwrap();
+                for small in [0, 7, 2000] {
+                    let mut merged = gpu.alloc(n).unwrap();
+                    merge_small::cuda::merge_small(
+                        &gpu,
+                        &positions,
+                        &tree,
+                        &groups,
+                        count,
+                        small,
+                        &mut merged,
+                        &mut workspace,
+                    )
+                    .unwrap();
+                    let expected = merge_small::cpu::merge_small(&points, &compact, small);
+                    assert_eq!(gpu.download(&merged).unwrap(), expected, "{name}, {n} points, {small}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn buffers_that_are_too_small() {
+    let gpu = gpu();
+    let short = || gpu.zeros::<f32>(5).unwrap();
+    let error = point_features::cuda::point_features(&gpu, &short(), &short(), 2, 0.3, true, &mut short());
+    assert!(error.unwrap_err().to_string().starts_with("point_features: "));
+    let indices = gpu.zeros::<u32>(5).unwrap();
+    let mut workspace = edge_weights::cuda::Workspace::new(&gpu, 5).unwrap();
+    let error = edge_weights::cuda::edge_weights(
+        &gpu,
+        &short(),
+        &indices,
+        &short(),
+        [1, 5, 6],
+        &mut short(),
+        &mut workspace,
+    );
+    assert!(error.unwrap_err().to_string().starts_with("edge_weights: "));
+    let error = extents::cuda::extents(&gpu, &short(), &indices, &indices, 5, &mut short());
+    assert!(error.unwrap_err().to_string().starts_with("extents: "));
+    let mut groups = group::cuda::Groups::new(&gpu, 4).unwrap();
+    let mut workspace = group::cuda::Workspace::new(&gpu, 5).unwrap();
+    let error = group::cuda::group(&gpu, &indices, 5, 8, &mut groups, &mut workspace);
+    assert!(error.unwrap_err().to_string().starts_with("group: "));
+}
