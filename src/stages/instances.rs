@@ -239,9 +239,9 @@ mod tests {
 
     #[test]
     fn the_gap_is_that_of_the_farthest_axis() {
-        let unit = ([0.0; 3], [1.0; 3]);
-        assert_eq!(gap(unit, ([1.5, 0.0, 3.0], [2.0, 1.0, 4.0])), 2.0);
-        assert_eq!(gap(unit, ([0.5; 3], [2.0; 3])), -0.5);
-        assert_eq!(gap(([0.5; 3], [2.0; 3]), unit), -0.5);
+        let unit = [[0.0; 3], [1.0; 3]];
+        assert_eq!(gap(unit, [[1.5, 0.0, 3.0], [2.0, 1.0, 4.0]]), 2.0);
+        assert_eq!(gap(unit, [[0.5; 3], [2.0; 3]]), -0.5);
+        assert_eq!(gap([[0.5; 3], [2.0; 3]], unit), -0.5);
     }
 }
