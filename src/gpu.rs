@@ -20,8 +20,8 @@ pub use cudarc::driver::CudaSlice as Buffer;
 
 /// The launch functions, generated from the kernels' signatures.
 pub mod kernels {
-    use super::{DevicePtr, DevicePtrMut, Gpu};
-    use crate::error::Result;
+    use crate::{error::Result, gpu::Gpu};
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
     use std::ffi::c_void;
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
