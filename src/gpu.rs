@@ -146,11 +146,15 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`] if there is not enough memory.
     pub fn alloc<T: DeviceRepr + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
-        if len == 0 {
-            return self.stream().null().map_err(failed("allocating no bytes"));
-        }
+        // The driver allocates nothing but something: a buffer of no values holds one that nobody sees.
         // SAFETY: any bits are a valid T.
-        unsafe { self.stream().alloc(len) }.map_err(|error| self.no_memory(len * size_of::<T>(), error))
+        let buffer = unsafe { self.stream().alloc(len.max(1)) }
+            .map_err(|error| self.no_memory(len * size_of::<T>(), error))?;
+        if len > 0 {
+            return Ok(buffer);
+        }
+        // SAFETY: the memory is the stream's, and no longer the first buffer's.
+        Ok(unsafe { self.stream().upgrade_device_ptr(buffer.leak(), 0) })
     }
 
     /// Memory for `len` values, all zero.
