@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const RUNTIME: [&str; 6] = ["access", "block", "driver", "graph", "launch", "memory"];
+const RUNTIME: [&str; 7] = ["access", "block", "driver", "graph", "launch", "memory", "shared"];
 
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
@@ -34,6 +34,7 @@ fn build(here: &Path, out: &Path, folders: &[PathBuf], checked: bool, library: &
     let mut kernels = compiler(here, &root);
     kernels.flag("-Wno-unused-function").flag("-fno-tree-loop-distribute-patterns");
     if checked {
+        kernels.flag("-DEMULATOR_CHECKED");
         kernels.flags(["-fsanitize=thread", "--param=tsan-distinguish-volatile=1"]);
     }
     let mut objects = kernels.file(&generated).compile_intermediates();

@@ -29,6 +29,9 @@ std::string describe(const Launch &launch, uint3 block, unsigned thread) {
 }
 
 Worker::Worker() : threads(MAX_THREADS) {
+    attach();
+    shared_state.resize(span);
+    shared_cells = std::vector<Cell>(checked ? span / 4 + 1 : 0);
     void *memory = mmap(nullptr, STACK * MAX_THREADS, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (memory == MAP_FAILED) abort();
@@ -50,8 +53,9 @@ void Worker::entry() {
 
 void Worker::resume(unsigned thread) {
     current = thread;
-    if (_setjmp(scheduler)) return;
     Thread &t = threads[thread];
+    who = Who::thread(launch->serial % Who::LAUNCHES, number, thread, barriers, t.syncs);
+    if (_setjmp(scheduler)) return;
     if (t.alive) _longjmp(t.context, 1);
     t.alive = true;
     ucontext_t fiber;
@@ -73,18 +77,40 @@ void Worker::crime(Result code, const std::string &what) {
     _longjmp(scheduler, 1);
 }
 
-void Worker::run(const Launch &launch, uint3 block, Random random, Verdict &verdict) {
+void Worker::attach() {
+    worker = nullptr;  // makes the system give this thread its thread-local memory
+    shared = shared_memory();
+    span = shared_span();
+}
+
+// New shared memory holds nothing of the last block's.
+void Worker::clear_shared() {
+    if (cleared_for != launch->kernel) std::fill(shared_state.begin(), shared_state.end(), NOBODYS);
+    cleared_for = launch->kernel;
+    for (const SharedVariable &variable : *launch->shared) {
+        memset(&shared_state[variable.offset], UNWRITTEN, variable.bytes);
+        memset(reinterpret_cast<void *>(shared + variable.offset), memory().poison_byte, variable.bytes);
+    }
+}
+
+void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &verdict) {
     this->launch = &launch;
-    this->block = block;
+    this->number = number;
+    const uint64_t row = number / launch.grid.x;
+    block = {unsigned(number % launch.grid.x), unsigned(row % launch.grid.y), unsigned(row / launch.grid.y)};
     this->verdict = &verdict;
     count = launch.block.x;
     waiting = done = 0;
     votes = 0;
+    barriers = 0;
+    std::fill_n(warp_syncs, MAX_THREADS / WARP, 0);
     ready.clear();
     worker = this;
+    clear_shared();
     for (unsigned i = 0; i < count; i++) {
         threads[i].state = State::Ready;
         threads[i].index = {i, 0, 0};
+        threads[i].syncs = 0;
         ready.push_back(i);
     }
     while (done < count && !verdict.guilty.load(std::memory_order_relaxed)) {
@@ -125,8 +151,11 @@ void Worker::release_barrier() {
     }
     barrier_result = votes;
     waiting = votes = 0;
+    barriers++;
+    std::fill_n(warp_syncs, MAX_THREADS / WARP, 0);
     for (unsigned i = 0; i < count; i++) {
         threads[i].state = State::Ready;
+        threads[i].syncs = 0;
         ready.push_back(i);
     }
 }
@@ -222,8 +251,11 @@ void Worker::complete(unsigned first, unsigned mask) {
             t.result = lanes[source].value;
         }
     }
+    // Only __syncwarp orders memory; the others exchange values and nothing else.
+    if (collective == SYNC) warp_syncs[first / WARP]++;
     for (unsigned rest = mask; rest; rest &= rest - 1) {
         const unsigned lane = unsigned(std::countr_zero(rest));
+        if (collective == SYNC) lanes[lane].syncs = warp_syncs[first / WARP];
         lanes[lane].state = State::Ready;
         ready.push_back(first + lane);
     }

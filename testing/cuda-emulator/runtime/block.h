@@ -8,6 +8,9 @@
 #include <vector>
 
 #include "emulator.h"
+#include "memory.h"
+#include "race.h"
+#include "shared.h"
 
 namespace emulator {
 
@@ -39,6 +42,7 @@ struct Thread {
     int collective = 0;
     unsigned mask = 0;
     int argument = 0, width = 0;
+    unsigned syncs = 0;  // of the warp, as of the last that this thread took part in
     uint64_t value = 0, result = 0;
     uint3 index{};
 };
@@ -48,7 +52,9 @@ class Worker {
     Worker();
     ~Worker();
     Worker(const Worker &) = delete;
-    void run(const Launch &launch, uint3 block, Random random, Verdict &verdict);
+    // To be called where the OS thread may be another than before: shared memory is the thread's.
+    void attach();
+    void run(const Launch &launch, uint64_t number, Random random, Verdict &verdict);
 
     // From a kernel's thread:
     Thread &self() { return threads[current]; }
@@ -56,23 +62,33 @@ class Worker {
     uint64_t warp(int collective, unsigned mask, uint64_t value, int argument, int width, Where where);
     // Ends the launch with this message and never returns to the thread.
     [[noreturn]] void crime(Result code, const std::string &what);
-    bool on_stack(uintptr_t address) const { return address - stacks < STACK * MAX_THREADS; }
+    bool on_stack(uintptr_t address) const { return address - (stacks + current * STACK) < STACK; }
 
     const Launch *launch = nullptr;
     uint3 block{};
+    uint64_t number = 0;  // of the block
     unsigned current = 0;
+    uint64_t who = 0;  // the current thread, as a race knows it
+
+    // Shared memory: of all kernels, side by side; the state of its bytes, and who touched them.
+    uintptr_t shared = 0;
+    size_t span = 0;
+    std::vector<Byte> shared_state;
+    std::vector<Cell> shared_cells;
 
   private:
     static constexpr size_t STACK = 64 << 10;
     void resume(unsigned thread);
     void yield();
     [[noreturn]] static void entry();
-    void begin(unsigned thread);
+    void clear_shared();
     void release_barrier();
     void complete(unsigned first, unsigned mask);
     void deadlock();
 
     std::vector<Thread> threads;
+    unsigned barriers = 0, warp_syncs[MAX_THREADS / WARP] = {};
+    const Kernel *cleared_for = nullptr;
     uintptr_t stacks;
     jmp_buf scheduler;
     ucontext_t origin;
@@ -83,7 +99,7 @@ class Worker {
 };
 
 // The worker of this OS thread while it runs a block.
-extern thread_local Worker *worker __attribute__((tls_model("initial-exec")));
+extern thread_local Worker *worker;
 
 std::string describe(const Launch &launch, uint3 block, unsigned thread);
 [[gnu::format(printf, 1, 2)]] std::string format(const char *format, ...);

@@ -31,10 +31,35 @@
 #define CUDART_INF (__builtin_inf())
 #define CUDART_PI 3.14159265358979323846
 
+// A vector is loaded and stored at once, not member by member: the checked build has copies call these.
+extern "C" void emulator_copy(const void *to, const void *from, size_t bytes, const void *site);
+#ifdef EMULATOR_CHECKED
+#define EMULATOR_COPY(name)                                                                                          \
+    name() = default;                                                                                                \
+    [[gnu::noinline, gnu::no_sanitize("thread")]] name(const name &from) {                                           \
+        emulator_copy(nullptr, &from, sizeof from, __builtin_return_address(0));                                     \
+        __builtin_memcpy(static_cast<void *>(this), &from, sizeof from);                                             \
+    }                                                                                                                \
+    [[gnu::noinline, gnu::no_sanitize("thread")]] name &operator=(const name &from) {                                \
+        emulator_copy(this, &from, sizeof from, __builtin_return_address(0));                                        \
+        __builtin_memcpy(static_cast<void *>(this), &from, sizeof from);                                             \
+        return *this;                                                                                                \
+    }
+#else
+#define EMULATOR_COPY(name) name() = default;
+#endif
 #define EMULATOR_VECTORS(T, name, align2, align4)                                                                    \
-    struct alignas(align2) name##2 { T x, y; };                                                                      \
+    struct alignas(align2) name##2 {                                                                                 \
+        T x, y;                                                                                                      \
+        EMULATOR_COPY(name##2)                                                                                       \
+        name##2(T x, T y) : x(x), y(y) {}                                                                            \
+    };                                                                                                               \
     struct name##3 { T x, y, z; };                                                                                   \
-    struct alignas(align4) name##4 { T x, y, z, w; };                                                                \
+    struct alignas(align4) name##4 {                                                                                 \
+        T x, y, z, w;                                                                                                \
+        EMULATOR_COPY(name##4)                                                                                       \
+        name##4(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}                                                      \
+    };                                                                                                               \
     inline name##2 make_##name##2(T x, T y) { return {x, y}; }                                                       \
     inline name##3 make_##name##3(T x, T y, T z) { return {x, y, z}; }                                               \
     inline name##4 make_##name##4(T x, T y, T z, T w) { return {x, y, z, w}; }

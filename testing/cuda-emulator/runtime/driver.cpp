@@ -133,7 +133,9 @@ API cuDevicePrimaryCtxRelease_v2(int) {
     if (--primary->references > 0) return SUCCESS;
     contexts.drop(primary);
     primary = nullptr;
-    return memory().report_leaks("at the end of the context") ? INVALID_CONTEXT : SUCCESS;
+    const bool leaks = memory().report_leaks("at the end of the context");
+    memory().free_all();
+    return leaks ? INVALID_CONTEXT : SUCCESS;
 }
 API cuDevicePrimaryCtxGetState(int, unsigned *flags, int *active) {
     ENTER;

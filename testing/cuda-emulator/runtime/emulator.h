@@ -6,9 +6,11 @@
 //   access.cpp             every load and store of the checked build: bounds, unwritten memory, races, sectors
 //   kernels.cpp (generated) the kernels themselves
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "device.h"
 
@@ -82,10 +84,13 @@ struct Launch {
     const Kernel *kernel;
     uint3 grid, block;
     void **parameters;
+    uint64_t serial = 0;                           // from 1, for telling accesses of one launch from those of another
+    const std::vector<struct SharedVariable> *shared = nullptr;
+    std::atomic<uint8_t> *fenced = nullptr;        // per block: it has come by a __threadfence
 };
 // Whether a device would take the launch, with so much dynamic shared memory.
 Result check(const Launch &launch, size_t shared);
-Result run(const Launch &launch);
+Result run(Launch launch);
 // What a block of the kernel takes of the shared memory, in bytes.
 size_t shared_bytes(const Kernel &kernel);
 

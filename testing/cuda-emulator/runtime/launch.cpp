@@ -44,7 +44,6 @@ class Pool {
         for (unsigned i = 1; i < workers(); i++) std::thread([this] { serve(); }).detach();
     }
     void share(const std::function<void(Worker &)> &work) {
-        static Worker mine;
         {
             std::lock_guard guard(lock);
             job = &work;
@@ -52,13 +51,14 @@ class Pool {
             busy = workers() - 1;
         }
         start.notify_all();
-        work(mine);
+        alone(work);
         std::unique_lock guard(lock);
         finish.wait(guard, [this] { return busy == 0; });
     }
-    // For a launch of one block.
+    // On the caller alone: for a launch of one block.
     void alone(const std::function<void(Worker &)> &work) {
-        static Worker mine;
+        static Worker &mine = *new Worker;
+        mine.attach();
         work(mine);
     }
 
@@ -105,14 +105,21 @@ Result check(const Launch &launch, size_t dynamic) {
     return SUCCESS;
 }
 
-size_t shared_bytes(const Kernel &) { return 0; }
-
-Result run(const Launch &launch) {
+Result run(Launch launch) {
     // Never ended: its threads may outlive the library's destructors.
     static Pool &pool = *new Pool;
     static uint64_t serial = 0;
     const uint64_t blocks = uint64_t(launch.grid.x) * launch.grid.y * launch.grid.z;
-    Random random{seed() * 0x9e3779b97f4a7c15u + ++serial};
+    // Numbers of launches come round; who touched what is forgotten then. Number 0 is nobody's.
+    if (++serial % Who::LAUNCHES == 0) {
+        serial++;
+        memory().forget_accesses();
+    }
+    launch.serial = serial;
+    launch.shared = &shared_variables(*launch.kernel);
+    const auto fenced = std::make_unique<std::atomic<uint8_t>[]>(checked ? blocks : 0);
+    launch.fenced = fenced.get();
+    Random random{seed() * 0x9e3779b97f4a7c15u + serial};
     const uint64_t key = random.next();
     // A permutation without a table: i * step + start, step prime to the number of blocks.
     uint64_t step = random.next() % blocks | 1;
@@ -123,9 +130,7 @@ Result run(const Launch &launch) {
     const std::function<void(Worker &)> work = [&](Worker &worker) {
         for (uint64_t i; (i = next.fetch_add(1)) < blocks && !verdict.guilty.load(std::memory_order_relaxed);) {
             const uint64_t b = uint64_t((static_cast<unsigned __int128>(i) * step + start) % blocks);
-            const uint64_t row = b / launch.grid.x;
-            worker.run(launch, {unsigned(b % launch.grid.x), unsigned(row % launch.grid.y), unsigned(row / launch.grid.y)}, Random{key + b},
-                       verdict);
+            worker.run(launch, b, Random{key + b}, verdict);
         }
     };
     blocks == 1 ? pool.alone(work) : pool.share(work);

@@ -18,9 +18,9 @@ static uintptr_t reserve(size_t bytes) {
     return uintptr_t(at);
 }
 
-Memory::Memory() : base(reserve(SIZE)), states(reinterpret_cast<Byte *>(reserve(SIZE))), next(base) {
-    // Floats of it are NaN or huge, indices of it far outside.
-    poison_byte = uint8_t(0xffu - seed() % 8 * 5);
+// Floats of the poison are NaN or huge, indices far outside.
+Memory::Memory() : base(reserve(SIZE)), poison_byte(uint8_t(0xffu - seed() % 8 * 5)), states(reinterpret_cast<Byte *>(reserve(SIZE))), next(base) {
+    if (checked) cells = reinterpret_cast<Cell *>(reserve(SIZE / 4 * sizeof(Cell)));
 }
 
 // Never ended: calls may come while the process ends.
@@ -75,11 +75,16 @@ Result Memory::free(uintptr_t address) {
     if (first < last) {
         madvise(reinterpret_cast<void *>(first), last - first, MADV_DONTNEED);
         madvise(state(first), last - first, MADV_DONTNEED);
+        if (cells) madvise(cell(first), (last - first) / 4 * sizeof(Cell), MADV_DONTNEED);
     }
     in_use -= allocation.bytes;
     freed[address] = allocation;
     allocations.erase(it);
     return result;
+}
+
+void Memory::free_all() {
+    while (!allocations.empty()) free(allocations.begin()->first);
 }
 
 Result Memory::check_red_zone(uintptr_t address, const Allocation &allocation, const char *after) const {
@@ -136,6 +141,10 @@ Result Memory::check(const char *what, uintptr_t address, size_t bytes, bool wri
         }
     }
     return fail(INVALID_VALUE, "%s of %zu bytes from %s", what, bytes, place(address).c_str());
+}
+
+void Memory::forget_accesses() {
+    if (cells) madvise(cells, SIZE / 4 * sizeof(Cell), MADV_DONTNEED);
 }
 
 void Memory::mark_written(uintptr_t address, size_t bytes) { memset(state(address), WRITTEN, bytes); }

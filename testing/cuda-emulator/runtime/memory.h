@@ -4,6 +4,7 @@
 #include <string>
 
 #include "emulator.h"
+#include "race.h"
 
 namespace emulator {
 
@@ -17,6 +18,7 @@ class Memory {
     Memory();
     Result allocate(uintptr_t *address, size_t bytes);
     Result free(uintptr_t address);
+    void free_all();
     // Whether [address, address + bytes) lies in one allocation, and, with `written`, whether all of it was written.
     Result check(const char *what, uintptr_t address, size_t bytes, bool written);
     void mark_written(uintptr_t address, size_t bytes);
@@ -28,11 +30,15 @@ class Memory {
     size_t used() const { return in_use; }
 
     bool contains(uintptr_t address) const { return address - base < SIZE; }
+    // Of the checked build: who touched these four bytes.
+    Cell *cell(uintptr_t address) { return cells + (address - base) / 4; }
+    void forget_accesses();
     Byte *state(uintptr_t address) { return states + (address - base); }
     // "offset 1024 of an allocation of 1024 bytes", as near as can be said.
     std::string place(uintptr_t address) const;
 
     uintptr_t base;
+    uint8_t poison_byte;  // what new memory is full of
 
   private:
     struct Allocation { size_t bytes; uint64_t serial; };
@@ -44,7 +50,7 @@ class Memory {
     uintptr_t next;
     uint64_t serial = 0;
     size_t in_use = 0;
-    uint8_t poison_byte;
+    Cell *cells = nullptr;
     std::map<uintptr_t, Allocation> allocations, freed;
 };
 

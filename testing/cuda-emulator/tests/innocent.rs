@@ -1,48 +1,41 @@
 //! Kernels and calls that do nothing wrong.
+#![cfg(target_os = "linux")]
 
-use std::sync::Arc;
+#[macro_use]
+mod common;
 
+use common::{kernel, shape, stream};
+use cudarc::driver::PushKernelArg;
 use cudarc::driver::sys::{CUevent_flags, CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaContext, CudaFunction, LaunchConfig, PushKernelArg};
-
-fn context() -> Arc<CudaContext> {
-    cuda_emulator::install();
-    CudaContext::new(0).unwrap()
-}
-
-fn kernel(context: &Arc<CudaContext>, name: &str) -> CudaFunction {
-    context.load_module(cudarc::nvrtc::Ptx::from_src("any")).unwrap().load_function(name).unwrap()
-}
-
-fn blocks(grid: u32) -> LaunchConfig {
-    LaunchConfig { grid_dim: (grid, 1, 1), block_dim: (256, 1, 1), shared_mem_bytes: 0 }
-}
 
 #[test]
 fn shuffles_and_a_barrier_make_a_sum() {
-    let context = context();
-    let stream = context.default_stream();
+    let stream = stream();
     let values: Vec<u32> = (0..1000).collect();
     let device = stream.clone_htod(&values).unwrap();
     let mut sums = stream.alloc_zeros::<u32>(4).unwrap();
-    let function = kernel(&context, "block_sum");
-    unsafe { stream.launch_builder(&function).arg(&device).arg(&mut sums).arg(&1000u32).launch(blocks(4)) }
-        .unwrap();
+    let function = kernel(&stream, "block_sum");
+    // SAFETY: the arguments are those of the kernel.
+    unsafe {
+        stream.launch_builder(&function).arg(&device).arg(&mut sums).arg(&1000u32).launch(shape(4, 256))
+    }
+    .unwrap();
     let expected: Vec<u32> = values.chunks(256).map(|chunk| chunk.iter().sum()).collect();
     assert_eq!(stream.clone_dtoh(&sums).unwrap(), expected);
 }
 
 #[test]
 fn a_captured_stream_becomes_a_graph_that_runs_again() {
-    let context = context();
+    let context = stream().context().clone();
     // SAFETY: one stream only.
     unsafe { context.disable_event_tracking() };
     let stream = context.new_stream().unwrap();
     let mut values = stream.clone_htod(&vec![1u32; 256]).unwrap();
     let mut sum = stream.alloc_zeros::<u32>(1).unwrap();
-    let function = kernel(&context, "block_sum");
+    let function = kernel(&stream, "block_sum");
     stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
-    unsafe { stream.launch_builder(&function).arg(&values).arg(&mut sum).arg(&256u32).launch(blocks(1)) }
+    // SAFETY: the arguments are those of the kernel.
+    unsafe { stream.launch_builder(&function).arg(&values).arg(&mut sum).arg(&256u32).launch(shape(1, 256)) }
         .unwrap();
     let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
     assert_eq!(stream.clone_dtoh(&sum).unwrap(), [0], "a capture runs nothing");
@@ -55,9 +48,27 @@ fn a_captured_stream_becomes_a_graph_that_runs_again() {
 
 #[test]
 fn events_measure_time() {
-    let context = context();
+    let context = stream().context().clone();
     let stream = context.new_stream().unwrap();
     let start = stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).unwrap();
     let end = stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).unwrap();
     assert!(start.elapsed_ms(&end).unwrap() >= 0.0);
+}
+
+#[test]
+fn warps_hand_over_through_shared_memory() {
+    let stream = stream();
+    let mut out = stream.alloc_zeros::<u32>(256).unwrap();
+    launch!(stream, "innocent_exchange", 4, &mut out).unwrap();
+    assert_eq!(stream.clone_dtoh(&out).unwrap(), (0..256).map(|i| i % 64).collect::<Vec<u32>>());
+}
+
+#[test]
+fn the_last_block_reads_what_all_wrote() {
+    let stream = stream();
+    // SAFETY: the kernel writes all of it.
+    let mut bytes = unsafe { stream.alloc::<u8>(640) }.unwrap();
+    let (mut count, mut sum) = (stream.alloc_zeros::<u32>(1).unwrap(), stream.alloc_zeros::<u32>(1).unwrap());
+    launch!(stream, "innocent_neighbours", 10, &mut bytes, &mut count, &mut sum).unwrap();
+    assert_eq!(stream.clone_dtoh(&sum).unwrap(), [10 * 63 * 64 / 2]);
 }

@@ -1,0 +1,163 @@
+//! Every crime is found, and its innocent twin is not accused.
+#![cfg(target_os = "linux")]
+
+#[macro_use]
+mod common;
+
+use common::{kernel, shape, stream};
+use cudarc::driver::sys::CUresult::{self, *};
+use cudarc::driver::{CudaSlice, DriverError, PushKernelArg, result};
+
+fn error(outcome: Result<(), DriverError>) -> CUresult {
+    outcome.expect_err("the crime was not found").0
+}
+
+#[test]
+fn writes_out_of_bounds() {
+    let stream = stream();
+    let mut out = stream.alloc_zeros::<u32>(50).unwrap();
+    assert_eq!(error(launch!(stream, "write_past_the_end", 1, &mut out, &50u32)), CUDA_ERROR_ILLEGAL_ADDRESS);
+    launch!(stream, "write_past_the_end", 1, &mut out, &49u32).unwrap();
+}
+
+#[test]
+fn reads_out_of_bounds() {
+    let stream = stream();
+    let input = stream.clone_htod(&[1u32; 50]).unwrap();
+    let mut out = stream.alloc_zeros::<u32>(50).unwrap();
+    let code = error(launch!(stream, "read_past_the_end", 1, &input, &mut out, &50u32));
+    assert_eq!(code, CUDA_ERROR_ILLEGAL_ADDRESS);
+    launch!(stream, "read_past_the_end", 1, &input, &mut out, &49u32).unwrap();
+}
+
+#[test]
+fn shared_memory_out_of_bounds() {
+    let stream = stream();
+    let mut out = stream.alloc_zeros::<u32>(64).unwrap();
+    let code = error(launch!(stream, "write_past_shared_memory", 1, &mut out, &1u32));
+    assert_eq!(code, CUDA_ERROR_ILLEGAL_ADDRESS);
+    launch!(stream, "write_past_shared_memory", 1, &mut out, &0u32).unwrap();
+}
+
+#[test]
+fn reads_of_what_nothing_wrote() {
+    let stream = stream();
+    // SAFETY: that it is not written is the point.
+    let unwritten = unsafe { stream.alloc::<u32>(64) }.unwrap();
+    let written = stream.clone_htod(&[1u32; 64]).unwrap();
+    let mut out = stream.alloc_zeros::<u32>(64).unwrap();
+    let code = error(launch!(stream, "shift", 1, &unwritten, &mut out, &64u32));
+    assert_eq!(code, CUDA_ERROR_ILLEGAL_ADDRESS);
+    launch!(stream, "shift", 1, &written, &mut out, &64u32).unwrap();
+
+    assert_eq!(
+        error(launch!(stream, "read_unwritten_shared_memory", 1, &mut out)),
+        CUDA_ERROR_ILLEGAL_ADDRESS
+    );
+    // SAFETY: as above.
+    let mut sum = unsafe { stream.alloc::<u32>(1) }.unwrap();
+    assert_eq!(error(launch!(stream, "add_without_zeroing", 1, &mut sum)), CUDA_ERROR_ILLEGAL_ADDRESS);
+    assert_eq!(stream.clone_dtoh(&unwritten).unwrap_err().0, CUDA_ERROR_ILLEGAL_ADDRESS, "copies read too");
+}
+
+#[test]
+fn use_after_free_and_invented_pointers() {
+    let stream = stream();
+    let mut out = stream.alloc_zeros::<u32>(64).unwrap();
+    let freed = stream.clone_htod(&[1u32; 64]).unwrap().leak();
+    // SAFETY: the pointer came from there.
+    unsafe { result::free_sync(freed) }.unwrap();
+    let misplaced = [freed, 0, &raw const freed as u64];
+    for pointer in misplaced {
+        let code = error(launch!(stream, "shift", 1, &pointer, &mut out, &64u32));
+        assert_eq!(code, CUDA_ERROR_ILLEGAL_ADDRESS);
+    }
+    // SAFETY: the driver checks.
+    assert_eq!(unsafe { result::free_sync(freed) }.unwrap_err().0, CUDA_ERROR_INVALID_VALUE, "freed twice");
+}
+
+#[test]
+fn misaligned_vectors() {
+    let stream = stream();
+    let input = stream.clone_htod(&[1f32; 64]).unwrap();
+    let mut out = stream.alloc_zeros::<f32>(1).unwrap();
+    assert_eq!(
+        error(launch!(stream, "load_four", 1, &input, &mut out, &2u32)),
+        CUDA_ERROR_MISALIGNED_ADDRESS
+    );
+    launch!(stream, "load_four", 1, &input, &mut out, &4u32).unwrap();
+    assert_eq!(stream.clone_dtoh(&out).unwrap(), [4.0]);
+}
+
+#[test]
+fn threads_that_do_not_meet() {
+    let stream = stream();
+    let mut out = stream.alloc_zeros::<u32>(64).unwrap();
+    for name in ["leave_before_the_barrier", "wait_at_two_barriers"] {
+        assert_eq!(error(launch!(stream, name, 1, &mut out, &60u32)), CUDA_ERROR_LAUNCH_FAILED, "{name}");
+        launch!(stream, name, 1, &mut out, &64u32).unwrap();
+    }
+    let code = error(launch!(stream, "shuffle_without_a_lane", 1, &mut out, &63u32));
+    assert_eq!(code, CUDA_ERROR_LAUNCH_FAILED);
+    launch!(stream, "shuffle_without_a_lane", 1, &mut out, &32u32).unwrap();
+}
+
+#[test]
+fn races() {
+    let stream = stream();
+    let zeros = |count| stream.alloc_zeros::<u32>(count).unwrap();
+    let (mut out, mut count): (CudaSlice<u32>, CudaSlice<u32>) = (zeros(256), zeros(1));
+    let crimes = [
+        launch!(stream, "forget_a_barrier", 1, &mut out, &1u32),
+        launch!(stream, "forget_a_warp_barrier", 1, &mut out),
+        launch!(stream, "overwrite_too_early", 1, &mut out),
+        launch!(stream, "count_without_atomics", 1, &mut count),
+        launch!(stream, "read_what_others_count", 4, &mut count, &mut out, &1u32),
+    ];
+    for (i, crime) in crimes.into_iter().enumerate() {
+        assert_eq!(crime.expect_err(&format!("crime {i} was not found")).0, CUDA_ERROR_LAUNCH_FAILED);
+    }
+    launch!(stream, "forget_a_barrier", 1, &mut out, &0u32).unwrap();
+    launch!(stream, "read_what_others_count", 4, &mut count, &mut out, &0u32).unwrap();
+}
+
+#[test]
+fn shapes_that_no_device_takes() {
+    let stream = stream();
+    let mut out = stream.alloc_zeros::<u32>(64).unwrap();
+    let function = kernel(&stream, "write_past_the_end");
+    for (grid, block, code) in [
+        (1, 2048, CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES),
+        (1, 32, CUDA_ERROR_INVALID_VALUE),
+        (0, 64, CUDA_ERROR_INVALID_VALUE),
+    ] {
+        let mut builder = stream.launch_builder(&function);
+        builder.arg(&mut out).arg(&1u32);
+        // SAFETY: the arguments are those of the kernel.
+        let outcome = unsafe { builder.launch(shape(grid, block)) };
+        assert_eq!(error(outcome.map(|_| ())), code);
+    }
+    let code = error(launch!(stream, "take_too_much_shared_memory", 1, &mut out));
+    assert_eq!(code, CUDA_ERROR_INVALID_VALUE);
+}
+
+#[test]
+fn traps() {
+    let stream = stream();
+    let mut out = stream.alloc_zeros::<u32>(1).unwrap();
+    assert_eq!(error(launch!(stream, "give_up", 1, &mut out)), CUDA_ERROR_LAUNCH_FAILED);
+}
+
+#[test]
+fn an_empty_image() {
+    let stream = stream();
+    assert!(stream.context().load_module(cudarc::nvrtc::Ptx::from_src("")).is_err());
+    assert!(
+        stream
+            .context()
+            .load_module(cudarc::nvrtc::Ptx::from_src("any"))
+            .unwrap()
+            .load_function("none")
+            .is_err()
+    );
+}

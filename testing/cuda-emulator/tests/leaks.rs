@@ -1,0 +1,80 @@
+//! Memory that is never freed, and what the fast build still finds. Each case runs in a process of its own.
+#![cfg(target_os = "linux")]
+
+#[macro_use]
+mod common;
+
+use std::process::{Command, Output};
+
+use common::stream;
+use cudarc::driver::sys::CUresult::*;
+use cudarc::driver::{PushKernelArg, result};
+
+/// Runs one test of this file again, alone, with the variables.
+fn alone(test: &str, variables: &[(&str, &str)]) -> Output {
+    let program = std::env::current_exe().unwrap();
+    Command::new(program)
+        .args(["--exact", test, "--nocapture"])
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn is_child() -> bool {
+    std::env::var_os("CUDA_EMULATOR_CHILD").is_some()
+}
+
+#[test]
+fn leaks_at_exit() {
+    if is_child() {
+        let stream = stream();
+        stream.clone_htod(&[1u32; 100]).unwrap().leak();
+        // As if a static still held it: the context does not end.
+        std::mem::forget(stream);
+        return;
+    }
+    let output = alone("leaks_at_exit", &[("CUDA_EMULATOR_CHILD", "1")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("at exit: 1 allocations (400 bytes) were never freed"), "{said}");
+    assert_eq!(output.status.code(), Some(70), "{said}");
+}
+
+#[test]
+fn leaks_at_the_end_of_the_context() {
+    if is_child() {
+        let stream = stream();
+        stream.clone_htod(&[1u32; 100]).unwrap().leak();
+        assert_eq!(cuda_emulator::live_allocations(), Some(1));
+        let context = stream.context().clone();
+        drop(stream);
+        // SAFETY: the context is not used any more.
+        let outcome = unsafe { result::primary_ctx::release(context.cu_device()) };
+        assert_eq!(outcome.unwrap_err().0, CUDA_ERROR_INVALID_CONTEXT);
+        std::mem::forget(context);
+        return;
+    }
+    let output = alone("leaks_at_the_end_of_the_context", &[("CUDA_EMULATOR_CHILD", "1")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("at the end of the context: 1 allocations (400 bytes)"), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn the_fast_build_checks_red_zones_barriers_and_shapes() {
+    if is_child() {
+        let stream = stream();
+        let mut out = stream.alloc_zeros::<u32>(50).unwrap();
+        let outcome = launch!(stream, "write_past_the_end", 1, &mut out, &50u32);
+        assert_eq!(outcome.unwrap_err().0, CUDA_ERROR_ILLEGAL_ADDRESS);
+        let outcome = launch!(stream, "leave_before_the_barrier", 1, &mut out, &50u32);
+        assert_eq!(outcome.unwrap_err().0, CUDA_ERROR_LAUNCH_FAILED);
+        let input = stream.clone_htod(&[1f32, 2.0, 3.0, 4.0]).unwrap();
+        let mut sum = stream.alloc_zeros::<f32>(1).unwrap();
+        launch!(stream, "load_four", 1, &input, &mut sum, &0u32).unwrap();
+        assert_eq!(stream.clone_dtoh(&sum).unwrap(), [10.0]);
+        return;
+    }
+    let name = "the_fast_build_checks_red_zones_barriers_and_shapes";
+    let output = alone(name, &[("CUDA_EMULATOR_CHILD", "1"), ("PARTSTAD_EMULATOR", "fast")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
