@@ -79,6 +79,7 @@ struct Access {
         if (fenced[Who::block_of(before)] && fenced[worker->number]) return;
         who += format(" of block %u", Who::block_of(before));
     }
+    if (a.atomic || before & Who::ATOMIC) who += " (an early read is meant? say so: __ldcg or volatile)";
     wrong(a, "races with an access of " + who + ", as nothing orders the two", LAUNCH_FAILED);
 }
 
