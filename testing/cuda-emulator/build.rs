@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const RUNTIME: [&str; 7] = ["access", "block", "driver", "graph", "launch", "memory", "shared"];
+const RUNTIME: [&str; 8] = ["access", "block", "driver", "graph", "launch", "memory", "sectors", "shared"];
 
 fn main() {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

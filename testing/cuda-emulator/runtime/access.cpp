@@ -108,7 +108,10 @@ inline void check(const Access &a) {
         wrong(a, a.address < 4096 ? "through a null pointer" : "out of bounds", ILLEGAL_ADDRESS);
     }
     if (std::has_single_bit(a.bytes) && a.address % a.bytes) wrong(a, "at a misaligned address", MISALIGNED_ADDRESS);
-    if (global) return check_bytes(a, memory().state(a.address), memory().cell(a.address), false);
+    if (global) {
+        if (worker->log && a.site) worker->log->note(worker->current, a.site, a.address, a.bytes, a.write);
+        return check_bytes(a, memory().state(a.address), memory().cell(a.address), false);
+    }
     check_bytes(a, &worker->shared_state[offset], &worker->shared_cells[offset / 4], true);
 }
 

@@ -107,6 +107,7 @@ void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &
     ready.clear();
     worker = this;
     clear_shared();
+    log = counted(number, uint64_t(launch.grid.x) * launch.grid.y * launch.grid.z) ? &accesses : nullptr;
     for (unsigned i = 0; i < count; i++) {
         threads[i].state = State::Ready;
         threads[i].index = {i, 0, 0};
@@ -128,7 +129,12 @@ void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &
     // What did not end stays where it is; its stack is used afresh.
     if (done < count)
         for (unsigned i = 0; i < count; i++) threads[i].alive &= threads[i].state == State::Done;
+    settle();
     worker = nullptr;
+}
+
+void Worker::settle() {
+    for (unsigned first = 0; log && first < count; first += WARP) log->settle(first, *launch->kernel);
 }
 
 int Worker::barrier(int value, Where where) {
@@ -149,6 +155,7 @@ void Worker::release_barrier() {
                                                threads[i].where.line, threads[0].where.file, threads[0].where.line));
         return;
     }
+    settle();
     barrier_result = votes;
     waiting = votes = 0;
     barriers++;
@@ -251,6 +258,7 @@ void Worker::complete(unsigned first, unsigned mask) {
             t.result = lanes[source].value;
         }
     }
+    if (log && mask == ~0u) log->settle(first, *launch->kernel);
     // Only __syncwarp orders memory; the others exchange values and nothing else.
     if (collective == SYNC) warp_syncs[first / WARP]++;
     for (unsigned rest = mask; rest; rest &= rest - 1) {

@@ -10,6 +10,7 @@
 #include "emulator.h"
 #include "memory.h"
 #include "race.h"
+#include "sectors.h"
 #include "shared.h"
 
 namespace emulator {
@@ -69,6 +70,7 @@ class Worker {
     uint64_t number = 0;  // of the block
     unsigned current = 0;
     uint64_t who = 0;  // the current thread, as a race knows it
+    WarpLog *log = nullptr;  // where this block's accesses are counted
 
     // Shared memory: of all kernels, side by side; the state of its bytes, and who touched them.
     uintptr_t shared = 0;
@@ -82,12 +84,14 @@ class Worker {
     void yield();
     [[noreturn]] static void entry();
     void clear_shared();
+    void settle();
     void release_barrier();
     void complete(unsigned first, unsigned mask);
     void deadlock();
 
     std::vector<Thread> threads;
     unsigned barriers = 0, warp_syncs[MAX_THREADS / WARP] = {};
+    WarpLog accesses;
     const Kernel *cleared_for = nullptr;
     uintptr_t stacks;
     jmp_buf scheduler;

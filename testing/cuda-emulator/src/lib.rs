@@ -3,7 +3,7 @@
 //! Tests call [`install`] before anything of CUDA.
 #![deny(missing_docs)]
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -49,15 +49,53 @@ pub fn install() -> Gpu {
 
 /// Number of device allocations that live now, in this process; `None` on a real GPU.
 pub fn live_allocations() -> Option<usize> {
-    let (_, library) = INSTALLED.get()?;
-    // SAFETY: the emulator defines this symbol with this type.
-    unsafe {
-        library
-            .as_ref()?
-            .get::<unsafe extern "C" fn() -> usize>(c"emulator_live_allocations")
-            .map(|count| count())
-            .ok()
+    let count = symbol::<unsafe extern "C" fn() -> usize>(c"emulator_live_allocations")?;
+    // SAFETY: it only counts.
+    Some(unsafe { count() })
+}
+
+/// Sectors of 32 bytes that a kernel's warps moved in counted blocks, against those they needed at the least: the
+/// distinct bytes of each access of a warp, packed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// Name of the kernel.
+    pub kernel: String,
+    /// Needed and moved by loads.
+    pub loads: (u64, u64),
+    /// Needed and moved by stores.
+    pub stores: (u64, u64),
+}
+
+/// Starts counting sectors, in the checked emulator: those of eight blocks or so of every launch, always the same.
+pub fn count_sectors() {
+    if let Some(count) = symbol::<unsafe extern "C" fn()>(c"emulator_count_sectors") {
+        // SAFETY: it sets a flag.
+        unsafe { count() }
     }
+}
+
+/// What each kernel has moved since [`count_sectors`], by name. Atomics are not counted.
+pub fn sectors() -> Vec<Traffic> {
+    let Some(write) = symbol::<unsafe extern "C" fn(*mut u8, usize) -> usize>(c"emulator_sectors") else {
+        return vec![];
+    };
+    let mut text = vec![0; 1 << 20];
+    // SAFETY: it writes no more than it is given room for.
+    let length = unsafe { write(text.as_mut_ptr(), text.len()) };
+    text.truncate(length);
+    let line = |line: &str| {
+        let (kernel, numbers) = line.split_once(' ')?;
+        let n: Vec<u64> = numbers.split(' ').map_while(|n| n.parse().ok()).collect();
+        Some(Traffic { kernel: kernel.into(), loads: (n[0], n[1]), stores: (n[2], n[3]) })
+    };
+    String::from_utf8_lossy(&text).lines().filter_map(line).collect()
+}
+
+/// A function of the emulator, if it is what was installed. `T` is to be its type.
+fn symbol<T: Copy>(name: &CStr) -> Option<T> {
+    let (_, library) = INSTALLED.get()?;
+    // SAFETY: the callers name the functions' own types.
+    unsafe { library.as_ref()?.get::<T>(name).map(|symbol| *symbol).ok() }
 }
 
 fn load() -> Library {
