@@ -1,4 +1,6 @@
-// The k nearest other points of every point, and the tree that all searches use (tree.cuh).
+// The points around every point, and the tree that they are found in (tree.cuh).
+//
+// One search serves both the neighbour graph and the normals.
 #include "tree.cuh"
 
 namespace knn {
@@ -47,6 +49,8 @@ __device__ inline tree::Box empty() {
 
 struct KnnDims {
     uint32_t points;
+    // Points around each, itself among them; a row of `around`.
+    uint32_t width;
     uint32_t neighbors;
 };
 
@@ -133,23 +137,37 @@ extern "C" __global__ void __launch_bounds__(256) knn_nodes(float* __restrict__ 
     if (i % WARP == 0) all[d.count + i / WARP] = box;
 }
 
-// Row i: the k points j != i with the least |p_i - p_j|^2, ties to the lowest j, ascending, and their distances.
-// items [N, 4], boxes [all levels, 8], indices [N, k], distances [N, k], k <= 32. One warp per point, in the items'
-// order, so that the warps of a block read the same leaves.
+// around[i]: the w points j with the least |p_i - p_j|^2, i itself among them, ascending, ties to the lowest j.
+// items [N, 4], boxes [all levels, 8], around [N, w], w <= 32 and N. One warp per point, in the items' order, so that the
+// warps of a block read the same leaves.
 extern "C" __global__ void __launch_bounds__(256)
-    knn_nearest(const float* __restrict__ items, const float* __restrict__ boxes, uint32_t* __restrict__ indices,
-                float* __restrict__ distances, KnnDims d) {
+    knn_search(const float* __restrict__ items, const float* __restrict__ boxes, uint32_t* __restrict__ around,
+               KnnDims d) {
     __shared__ tree::Pending pending;
     uint32_t i = thread_index() / WARP, lane = threadIdx.x % WARP;
     if (i >= d.points) return;
     tree::Tree points = {reinterpret_cast<const tree::Item*>(items), reinterpret_cast<const tree::Box*>(boxes),
                          d.points};
     tree::Item query = points.items[i];
-    tree::Nearest nearest(d.neighbors, tree::NOBODY);
-    tree::search(points, query, nearest, pending, [&](uint32_t index) { return index == query.index; });
-    if (lane < d.neighbors) {
-        uint32_t at = query.index * d.neighbors + lane;
-        indices[at] = uint32_t(nearest.key);
-        distances[at] = sqrtf(__uint_as_float(uint32_t(nearest.key >> 32)));
-    }
+    tree::Nearest nearest(d.width);
+    tree::search(points, query, nearest, pending, [](uint32_t) { return false; });
+    if (lane < d.width) around[uint64_t(query.index) * d.width + lane] = uint32_t(nearest.key);
+}
+
+// Row i: the first k points of around[i] that are not i, and their distances.
+// points [N, 3], around [N, w], indices [N, k], distances [N, k], k < w. One warp per point.
+extern "C" __global__ void __launch_bounds__(256)
+    knn_nearest(const float* __restrict__ points, const uint32_t* __restrict__ around, uint32_t* __restrict__ indices,
+                float* __restrict__ distances, KnnDims d) {
+    uint32_t i = thread_index() / WARP, lane = threadIdx.x % WARP;
+    if (i >= d.points) return;
+    uint32_t j = lane <= d.neighbors ? around[uint64_t(i) * d.width + lane] : i;
+    // Among many points in one place, i itself may come later.
+    uint32_t self = __ffs(__ballot_sync(ALL_LANES, j == i)) - 1;
+    uint32_t column = lane > self ? lane - 1 : lane;
+    if (lane == self || column >= d.neighbors) return;
+    tree::Item query = {points[3 * i], points[3 * i + 1], points[3 * i + 2], i};
+    float squared = tree::squared_distance(query, points[3 * j], points[3 * j + 1], points[3 * j + 2]);
+    indices[i * d.neighbors + column] = j;
+    distances[i * d.neighbors + column] = sqrtf(squared);
 }

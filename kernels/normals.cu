@@ -1,5 +1,5 @@
 // Surface normals: the unit eigenvector of the smallest eigenvalue of the covariance of the points around each.
-#include "tree.cuh"
+#include "common.cuh"
 
 namespace normals {
 
@@ -49,32 +49,28 @@ __device__ inline float sum(const float* a, const float* b, uint32_t n) {
 
 struct NormalsDims {
     uint32_t points;
+    // Points of a row of `around`.
+    uint32_t width;
     uint32_t most;
     float squared_radius;
 };
 
 // C = sum over the neighbours j of (p_j - m) (p_j - m)^T, m their mean, added up from the nearest to the farthest as the
-// CPU reference does; zero of fewer than three. The neighbours are the at most `most` nearest closer than the radius.
-// points [N, 3], items [N, 4], boxes [all levels, 8], covariances [N, 6]: xx xy xz yy yz zz; most <= 32. One warp per
-// point; a lane owns a neighbour, then a sum.
+// CPU reference does; zero of fewer than three. The neighbours are the first `most` of around[i] closer than the radius.
+// points [N, 3], around [N, w] by distance, covariances [N, 6]: xx xy xz yy yz zz; w <= 32. One warp per point; a lane
+// owns a neighbour, then a sum.
 extern "C" __global__ void __launch_bounds__(256)
-    normals_covariances(const float* __restrict__ points, const float* __restrict__ items,
-                        const float* __restrict__ boxes, float* __restrict__ covariances, NormalsDims d) {
-    __shared__ tree::Pending pending;
+    normals_covariances(const float* __restrict__ points, const uint32_t* __restrict__ around,
+                        float* __restrict__ covariances, NormalsDims d) {
     // One more than a warp: lanes that read the same column of different rows meet different banks.
-    __shared__ float offsets[tree::WARPS][3][WARP + 1];
+    __shared__ float offsets[256 / WARP][3][WARP + 1];
     uint32_t i = thread_index() / WARP, warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     if (i >= d.points) return;
-    tree::Tree all = {reinterpret_cast<const tree::Item*>(items), reinterpret_cast<const tree::Box*>(boxes), d.points};
-    tree::Item query = all.items[i];
-    uint64_t limit = tree::pack(d.squared_radius, 0);
-    tree::Nearest nearest(d.most, limit);
-    tree::search(all, query, nearest, pending, [](uint32_t) { return false; });
-
-    bool mine = lane < d.most && nearest.key < limit;
-    uint32_t n = __popc(__ballot_sync(ALL_LANES, mine));
-    const float* neighbor = points + 3 * uint32_t(mine ? nearest.key : query.index);
-    float x = neighbor[0] - query.x, y = neighbor[1] - query.y, z = neighbor[2] - query.z;
+    bool mine = lane < min(d.most, d.width);
+    const float* query = points + 3 * i;
+    const float* neighbor = points + 3 * uint64_t(mine ? around[uint64_t(i) * d.width + lane] : i);
+    float x = neighbor[0] - query[0], y = neighbor[1] - query[1], z = neighbor[2] - query[2];
+    uint32_t n = __popc(__ballot_sync(ALL_LANES, mine && x * x + y * y + z * z < d.squared_radius));
     float(&offset)[3][WARP + 1] = offsets[warp];
     offset[0][lane] = x, offset[1][lane] = y, offset[2][lane] = z;
     __syncwarp();
@@ -87,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (lane < 6) {
         uint32_t row = lane < 3 ? 0 : lane < 5 ? 1 : 2;
         uint32_t column = lane < 3 ? lane : lane < 5 ? lane - 2 : 2;
-        covariances[6 * query.index + lane] = n < 3 ? 0.0f : normals::sum(offset[row], offset[column], n);
+        covariances[6 * i + lane] = n < 3 ? 0.0f : normals::sum(offset[row], offset[column], n);
     }
 }
 

@@ -50,28 +50,50 @@ struct Tree {
     uint32_t points;
 };
 
-// The best `wanted` keys so far below a limit: lane i holds the i-th, or the limit where there are fewer.
+// The best `wanted` keys so far, from 1 to 32: lane i holds the i-th, or NOBODY where there are fewer.
 struct Nearest {
-    uint64_t key;
-    uint64_t bound;
+    uint64_t key = NOBODY;
+    uint64_t bound = NOBODY;
     uint32_t wanted;
 
-    // `wanted` is from 1 to 32.
-    __device__ Nearest(uint32_t wanted, uint64_t limit) : key(limit), bound(limit), wanted(wanted) {}
+    __device__ explicit Nearest(uint32_t wanted) : wanted(wanted) {}
 
-    // Every lane offers a key, which may be NOBODY.
+    // Every lane offers a key, which may be NOBODY. A few are inserted one by one, many are sorted and merged.
     __device__ void offer(uint64_t offered) {
-        uint32_t lane = threadIdx.x % WARP;
         uint32_t hits = __ballot_sync(ALL_LANES, offered < bound);
-        while (hits != 0) {
-            uint64_t next = __shfl_sync(ALL_LANES, offered, __ffs(hits) - 1);
-            hits &= hits - 1;
-            if (next >= bound) continue;
-            uint32_t place = __popc(__ballot_sync(ALL_LANES, key < next));
-            uint64_t before = __shfl_up_sync(ALL_LANES, key, 1);
-            key = lane == place ? next : lane > place ? before : key;
-            bound = __shfl_sync(ALL_LANES, key, wanted - 1);
+        if (__popc(hits) > 9) {
+            merge(offered < bound ? offered : NOBODY);
+        } else {
+            for (; hits != 0; hits &= hits - 1) insert(__shfl_sync(ALL_LANES, offered, __ffs(hits) - 1));
         }
+        bound = __shfl_sync(ALL_LANES, key, wanted - 1);
+    }
+
+  private:
+    __device__ void insert(uint64_t next) {
+        uint32_t lane = threadIdx.x % WARP;
+        uint32_t place = __popc(__ballot_sync(ALL_LANES, key < next));
+        uint64_t before = __shfl_up_sync(ALL_LANES, key, 1);
+        key = lane == place ? next : lane > place ? before : key;
+    }
+
+    // Bitonic: the offers in descending order, the lower of each pair, then the order of those.
+    __device__ void merge(uint64_t offered) {
+        uint32_t lane = threadIdx.x % WARP;
+        for (uint32_t size = 2; size <= WARP; size *= 2) {
+            for (uint32_t step = size / 2; step > 0; step /= 2) {
+                offered = exchange(offered, step, (lane & size) != 0);
+            }
+        }
+        key = offered < key ? offered : key;
+        for (uint32_t step = WARP / 2; step > 0; step /= 2) key = exchange(key, step, true);
+    }
+
+    // The lower key to the lower lane if ascending, else the higher.
+    __device__ static uint64_t exchange(uint64_t key, uint32_t step, bool ascending) {
+        uint64_t other = __shfl_xor_sync(ALL_LANES, key, step);
+        bool lower = (threadIdx.x & step) == 0;
+        return (other < key) == (lower == ascending) ? other : key;
     }
 };
 

@@ -258,8 +258,8 @@ pub mod cuda {
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 
-    /// Most neighbours that a search can find: one for each lane of a warp.
-    pub const MOST_NEIGHBORS: usize = 32;
+    /// Most points that a search can find: one for each lane of a warp.
+    pub const MOST: usize = 32;
     const BLOCK: u32 = 256;
     const WARP: usize = 32;
     /// Bits of a key: 16 an axis.
@@ -327,7 +327,7 @@ pub mod cuda {
                 return Ok(());
             }
             let Tree { items, boxes, bounds, order, sort, .. } = self;
-            let d = KnnDims { points: n as u32, neighbors: 0 };
+            let d = KnnDims { points: n as u32, width: 0, neighbors: 0 };
             let [all, ..] = blocks(n, BLOCK);
             gpu.clear(bounds)?;
             kernels::knn_bounds(gpu, [all.min(BOUNDS_BLOCKS), 1, 1], points, bounds, d)?;
@@ -350,46 +350,94 @@ pub mod cuda {
         std::iter::successors(Some(leaves), |&count| (count > WARP).then(|| count.div_ceil(WARP)))
     }
 
-    /// The `k` nearest other points of every point of `tree`; returns how many columns there are, `k` or N - 1 where
-    /// there are fewer other points.
+    /// The points around every point, itself among them, nearest first: from it follow [`nearest`] and normals.
+    #[derive(Debug)]
+    pub struct Around {
+        points: usize,
+        most: usize,
+        width: usize,
+        indices: Buffer<u32>,
+    }
+
+    impl Around {
+        /// Room for `most_width` around each of `most` points.
+        ///
+        /// # Errors
+        /// [`Error::Invalid`] if `most_width` exceeds [`MOST`], [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, most: usize, most_width: usize) -> Result<Around> {
+            if most_width > MOST {
+                return Err(Error::invalid(format!(
+                    "knn: {most_width} points around each, itself among them; on a CUDA device the limit is {MOST}; use \
+                     fewer neighbours or --device cpu"
+                )));
+            }
+            let indices = gpu.alloc(most * most_width)?;
+            Ok(Around { points: 0, most: most_width, width: 0, indices })
+        }
+
+        /// Finds them for all points of `tree`; the width is that asked for, or N where there are fewer points.
+        ///
+        /// # Errors
+        /// [`Error::Invalid`] if there is not enough room, [`Error::Device`] if the driver refuses.
+        pub fn find(&mut self, gpu: &Gpu, tree: &Tree) -> Result<()> {
+            let n = tree.len();
+            let width = self.most.min(n);
+            if self.indices.len() < n * width {
+                return Err(Error::invalid(format!(
+                    "knn: {width} points around each of {n} do not fit a buffer of {}",
+                    self.indices.len()
+                )));
+            }
+            (self.points, self.width) = (n, width);
+            if width == 0 {
+                return Ok(());
+            }
+            let d = KnnDims { points: n as u32, width: width as u32, neighbors: 0 };
+            let grid = blocks(WARP * n, BLOCK);
+            kernels::knn_search(gpu, grid, &tree.items, &tree.boxes, &mut self.indices, d)
+        }
+
+        /// N, the width w and the indices `[N, w]`.
+        pub(crate) fn rows(&self) -> (usize, usize, &Buffer<u32>) {
+            (self.points, self.width, &self.indices)
+        }
+    }
+
+    /// The `k` nearest other points of every point; returns how many columns there are, `k` or N - 1 where there are
+    /// fewer other points.
     ///
-    /// `indices`, `distances`: `[N, k]`.
+    /// `points`: `[N, 3]`, those that were searched; `indices`, `distances`: `[N, k]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `k` exceeds [`MOST_NEIGHBORS`] or a buffer is too small, [`Error::Device`] if the driver
-    /// refuses.
+    /// [`Error::Invalid`] if `around` has no more than `k` points a row or a buffer is too small, [`Error::Device`] if the
+    /// driver refuses.
     pub fn nearest(
         gpu: &Gpu,
-        tree: &Tree,
+        points: &impl DevicePtr<f32>,
+        around: &Around,
         k: usize,
         indices: &mut impl DevicePtrMut<u32>,
         distances: &mut impl DevicePtrMut<f32>,
     ) -> Result<usize> {
-        let n = tree.len();
+        let (n, width, rows) = around.rows();
         let k = k.min(n.saturating_sub(1));
-        if k > MOST_NEIGHBORS {
+        if k > 0 && k >= width {
             return Err(Error::invalid(format!(
-                "knn: {k} neighbours; on a CUDA device the limit is {MOST_NEIGHBORS}; use fewer or --device cpu"
+                "knn: {k} neighbours of rows of {width} points, each row's own among them; search for {} around each",
+                k + 1
             )));
         }
-        if indices.len() < n * k || distances.len() < n * k || n * k >= 1 << 32 {
+        let lens = [indices.len(), distances.len()];
+        if points.len() < 3 * n || lens.iter().any(|&len| len < n * k) || n * k >= 1 << 32 {
             return Err(Error::invalid(format!(
-                "knn: indices and distances must be [{n}, {k}], below 2^32 values, not {} and {} values",
-                indices.len(),
-                distances.len()
+                "knn: points must be [{n}, 3], indices and distances [{n}, {k}], below 2^32 values, not {} and {lens:?} \
+                 values",
+                points.len()
             )));
         }
         if k > 0 {
-            let d = KnnDims { points: n as u32, neighbors: k as u32 };
-            kernels::knn_nearest(
-                gpu,
-                blocks(WARP * n, BLOCK),
-                &tree.items,
-                &tree.boxes,
-                indices,
-                distances,
-                d,
-            )?;
+            let d = KnnDims { points: n as u32, width: width as u32, neighbors: k as u32 };
+            kernels::knn_nearest(gpu, blocks(WARP * n, BLOCK), points, rows, indices, distances, d)?;
         }
         Ok(k)
     }

@@ -170,7 +170,7 @@ pub mod cuda {
             Buffer, Gpu, blocks,
             kernels::{self, NormalsDims},
         },
-        ops::knn::cuda::{MOST_NEIGHBORS, Tree},
+        ops::knn::cuda::Around,
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 
@@ -191,28 +191,28 @@ pub mod cuda {
         }
     }
 
-    /// Unit normals of the points of `tree`.
+    /// Unit normals of the points.
     ///
-    /// `points`: `[N, 3]`, those that the tree was built from; `normals`: `[N, 3]`.
+    /// `points`: `[N, 3]`, those that were searched; `around`: the points around each, at least `most` or N; `normals`:
+    /// `[N, 3]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `most` exceeds [`MOST_NEIGHBORS`] or a buffer is too small, [`Error::Device`] if the driver
-    /// refuses.
+    /// [`Error::Invalid`] if `around` has too few or a buffer is too small, [`Error::Device`] if the driver refuses.
     pub fn estimate(
         gpu: &Gpu,
         points: &impl DevicePtr<f32>,
-        tree: &Tree,
+        around: &Around,
         radius: f32,
         most: usize,
         normals: &mut impl DevicePtrMut<f32>,
         workspace: &mut Workspace,
     ) -> Result<()> {
-        let n = tree.len();
+        let (n, width, rows) = around.rows();
         let most = most.min(n);
         let covariances = &mut workspace.covariances;
-        if most > MOST_NEIGHBORS {
+        if most > width {
             return Err(Error::invalid(format!(
-                "normals: {most} neighbours; on a CUDA device the limit is {MOST_NEIGHBORS}; use fewer or --device cpu"
+                "normals: of at most {most} neighbours, but rows of {width}; search for {most} around each point"
             )));
         }
         if points.len() < 3 * n || normals.len() < 3 * n || covariances.len() < 6 * n {
@@ -224,10 +224,13 @@ pub mod cuda {
                 covariances.len() / 6
             )));
         }
-        // A warp cannot look for no neighbour; of one it makes what the reference makes of none.
-        let d = NormalsDims { points: n as u32, most: most.max(1) as u32, squared_radius: radius * radius };
-        let (items, boxes) = tree.buffers();
-        kernels::normals_covariances(gpu, blocks(WARP * n, BLOCK), points, items, boxes, covariances, d)?;
+        let d = NormalsDims {
+            points: n as u32,
+            width: width as u32,
+            most: most as u32,
+            squared_radius: radius * radius,
+        };
+        kernels::normals_covariances(gpu, blocks(WARP * n, BLOCK), points, rows, covariances, d)?;
         kernels::normals_eigenvectors(gpu, blocks(n, BLOCK), covariances, normals, d)
     }
 }

@@ -8,7 +8,10 @@ use crate::{
 use partstad::{
     gpu::{Buffer, Gpu},
     ops::{
-        knn::{self, cuda::Tree},
+        knn::{
+            self,
+            cuda::{Around, Tree},
+        },
         normals,
     },
 };
@@ -29,12 +32,15 @@ fn nearest_neighbors() {
     let mut tree = Tree::new(&gpu, 1025).unwrap();
     for n in SIZES {
         for (name, points) in clouds(n, &mut random) {
-            arrange(&gpu, &points, &mut tree);
-            for k in [10, 1, 32].into_iter().take(if n < 1000 { 3 } else { 1 }) {
+            let buffer = arrange(&gpu, &points, &mut tree);
+            for k in [10, 1, 31].into_iter().take(if n < 1000 { 3 } else { 1 }) {
                 let expected = knn::cpu::nearest(&points, k);
                 let mut indices = gpu.alloc(n * expected.k).unwrap();
                 let mut distances = gpu.alloc(n * expected.k).unwrap();
-                let columns = knn::cuda::nearest(&gpu, &tree, k, &mut indices, &mut distances).unwrap();
+                let mut around = Around::new(&gpu, n, k + 1).unwrap();
+                around.find(&gpu, &tree).unwrap();
+                let columns =
+                    knn::cuda::nearest(&gpu, &buffer, &around, k, &mut indices, &mut distances).unwrap();
                 assert_eq!(columns, expected.k);
                 assert_eq!(gpu.download(&indices).unwrap(), expected.indices, "{name}, {n} points, k = {k}");
                 assert_eq!(gpu.download(&distances).unwrap(), expected.distances, "{name}, {n} points");
@@ -46,11 +52,18 @@ fn nearest_neighbors() {
 #[test]
 fn too_many_neighbors() {
     let gpu = gpu();
+    assert!(Around::new(&gpu, 100, 33).unwrap_err().to_string().contains("33 points"));
     let mut tree = Tree::new(&gpu, 100).unwrap();
-    arrange(&gpu, &[[0.0; 3]; 100], &mut tree);
-    let (mut indices, mut distances) = (gpu.alloc(3300).unwrap(), gpu.alloc(3300).unwrap());
-    let error = knn::cuda::nearest(&gpu, &tree, 33, &mut indices, &mut distances).unwrap_err();
-    assert!(error.to_string().contains("33 neighbours"), "{error}");
+    let buffer = arrange(&gpu, &[[0.0; 3]; 100], &mut tree);
+    let mut around = Around::new(&gpu, 100, 10).unwrap();
+    around.find(&gpu, &tree).unwrap();
+    let (mut indices, mut distances) = (gpu.alloc(1000).unwrap(), gpu.alloc(1000).unwrap());
+    let error = knn::cuda::nearest(&gpu, &buffer, &around, 10, &mut indices, &mut distances).unwrap_err();
+    assert!(error.to_string().contains("search for 11"), "{error}");
+    let mut workspace = normals::cuda::Workspace::new(&gpu, 100).unwrap();
+    let error =
+        normals::cuda::estimate(&gpu, &buffer, &around, 0.1, 11, &mut distances, &mut workspace).unwrap_err();
+    assert!(error.to_string().contains("search for 11"), "{error}");
     let error = tree.build(&gpu, &gpu.zeros::<f32>(303).unwrap(), 101).unwrap_err();
     assert!(error.to_string().contains("room for 101"), "{error}");
 }
@@ -60,14 +73,16 @@ fn surface_normals() {
     let gpu = gpu();
     let mut random = Random(4);
     let mut tree = Tree::new(&gpu, 1025).unwrap();
+    let mut around = Around::new(&gpu, 1025, 32).unwrap();
     let mut workspace = normals::cuda::Workspace::new(&gpu, 1025).unwrap();
     for n in SIZES {
         for (name, points) in clouds(n, &mut random) {
             let buffer = arrange(&gpu, &points, &mut tree);
+            around.find(&gpu, &tree).unwrap();
             let cases = [(0.1, 30), (0.3, 32), (1e-4, 7), (0.3, 1)];
             for (radius, most) in cases.into_iter().take(if n < 1000 { 4 } else { 1 }) {
                 let mut normals = gpu.alloc(3 * n).unwrap();
-                normals::cuda::estimate(&gpu, &buffer, &tree, radius, most, &mut normals, &mut workspace)
+                normals::cuda::estimate(&gpu, &buffer, &around, radius, most, &mut normals, &mut workspace)
                     .unwrap();
                 let expected = flat(&normals::cpu::estimate(&points, radius, most));
                 let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
