@@ -38,6 +38,7 @@ pub mod pipeline;
 pub mod prepare;
 pub mod report;
 pub mod stages;
+pub mod train;
 
 pub use device::Device;
 pub use error::{Error, Result};

@@ -1,6 +1,6 @@
 //! Gradients against central differences, in f64.
 
-use partstad::ops::{riou, softmax, vote};
+use partstad::ops::{mlp, riou, softmax, vote};
 
 /// Uniform numbers in [0, 1) from a seed.
 struct Random(u64);
@@ -157,6 +157,28 @@ fn from_the_loss_to_the_weights() {
             |weights: &[f64], null| riou::cpu::forward(&problem.softmax(weights, null), &truth).unwrap();
         check("weights", &problem.weights, &grad, |w| loss(w, problem.null));
         check("null weight", &[problem.null], &[grad_null], |null| loss(&problem.weights, null[0]));
+    }
+}
+
+#[test]
+fn weight_network() {
+    for seed in SEEDS {
+        let mut random = Random(seed);
+        let (boxes, channels) = (9, 6);
+        let mut numbers =
+            |count, scale| -> Vec<f64> { (0..count).map(|_| scale * (random.next() - 0.5)).collect() };
+        // Wide enough that some weights are cut off at 0.
+        let mut values = numbers(mlp::parameters(channels), 2.0);
+        *values.last_mut().unwrap() = -9.0;
+        let (x, direction) = (numbers(boxes * channels, 4.0), numbers(boxes, 1.0));
+        let value = |values: &[f64]| {
+            let weights = mlp::cpu::forward(values, &x, channels).unwrap().weights;
+            weights.iter().zip(&direction).map(|(w, d)| w * d).sum()
+        };
+        let seen = mlp::cpu::forward(&values, &x, channels).unwrap();
+        assert!(seen.weights.iter().any(|&w| w > 0.0));
+        let grad = mlp::cpu::backward(&values, &x, channels, &seen, &direction).unwrap();
+        check("weight network", &values, &grad, value);
     }
 }
 

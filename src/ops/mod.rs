@@ -1,5 +1,6 @@
 //! The operations: slices in, slices out, each with its CPU reference (`cpu`).
 
+pub mod adamw;
 pub mod components;
 pub mod cut_pursuit;
 pub mod detection;
@@ -8,14 +9,17 @@ pub mod extents;
 pub mod group;
 pub mod knn;
 pub mod mask;
+pub mod matmul;
 pub mod max_flow;
 pub mod membership;
 pub mod merge_small;
+pub mod mlp;
 pub mod nms;
 pub mod normalize;
 pub mod normals;
 pub mod point_features;
 pub mod positional;
+pub mod random;
 pub mod rasterize;
 pub mod region_merge;
 pub mod resize;

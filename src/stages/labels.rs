@@ -53,33 +53,37 @@ impl Labels {
         parts: &[impl AsRef<str>],
         options: &Options,
     ) -> Result<Labels> {
-        if parts.len() != scores.labels || superpoints.len() != scores.len() {
-            return Err(Error::invalid(format!(
-                "labels: {} part names and {} superpoints for scores of {} parts and {} superpoints",
-                parts.len(),
-                superpoints.len(),
-                scores.labels,
-                scores.len()
-            )));
+        if superpoints.len() != scores.len() {
+            let (found, wanted) = (superpoints.len(), scores.len());
+            return Err(Error::invalid(format!("labels: {found} superpoints for the scores of {wanted}")));
         }
-        let small: Vec<bool> = parts.iter().map(|name| SMALL_PARTS.contains(&name.as_ref())).collect();
-        let of_superpoint: Vec<i32> = (0..scores.len())
-            .map(|s| match (scores.valid[s], options.rule) {
-                (false, _) => NONE,
-                // The authors subtract 1e-4 from the threshold.
-                (true, Rule::Threshold) => {
-                    small_first(&scores.probabilities(s)[1..], &small, |p| p >= 0.5 - 1e-4)
-                }
-                (true, Rule::Votes) => {
-                    let votes = scores.votes(s);
-                    small_first(&votes[1..], &small, |v| v > votes[0])
-                }
-                (true, Rule::ArgMax) => last_largest(scores.probabilities(s)) as i32 - 1,
-            })
-            .collect();
+        let of_superpoint = of_superpoints(scores, parts, options)?;
         let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
         Ok(Labels { of_superpoint, of_point })
     }
+}
+
+/// The label of every superpoint, below L, or [`NONE`], `[S]`. `parts`: the names of the L parts.
+///
+/// # Errors
+/// [`Error::Invalid`] if the names do not fit the scores.
+pub fn of_superpoints(scores: &Scores, parts: &[impl AsRef<str>], options: &Options) -> Result<Vec<i32>> {
+    if parts.len() != scores.labels {
+        let (found, wanted) = (parts.len(), scores.labels);
+        return Err(Error::invalid(format!("labels: {found} part names for scores of {wanted} parts")));
+    }
+    let small: Vec<bool> = parts.iter().map(|name| SMALL_PARTS.contains(&name.as_ref())).collect();
+    let label = |s| match (scores.valid[s], options.rule) {
+        (false, _) => NONE,
+        // The authors subtract 1e-4 from the threshold.
+        (true, Rule::Threshold) => small_first(&scores.probabilities(s)[1..], &small, |p| p >= 0.5 - 1e-4),
+        (true, Rule::Votes) => {
+            let votes = scores.votes(s);
+            small_first(&votes[1..], &small, |v| v > votes[0])
+        }
+        (true, Rule::ArgMax) => last_largest(scores.probabilities(s)) as i32 - 1,
+    };
+    Ok((0..scores.len()).map(label).collect())
 }
 
 /// The last small part that passes, else the first largest part if it passes.

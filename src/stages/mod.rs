@@ -8,6 +8,7 @@ pub mod labels;
 pub mod masks;
 pub mod memberships;
 pub mod metrics;
+pub mod network;
 pub mod sample;
 pub mod scores;
 pub mod superpoints;

@@ -13,6 +13,7 @@ use partstad::{
         masks::Masks,
         memberships::{self, Memberships},
         metrics,
+        sample::Sample,
         scores::Scores,
         superpoints::Superpoints,
         targets::Targets,
@@ -31,7 +32,7 @@ const REFRIGERATOR: &[&str] = &["door", "handle"];
 const MICRO: [&str; 3] = ["micro_a", "micro_b", "micro_c"];
 
 /// An object with its predictions, and what the authors' code made of them.
-struct Case {
+pub struct Case {
     name: String,
     parts: &'static [&'static str],
     cloud: Cloud,
@@ -110,7 +111,7 @@ impl Case {
         }
     }
 
-    fn full(folder: PathBuf) -> Case {
+    pub fn full(folder: PathBuf) -> Case {
         let name = folder.file_name().unwrap().to_str().unwrap().to_string();
         let parts = if name.contains("Refrigerator") { REFRIGERATOR } else { CHAIR };
         let file = |name: &str| folder.join(name);
@@ -224,6 +225,14 @@ impl Case {
             assert_eq!(*back.entry(theirs).or_insert(ours), ours, "{}: instance of point {p}", self.name);
         }
         assert_eq!(there.get(&-1).copied().unwrap_or(-1), -1, "{}: points without an instance", self.name);
+    }
+
+    /// What training needs, with the features of a file.
+    pub fn sample(&self, features: &Path) -> Sample {
+        let mut boxes = self.boxes.clone();
+        boxes.read_features(features).unwrap();
+        let targets = Targets::count(&self.superpoints, &self.semantic, self.parts.len()).unwrap();
+        Sample::gather(self.parts, &self.views, &boxes, &self.memberships(&self.masks), &targets).unwrap()
     }
 
     fn labels(&self, scores: &Scores, rule: Rule) -> Labels {

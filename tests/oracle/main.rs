@@ -1,6 +1,7 @@
 //! Every stage against what the authors' code computed (`tests/fixtures`, and the large cases where `PARTSTAD_GOLDEN`
 //! names their folder; run these with `--include-ignored`).
 
+mod adaptation;
 mod common;
 mod detector;
 mod lifting;

@@ -1,0 +1,106 @@
+//! AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019), in the order in which PyTorch rounds.
+//!
+//! ```text
+//! p -= lr decay p
+//! m += (1 - beta1) (g - m)
+//! v  = beta2 v + (1 - beta2) g g
+//! p -= lr / (1 - beta1^t) m / (sqrt(v) / sqrt(1 - beta2^t) + epsilon)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+/// What does not change from step to step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// How fast the two averages follow the gradient.
+    pub betas: [f64; 2],
+    /// Added to the root of the second.
+    pub epsilon: f64,
+    /// Share of every parameter, biases included, that a learning rate of 1 would take away.
+    pub weight_decay: f64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 0.01 }
+    }
+}
+
+/// The factors of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Factors {
+    /// 1 - lr decay.
+    pub keep: f64,
+    /// lr / (1 - beta1^t).
+    pub step: f64,
+    /// sqrt(1 - beta2^t).
+    pub correction: f64,
+}
+
+impl Options {
+    /// Those of step `t`, counted from 1.
+    pub fn factors(&self, rate: f64, t: u64) -> Factors {
+        let [beta1, beta2] = self.betas.map(|beta| 1.0 - beta.powf(t as f64));
+        Factors { keep: 1.0 - rate * self.weight_decay, step: rate / beta1, correction: beta2.sqrt() }
+    }
+}
+
+/// CPU reference.
+pub mod cpu {
+    use super::{Factors, Options};
+    use crate::ops::matmul::cpu::Real;
+
+    /// Step `t` of every parameter; all slices `[P]`.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    pub fn step<T: Real>(
+        values: &mut [T],
+        [first, second]: [&mut [T]; 2],
+        grad: &[T],
+        options: &Options,
+        rate: f64,
+        t: u64,
+    ) {
+        let n = values.len();
+        assert!(first.len() == n && second.len() == n && grad.len() == n, "adamw: one of each a parameter");
+        let Factors { keep, step, correction } = options.factors(rate, t);
+        let (keep, step, correction) = (T::of(keep), T::of(step), T::of(correction));
+        let [follow, beta2] = [T::of(1.0 - options.betas[0]), T::of(options.betas[1])];
+        let (take, epsilon) = (T::of(1.0 - options.betas[1]), T::of(options.epsilon));
+        for i in 0..n {
+            let g = grad[i];
+            first[i] += follow * (g - first[i]);
+            second[i] = beta2 * second[i] + take * g * g;
+            let size = second[i].sqrt() / correction + epsilon;
+            values[i] = values[i] * keep - step * (first[i] / size);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, cpu};
+
+    #[test]
+    fn the_first_step_has_the_length_of_the_rate() {
+        let (mut p, mut m, mut v) = ([1.0f64, -2.0, 3.0], [0.0; 3], [0.0; 3]);
+        cpu::step(&mut p, [&mut m, &mut v], &[0.5, -1e-3, 0.0], &Options::default(), 0.1, 1);
+        let expected = [0.999 - 0.1, -1.998 + 0.1, 2.997];
+        p.iter().zip(expected).for_each(|(&p, e)| approx::assert_relative_eq!(p, e, epsilon = 1e-5));
+        approx::assert_relative_eq!(m[0], 0.05);
+        approx::assert_relative_eq!(v[0], 0.00025, epsilon = 1e-15);
+    }
+
+    #[test]
+    fn it_finds_a_minimum() {
+        let (mut p, mut m, mut v) = ([4.0f32], [0.0], [0.0]);
+        let options = Options { weight_decay: 0.0, ..Options::default() };
+        for t in 1..=2000 {
+            let grad = [2.0 * (p[0] - 1.5)];
+            cpu::step(&mut p, [&mut m, &mut v], &grad, &options, 0.05, t);
+        }
+        approx::assert_relative_eq!(p[0], 1.5, epsilon = 1e-2);
+    }
+}

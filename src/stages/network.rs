@@ -1,0 +1,137 @@
+//! Network: what learns to weigh boxes; its parameters and the null weight.
+
+use super::boxes::Boxes;
+use crate::{
+    error::{Error, Result},
+    ops::{
+        matmul::cpu::Real,
+        mlp,
+        positional::{self, CODE, PLACE},
+        random::Random,
+    },
+};
+
+/// The weight network of section 4.2 with the null weight of section 4.1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network<T = f32> {
+    channels: usize,
+    values: Vec<T>,
+}
+
+impl<T: Real> Network<T> {
+    /// As training begins: weights from a normal distribution, biases 0, the null weight as heavy as a box.
+    ///
+    /// `channels`: C, the detector's features and the positional code; `deviation`: of the weights; the paper's is 1e-4.
+    pub fn initial(channels: usize, deviation: f64, seed: u64) -> Network<T> {
+        let mut random = Random::new(seed, 0);
+        let mut normal =
+            |count: usize| -> Vec<T> { (0..count).map(|_| T::of(deviation * random.normal())).collect() };
+        let (weight_in, weight_out) = (normal(channels * channels), normal(channels));
+        let values = [weight_in, vec![T::zero(); channels], weight_out, vec![T::zero(), T::of(mlp::OFFSET)]];
+        Network { channels, values: values.concat() }
+    }
+
+    /// From its numbers: those of [`mlp::parameters`] and the null weight.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if there are not so many, or one is not finite.
+    pub fn new(channels: usize, values: Vec<T>) -> Result<Network<T>> {
+        let wanted = mlp::parameters(channels) + 1;
+        if channels <= CODE || values.len() != wanted {
+            return Err(Error::invalid(format!(
+                "network: {} parameters of {channels} channels; {wanted} and more than {CODE} are needed",
+                values.len()
+            )));
+        }
+        match values.iter().position(|v| !v.is_finite()) {
+            Some(i) => Err(Error::invalid(format!("network: parameter {i} is {:?}, not finite", values[i]))),
+            None => Ok(Network { channels, values }),
+        }
+    }
+
+    /// Numbers per box that it reads, C.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Numbers per box that it reads from the detector, F.
+    pub fn feature_dim(&self) -> usize {
+        self.channels - CODE
+    }
+
+    /// All its numbers: those of [`mlp::parameters`], then the null weight.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// To be learned.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
+    /// Those of [`mlp::parameters`].
+    pub fn mlp(&self) -> &[T] {
+        &self.values[..self.values.len() - 1]
+    }
+
+    /// The same by name.
+    pub fn parameters(&self) -> mlp::Parameters<'_, T> {
+        mlp::Parameters::split(self.mlp(), self.channels)
+    }
+
+    /// W_null as it was learned.
+    pub fn null(&self) -> T {
+        self.values[self.values.len() - 1]
+    }
+
+    /// The numbers in another type.
+    pub fn cast<U: Real>(&self) -> Network<U> {
+        let cast = |v: &T| U::from(*v).expect("a float is a float");
+        Network { channels: self.channels, values: self.values.iter().map(cast).collect() }
+    }
+}
+
+/// What a network reads of every box: its feature and its positional code, `[B, C]`.
+///
+/// `places`: `[B]`.
+pub fn inputs<T: Real>(boxes: &Boxes, places: &[[f64; PLACE]]) -> Vec<T> {
+    let codes = positional::cpu::encode::<T>(places);
+    let features = boxes.features.chunks_exact(boxes.feature_dim.max(1));
+    let row = |(feature, code): (&[f32], &[T])| -> Vec<T> {
+        feature.iter().map(|&f| T::of(f.into())).chain(code.iter().copied()).collect()
+    };
+    features.zip(codes.chunks_exact(CODE)).flat_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_begins_with_equal_weights() {
+        let network = Network::<f32>::initial(150, 1e-4, 7);
+        assert_eq!(network, Network::initial(150, 1e-4, 7));
+        assert_ne!(network, Network::initial(150, 1e-4, 8));
+        assert_eq!((network.null(), network.feature_dim()), (10.0, 3));
+        let p = network.parameters();
+        assert!(p.bias_in.iter().chain([p.bias_out]).all(|&b| b == 0.0));
+        let spread = p.weight_in.iter().map(|&w| w as f64 * w as f64).sum::<f64>() / 150.0 / 150.0;
+        approx::assert_relative_eq!(spread.sqrt(), 1e-4, epsilon = 2e-6);
+        let boxes = Boxes { features: vec![0.5; 6], feature_dim: 3, ..Boxes::default() };
+        let mut places = [[0.1; PLACE]; 2];
+        places[1][3] = 0.9;
+        let x = inputs::<f32>(&boxes, &places);
+        assert_eq!((x.len(), x[0], x[3]), (300, 0.5, 0.1));
+        let seen = mlp::cpu::forward(network.mlp(), &x, 150).unwrap();
+        seen.weights.iter().for_each(|&w| approx::assert_relative_eq!(w, 10.0, epsilon = 1e-2));
+    }
+
+    #[test]
+    fn broken_numbers_are_refused() {
+        let network = Network::<f64>::initial(150, 1.0, 7);
+        let mut values = network.values().to_vec();
+        assert!(Network::new(149, values.clone()).unwrap_err().to_string().contains("149 channels"));
+        values[3] = f64::NAN;
+        assert!(Network::new(150, values).unwrap_err().to_string().contains("parameter 3"));
+    }
+}
