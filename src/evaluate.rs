@@ -8,6 +8,7 @@ mod tables;
 pub use self::tables::{Figure, Table, details};
 
 use crate::{
+    checkpoint::Checkpoint,
     dataset::Object,
     error::{Error, Result},
     io::png,
@@ -15,9 +16,10 @@ use crate::{
     prepare::{Preparer, Shape, Voters},
     stages::{
         instances::Instances,
-        labels::{Labels, NONE},
+        labels::{self, Labels, NONE, Rule},
         memberships::Memberships,
         metrics::{Category, Summary, Truth, mean, semantic_iou},
+        network::Network,
         scores::Scores,
         targets::Targets,
         weights::{self, Weights},
@@ -43,6 +45,9 @@ pub enum Method {
     NoSam,
     /// Masks vote, a box weighing as much as the detector's confidence in it.
     Confidence,
+    /// Masks vote, all boxes weighing the same, and the null label as much as was learned: what is left of the gain without
+    /// telling boxes apart.
+    NullOnly,
     /// Masks vote with weights learned by cross entropy.
     CrossEntropy,
     /// Masks vote with weights learned by mRIoU.
@@ -56,11 +61,12 @@ pub enum Method {
 
 impl Method {
     /// All of them, in the order of the paper's tables.
-    pub const ALL: [Method; 8] = [
+    pub const ALL: [Method; 9] = [
         Method::PartSlip,
         Method::NoWeights,
         Method::NoSam,
         Method::Confidence,
+        Method::NullOnly,
         Method::CrossEntropy,
         Method::PartStad,
         Method::BoxCeiling,
@@ -74,6 +80,7 @@ impl Method {
             Method::NoWeights => "no-weights",
             Method::NoSam => "no-sam",
             Method::Confidence => "confidence",
+            Method::NullOnly => "null-only",
             Method::CrossEntropy => "cross-entropy",
             Method::PartStad => "partstad",
             Method::BoxCeiling => "box-ceiling",
@@ -88,6 +95,7 @@ impl Method {
             Method::NoWeights => "w/o weights",
             Method::NoSam => "w/o SAM",
             Method::Confidence => "confidence",
+            Method::NullOnly => "null alone",
             Method::CrossEntropy => "cross entropy",
             Method::PartStad => "PartSTAD",
             Method::BoxCeiling => "box ceiling",
@@ -99,7 +107,7 @@ impl Method {
     pub fn weights_folder(self) -> Option<&'static str> {
         match self {
             Method::PartStad => Some(""),
-            Method::NoSam | Method::CrossEntropy => Some(self.name()),
+            Method::NoSam | Method::NullOnly | Method::CrossEntropy => Some(self.name()),
             _ => None,
         }
     }
@@ -223,6 +231,7 @@ struct Running {
     run: Run,
     /// All points, and those that some view shows.
     categories: BTreeMap<String, [Category; 2]>,
+    networks: BTreeMap<String, Option<Network>>,
     constant: Vec<String>,
 }
 
@@ -243,7 +252,8 @@ impl Evaluator {
                 run.method
             )));
         }
-        let running = |run| Running { run, categories: BTreeMap::new(), constant: vec![] };
+        let running =
+            |run| Running { run, categories: BTreeMap::new(), networks: BTreeMap::new(), constant: vec![] };
         Ok(Evaluator {
             preparer,
             categories: BTreeMap::new(),
@@ -349,7 +359,7 @@ impl Running {
         memberships: &Memberships,
         parts: &[String],
     ) -> Result<(Labels, Instances)> {
-        let Shape { cloud, superpoints, boxes, .. } = shape;
+        let Shape { cloud, superpoints, views, boxes, .. } = shape;
         let options = preparer.options();
         let bound = match self.run.method {
             Method::Ceiling => Some(best_labels(shape, parts.len(), |_, _| true)?),
@@ -363,22 +373,44 @@ impl Running {
             let instances = Instances { of_point: vec![NONE; cloud.len()], ..Instances::default() };
             return Ok((labels, instances));
         }
+        let constant = || Ok((Weights::new(boxes, &options.weights)?, options.labels.clone()));
         let (weights, labelling) = match self.run.method {
-            method if method.weights_folder().is_some() => {
-                return Err(Error::invalid(format!("{category}: learned weights cannot be read yet")));
-            }
             Method::Confidence => {
-                let weights =
-                    weights::Options::Confidence { scale: weights::INITIAL, null: weights::INITIAL / 2.0 };
-                (Weights::new(boxes, &weights)?, options.labels.clone())
+                let (scale, null) = (weights::INITIAL, weights::INITIAL / 2.0);
+                let weights = Weights::new(boxes, &weights::Options::Confidence { scale, null })?;
+                (weights, options.labels.clone())
             }
-            _ => (Weights::new(boxes, &options.weights)?, options.labels.clone()),
+            method if method.weights_folder().is_some() => match self.network(category, parts)? {
+                Some(network) => (network.weigh(boxes, views)?, labels::Options { rule: Rule::Threshold }),
+                None => constant()?,
+            },
+            _ => constant()?,
         };
         let scores = Scores::vote(preparer.device(), memberships, boxes, &weights, parts.len())?;
         let labels = Labels::assign(superpoints, &scores, parts, &labelling)?;
         let instances =
             Instances::merge(cloud, superpoints, boxes, memberships, &scores, &labels, &options.instances)?;
         Ok((labels, instances))
+    }
+
+    /// The learned weights of a category; None, which is noted, if there are none.
+    fn network(&mut self, category: &str, parts: &[String]) -> Result<Option<&Network>> {
+        let (Some(root), Some(folder)) = (&self.run.weights, self.run.method.weights_folder()) else {
+            return Ok(None);
+        };
+        Ok(match self.networks.entry(category.to_string()) {
+            Entry::Occupied(entry) => entry.into_mut().as_ref(),
+            Entry::Vacant(entry) => {
+                let path = root.join(folder).join(category).with_added_extension("safetensors");
+                let checkpoint = path.exists().then(|| Checkpoint::read(&path)).transpose()?;
+                let Some(checkpoint) = checkpoint else {
+                    self.constant.push(category.to_string());
+                    return Ok(entry.insert(None).as_ref());
+                };
+                checkpoint.check(parts).map_err(|e| Error::format(&path, e.to_string()))?;
+                entry.insert(Some(checkpoint.network)).as_ref()
+            }
+        })
     }
 
     fn figures(self) -> Figures {

@@ -15,7 +15,7 @@ use crate::{
     dataset::{Object, Truth},
     device::Device,
     error::{Error, Result},
-    io::{hash, npy},
+    io::{hash, npy, tensors},
     pipeline::Options,
     stages::{
         boxes::Boxes, cloud::Cloud, masks::Masks, memberships::Memberships, sample::Sample,
@@ -233,7 +233,7 @@ impl Preparer {
                 let mut sample = Sample::gather(parts, &shape.views, &shape.boxes, &memberships, &targets)?;
                 sample.source = keys.samples[voters as usize].clone();
                 make_folder(path.parent())?;
-                replace(&path, |path| sample.write(path))?;
+                sample.write(&path)?;
             }
         }
         let samples: Vec<PathBuf> = Voters::ALL.map(path).into_iter().filter(|path| path.exists()).collect();
@@ -291,9 +291,7 @@ impl Preparer {
             return Superpoints::load(&path, cloud.len());
         }
         let superpoints = partition()?;
-        replace(&path, |path| superpoints.save(path))?;
-        kept.made_from.superpoints = key.into();
-        kept.note()?;
+        kept.remake(|made_from| &mut made_from.superpoints, key, |_| superpoints.save(&path))?;
         Ok(superpoints)
     }
 
@@ -317,15 +315,43 @@ impl Preparer {
             None => Masks::Boxes,
         };
         if let Some(kept) = kept {
-            // Half of the old files beside half of the new ones must not be taken for either.
-            kept.made_from.predictions.clear();
-            kept.note()?;
-            write_predictions(&kept.folder, &boxes, &masks, views.side)?;
-            kept.made_from.predictions = key.into();
-            kept.note()?;
+            let write = |folder: &Path| write_predictions(folder, &boxes, &masks, views.side);
+            kept.remake(|made_from| &mut made_from.predictions, key, write)?;
         }
         Ok((boxes, masks))
     }
+}
+
+/// The samples of a category in a folder of prepared shapes, by name; none without its folder.
+///
+/// # Errors
+/// Those of [`Sample::read`].
+pub fn samples(folder: &Path, split: &str, category: &str) -> Result<Vec<Sample>> {
+    let folder = folder.join(split).join(category);
+    if !folder.exists() {
+        return Ok(vec![]);
+    }
+    let mut paths = entries(&folder)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    paths.iter().map(|path| Sample::read(path)).collect()
+}
+
+/// The categories of a split in a folder of prepared shapes.
+///
+/// # Errors
+/// [`Error::Io`] if there is no such folder.
+pub fn categories(folder: &Path, split: &str) -> Result<Vec<String>> {
+    let paths = entries(&folder.join(split))?.into_iter().filter(|path| path.is_dir());
+    Ok(paths.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
+}
+
+/// What a folder holds, sorted.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
+    let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.map_err(Error::io(folder))?;
+    paths.sort();
+    Ok(paths)
 }
 
 /// A folder of what is known of one shape, and what that was made from.
@@ -341,21 +367,27 @@ impl Kept {
         Ok(Kept { folder, made_from: serde_json::from_slice(&text).unwrap_or_default() })
     }
 
+    /// Writes files that a key belongs to. Until they are whole they have none, whenever one stops.
+    fn remake(
+        &mut self,
+        which: impl Fn(&mut MadeFrom) -> &mut String,
+        key: &str,
+        write: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        which(&mut self.made_from).clear();
+        self.note()?;
+        write(&self.folder)?;
+        *which(&mut self.made_from) = key.into();
+        self.note()
+    }
+
     fn note(&self) -> Result<()> {
-        let text = json!(self.made_from).to_string();
-        replace(&self.folder.join("made-from.json"), |path| fs::write(path, &text).map_err(Error::io(path)))
+        tensors::replace(&self.folder.join("made-from.json"), json!(self.made_from).to_string().as_bytes())
     }
 }
 
 fn make_folder(folder: Option<&Path>) -> Result<()> {
     folder.map_or(Ok(()), |folder| fs::create_dir_all(folder).map_err(Error::io(folder)))
-}
-
-/// Writes a file under another name first, so that it is either the old one or the new one whenever one stops.
-fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let unfinished = path.with_added_extension("unfinished");
-    write(&unfinished)?;
-    fs::rename(&unfinished, path).map_err(Error::io(path))
 }
 
 fn remove(path: &Path) -> Result<()> {

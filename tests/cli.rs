@@ -50,7 +50,8 @@ fn header(path: &Path) -> String {
 
 #[test]
 fn every_command_explains_itself() {
-    let commands = ["demo", "segment", "lift", "render", "superpoints", "prepare", "evaluate", "info"];
+    let commands =
+        ["demo", "segment", "lift", "render", "superpoints", "prepare", "train", "evaluate", "info"];
     let overview = done(&["--help"]);
     for command in commands.iter().filter(|_| cfg!(feature = "ort")) {
         assert!(overview.contains(command), "{overview}");
@@ -71,6 +72,7 @@ fn wrong_usage_exits_with_2() {
         &["render", CLOUD, "-o", "nowhere", "--threads", "0"],
         &["render", CLOUD, "-o", "nowhere", "--color"],
         &["prepare", "nowhere", "-o", "nowhere"],
+        &["train", "nowhere", "-o", "nowhere"],
         &["evaluate", "nowhere", "--method", "best", "-o", "nowhere"],
     ] {
         fails(args, 2);

@@ -162,6 +162,37 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     assert_eq!(page.matches("<figure>").count(), 4, "the best and the worst of two categories");
     assert!(page.contains("data:image/png") && !page.contains("{{"));
 
+    // Weights of one category: the other keeps the constant ones, and that is said.
+    let more = ["--category", "Kettle", "--splits", "train,test"];
+    example.json("prepare", "prepared", &more);
+    let path = |name: &str| example.root.path().join(name).display().to_string();
+    let train = |more: &[&str]| {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_partstad"));
+        run.args(["train", &path("prepared"), "--category", "Kettle", "-o", &path("weights"), "--json"]);
+        let output = run.args(more).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let trained = train(&["--epochs", "4"]);
+    assert_eq!(
+        (&trained["categories"][0]["train"], &trained["categories"][0]["val"]),
+        (&1.into(), &0.into())
+    );
+    let files: Vec<bool> = ["safetensors", "csv", "svg"]
+        .iter()
+        .map(|end| Path::new(&path(&format!("weights/Kettle.{end}"))).exists())
+        .collect();
+    assert_eq!(files, [true; 3]);
+    let learned = example.json(
+        "evaluate",
+        "learned",
+        &["--weights", &path("weights"), "--method", "partstad,no-weights"],
+    );
+    let figures = |run: usize, category: &str| learned["figures"][run]["categories"][category].clone();
+    assert_eq!(learned["figures"][0]["constant"], serde_json::json!(["Bottle"]));
+    assert_eq!(figures(0, "Bottle"), figures(1, "Bottle"));
+    assert_ne!(figures(0, "Kettle"), figures(1, "Kettle"));
+
     let cloud = example.data().join("test/Bottle/2000010/pc.ply");
     fs::write(&cloud, "not a cloud").unwrap();
     let (code, table, error) = example.run("evaluate", "again", &["--method", "no-weights"]);

@@ -21,8 +21,8 @@ use std::path::PathBuf;
 ///
 /// Methods: partstad (masks vote with learned weights), no-weights (masks, constant weights), no-sam (boxes, learned
 /// weights), partslip (boxes, constant weights), confidence (masks, the detector's scores as weights), cross-entropy
-/// (masks, weights learned by cross entropy); and two bounds that know the truth: ceiling (the best label of every
-/// superpoint) and box-ceiling (the best among the labels of the boxes that hold it).
+/// (masks, weights learned by cross entropy), null-only (masks, only the null weight learned); and two ceilings that know
+/// the truth: ceiling (the best label of every superpoint) and box-ceiling (the best among those of the boxes that hold it).
 #[derive(Args)]
 #[command(after_help = "Examples:
   partstad evaluate partnete --method no-weights -o out
@@ -33,7 +33,7 @@ pub struct Evaluate {
     /// What to evaluate; may be repeated [default: partstad with --weights, else no-weights; all with --compare]
     #[arg(long, value_name = "METHOD", value_delimiter = ',')]
     method: Vec<Method>,
-    /// Directory of learned weights, <Category>.safetensors, those of no-sam and cross-entropy in directories of these names;
+    /// Directory of learned weights, <Category>.safetensors; those of no-sam, cross-entropy and null-only in directories of these names within it;
     /// may be repeated (several seeds): tables then show mean and standard deviation
     #[arg(long, value_name = "DIR")]
     weights: Vec<PathBuf>,

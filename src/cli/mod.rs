@@ -15,6 +15,7 @@ mod run;
 #[cfg(feature = "ort")]
 mod segment;
 mod superpoints;
+mod train;
 
 use clap::{Args, Parser, Subcommand};
 use partstad::{Error, Result};
@@ -62,6 +63,7 @@ enum Command {
     Superpoints(superpoints::SuperpointsCommand),
     #[cfg(feature = "ort")]
     Prepare(prepare::Prepare),
+    Train(train::Train),
     #[cfg(feature = "ort")]
     Evaluate(evaluate::Evaluate),
     #[cfg(feature = "ort")]
@@ -93,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Superpoints(args) => args.run(&global),
         #[cfg(feature = "ort")]
         Command::Prepare(args) => args.run(&global),
+        Command::Train(args) => args.run(&global),
         #[cfg(feature = "ort")]
         Command::Evaluate(args) => args.run(&global),
         #[cfg(feature = "ort")]

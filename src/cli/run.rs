@@ -56,7 +56,7 @@ pub fn views_options(path: &Path) -> Result<views::Options> {
     read_json(path, "view options")
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
     let text = std::fs::read(path).map_err(Error::io(path))?;
     serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not {what}: {e}")))
 }

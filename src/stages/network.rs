@@ -1,6 +1,6 @@
 //! Network: what learns to weigh boxes; its parameters and the null weight.
 
-use super::boxes::Boxes;
+use super::{boxes::Boxes, sample, views::Views, weights::Weights};
 use crate::{
     error::{Error, Result},
     ops::{
@@ -88,6 +88,28 @@ impl<T: Real> Network<T> {
     pub fn cast<U: Real>(&self) -> Network<U> {
         let cast = |v: &T| U::from(*v).expect("a float is a float");
         Network { channels: self.channels, values: self.values.iter().map(cast).collect() }
+    }
+}
+
+impl Network {
+    /// What each box's vote counts, and what null counts. The boxes of one shape are weighed together.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it reads other features than the boxes have, or a weight is not finite.
+    pub fn weigh(&self, boxes: &Boxes, views: &Views) -> Result<Weights> {
+        if boxes.feature_dim != self.feature_dim() && !boxes.is_empty() {
+            return Err(Error::invalid(format!(
+                "network: the boxes have features of {} channels; it was learned from {}: use the detector that it was \
+                 learned with",
+                boxes.feature_dim,
+                self.feature_dim()
+            )));
+        }
+        let x = inputs::<f32>(boxes, &sample::places(boxes, views));
+        let weights =
+            Weights { boxes: mlp::cpu::forward(self.mlp(), &x, self.channels())?.weights, null: self.null() };
+        weights.check(boxes.len())?;
+        Ok(weights)
     }
 }
 

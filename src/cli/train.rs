@@ -1,0 +1,195 @@
+//! `partstad train`: learns the weights of boxes.
+
+use super::{Global, progress, run::read_json};
+use clap::{Args, ValueEnum};
+use partstad::{
+    Error, Result,
+    checkpoint::Checkpoint,
+    prepare,
+    train::{self, Options, Trainer},
+};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Learn to weigh boxes from a few labelled shapes
+///
+/// Reads what `partstad prepare` wrote: trains on the split `train`, keeps the epoch with the best mIoU on `val` (on `train`
+/// itself where a category has no `val`). Writes the weights, and beside them a table of the epochs (.csv) and a curve (.svg).
+/// An interrupted training goes on where it stopped, to the same bits.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  partstad train prepared --category Chair -o Chair.safetensors
+  partstad train prepared --all-categories -o weights
+  partstad train prepared/no-sam --all-categories -o weights/no-sam
+  partstad train prepared --all-categories --loss cross-entropy -o weights/cross-entropy")]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["category", "all_categories"])))]
+pub struct Train {
+    /// Directory of `partstad prepare`
+    prepared: PathBuf,
+    /// Categories to train, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    category: Vec<String>,
+    /// Train every category that has training shapes
+    #[arg(long)]
+    all_categories: bool,
+    /// Seed of the first weights and of the order of the shapes
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How often every shape is seen [default: 400]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// What is learned from [default: mriou]
+    #[arg(long)]
+    loss: Option<Loss>,
+    /// Options of the training as JSON, like {"rate": 1e-4, "null_rate": 0.05, "batch": 2}
+    #[arg(long, value_name = "FILE")]
+    options: Option<PathBuf>,
+    /// Begin anew where an interrupted training left its state
+    #[arg(long)]
+    restart: bool,
+    /// File of weights (.safetensors) for one category, or directory for <Category>.safetensors
+    #[arg(short, long, value_name = "PATH")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Loss {
+    /// The relaxed 3D IoU of the paper
+    Mriou,
+    /// Cross entropy, the paper's ablation
+    CrossEntropy,
+}
+
+/// Epochs between two savings of an unfinished training.
+const SAVE_EVERY: usize = 20;
+
+impl Train {
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let options = self.options()?;
+        let categories = match self.all_categories {
+            true => prepare::categories(&self.prepared, "train")?,
+            false => self.category.clone(),
+        };
+        let file = self.out.extension().is_some_and(|extension| extension == "safetensors");
+        if file && categories.len() != 1 {
+            let (count, out) = (categories.len(), self.out.display());
+            return Err(Error::invalid(format!(
+                "-o {out} is one file, for {count} categories; name a directory"
+            )));
+        }
+        let folder = if file { self.out.parent().unwrap_or(Path::new("")) } else { &self.out };
+        if !folder.as_os_str().is_empty() {
+            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        let (mut told, mut failed, mut text) = (vec![], 0, vec![]);
+        for category in &categories {
+            let path = match file {
+                true => self.out.clone(),
+                false => self.out.join(category).with_added_extension("safetensors"),
+            };
+            match self.train(category, &path, &options) {
+                Ok((value, line)) => {
+                    told.push(value);
+                    text.push(line);
+                }
+                Err(error) if categories.len() == 1 => return Err(error),
+                Err(error) => {
+                    failed += 1;
+                    let line = format!("{category}: {error}");
+                    told.push(json!({ "category": category, "error": error.to_string() }));
+                    tracing::error!("{line}");
+                    text.push(line);
+                }
+            }
+        }
+        global.report(json!({ "options": options, "categories": told }), &text.join("\n"))?;
+        match failed {
+            0 => Ok(()),
+            _ => Err(Error::invalid(format!("{failed} of {} categories failed", categories.len()))),
+        }
+    }
+
+    fn options(&self) -> Result<Options> {
+        let mut options: Options = self
+            .options
+            .as_ref()
+            .map_or_else(|| Ok(Options::default()), |path| read_json(path, "training options"))?;
+        options.seed = self.seed.unwrap_or(options.seed);
+        options.epochs = self.epochs.unwrap_or(options.epochs);
+        match self.loss {
+            Some(Loss::Mriou) => (options.riou, options.cross_entropy) = (1.0, 0.0),
+            Some(Loss::CrossEntropy) => (options.riou, options.cross_entropy) = (0.0, 1.0),
+            None => {}
+        }
+        Ok(options)
+    }
+
+    fn train(&self, category: &str, path: &Path, options: &Options) -> Result<(Value, String)> {
+        let (train, val) = (
+            prepare::samples(&self.prepared, "train", category)?,
+            prepare::samples(&self.prepared, "val", category)?,
+        );
+        let Some(parts) = train.first().map(|sample| sample.parts.clone()) else {
+            let folder = self.prepared.join("train").join(category);
+            return Err(Error::invalid(format!(
+                "{}: no prepared shape; `partstad prepare` makes them",
+                folder.display()
+            )));
+        };
+        let shapes = [train.len(), val.len()];
+        let mut trainer = Trainer::new(train, val, options)?;
+        let state = path.with_extension("state.safetensors");
+        if state.exists() && !self.restart {
+            trainer = trainer.resume(&state)?;
+            tracing::info!(category, epoch = trainer.history().len(), "goes on");
+        }
+        let bar = progress::objects(&format!("train {category}"), options.epochs);
+        bar.set_position(trainer.history().len() as u64);
+        while !trainer.done() {
+            let epoch = trainer.epoch()?;
+            bar.inc(1);
+            bar.set_message(format!(
+                "loss {:.3}, validation mIoU {:.1} %",
+                epoch.loss,
+                100.0 * epoch.val_miou
+            ));
+            if epoch.epoch % SAVE_EVERY == 0 {
+                trainer.save(&state)?;
+            }
+        }
+        bar.finish_and_clear();
+        let (Some(&best), network) = trainer.best() else {
+            return Err(Error::invalid("train: no epoch to keep; ask for at least one"));
+        };
+        let network = network.clone();
+        let checkpoint = Checkpoint { parts, epoch: best.epoch, val_miou: best.val_miou, network };
+        checkpoint.write(path)?;
+        let write = |extension: &str, text: String| {
+            let path = path.with_extension(extension);
+            fs::write(&path, text).map_err(Error::io(path))
+        };
+        write("csv", train::table(trainer.history()))?;
+        write("svg", train::curve(trainer.history(), category))?;
+        if state.exists() {
+            fs::remove_file(&state).map_err(Error::io(&state))?;
+        }
+        let [training, validating] = shapes;
+        let judged = if validating > 0 { "validation" } else { "training" };
+        let line = format!(
+            "{category}: {judged} mIoU {:.1} % in epoch {} of {}, null weight {:.2}; {}",
+            100.0 * best.val_miou,
+            best.epoch,
+            trainer.history().len(),
+            best.null,
+            path.display()
+        );
+        let value = json!({
+            "category": category, "out": path, "train": training, "val": validating, "best": best,
+            "parts": checkpoint.parts,
+        });
+        Ok((value, line))
+    }
+}
