@@ -84,12 +84,16 @@ struct Access {
 }
 
 // The state of each byte, then who touched each word.
-inline void check_bytes(const Access &a, Byte *state, Cell *cells, bool shared) {
-    for (size_t i = 0; i < a.bytes; i++) {
-        if (state[i] == NOBODYS) wrong(a, "out of bounds", ILLEGAL_ADDRESS);
-        if (state[i] == UNWRITTEN && (!a.write || a.updates)) wrong(a, "of memory that nothing wrote", ILLEGAL_ADDRESS);
+[[gnu::always_inline]] inline void check_bytes(const Access &a, Byte *state, Cell *cells, bool shared) {
+    static const Byte ALL[16] = {WRITTEN, WRITTEN, WRITTEN, WRITTEN, WRITTEN, WRITTEN, WRITTEN, WRITTEN,
+                                 WRITTEN, WRITTEN, WRITTEN, WRITTEN, WRITTEN, WRITTEN, WRITTEN, WRITTEN};
+    if (a.bytes > sizeof ALL || memcmp(state, ALL, a.bytes)) {
+        for (size_t i = 0; i < a.bytes; i++) {
+            if (state[i] == NOBODYS) wrong(a, "out of bounds", ILLEGAL_ADDRESS);
+            if (state[i] == UNWRITTEN && (!a.write || a.updates)) wrong(a, "of memory that nothing wrote", ILLEGAL_ADDRESS);
+        }
+        if (a.write) memset(state, WRITTEN, a.bytes);
     }
-    if (a.write) memset(state, WRITTEN, a.bytes);
     const uintptr_t end = a.address + a.bytes;
     for (uintptr_t word = a.address & ~uintptr_t(3); word < end; word += 4, cells++) {
         uint64_t me = worker->who | (a.atomic ? Who::ATOMIC : 0) | 15;
@@ -99,7 +103,7 @@ inline void check_bytes(const Access &a, Byte *state, Cell *cells, bool shared) 
     }
 }
 
-inline void check(const Access &a) {
+[[gnu::always_inline]] inline void check(const Access &a) {
     if (!worker) return;
     const bool global = memory().contains(a.address);
     const size_t offset = a.address - worker->shared;

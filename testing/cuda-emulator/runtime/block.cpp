@@ -104,6 +104,7 @@ void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &
     votes = 0;
     barriers = 0;
     std::fill_n(warp_syncs, MAX_THREADS / WARP, 0);
+    std::fill_n(arrived, MAX_THREADS / WARP, 0);
     ready.clear();
     worker = this;
     clear_shared();
@@ -202,10 +203,11 @@ uint64_t Worker::warp(int collective, unsigned mask, uint64_t value, int argumen
     t.value = value;
     t.argument = argument;
     t.width = width;
-    bool complete_now = true;
-    for (unsigned rest = mask; rest && complete_now; rest &= rest - 1) {
+    arrived[first / WARP] |= 1u << lane;
+    bool complete_now = (arrived[first / WARP] & mask) == mask;
+    for (unsigned rest = complete_now ? mask : 0; rest && complete_now; rest &= rest - 1) {
         const Thread &o = threads[first + unsigned(std::countr_zero(rest))];
-        complete_now = o.state == State::Collective && o.mask == mask && o.collective == collective && o.where == where;
+        complete_now = o.mask == mask && o.collective == collective && o.where == where;
     }
     if (complete_now) complete(first, mask);
     yield();
@@ -261,6 +263,7 @@ void Worker::complete(unsigned first, unsigned mask) {
     if (log && mask == ~0u) log->settle(first, *launch->kernel);
     // Only __syncwarp orders memory; the others exchange values and nothing else.
     if (collective == SYNC) warp_syncs[first / WARP]++;
+    arrived[first / WARP] &= ~mask;
     for (unsigned rest = mask; rest; rest &= rest - 1) {
         const unsigned lane = unsigned(std::countr_zero(rest));
         if (collective == SYNC) lanes[lane].syncs = warp_syncs[first / WARP];

@@ -91,6 +91,7 @@ class Worker {
 
     std::vector<Thread> threads;
     unsigned barriers = 0, warp_syncs[MAX_THREADS / WARP] = {};
+    unsigned arrived[MAX_THREADS / WARP] = {};  // lanes that wait at a warp collective
     WarpLog accesses;
     const Kernel *cleared_for = nullptr;
     uintptr_t stacks;

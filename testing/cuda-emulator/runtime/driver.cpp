@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "memory.h"
+#include "sectors.h"
 
 using namespace emulator;
 
@@ -24,9 +25,11 @@ static std::unordered_set<void *> pinned;
     if (!contexts.has(current)) return fail(INVALID_CONTEXT, call ": no context is current")
 
 API cuInit(unsigned) {
-    if (!initialized.exchange(true)) atexit([] {
+    if (initialized.exchange(true)) return SUCCESS;
+    atexit([] {
         if (memory().report_leaks("at exit")) _exit(70);
     });
+    count_sectors_if_asked();
     return SUCCESS;
 }
 API cuDriverGetVersion(int *version) {

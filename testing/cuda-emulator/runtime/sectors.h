@@ -25,6 +25,7 @@ class WarpLog {
 
 // Whether accesses are counted: of some blocks of every launch, the same each time.
 extern std::atomic<bool> counting;
+void count_sectors_if_asked();
 bool counted(uint64_t block, uint64_t blocks);
 
 }  // namespace emulator
