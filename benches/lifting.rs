@@ -47,7 +47,12 @@ fn scene(points: usize) -> Scene {
         *numbers.entry(p.map(|x| (x * cells / 2.0).floor() as i32)).or_insert(next)
     });
     let superpoints = Superpoints::from_labels(&cubes.collect::<Vec<_>>()).unwrap();
-    let cloud = Cloud { colors: vec![[0.5; 3]; points], positions, center: [0.0; 3], radius: 1.0 };
+    let cloud = Cloud {
+        colors: vec![[0.5; 3]; points].into(),
+        positions: positions.into(),
+        center: [0.0; 3],
+        radius: 1.0,
+    };
     let views = Views::render(&Device::Cpu, &cloud, &views::Options::default()).unwrap();
     let found = |i: usize| Box2d {
         view: (i * 10 / BOXES) as u32,
@@ -71,15 +76,17 @@ fn scene(points: usize) -> Scene {
         };
         logits.extend((0..LOGIT_SIDE * LOGIT_SIDE).map(disc));
     }
-    Scene { cloud, superpoints, views, boxes, logits: Masks::Logits(logits) }
+    Scene { cloud, superpoints, views, boxes, logits: Masks::Logits(logits.into()) }
 }
 
 fn lifting(c: &mut Criterion) {
     for points in POINTS {
         let Scene { cloud, superpoints, views, boxes, logits } = scene(points);
         let (s, k) = (superpoints.len(), views.len());
-        let bits =
-            (0..BOXES).flat_map(|b| logits.full(&boxes, b, views.side)).map(|v| v != 0).collect::<Vec<_>>();
+        let bits = (0..BOXES)
+            .flat_map(|b| logits.full(&boxes, b, views.side).unwrap())
+            .map(|v| v != 0)
+            .collect::<Vec<_>>();
         let bits = Masks::pack(&bits, views.side);
         let options = memberships::Options { whole_object_share: 2.0 };
         let find =
@@ -98,15 +105,16 @@ fn lifting(c: &mut Criterion) {
         group.sample_size(10);
         let id = |name: &str| BenchmarkId::new(name, points);
 
-        let seen =
-            || (0..k).map(|k| visibility::cpu::visible_points(views.pixel_to_point(k), points).unwrap());
+        let seen = || {
+            (0..k).map(|k| visibility::cpu::visible_points(views.pixel_to_point(k).unwrap(), points).unwrap())
+        };
         let visible: Vec<bool> = seen().flatten().collect();
         for (b, found) in boxes.list.iter().enumerate().step_by(10) {
             let Masks::Logits(logits) = &logits else { unreachable!() };
             let (taps, size, k) = (mask::taps(views.side), LOGIT_SIDE * LOGIT_SIDE, found.view as usize);
-            let mask = &logits[b * size..][..size];
+            let mask = &logits.host().unwrap()[b * size..][..size];
             let inside = |p: usize| {
-                let [x, y] = views.screen[k * points + p].map(|v| v as usize);
+                let [x, y] = views.screen.host().unwrap()[k * points + p].map(|v| v as usize);
                 visible[k * points + p] && mask::cpu::logit(mask, &taps[y], &taps[x]) > 0.0
             };
             let all = (0..points).filter(|&p| inside(p)).count() as u64;
@@ -122,7 +130,7 @@ fn lifting(c: &mut Criterion) {
         group.bench_function(id("visibility"), |b| b.iter(|| seen().map(|v| v.len()).sum::<usize>()));
         let (offsets, members) = (&superpoints.offsets, &superpoints.points);
         group.bench_function(id("observe"), |b| {
-            b.iter(|| membership::cpu::observe(&visible, &views.screen, offsets, members, k))
+            b.iter(|| membership::cpu::observe(&visible, views.screen.host().unwrap(), offsets, members, k))
         });
         group.bench_function(id("memberships of boxes"), |b| b.iter(|| find(&Masks::Boxes)));
         group.bench_function(id("memberships of logits"), |b| b.iter(|| find(&logits)));
@@ -130,15 +138,17 @@ fn lifting(c: &mut Criterion) {
 
         let weights = Weights::new(&boxes, &weights::Options::default()).unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, &boxes, &weights, PARTS.len()).unwrap();
+        let (votes, probabilities) = (scores.votes.host().unwrap(), scores.probabilities.host().unwrap());
+        let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
         let (totals, box_label) = (memberships.visible_totals(), boxes.labels());
         let input = memberships.votes(&totals, &box_label, PARTS.len());
         let columns = PARTS.len() + 1;
         let truth: Vec<i32> = cloud.positions.iter().map(|p| (p[1] * 2.4 + 2.5) as i32).collect();
         let targets = Targets::count(&superpoints, &truth, PARTS.len()).unwrap();
         let shares: Vec<f32> = targets.shares().iter().map(|&v| v as f32).collect();
-        let truth = riou::Truth { shares: &shares, sizes: &targets.sizes, valid: &scores.valid, columns };
-        let grad = riou::cpu::backward(&scores.probabilities, &truth).unwrap();
-        let grad = softmax::cpu::backward(&scores.probabilities, &grad, columns);
+        let truth = riou::Truth { shares: &shares, sizes: &targets.sizes, valid: &valid, columns };
+        let grad = riou::cpu::backward(probabilities, &truth).unwrap();
+        let grad = softmax::cpu::backward(probabilities, &grad, columns);
         // All weights by a common factor: the slope of the loss along the weights is that of their scale.
         let (g, g_null) = vote::cpu::backward(&input, &weights.boxes, weights.null, &grad).unwrap();
         let slope: f64 = g.iter().map(|&g| g as f64 * 10.0).sum::<f64>() + g_null as f64 * 5.0;
@@ -157,17 +167,13 @@ fn lifting(c: &mut Criterion) {
         group.bench_function(id("vote backward"), |b| {
             b.iter(|| vote::cpu::backward(&input, &weights.boxes, weights.null, black_box(&grad)).unwrap())
         });
-        group.bench_function(id("softmax"), |b| {
-            b.iter(|| softmax::cpu::forward(black_box(&scores.votes), columns))
-        });
+        group.bench_function(id("softmax"), |b| b.iter(|| softmax::cpu::forward(black_box(votes), columns)));
         group.bench_function(id("softmax backward"), |b| {
-            b.iter(|| softmax::cpu::backward(&scores.probabilities, black_box(&grad), columns))
+            b.iter(|| softmax::cpu::backward(probabilities, black_box(&grad), columns))
         });
-        group.bench_function(id("riou"), |b| {
-            b.iter(|| riou::cpu::forward(&scores.probabilities, &truth).unwrap())
-        });
+        group.bench_function(id("riou"), |b| b.iter(|| riou::cpu::forward(probabilities, &truth).unwrap()));
         group.bench_function(id("riou backward"), |b| {
-            b.iter(|| riou::cpu::backward(&scores.probabilities, &truth).unwrap())
+            b.iter(|| riou::cpu::backward(probabilities, &truth).unwrap())
         });
 
         let labels = Labels::assign(&superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();

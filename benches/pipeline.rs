@@ -20,7 +20,7 @@ fn lift(c: &mut Criterion) {
         let shape = procedural::generate("Chair", 1_000_227, n).unwrap();
         let (l, device) = (shape.parts.len(), Device::Cpu);
         let cloud = Cloud::new(&shape.cloud).unwrap();
-        let pipeline = Pipeline::new(device, Options::default());
+        let pipeline = Pipeline::new(device.clone(), Options::default());
         let views = Views::render(&device, &cloud, &pipeline.options().views).unwrap();
         let how = predictions::Options::perfect();
         let (boxes, masks) = predict(&views, &shape.semantic, &shape.instance, l, 0, &how);

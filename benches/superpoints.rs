@@ -48,7 +48,7 @@ fn bench(c: &mut Criterion) {
             b.iter(|| normals::cpu::orient(&mut estimated.clone(), black_box(&nearest.indices), K))
         });
 
-        let features: Vec<[f32; 6]> = (estimated.iter().zip(&cloud.colors))
+        let features: Vec<[f32; 6]> = (estimated.iter().zip(cloud.colors.iter()))
             .map(|(normal, rgb)| std::array::from_fn(|i| if i < 3 { normal[i] } else { 0.3 * rgb[i - 3] }))
             .collect();
         let weigh = || edge_weights::cpu::edge_weights(&features, &nearest.indices, &nearest.distances, K);

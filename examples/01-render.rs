@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     views.save(dir.as_ref())?;
 
     for (k, camera) in views.cameras.iter().enumerate() {
-        let covered = views.pixel_to_point(k).iter().filter(|&&point| point >= 0).count();
+        let covered = views.pixel_to_point(k)?.iter().filter(|&&point| point >= 0).count();
         let (elevation, azimuth) = (camera.pose.elevation, camera.pose.azimuth);
         println!("{dir}/{k}.png: elevation {elevation}, azimuth {azimuth}, {covered} pixels covered");
     }

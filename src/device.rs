@@ -1,15 +1,43 @@
 //! Where the operations run: a value chosen at run time, not a type parameter.
 
 use crate::error::{Error, Result};
+#[cfg(feature = "cuda")]
+use crate::gpu::Gpu;
 use std::{fmt, str::FromStr};
 
 /// The device that a pipeline computes on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Device {
     /// The CPU reference, on all cores of rayon's pool.
     #[default]
     Cpu,
+    /// Our kernels on a CUDA device.
+    #[cfg(feature = "cuda")]
+    Cuda(Gpu),
+}
+
+impl Device {
+    /// CUDA device `ordinal`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] saying what is missing, and the remedy.
+    pub fn cuda(ordinal: usize) -> Result<Device> {
+        #[cfg(feature = "cuda")]
+        return Gpu::new(ordinal).map(Device::Cuda);
+        #[cfg(not(feature = "cuda"))]
+        Err(Error::Device(format!(
+            "device cuda:{ordinal}: this partstad was built without the feature cuda; use --device cpu or auto"
+        )))
+    }
+
+    /// The first CUDA device, or the CPU where there is none that works.
+    pub fn auto() -> Device {
+        Device::cuda(0).unwrap_or_else(|why| {
+            tracing::info!("computing on the CPU: {why}");
+            Device::Cpu
+        })
+    }
 }
 
 impl FromStr for Device {
@@ -18,15 +46,13 @@ impl FromStr for Device {
     /// `auto`, `cpu` or `cuda:N`.
     fn from_str(text: &str) -> Result<Device> {
         match text {
-            "auto" | "cpu" => Ok(Device::Cpu),
-            cuda if cuda == "cuda"
-                || cuda.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok()) =>
-            {
-                Err(Error::Device(format!(
-                    "device {cuda}: this version has no CUDA kernels; use --device cpu or auto"
-                )))
-            }
-            other => Err(Error::Device(format!("device {other:?} is not one of auto, cpu, cuda:N"))),
+            "auto" => Ok(Device::auto()),
+            "cpu" => Ok(Device::Cpu),
+            "cuda" => Device::cuda(0),
+            other => match other.strip_prefix("cuda:").map(str::parse) {
+                Some(Ok(ordinal)) => Device::cuda(ordinal),
+                _ => Err(Error::Device(format!("device {other:?} is not one of auto, cpu, cuda:N"))),
+            },
         }
     }
 }
@@ -35,6 +61,8 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Device::Cpu => f.write_str("cpu"),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => write!(f, "cuda:{}", gpu.ordinal()),
         }
     }
 }

@@ -279,7 +279,7 @@ impl Evaluator {
     fn try_add(&mut self, object: &Object, parts: &[String]) -> Result<()> {
         let shape = self.preparer.shape(object, parts)?;
         let truth = &shape.truth;
-        let seen = seen(&shape);
+        let seen = seen(&shape)?;
         let mut memberships = BTreeMap::new();
         let mut found = vec![];
         for running in &mut self.runs {
@@ -319,7 +319,7 @@ impl Evaluator {
             let at = pictures.partition_point(|picture| picture.miou >= miou);
             // Only the best and the worst are shown.
             if pictures.len() < 2 || at == 0 || at == pictures.len() {
-                pictures.insert(at, Picture::new(object, &shape, &found[self.pictured].0, miou));
+                pictures.insert(at, Picture::new(object, &shape, &found[self.pictured].0, miou)?);
                 if pictures.len() == 3 {
                     pictures.remove(1);
                 }
@@ -443,29 +443,30 @@ fn best_labels(shape: &Shape, parts: usize, may_have: impl Fn(usize, u32) -> boo
 }
 
 /// Whether some view shows the point, `[N]`.
-fn seen(shape: &Shape) -> Vec<bool> {
+fn seen(shape: &Shape) -> Result<Vec<bool>> {
     let mut seen = vec![false; shape.cloud.len()];
     for k in 0..shape.views.len() {
-        for &point in shape.views.pixel_to_point(k).iter().filter(|&&point| point >= 0) {
+        for &point in shape.views.pixel_to_point(k)?.iter().filter(|&&point| point >= 0) {
             seen[point as usize] = true;
         }
     }
-    seen
+    Ok(seen)
 }
 
 /// Pixels along the longer side of a picture, at most.
 const PICTURE_SIDE: usize = 240;
 
 impl Picture {
-    fn new(object: &Object, shape: &Shape, labels: &Labels, miou: f64) -> Picture {
+    fn new(object: &Object, shape: &Shape, labels: &Labels, miou: f64) -> Result<Picture> {
         let (truth, views) = (&shape.truth.semantic, &shape.views);
+        let maps = views.pixel_to_point.host()?;
         let labelled = |k: &usize| {
-            let shown = views.pixel_to_point(*k).par_iter();
+            let shown = maps[k * views.side * views.side..][..views.side * views.side].par_iter();
             shown.filter(|&&point| point >= 0 && truth[point as usize] >= 0).count()
         };
         // Of the views that show as many labelled pixels, the first.
         let k = (0..views.len()).rev().max_by_key(labelled).unwrap_or(0);
-        let (map, side) = (views.pixel_to_point(k), views.side);
+        let (map, side) = (views.pixel_to_point(k)?, views.side);
         let shown = || (0..map.len()).filter(|&pixel| map[pixel] >= 0);
         let range = |of: fn(usize, usize) -> usize| {
             let (low, high) = shown().fold((side, 0), |(low, high), pixel| {
@@ -483,12 +484,12 @@ impl Picture {
                 .flat_map(|y| columns.clone().step_by(step).flat_map(move |x| color(y * side + x)));
             png::encode_rgb(&pixels.collect::<Vec<u8>>(), width, height)
         };
-        let rgb = views.image(k);
+        let rgb = views.image(k)?;
         let by = |labels: &[i32], pixel: usize| match usize::try_from(map[pixel]) {
             Ok(point) => palette::color(labels[point]),
             Err(_) => [255; 3],
         };
-        Picture {
+        Ok(Picture {
             category: object.category.clone(),
             id: object.id.clone(),
             miou,
@@ -497,6 +498,6 @@ impl Picture {
                 image(&|pixel| by(truth, pixel)),
                 image(&|pixel| by(&labels.of_point, pixel)),
             ],
-        }
+        })
     }
 }

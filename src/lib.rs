@@ -22,6 +22,7 @@
 //! axis fastest. Positions are in cloud radii, image positions in pixels, x to the right and y down.
 #![deny(missing_docs)]
 
+pub mod buffer;
 pub mod checkpoint;
 pub mod dataset;
 pub mod device;

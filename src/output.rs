@@ -36,7 +36,7 @@ impl Output<'_> {
         npy::write(&dir.join("instances.npy"), &[instances.len()], instances)?;
         found.superpoints.save(&dir.join("superpoints.npy"))?;
         let shape = [found.scores.len(), found.scores.labels + 1];
-        npy::write(&dir.join("scores.npy"), &shape, &found.scores.probabilities)?;
+        npy::write(&dir.join("scores.npy"), &shape, found.scores.probabilities.host()?)?;
         found.boxes.write(&dir.join("boxes.json"))?;
         let colors = labels.iter().map(|&label| palette::color(label).map(|c| c as f32 / 255.0)).collect();
         let colored = PointCloud { positions: points.positions.clone(), colors };

@@ -189,6 +189,11 @@ impl Pipeline {
         Pipeline { on_stage: Box::new(observer), ..self }
     }
 
+    /// The device it computes on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &Options {
         &self.options

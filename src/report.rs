@@ -36,23 +36,26 @@ impl Report<'_> {
     /// Writes the page.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written, [`Error::Device`] if pictures lie on a device that failed.
     pub fn write(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, self.html()).map_err(Error::io(path))
+        std::fs::write(path, self.html()?).map_err(Error::io(path))
     }
 
     /// The page.
-    pub fn html(&self) -> String {
+    ///
+    /// # Errors
+    /// [`Error::Device`] if pictures lie on a device that failed.
+    pub fn html(&self) -> Result<String> {
         // `</script>` must not occur inside the script; in JSON `<` only occurs inside strings.
-        let data = self.data().to_string().replace('<', "\\u003c");
-        include_str!("report/page.html")
+        let data = self.data()?.to_string().replace('<', "\\u003c");
+        Ok(include_str!("report/page.html")
             .replace("{{style}}", include_str!("report/style.css"))
             .replace("{{scene}}", include_str!("report/scene.js"))
             .replace("{{page}}", include_str!("report/page.js"))
-            .replacen("{{data}}", &data, 1)
+            .replacen("{{data}}", &data, 1))
     }
 
-    fn data(&self) -> Value {
+    fn data(&self) -> Result<Value> {
         let parts: Vec<Value> = (0..)
             .zip(self.found.summary())
             .map(|(j, part)| {
@@ -66,21 +69,21 @@ impl Report<'_> {
             .into_par_iter()
             .map(|k| {
                 let pose = &self.found.views.cameras[k].pose;
-                let image = STANDARD.encode(png::encode_rgb(self.found.views.image(k), side, side));
-                json!({ "elevation": pose.elevation, "azimuth": pose.azimuth, "image": image })
+                let image = STANDARD.encode(png::encode_rgb(self.found.views.image(k)?, side, side));
+                Ok(json!({ "elevation": pose.elevation, "azimuth": pose.azimuth, "image": image }))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let boxes: Vec<Value> = (0..self.found.boxes.len())
             .into_par_iter()
             .map(|b| {
                 let found = &self.found.boxes.list[b];
-                json!({
+                Ok(json!({
                     "view": found.view, "part": found.label, "bbox": found.bbox, "score": found.score,
-                    "mask": self.mask(b),
-                })
+                    "mask": self.mask(b)?,
+                }))
             })
-            .collect();
-        json!({
+            .collect::<Result<_>>()?;
+        Ok(json!({
             "title": self.title,
             "none": palette::NONE,
             "parts": parts,
@@ -95,7 +98,7 @@ impl Report<'_> {
             "seconds": self.found.seconds,
             "parameters": self.parameters,
             "warnings": self.warnings,
-        })
+        }))
     }
 
     fn mask_step(&self) -> usize {
@@ -103,23 +106,23 @@ impl Report<'_> {
     }
 
     /// Lengths of the alternating runs of unset and set cells, row by row; none where the box is its own mask.
-    fn mask(&self, b: usize) -> Option<Vec<u32>> {
+    fn mask(&self, b: usize) -> Result<Option<Vec<u32>>> {
         if self.found.masks == Masks::Boxes {
-            return None;
+            return Ok(None);
         }
         let (side, step) = (self.found.views.side, self.mask_step());
-        let full = self.found.masks.full(&self.found.boxes, b, side);
+        let full = self.found.masks.full(&self.found.boxes, b, side)?;
         let cells = (0..side).step_by(step).flat_map(|y| (0..side).step_by(step).map(move |x| y * side + x));
-        let mut runs = vec![0];
-        let mut set = 0;
+        let (mut runs, mut run, mut set) = (vec![], 0, 0);
         for cell in cells {
             if full[cell] != set {
                 set = full[cell];
-                runs.push(0);
+                runs.push(std::mem::take(&mut run));
             }
-            *runs.last_mut()? += 1;
+            run += 1;
         }
-        Some(runs)
+        runs.push(run);
+        Ok(Some(runs))
     }
 
     fn points(&self) -> Value {

@@ -189,12 +189,14 @@ impl<T: Real> Task<T> {
 
     /// Mean IoU of the parts that the shape has, with the paper's label rule; None if it has none.
     fn miou(&self, outcome: &Outcome<T>) -> Result<Option<f64>> {
-        let f32s = |values: &[T]| values.iter().map(|v| v.to_f32().expect("a float is a float")).collect();
+        let f32s = |values: &[T]| {
+            values.iter().map(|v| v.to_f32().expect("a float is a float")).collect::<Vec<_>>().into()
+        };
         let scores = Scores {
             labels: self.sample.labels(),
             votes: f32s(&outcome.votes),
             probabilities: f32s(&outcome.probabilities),
-            valid: self.valid.clone(),
+            valid: self.valid.iter().map(|&valid| valid as u8).collect::<Vec<_>>().into(),
         };
         let options = labels::Options { rule: Rule::Threshold };
         let labels = labels::of_superpoints(&scores, &self.sample.parts, &options)?;

@@ -7,7 +7,7 @@ use std::{
 
 const FLOORS: [&[&str]; 9] = [
     &["error"],
-    &["device", "gpu", "io", "palette"],
+    &["buffer", "device", "gpu", "io", "palette"],
     &["ops"],
     &["models"],
     &["stages"],

@@ -74,7 +74,7 @@ impl Lift {
 
         let bar = progress::stages("lift");
         let pipeline = run::pipeline(device, options, &bar);
-        let mut parameters = run::parameters("lift", &pipeline, device);
+        let mut parameters = run::parameters("lift", &pipeline);
         parameters["input"] = json!({
             "cloud": self.cloud, "boxes": self.boxes, "masks": self.masks, "features": self.features,
             "superpoints": self.superpoints, "box_weights": self.box_weights,

@@ -109,11 +109,11 @@ impl<'a> Job<'a> {
 }
 
 /// What is always worth recording: versions, device, threads, options.
-pub fn parameters(command: &str, pipeline: &Pipeline, device: Device) -> Value {
+pub fn parameters(command: &str, pipeline: &Pipeline) -> Value {
     json!({
         "command": command,
         "partstad": env!("CARGO_PKG_VERSION"),
-        "device": device.to_string(),
+        "device": pipeline.device().to_string(),
         "threads": rayon::current_num_threads(),
         "options": pipeline.options(),
     })

@@ -7,7 +7,7 @@ use super::{
 use clap::Args;
 use indicatif::ProgressBar;
 use partstad::{
-    Device, Error, Pipeline, Result,
+    Error, Pipeline, Result,
     io::ply,
     models::{self, Models},
 };
@@ -144,7 +144,6 @@ pub const STAND_IN: &str = "Boxes and masks come from small stand-in models, not
 /// A pipeline with its models, ready for one cloud after the other.
 struct Session {
     pipeline: Pipeline,
-    device: Device,
     models: Value,
     warnings: Vec<String>,
 }
@@ -173,12 +172,12 @@ impl Session {
             "onnx_runtime": runtime.location().path(),
         });
         let pipeline = run::pipeline(device, options, bar).with_models(models);
-        Ok(Session { pipeline, device, models: record, warnings })
+        Ok(Session { pipeline, models: record, warnings })
     }
 
     fn segment(&self, command: &str, job: &Job, parts: &[String], dir: &Path) -> Result<(Value, String)> {
         let found = self.pipeline.segment(&job.cloud, parts)?;
-        let mut parameters = run::parameters(command, &self.pipeline, self.device);
+        let mut parameters = run::parameters(command, &self.pipeline);
         parameters["input"] = json!({ "cloud": job.path });
         parameters["models"] = self.models.clone();
         job.finish(&found, dir, parameters, &self.warnings)

@@ -77,7 +77,7 @@ impl Models {
     }
 
     fn open(device: &Device, place: Place, options: &Options) -> Result<Models> {
-        let Device::Cpu = device;
+        let _ = device;
         let (folder, manifest) = Folder::open(place)?;
         folder.check_files()?;
         let runtime = runtime::load()?;

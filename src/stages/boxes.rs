@@ -237,7 +237,7 @@ mod detect {
             options: &Options,
         ) -> Result<Boxes> {
             let prompt = detector.prompt(parts)?;
-            let images = Images { pixels: &views.images, height: views.side, width: views.side };
+            let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
             let mut boxes = Boxes { feature_dim: detector.feature_dim(), ..Boxes::default() };
             for (view, found) in
                 (0..).zip(detector.detect(images, &prompt, options.threshold, options.batch)?)

@@ -1,6 +1,7 @@
 //! Cloud: the input points, centred and scaled into the unit ball.
 
 use crate::{
+    buffer::Mirrored,
     error::{Error, Result},
     io::points::PointCloud,
 };
@@ -9,9 +10,9 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cloud {
     /// x, y, z of every point, within distance 1 of the origin, y up, `[N]`.
-    pub positions: Vec<[f32; 3]>,
+    pub positions: Mirrored<[f32; 3]>,
     /// Red, green, blue of every point in [0, 1], `[N]`.
-    pub colors: Vec<[f32; 3]>,
+    pub colors: Mirrored<[f32; 3]>,
     /// What was the origin's place in the input's unit.
     pub center: [f64; 3],
     /// What was distance 1 in the input's unit; 1 if all points coincide.
@@ -61,8 +62,9 @@ impl Cloud {
             return Err(Error::invalid("the cloud's extent overflows f64; scale the coordinates down"));
         }
         let radius = if largest > 0.0 { largest } else { 1.0 };
-        let positions = points.positions.iter().map(|p| centred(p).map(|x| (x / radius) as f32)).collect();
-        Ok(Cloud { positions, colors: points.colors.clone(), center, radius })
+        let positions: Vec<_> =
+            points.positions.iter().map(|p| centred(p).map(|x| (x / radius) as f32)).collect();
+        Ok(Cloud { positions: positions.into(), colors: points.colors.clone().into(), center, radius })
     }
 
     /// Number of points, N.
@@ -79,6 +81,6 @@ impl Cloud {
     pub fn denormalized(&self) -> PointCloud {
         let back =
             |p: &[f32; 3]| std::array::from_fn(|axis| p[axis] as f64 * self.radius + self.center[axis]);
-        PointCloud { positions: self.positions.iter().map(back).collect(), colors: self.colors.clone() }
+        PointCloud { positions: self.positions.iter().map(back).collect(), colors: self.colors.to_vec() }
     }
 }

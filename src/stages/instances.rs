@@ -86,6 +86,7 @@ impl Instances {
             )));
         }
         boxes.check(memberships.views, scores.labels)?;
+        let probabilities = scores.probabilities.host()?;
         let mut found = Instances { of_superpoint: vec![-1; s], ..Instances::default() };
         let extents = extents::cpu::extents(&cloud.positions, &superpoints.offsets, &superpoints.points);
         for label in 0..scores.labels as u32 {
@@ -96,7 +97,7 @@ impl Instances {
                     let points = piece.iter().map(|&s| superpoints.points(s).len() as u32).sum();
                     let weighted = |&s: &usize| {
                         superpoints.points(s).len() as f64
-                            * scores.probabilities(s)[1 + label as usize] as f64
+                            * probabilities[s * (scores.labels + 1) + 1 + label as usize] as f64
                     };
                     let confidence = (piece.iter().map(weighted).sum::<f64>() / points as f64) as f32;
                     piece.iter().for_each(|&s| found.of_superpoint[s] = found.list.len() as i32);

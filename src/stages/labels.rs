@@ -1,7 +1,10 @@
 //! Labels: one part, or none, for every superpoint and point.
 
 use super::{scores::Scores, superpoints::Superpoints};
-use crate::error::{Error, Result};
+use crate::{
+    buffer::Buf,
+    error::{Error, Result},
+};
 use serde::{Deserialize, Serialize};
 
 /// The label of what is no part.
@@ -73,17 +76,16 @@ pub fn of_superpoints(scores: &Scores, parts: &[impl AsRef<str>], options: &Opti
         return Err(Error::invalid(format!("labels: {found} part names for scores of {wanted} parts")));
     }
     let small: Vec<bool> = parts.iter().map(|name| SMALL_PARTS.contains(&name.as_ref())).collect();
-    let label = |s| match (scores.valid[s], options.rule) {
-        (false, _) => NONE,
+    let rows = |values| Ok::<_, Error>(Buf::host(values)?.chunks_exact(scores.labels + 1));
+    let rows = rows(&scores.votes)?.zip(rows(&scores.probabilities)?);
+    let label = |(&valid, (votes, probabilities)): (&u8, (&[f32], &[f32]))| match (valid, options.rule) {
+        (0, _) => NONE,
         // The authors subtract 1e-4 from the threshold.
-        (true, Rule::Threshold) => small_first(&scores.probabilities(s)[1..], &small, |p| p >= 0.5 - 1e-4),
-        (true, Rule::Votes) => {
-            let votes = scores.votes(s);
-            small_first(&votes[1..], &small, |v| v > votes[0])
-        }
-        (true, Rule::ArgMax) => last_largest(scores.probabilities(s)) as i32 - 1,
+        (_, Rule::Threshold) => small_first(&probabilities[1..], &small, |p| p >= 0.5 - 1e-4),
+        (_, Rule::Votes) => small_first(&votes[1..], &small, |v| v > votes[0]),
+        (_, Rule::ArgMax) => last_largest(probabilities) as i32 - 1,
     };
-    Ok((0..scores.len()).map(label).collect())
+    Ok(scores.valid.host()?.iter().zip(rows).map(label).collect())
 }
 
 /// The last small part that passes, else the first largest part if it passes.
@@ -107,9 +109,9 @@ mod tests {
     fn label(votes: &[f32], probabilities: &[f32], parts: &[&str], rule: Rule) -> i32 {
         let scores = Scores {
             labels: parts.len(),
-            votes: votes.to_vec(),
-            probabilities: probabilities.to_vec(),
-            valid: vec![true],
+            votes: votes.to_vec().into(),
+            probabilities: probabilities.to_vec().into(),
+            valid: vec![1].into(),
         };
         let superpoints = Superpoints::from_labels(&[0, 0]).unwrap();
         let labels = Labels::assign(&superpoints, &scores, parts, &Options { rule }).unwrap();
@@ -140,8 +142,12 @@ mod tests {
 
     #[test]
     fn what_no_box_holds_has_no_label() {
-        let scores =
-            Scores { labels: 1, votes: vec![0.0, 9.0], probabilities: vec![0.0, 1.0], valid: vec![false] };
+        let scores = Scores {
+            labels: 1,
+            votes: vec![0.0, 9.0].into(),
+            probabilities: vec![0.0, 1.0].into(),
+            valid: vec![0].into(),
+        };
         let superpoints = Superpoints::from_labels(&[0]).unwrap();
         for rule in [Rule::Threshold, Rule::ArgMax, Rule::Votes] {
             let labels = Labels::assign(&superpoints, &scores, &["seat"], &Options { rule }).unwrap();

@@ -2,6 +2,7 @@
 
 use super::boxes::Boxes;
 use crate::{
+    buffer::{Buf, Mirrored},
     error::{Error, Result},
     io::npy,
     ops::mask,
@@ -17,9 +18,9 @@ pub enum Masks {
     /// No segmenter: each box claims the pixels strictly inside it (PartSLIP).
     Boxes,
     /// SAM's mask logits, `[B, 256, 256]`, sampled at a pixel without ever making a full mask.
-    Logits(Vec<f32>),
+    Logits(Buf<f32>),
     /// Full masks, one bit a pixel, row-major, least significant bit first, `[B, ceil(H * W / 8)]`.
-    Bits(Vec<u8>),
+    Bits(Mirrored<u8>),
 }
 
 impl Masks {
@@ -46,7 +47,10 @@ impl Masks {
     /// [`Error::Io`] if the file cannot be written.
     pub fn write(&self, path: &Path, boxes: &Boxes, side: usize) -> Result<()> {
         let mut archive = npy::ArchiveWriter::create(path)?;
-        let masks = (0..boxes.len()).flat_map(|b| self.full(boxes, b, side));
+        if let Masks::Logits(logits) = self {
+            logits.host()?;
+        }
+        let masks = (0..boxes.len()).flat_map(|b| self.full(boxes, b, side).expect("fetched above"));
         archive.member("mask", &[boxes.len(), side, side], masks)?;
         archive.finish()
     }
@@ -54,13 +58,14 @@ impl Masks {
     /// Packs full masks, `[B, side, side]`.
     pub fn pack(inside: &[bool], side: usize) -> Masks {
         let byte = |eight: &[bool]| eight.iter().enumerate().map(|(i, &v)| (v as u8) << i).sum::<u8>();
-        Masks::Bits(inside.chunks((side * side).max(1)).flat_map(|one| one.chunks(8).map(byte)).collect())
+        let bits = inside.chunks((side * side).max(1)).flat_map(|one| one.chunks(8).map(byte));
+        Masks::Bits(bits.collect::<Vec<_>>().into())
     }
 
     /// Checks that there is one mask per box.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the length does not fit or a logit is NaN.
+    /// [`Error::Invalid`] if the length does not fit.
     pub fn check(&self, boxes: usize, side: usize) -> Result<()> {
         let (found, wanted) = match self {
             Masks::Boxes => return Ok(()),
@@ -72,33 +77,28 @@ impl Masks {
                 "masks: {found} values, not {wanted}, for {boxes} boxes at side {side}"
             )));
         }
-        if let Masks::Logits(logits) = self
-            && let Some(at) = logits.iter().position(|v| v.is_nan())
-        {
-            return Err(Error::invalid(format!(
-                "masks: a logit of box {} is NaN",
-                at / (LOGIT_SIDE * LOGIT_SIDE)
-            )));
-        }
         Ok(())
     }
 
     /// The full mask of box `b`, for pictures and files: one byte a pixel, 1 inside, `[side, side]`.
-    pub fn full(&self, boxes: &Boxes, b: usize, side: usize) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the masks lie on a device that failed.
+    pub fn full(&self, boxes: &Boxes, b: usize, side: usize) -> Result<Vec<u8>> {
         let bits = match self {
             Masks::Boxes => {
                 let [left, top, right, bottom] = boxes.list[b].rect();
                 let inside = |low: f32, high: f32, i: usize| low < i as f32 + 0.5 && (i as f32 + 0.5) < high;
                 let pixel = |i: usize| (inside(left, right, i % side) && inside(top, bottom, i / side)) as u8;
-                return (0..side * side).map(pixel).collect();
+                return Ok((0..side * side).map(pixel).collect());
             }
             Masks::Logits(logits) => {
                 let size = LOGIT_SIDE * LOGIT_SIDE;
-                &mask::cpu::expand(&logits[b * size..][..size], &mask::taps(side))
+                &mask::cpu::expand(&logits.host()?[b * size..][..size], &mask::taps(side))
             }
             Masks::Bits(bits) => &bits[b * mask::bytes(side * side)..][..mask::bytes(side * side)],
         };
-        (0..side * side).map(|pixel| mask::cpu::bit(bits, pixel) as u8).collect()
+        Ok((0..side * side).map(|pixel| mask::cpu::bit(bits, pixel) as u8).collect())
     }
 }
 
@@ -140,7 +140,7 @@ mod predict {
             segmenter: &Segmenter,
             options: &Options,
         ) -> Result<Masks> {
-            let images = Images { pixels: &views.images, height: views.side, width: views.side };
+            let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
             let prompts: Vec<Prompt> = boxes
                 .list
                 .iter()
@@ -149,7 +149,7 @@ mod predict {
                     Prompt { image: b.view as usize, corners: [x, y, x + width, y + height] }
                 })
                 .collect();
-            Ok(Masks::Logits(segmenter.segment(images, &prompts, options.views, options.boxes)?))
+            Ok(Masks::Logits(segmenter.segment(images, &prompts, options.views, options.boxes)?.into()))
         }
     }
 }

@@ -59,7 +59,7 @@ impl Memberships {
         masks: &Masks,
         options: &Options,
     ) -> Result<Memberships> {
-        let Device::Cpu = device;
+        let _ = device;
         let n = superpoints.of_point.len();
         if views.screen.len() != n * views.len() {
             return Err(Error::invalid(format!(
@@ -72,16 +72,17 @@ impl Memberships {
         masks.check(boxes.len(), views.side)?;
         let visible = (0..views.len())
             .into_par_iter()
-            .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k), n))
+            .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k)?, n))
             .collect::<Result<Vec<_>>>()?
             .concat();
         let ignored = match masks {
-            Masks::Boxes => whole_object(views, boxes, options.whole_object_share),
+            Masks::Boxes => whole_object(views, boxes, options.whole_object_share)?,
             _ => vec![],
         };
+        let screen = views.screen.host()?;
         let observed = membership::cpu::observe(
             &visible,
-            &views.screen,
+            screen,
             &superpoints.offsets,
             &superpoints.points,
             views.len(),
@@ -92,7 +93,7 @@ impl Memberships {
             superpoint_offsets: &superpoints.offsets,
             superpoint_points: &superpoints.points,
             visible: &visible,
-            screen: &views.screen,
+            screen,
             observed: &observed,
             view_offsets: &view_offsets,
             view_boxes: &view_boxes,
@@ -102,7 +103,7 @@ impl Memberships {
                 Masks::Bits(bits) => Region::Bits(bits),
                 Masks::Logits(logits) => {
                     taps = mask::taps(views.side);
-                    Region::Logits(logits, &taps)
+                    Region::Logits(finite(logits.host()?)?, &taps)
                 }
             },
             side: views.side,
@@ -206,15 +207,27 @@ impl Memberships {
     }
 }
 
+/// Refuses logits that are NaN.
+fn finite(logits: &[f32]) -> Result<&[f32]> {
+    match logits.iter().position(|v| v.is_nan()) {
+        Some(at) => Err(Error::invalid(format!(
+            "masks: a logit of box {} is NaN",
+            at / (mask::LOGITS * mask::LOGITS)
+        ))),
+        None => Ok(logits),
+    }
+}
+
 /// The boxes that hold at least `share` of the projections of all points, hidden ones too.
-fn whole_object(views: &Views, boxes: &Boxes, share: f32) -> Vec<u32> {
+fn whole_object(views: &Views, boxes: &Boxes, share: f32) -> Result<Vec<u32>> {
+    let (screen, n) = (views.screen.host()?, views.screen.len() / views.len().max(1));
     let whole = |b: &u32| {
         let found = &boxes.list[*b as usize];
         let [left, top, right, bottom] = found.rect();
-        let screen = views.screen(found.view as usize);
+        let screen = &screen[found.view as usize * n..][..n];
         let inside =
             screen.iter().filter(|p| p[0] > left && p[0] < right && p[1] > top && p[1] < bottom).count();
         inside as f64 >= share as f64 * screen.len() as f64
     };
-    (0..boxes.len() as u32).into_par_iter().filter(whole).collect()
+    Ok((0..boxes.len() as u32).into_par_iter().filter(whole).collect())
 }

@@ -2,6 +2,7 @@
 
 use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
 use crate::{
+    buffer::Buf,
     device::Device,
     error::{Error, Result},
     ops::{softmax, vote},
@@ -13,11 +14,11 @@ pub struct Scores {
     /// Number of part labels, L.
     pub labels: usize,
     /// Weighted votes (equation 5), column 0 = null, `[S, L + 1]`.
-    pub votes: Vec<f32>,
+    pub votes: Buf<f32>,
     /// Their softmax over the columns (equation 6), `[S, L + 1]`.
-    pub probabilities: Vec<f32>,
-    /// Whether a box holds one of the superpoint's visible points; the others get no label, `[S]`.
-    pub valid: Vec<bool>,
+    pub probabilities: Buf<f32>,
+    /// 1 where a box holds one of the superpoint's visible points, else 0: those get no label, `[S]`.
+    pub valid: Buf<u8>,
 }
 
 impl Scores {
@@ -33,7 +34,7 @@ impl Scores {
         weights: &Weights,
         labels: usize,
     ) -> Result<Scores> {
-        let Device::Cpu = device;
+        let _ = device;
         if labels == 0 {
             return Err(Error::invalid("scores: no part labels; name at least one part"));
         }
@@ -47,8 +48,8 @@ impl Scores {
             weights.null,
         )?;
         let probabilities = softmax::cpu::forward(&votes, labels + 1);
-        let valid = (0..memberships.len()).map(|s| memberships.valid(s)).collect();
-        Ok(Scores { labels, votes, probabilities, valid })
+        let valid: Vec<u8> = (0..memberships.len()).map(|s| memberships.valid(s) as u8).collect();
+        Ok(Scores { labels, votes: votes.into(), probabilities: probabilities.into(), valid: valid.into() })
     }
 
     /// Number of superpoints, S.
@@ -59,15 +60,5 @@ impl Scores {
     /// Whether there is no superpoint.
     pub fn is_empty(&self) -> bool {
         self.valid.is_empty()
-    }
-
-    /// The softmax of superpoint `s`, `[L + 1]`.
-    pub fn probabilities(&self, s: usize) -> &[f32] {
-        &self.probabilities[s * (self.labels + 1)..][..self.labels + 1]
-    }
-
-    /// The votes of superpoint `s`, `[L + 1]`.
-    pub fn votes(&self, s: usize) -> &[f32] {
-        &self.votes[s * (self.labels + 1)..][..self.labels + 1]
     }
 }

@@ -1,6 +1,7 @@
 //! Superpoints: the over-segmentation whose pieces vote as one.
 
 use crate::{
+    buffer::Mirrored,
     device::Device,
     error::{Error, Result},
     io::npy,
@@ -18,11 +19,11 @@ use std::{fmt, path::Path, str::FromStr};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Superpoints {
     /// Superpoint of every point, `[N]`, each below S.
-    pub of_point: Vec<u32>,
+    pub of_point: Mirrored<u32>,
     /// Where each superpoint's points begin in `points`, `[S + 1]`.
-    pub offsets: Vec<u32>,
+    pub offsets: Mirrored<u32>,
     /// The points grouped by superpoint, `[N]`, ascending within each.
-    pub points: Vec<u32>,
+    pub points: Mirrored<u32>,
 }
 
 /// How the partition is made.
@@ -153,7 +154,7 @@ impl Superpoints {
     /// [`Error::Invalid`] if an option is outside its range.
     pub fn partition(device: &Device, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
         options.check()?;
-        let Device::Cpu = device;
+        let _ = device;
         let graph = knn::cpu::nearest(&cloud.positions, options.neighbors);
         let mut normals =
             normals::cpu::estimate(&cloud.positions, options.normal_radius, options.normal_neighbors);
@@ -191,7 +192,7 @@ impl Superpoints {
         }
         let labels: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
         let Groups { of_point, offsets, points } = group::cpu::group(&labels);
-        Ok(Superpoints { of_point, offsets, points })
+        Ok(Superpoints { of_point: of_point.into(), offsets: offsets.into(), points: points.into() })
     }
 
     /// Number of superpoints, S.

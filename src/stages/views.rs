@@ -2,6 +2,7 @@
 
 use super::cloud::Cloud;
 use crate::{
+    buffer::Buf,
     device::Device,
     error::{Error, Result},
     io::{npy, png},
@@ -148,11 +149,11 @@ pub struct Views {
     /// Pixels along each side of the images.
     pub side: usize,
     /// The point each pixel shows, `[K, side, side]`, row 0 on top, -1 = background.
-    pub pixel_to_point: Vec<i32>,
+    pub pixel_to_point: Buf<i32>,
     /// Where every point falls in pixels, hidden ones too, `[K, N]`.
-    pub screen: Vec<[f32; 2]>,
+    pub screen: Buf<[f32; 2]>,
     /// RGB images, `[K, side, side, 3]`; the background is 254.
-    pub images: Vec<u8>,
+    pub images: Buf<u8>,
 }
 
 impl Views {
@@ -162,8 +163,12 @@ impl Views {
     /// [`Error::Invalid`] if an option is out of range; the message names it.
     pub fn render(device: &Device, cloud: &Cloud, options: &Options) -> Result<Views> {
         options.check()?;
-        let Device::Cpu = device;
         let cameras: Vec<Camera> = options.poses.iter().copied().map(Camera::new).collect();
+        let _ = device;
+        Ok(Views::render_on_cpu(cameras, cloud, options))
+    }
+
+    fn render_on_cpu(cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Views {
         type PerView<T> = Vec<Vec<T>>;
         let (nearest, (screen, images)): (PerView<_>, (PerView<_>, PerView<_>)) = cameras
             .par_iter()
@@ -176,28 +181,32 @@ impl Views {
                 (nearest, (screen, image))
             })
             .unzip();
-        Ok(Views {
+        Views {
             cameras,
             side: options.side,
-            pixel_to_point: nearest.concat(),
-            screen: screen.concat(),
-            images: images.concat(),
-        })
+            pixel_to_point: nearest.concat().into(),
+            screen: screen.concat().into(),
+            images: images.concat().into(),
+        }
     }
 
     /// Writes `0.png`, `1.png`, ... (the images), `pixel_to_point.npy` (i32 `[K, side, side]`), `screen.npy`
     /// (f32 `[K, N, 2]`) and `cameras.json` into a folder, which is made if need be.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be written.
+    /// [`Error::Io`] if a file cannot be written, [`Error::Device`] if the device failed.
     pub fn save(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         (0..self.len()).into_par_iter().try_for_each(|k| {
-            png::write_rgb(&folder.join(format!("{k}.png")), self.image(k), self.side, self.side)
+            png::write_rgb(&folder.join(format!("{k}.png")), self.image(k)?, self.side, self.side)
         })?;
         let (k, n) = (self.len(), self.screen.len() / self.len());
-        npy::write(&folder.join("pixel_to_point.npy"), &[k, self.side, self.side], &self.pixel_to_point)?;
-        npy::write(&folder.join("screen.npy"), &[k, n, 2], self.screen.as_flattened())?;
+        npy::write(
+            &folder.join("pixel_to_point.npy"),
+            &[k, self.side, self.side],
+            self.pixel_to_point.host()?,
+        )?;
+        npy::write(&folder.join("screen.npy"), &[k, n, 2], self.screen.host()?.as_flattened())?;
         let path = folder.join("cameras.json");
         let json = serde_json::to_string_pretty(&self.cameras).expect("cameras are plain numbers");
         fs::write(&path, json).map_err(Error::io(&path))
@@ -243,7 +252,13 @@ impl Views {
         for k in 0..cameras.len() {
             images.extend(png::read_rgb(&folder.join(format!("{k}.png")), side, side)?);
         }
-        Ok(Views { cameras, side, pixel_to_point: array.data, screen, images })
+        Ok(Views {
+            cameras,
+            side,
+            pixel_to_point: array.data.into(),
+            screen: screen.into(),
+            images: images.into(),
+        })
     }
 
     /// Number of views, K.
@@ -257,20 +272,29 @@ impl Views {
     }
 
     /// The point each pixel of view `k` shows, `[side, side]`.
-    pub fn pixel_to_point(&self, k: usize) -> &[i32] {
-        &self.pixel_to_point[k * self.side * self.side..][..self.side * self.side]
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the views lie on a device that failed.
+    pub fn pixel_to_point(&self, k: usize) -> Result<&[i32]> {
+        Ok(&self.pixel_to_point.host()?[k * self.side * self.side..][..self.side * self.side])
     }
 
     /// Where every point falls in view `k`, `[N]`.
-    pub fn screen(&self, k: usize) -> &[[f32; 2]] {
+    ///
+    /// # Errors
+    /// As [`Views::pixel_to_point`].
+    pub fn screen(&self, k: usize) -> Result<&[[f32; 2]]> {
         let n = self.screen.len() / self.len();
-        &self.screen[k * n..][..n]
+        Ok(&self.screen.host()?[k * n..][..n])
     }
 
     /// The image of view `k`, `[side, side, 3]`.
-    pub fn image(&self, k: usize) -> &[u8] {
+    ///
+    /// # Errors
+    /// As [`Views::pixel_to_point`].
+    pub fn image(&self, k: usize) -> Result<&[u8]> {
         let len = self.side * self.side * 3;
-        &self.images[k * len..][..len]
+        Ok(&self.images.host()?[k * len..][..len])
     }
 }
 

@@ -40,14 +40,20 @@ pub fn views(count: usize, side: usize, seed: u64) -> Views {
         }
     }
     let cameras = (0..count).map(|k| Camera::new(POSES[k % POSES.len()])).collect();
-    Views { cameras, side, pixel_to_point: vec![-1; count * side * side], screen: vec![], images }
+    Views {
+        cameras,
+        side,
+        pixel_to_point: vec![-1; count * side * side].into(),
+        screen: vec![].into(),
+        images: images.into(),
+    }
 }
 
 /// The first `count` of some views.
 pub fn first(views: &Views, count: usize) -> Views {
     let mut first = views.clone();
     first.cameras.truncate(count);
-    first.images.truncate(count * views.side * views.side * 3);
+    first.images = views.images.host().unwrap()[..count * views.side * views.side * 3].to_vec().into();
     first
 }
 

@@ -81,7 +81,8 @@ fn boxes_are_in_the_pixels_of_the_view() {
             for column in 0..128 {
                 let from = index(view, row / 2, column / 2, 64);
                 let to = index(view, row, column, 128);
-                large.images[to..to + 3].copy_from_slice(&small.images[from..from + 3]);
+                large.images.host_mut().unwrap()[to..to + 3]
+                    .copy_from_slice(&small.images.host().unwrap()[from..from + 3]);
             }
         }
     }
@@ -105,7 +106,7 @@ fn poison() {
     assert!(error(64, &[], 0.5).contains("0 parts"));
     assert!(error(64, &["arm"], f32::NAN).contains("threshold NaN"));
     let mut broken = views(1, 64, 1);
-    broken.images.pop();
+    broken.images = broken.images.host().unwrap()[1..].to_vec().into();
     let error = Boxes::detect(&broken, &["arm"], &models.detector, &options(1)).unwrap_err().to_string();
     assert!(error.contains("not images of 64 x 64"), "{error}");
     let none = Boxes::detect(&views(0, 64, 1), &["arm"], &models.detector, &options(1)).unwrap();

@@ -20,7 +20,7 @@ fn predict(views: &Views, boxes: &Boxes, at_once: (usize, usize)) -> Vec<f32> {
     let models = tiny();
     let masks = Masks::predict(views, boxes, models.segmenter.as_ref().unwrap(), &options).unwrap();
     let Masks::Logits(logits) = masks else { panic!("the segmenter gives logits") };
-    logits
+    logits.into_host().unwrap()
 }
 
 /// The tiny decoder's logit is the distance to the box's nearest edge plus a number of the image.
@@ -68,8 +68,8 @@ fn boxes_scale_with_the_view() {
     let mut twice = boxes.clone();
     twice.list[0].bbox = boxes.list[0].bbox.map(|x| 2.0 * x);
     let mut white = (views(1, 64, 1), views(1, 128, 1));
-    white.0.images.fill(254);
-    white.1.images.fill(254);
+    white.0.images.host_mut().unwrap().fill(254);
+    white.1.images.host_mut().unwrap().fill(254);
     assert_eq!(predict(&white.0, &boxes, (1, 1)), predict(&white.1, &twice, (1, 1)));
 }
 

@@ -50,7 +50,13 @@ fn from_views_to_masks() {
     };
     let (logits, one_by_one) = (predict(3, 32), predict(1, 1));
     assert_eq!(logits.len(), some.list.len() * LOGIT_SIDE * LOGIT_SIDE);
-    let worst = logits.iter().zip(&one_by_one).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = logits
+        .host()
+        .unwrap()
+        .iter()
+        .zip(one_by_one.host().unwrap())
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
     assert!(worst < 1e-3, "the chunks must not matter: {worst}");
 }
 

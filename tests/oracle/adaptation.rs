@@ -157,9 +157,10 @@ impl Trace {
         let truth = riou::Truth { shares: &shares, sizes: &sample.targets.sizes, valid: &valid, columns };
         let found = riou::cpu::riou(&f64s(&outcome.probabilities), &truth).unwrap();
         compare.all(i, &format!("RIoU of {name}"), &found, &numbers(&step["rious"][name]));
-        let f32s = |values: &[T]| f64s(values).iter().map(|&v| v as f32).collect();
+        let f32s = |values: &[T]| f64s(values).iter().map(|&v| v as f32).collect::<Vec<_>>().into();
+        let bytes = |flags: &[bool]| flags.iter().map(|&flag| flag as u8).collect::<Vec<_>>().into();
         let (votes, probabilities) = (f32s(&outcome.votes), f32s(&outcome.probabilities));
-        let scores = Scores { labels: sample.labels(), votes, probabilities, valid };
+        let scores = Scores { labels: sample.labels(), votes, probabilities, valid: bytes(&valid) };
         for (rule, theirs) in [(Rule::Threshold, "miou"), (Rule::ArgMax, "miou_wo_thr")] {
             let labels = labels::of_superpoints(&scores, &sample.parts, &labels::Options { rule }).unwrap();
             let miou = metrics::mean(sample.iou(&labels)).unwrap();

@@ -62,7 +62,7 @@ fn member<T: npy::Element>(path: &Path, name: &str) -> Vec<T> {
 
 /// NumPy packs the first pixel into the most significant bit.
 fn masks(path: &Path, name: &str) -> Masks {
-    Masks::Bits(member::<u8>(path, name).into_iter().map(u8::reverse_bits).collect())
+    Masks::Bits(member::<u8>(path, name).into_iter().map(u8::reverse_bits).collect::<Vec<_>>().into())
 }
 
 /// The authors' cameras: ours differ in a matrix's last bit, and one point in a million falls into another pixel.
@@ -74,7 +74,13 @@ fn cameras() -> Vec<Camera> {
 }
 
 fn views(pixel_to_point: Vec<i32>, screen: Vec<[f32; 2]>) -> Views {
-    Views { cameras: cameras(), side: SIDE, pixel_to_point, screen, images: vec![] }
+    Views {
+        cameras: cameras(),
+        side: SIDE,
+        pixel_to_point: pixel_to_point.into(),
+        screen: screen.into(),
+        images: vec![].into(),
+    }
 }
 
 impl Case {
@@ -90,8 +96,8 @@ impl Case {
             name: name.into(),
             parts: CHAIR,
             cloud: Cloud {
-                colors: vec![[0.0; 3]; positions.len()],
-                positions,
+                colors: vec![[0.0; 3]; positions.len()].into(),
+                positions: positions.into(),
                 center: [0.0; 3],
                 radius: 1.0,
             },
@@ -167,6 +173,7 @@ impl Case {
             let mut visible = vec![false; n];
             self.views
                 .pixel_to_point(k)
+                .unwrap()
                 .iter()
                 .filter(|&&p| p >= 0)
                 .for_each(|&p| visible[p as usize] = true);
@@ -265,9 +272,10 @@ fn check_vote(case: &Case, out: &str) {
 
     let rounded = Weights { boxes: weights.iter().map(|&w| w as f32).collect(), null: null as f32 };
     let scores = Scores::vote(&Device::Cpu, &memberships, &case.boxes, &rounded, case.parts.len()).unwrap();
-    close(&what("f32 votes"), &widen(&scores.votes), &expected("score"), 1e-5);
-    close(&what("f32 softmax"), &widen(&scores.probabilities), &expected("prob"), 1e-5);
-    assert_eq!(scores.valid, member::<bool>(&file, "valid"), "{}", what("valid"));
+    close(&what("f32 votes"), &widen(scores.votes.host().unwrap()), &expected("score"), 1e-5);
+    close(&what("f32 softmax"), &widen(scores.probabilities.host().unwrap()), &expected("prob"), 1e-5);
+    let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
+    assert_eq!(valid, member::<bool>(&file, "valid"), "{}", what("valid"));
 
     let (visible, box_label) = (memberships.visible_totals(), case.boxes.labels());
     let input = memberships.votes(&visible, &box_label, case.parts.len());
@@ -277,7 +285,7 @@ fn check_vote(case: &Case, out: &str) {
     close(&what("softmax"), &p, &expected("prob"), 1e-12);
     let targets = Targets::count(&case.superpoints, &case.semantic, case.parts.len()).unwrap();
     let shares = targets.shares();
-    let truth = riou::Truth { shares: &shares, sizes: &targets.sizes, valid: &scores.valid, columns };
+    let truth = riou::Truth { shares: &shares, sizes: &targets.sizes, valid: &valid, columns };
     close(&what("RIoU"), &riou::cpu::riou(&p, &truth).unwrap(), &expected("riou"), 1e-12);
     let figures: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder.join("out.json")).unwrap()).unwrap();

@@ -38,7 +38,7 @@ fn case(name: &str) -> Case {
     let feature = |(n, c): (&[f32; 3], &[f32; 3])| {
         std::array::from_fn(|i| if i < 3 { n[i] } else { (0.3 * c[i - 3] as f64) as f32 })
     };
-    let features: Vec<[f32; 6]> = normals.iter().zip(&cloud.colors).map(feature).collect();
+    let features: Vec<[f32; 6]> = normals.iter().zip(cloud.colors.iter()).map(feature).collect();
     let (neighbors, weights) = if GRAPHS.contains(&name) {
         (
             npy::read::<u32>(&golden(&format!("{name}/knn_target.npy"))).unwrap().data,
@@ -51,7 +51,7 @@ fn case(name: &str) -> Case {
     };
     Case {
         exact: read.positions.iter().map(normalize).collect(),
-        points: cloud.positions,
+        points: cloud.positions.to_vec(),
         normals,
         features,
         neighbors,

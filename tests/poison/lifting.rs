@@ -35,7 +35,12 @@ fn scene(points: usize, superpoints: usize) -> Scene {
         [r * turn.cos(), y, r * turn.sin()]
     };
     let positions: Vec<_> = (0..points).map(position).collect();
-    let cloud = Cloud { colors: vec![[0.5; 3]; points], positions, center: [0.0; 3], radius: 1.0 };
+    let cloud = Cloud {
+        colors: vec![[0.5; 3]; points].into(),
+        positions: positions.into(),
+        center: [0.0; 3],
+        radius: 1.0,
+    };
     let options = views::Options { side: SIDE, radius: 0.03, ..views::Options::default() };
     let labels: Vec<i32> = (0..points).map(|i| (i * superpoints / points) as i32).collect();
     Scene {
@@ -71,7 +76,7 @@ impl Scene {
         let memberships = self.memberships(boxes, masks).unwrap();
         let weights = Weights::new(boxes, &weights::Options::default()).unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, boxes, &weights, PARTS.len()).unwrap();
-        assert!(scores.probabilities.iter().all(|p| p.is_finite()));
+        assert!(scores.probabilities.host().unwrap().iter().all(|p| p.is_finite()));
         let labels = Labels::assign(&self.superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
         let options = instances::Options::default();
         let instances =
@@ -87,10 +92,10 @@ impl Scene {
             let mut held: Vec<u32> = vec![0; boxes.len()];
             for (b, found) in boxes.list.iter().enumerate() {
                 let k = found.view as usize;
-                let map = self.views.pixel_to_point(k);
+                let map = self.views.pixel_to_point(k).unwrap();
                 let [left, top, right, bottom] = found.rect();
                 let inside = |p: &u32| {
-                    let [x, y] = self.views.screen[k * n + *p as usize];
+                    let [x, y] = self.views.screen.host().unwrap()[k * n + *p as usize];
                     map.contains(&(*p as i32)) && left < x && x < right && top < y && y < bottom
                 };
                 held[b] = self.superpoints.points(s).iter().filter(|p| inside(p)).count() as u32;
@@ -111,10 +116,10 @@ fn message<T>(result: Result<T, Error>) -> String {
 #[test]
 fn no_boxes() {
     let scene = scene(500, 9);
-    for masks in [Masks::Boxes, Masks::Logits(vec![]), Masks::Bits(vec![])] {
+    for masks in [Masks::Boxes, Masks::Logits(vec![].into()), Masks::Bits(vec![].into())] {
         let (memberships, scores, labels, instances) = scene.lift(&Boxes::default(), &masks);
         assert!(memberships.sets.entry_set.is_empty() && memberships.observed.counts.iter().any(|&n| n > 0));
-        assert_eq!(scores.valid, [false; 9]);
+        assert_eq!(scores.valid.host().unwrap(), [0; 9]);
         assert_eq!(labels.of_point, [-1; 500]);
         assert_eq!((instances.of_point, instances.list), (vec![-1; 500], vec![]));
     }
@@ -128,8 +133,8 @@ fn a_box_around_everything_votes_only_with_a_mask() {
     assert_eq!(memberships.ignored, [0]);
     assert_eq!(memberships.sets.entry_set.len(), 0);
     let (memberships, scores, ..) = scene.lift(&boxes, &Masks::pack(&[true; SIDE * SIDE], SIDE));
-    assert!(memberships.ignored.is_empty() && scores.valid.contains(&true));
-    let logits = scene.lift(&boxes, &Masks::Logits(vec![1.0; LOGIT_SIDE * LOGIT_SIDE])).0;
+    assert!(memberships.ignored.is_empty() && scores.valid.host().unwrap().contains(&1));
+    let logits = scene.lift(&boxes, &Masks::Logits(vec![1.0; LOGIT_SIDE * LOGIT_SIDE].into())).0;
     assert_eq!(logits, memberships);
 }
 
@@ -182,7 +187,7 @@ fn superpoints_of_one_point_and_of_all() {
     let single = scene(300, 300);
     let (memberships, scores, ..) = single.lift(&boxes, &Masks::Boxes);
     assert_eq!(memberships.len(), 300);
-    assert!(!scores.valid.contains(&true), "a single visible point never votes (QUIRK gate)");
+    assert!(!scores.valid.host().unwrap().contains(&1), "a single visible point never votes (QUIRK gate)");
     let whole = scene(300, 1);
     let (memberships, ..) = whole.lift(&boxes, &Masks::Boxes);
     whole.check_counts(&boxes, &memberships);
@@ -192,11 +197,14 @@ fn superpoints_of_one_point_and_of_all() {
 #[test]
 fn views_that_show_nothing() {
     let mut scene = scene(300, 5);
-    scene.views.pixel_to_point.fill(-1);
+    scene.views.pixel_to_point.host_mut().unwrap().fill(-1);
     let boxes = boxes(vec![found(0, 0, [10.0, 10.0, 40.0, 70.0])]);
     let (memberships, scores, labels, instances) = scene.lift(&boxes, &Masks::Boxes);
     assert!(memberships.observed.counts.iter().all(|&n| n == 0));
-    assert!(scores.votes.iter().all(|v| v.is_finite()) && !scores.valid.contains(&true));
+    assert!(
+        scores.votes.host().unwrap().iter().all(|v| v.is_finite())
+            && !scores.valid.host().unwrap().contains(&1)
+    );
     assert_eq!((labels.of_point, instances.of_point), (vec![-1; 300], vec![-1; 300]));
 }
 
@@ -225,14 +233,14 @@ fn what_is_not_a_number_is_named() {
     let one = boxes(vec![found(0, 0, [10.0, 10.0, 40.0, 70.0])]);
     let mut logits = vec![0.0; LOGIT_SIDE * LOGIT_SIDE];
     logits[7] = f32::NAN;
-    assert!(message(scene.memberships(&one, &Masks::Logits(logits))).contains("NaN"));
+    assert!(message(scene.memberships(&one, &Masks::Logits(logits.into()))).contains("NaN"));
 }
 
 #[test]
 fn what_does_not_fit_is_named() {
     let scene = scene(100, 2);
     let one = boxes(vec![found(0, 2, [10.0, 10.0, 40.0, 70.0])]);
-    assert!(message(scene.memberships(&one, &Masks::Bits(vec![0; 3]))).contains("masks: 3"));
+    assert!(message(scene.memberships(&one, &Masks::Bits(vec![0; 3].into()))).contains("masks: 3"));
     assert!(
         message(scene.memberships(&boxes(vec![found(10, 0, [0.0; 4])]), &Masks::Boxes)).contains("view 10")
     );
@@ -320,8 +328,8 @@ fn features_weights_and_masks_files() {
     Masks::Boxes.write(&path, &boxes, 25).unwrap();
     let masks = Masks::read(&path, 4, 25).unwrap();
     for b in 0..4 {
-        let full = masks.full(&boxes, b, 25);
-        assert_eq!(full, Masks::Boxes.full(&boxes, b, 25));
+        let full = masks.full(&boxes, b, 25).unwrap();
+        assert_eq!(full, Masks::Boxes.full(&boxes, b, 25).unwrap());
         assert!(full.contains(&1));
     }
     assert!(message(Masks::read(&path, 4, 26)).contains("[4, 26, 26]"));
@@ -345,12 +353,12 @@ fn the_same_bits_on_any_number_of_threads() {
     let boxes = many(70);
     let logits: Vec<f32> =
         (0..boxes.len() * LOGIT_SIDE * LOGIT_SIDE).map(|i| (i as f32 * 0.37).sin()).collect();
-    let masks = Masks::Logits(logits);
+    let masks = Masks::Logits(logits.into());
     let on = |threads: usize| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| scene.lift(&boxes, &masks))
     };
     let one = on(1);
-    assert!(one.1.valid.contains(&true));
+    assert!(one.1.valid.host().unwrap().contains(&1));
     assert!((2..8).all(|threads| on(threads) == one));
 }

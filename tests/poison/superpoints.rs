@@ -11,7 +11,12 @@ use partstad::{
 
 fn partition(positions: Vec<[f32; 3]>, options: &Options) -> Superpoints {
     let n = positions.len();
-    let cloud = Cloud { colors: vec![[0.5; 3]; n], positions, center: [0.0; 3], radius: 1.0 };
+    let cloud = Cloud {
+        colors: vec![[0.5; 3]; n].into(),
+        positions: positions.into(),
+        center: [0.0; 3],
+        radius: 1.0,
+    };
     let superpoints = Superpoints::partition(&Device::Cpu, &cloud, options).unwrap();
     assert_eq!(superpoints.of_point.len(), n);
     assert_eq!(superpoints.points.len(), n);
@@ -104,7 +109,12 @@ fn two_million_points() {
 
 #[test]
 fn options_out_of_range() {
-    let cloud = Cloud { positions: vec![[0.0; 3]], colors: vec![[0.0; 3]], center: [0.0; 3], radius: 1.0 };
+    let cloud = Cloud {
+        positions: vec![[0.0; 3]].into(),
+        colors: vec![[0.0; 3]].into(),
+        center: [0.0; 3],
+        radius: 1.0,
+    };
     for (name, options) in [
         ("neighbors", Options { neighbors: 0, ..Options::default() }),
         ("normal_radius", Options { normal_radius: 0.0, ..Options::default() }),

@@ -145,7 +145,7 @@ fn image(shape: &Shape, views: &Views, k: usize, category: &str, seed: u64) -> I
             instances.len() as u8
         })
     };
-    let map = views.pixel_to_point(k).iter().map(number).collect();
+    let map = views.pixel_to_point(k).expect("rendered on the CPU").iter().map(number).collect();
     let Pose { elevation, azimuth, .. } = views.cameras[k].pose;
     let category = CATEGORIES.iter().find(|c| c.name == category).map_or("", |c| c.name);
     Image {
@@ -155,7 +155,7 @@ fn image(shape: &Shape, views: &Views, k: usize, category: &str, seed: u64) -> I
         instances,
         elevation,
         azimuth,
-        rgb: views.image(k).to_vec(),
+        rgb: views.image(k).expect("rendered on the CPU").to_vec(),
         map,
     }
 }

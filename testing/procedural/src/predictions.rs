@@ -79,7 +79,7 @@ pub fn predict(
     let mut boxes = Boxes { feature_dim: FEATURE_DIM, ..Boxes::default() };
     let mut bits = vec![];
     for k in 0..views.len() {
-        let map = views.pixel_to_point(k);
+        let map = views.pixel_to_point(k).expect("rendered on the CPU");
         for (label, pixels) in visible(map, semantic, instance, side, options.min_pixels) {
             let mut found = |rng: &mut Rng, label: u32, rect: [f64; 4], mask: &Bitmap, quality: f64| {
                 let [x1, y1, x2, y2] = rect.map(|v| v as f32);
@@ -113,7 +113,7 @@ pub fn predict(
             }
         }
     }
-    (boxes, Masks::Bits(bits))
+    (boxes, Masks::Bits(bits.into()))
 }
 
 /// The label and the pixels of every instance in sight. A pixel that few of its neighbours agree with shows what shines
@@ -276,7 +276,10 @@ mod tests {
         masks.check(boxes.len(), views.side).unwrap();
         let mut good = 0;
         for (b, found) in boxes.list.iter().enumerate() {
-            let (mask, map) = (masks.full(&boxes, b, views.side), views.pixel_to_point(found.view as usize));
+            let (mask, map) = (
+                masks.full(&boxes, b, views.side).unwrap(),
+                views.pixel_to_point(found.view as usize).unwrap(),
+            );
             let inside = mask.iter().zip(map).filter(|(bit, point)| **bit == 1 && **point >= 0);
             let (mut right, mut all) = (0, 0);
             for (_, &point) in inside {
