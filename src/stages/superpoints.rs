@@ -1,5 +1,7 @@
 //! Superpoints: the over-segmentation whose pieces vote as one.
 
+#[cfg(feature = "cuda")]
+use crate::gpu::Gpu;
 use crate::{
     buffer::Mirrored,
     device::Device,
@@ -154,20 +156,14 @@ impl Superpoints {
     /// [`Error::Invalid`] if an option is outside its range.
     pub fn partition(device: &Device, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
         options.check()?;
-        let _ = device;
-        let graph = knn::cpu::nearest(&cloud.positions, options.neighbors);
-        let mut normals =
-            normals::cpu::estimate(&cloud.positions, options.normal_radius, options.normal_neighbors);
-        let (colors, weight) = (&cloud.colors, options.color_weight);
+        let likeness = match device {
+            Device::Cpu => Likeness::of(cloud, options),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => Likeness::on_device(gpu, cloud, options)?,
+        };
         let labels = match options.features {
-            Features::Normals => cut(&point_features::cpu::signed(&normals, colors, weight), &graph, options),
-            Features::Oriented => {
-                normals::cpu::orient(&mut normals, &graph.indices, graph.k);
-                cut(&point_features::cpu::signed(&normals, colors, weight), &graph, options)
-            }
-            Features::SignFree => {
-                cut(&point_features::cpu::sign_free(&normals, colors, weight), &graph, options)
-            }
+            Features::Normals | Features::Oriented => likeness.cut::<6>(options),
+            Features::SignFree => likeness.cut::<9>(options),
         };
         let labels = merge_small::cpu::merge_small(&cloud.positions, &labels, options.small);
         Superpoints::from_labels(&labels.into_iter().map(|label| label as i32).collect::<Vec<_>>())
@@ -238,12 +234,102 @@ impl Superpoints {
     }
 }
 
-fn cut<const D: usize>(features: &[[f32; D]], nearest: &knn::Neighbors, options: &Options) -> Vec<u32> {
-    let weights = edge_weights::cpu::edge_weights(features, &nearest.indices, &nearest.distances, nearest.k);
-    let graph = cut_pursuit::Graph::from_neighbors(&nearest.indices, &weights, features.len(), nearest.k);
-    let small = if options.small_into == SmallInto::Similar { options.small } else { 0 };
-    let options = cut_pursuit::Options { lambda: options.lambda, small, ..Default::default() };
-    cut_pursuit::cpu::partition(&graph, features, &options)
+/// What cut pursuit needs to know of a cloud.
+struct Likeness {
+    /// What makes two points alike, `[N, D]`.
+    features: Vec<f32>,
+    /// The neighbours of every point and the weights of the edges to them, `[N, k]`.
+    neighbors: Vec<u32>,
+    weights: Vec<f32>,
+    k: usize,
+}
+
+impl Likeness {
+    fn of(cloud: &Cloud, options: &Options) -> Likeness {
+        let Options { normal_radius, normal_neighbors, color_weight, .. } = *options;
+        let knn::Neighbors { k, indices, distances } = knn::cpu::nearest(&cloud.positions, options.neighbors);
+        let mut normals = normals::cpu::estimate(&cloud.positions, normal_radius, normal_neighbors);
+        if options.features == Features::Oriented {
+            normals::cpu::orient(&mut normals, &indices, k);
+        }
+        let (features, weights) = if options.features == Features::SignFree {
+            let features = point_features::cpu::sign_free(&normals, &cloud.colors, color_weight);
+            let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k);
+            (features.into_flattened(), weights)
+        } else {
+            let features = point_features::cpu::signed(&normals, &cloud.colors, color_weight);
+            let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k);
+            (features.into_flattened(), weights)
+        };
+        Likeness { features, neighbors: indices, weights, k }
+    }
+
+    /// The same bits. Cut pursuit runs on the host, as does the orientation of normals.
+    #[cfg(feature = "cuda")]
+    fn on_device(gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Likeness> {
+        let Options { neighbors, normal_radius, normal_neighbors, color_weight, .. } = *options;
+        let n = cloud.len();
+        let (positions, colors) = (cloud.positions.device(gpu)?, cloud.colors.device(gpu)?);
+        let mut tree = knn::cuda::Tree::new(gpu, n)?;
+        let mut around = knn::cuda::Around::new(gpu, n, n.min(normal_neighbors.max(neighbors + 1)))?;
+        tree.build(gpu, &*positions, n)?;
+        around.find(gpu, &tree)?;
+
+        let k = neighbors.min(n.saturating_sub(1));
+        let (mut indices, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
+        knn::cuda::nearest(gpu, &*positions, &around, k, &mut indices, &mut distances)?;
+        let mut normals = gpu.alloc(3 * n)?;
+        let mut workspace = normals::cuda::Workspace::new(gpu, n)?;
+        normals::cuda::estimate(
+            gpu,
+            &*positions,
+            &around,
+            normal_radius,
+            normal_neighbors,
+            &mut normals,
+            &mut workspace,
+        )?;
+        let neighbors = gpu.download(&indices)?;
+        if options.features == Features::Oriented {
+            let mut oriented = gpu.download(&normals)?;
+            normals::cpu::orient(oriented.as_chunks_mut().0, &neighbors, k);
+            gpu.write(&oriented, &mut normals)?;
+        }
+
+        let sign_free = options.features == Features::SignFree;
+        let mut features = gpu.alloc(n * if sign_free { 9 } else { 6 })?;
+        let dimensions = point_features::cuda::point_features(
+            gpu,
+            &normals,
+            &*colors,
+            n,
+            color_weight,
+            sign_free,
+            &mut features,
+        )?;
+        let mut weights = gpu.alloc(n * k)?;
+        let mut workspace = edge_weights::cuda::Workspace::new(gpu, n * k)?;
+        let shape = [n, dimensions, k];
+        edge_weights::cuda::edge_weights(
+            gpu,
+            &features,
+            &indices,
+            &distances,
+            shape,
+            &mut weights,
+            &mut workspace,
+        )?;
+        Ok(Likeness { features: gpu.download(&features)?, neighbors, weights: gpu.download(&weights)?, k })
+    }
+
+    fn cut<const D: usize>(&self, options: &Options) -> Vec<u32> {
+        let (features, _) = self.features.as_chunks::<D>();
+        let graph =
+            cut_pursuit::Graph::from_neighbors(&self.neighbors, &self.weights, features.len(), self.k);
+        let small = if options.small_into == SmallInto::Similar { options.small } else { 0 };
+        let options = cut_pursuit::Options { lambda: options.lambda, small, ..Default::default() };
+        cut_pursuit::cpu::partition(&graph, features, &options)
+    }
 }
 
 #[cfg(test)]

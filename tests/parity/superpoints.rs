@@ -6,6 +6,8 @@ use crate::{
     random::Random,
 };
 use partstad::{
+    Device,
+    dataset::Dataset,
     gpu::Gpu,
     ops::{
         components,
@@ -14,7 +16,12 @@ use partstad::{
         knn::{self, cuda::Tree},
         merge_small, normals, point_features,
     },
+    stages::{
+        cloud::Cloud,
+        superpoints::{Features, Options, Superpoints},
+    },
 };
+use std::path::Path;
 
 const SIZES: [usize; 8] = [0, 1, 2, 31, 32, 33, 1023, 1025];
 
@@ -222,4 +229,44 @@ fn buffers_that_are_too_small() {
     let mut workspace = group::cuda::Workspace::new(&gpu, 5).unwrap();
     let error = group::cuda::group(&gpu, &indices, 5, 8, &mut groups, &mut workspace);
     assert!(error.unwrap_err().to_string().starts_with("group: "));
+}
+
+#[test]
+fn every_kind_of_features() {
+    let device = Device::Cuda(gpu());
+    let mut random = Random(11);
+    for n in [0, 1, 5, 33, 700] {
+        for (name, points) in clouds(n, &mut random).into_iter().step_by(5) {
+            let positions = points.into();
+            let colors = (0..n).map(|_| [0; 3].map(|_| random.uniform())).collect::<Vec<_>>().into();
+            let cloud = Cloud { positions, colors, ..Cloud::default() };
+            for features in [Features::Normals, Features::Oriented, Features::SignFree] {
+                let options = Options { features, ..Options::default() };
+                let on = |device: &Device| Superpoints::partition(device, &cloud, &options).unwrap();
+                assert_eq!(on(&device), on(&Device::Cpu), "{name}, {n} points, {features}");
+            }
+        }
+    }
+}
+
+/// The whole way, on clouds as they come.
+#[test]
+#[ignore = "needs PARTSTAD_CLOUDS"]
+fn superpoints_of_real_clouds() {
+    let device = Device::Cuda(gpu());
+    let root =
+        std::env::var_os("PARTSTAD_CLOUDS").expect("PARTSTAD_CLOUDS must name the folder of real clouds");
+    let dataset = Dataset::open(Path::new(&root)).unwrap();
+    let mut seen = vec![];
+    for object in dataset.objects("test").unwrap() {
+        if seen.contains(&object.category) {
+            continue;
+        }
+        let (cloud, _) = object.read(dataset.parts[&object.category].len()).unwrap();
+        let cloud = Cloud::new(&cloud).unwrap();
+        let on = |device: &Device| Superpoints::partition(device, &cloud, &Options::default()).unwrap();
+        assert!(on(&device) == on(&Device::Cpu), "superpoints of {}", object.id);
+        seen.push(object.category);
+    }
+    assert!(!seen.is_empty());
 }
