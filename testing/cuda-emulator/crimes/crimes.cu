@@ -43,6 +43,11 @@ extern "C" __global__ void __launch_bounds__(64) innocent_neighbours(uint8_t* by
     atomicAdd(sum, mine);
 }
 
+// order[n] = the n-th thread to come
+extern "C" __global__ void __launch_bounds__(64) arrivals(uint32_t* count, uint32_t* order) {
+    order[atomicAdd(count, 1u)] = blockIdx.x * blockDim.x + threadIdx.x;
+}
+
 extern "C" __global__ void __launch_bounds__(64) write_past_the_end(uint32_t* out, uint32_t count) {
     if (threadIdx.x <= count) out[threadIdx.x] = 1;
 }

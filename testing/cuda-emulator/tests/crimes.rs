@@ -6,6 +6,7 @@ mod common;
 
 use common::{kernel, shape, stream};
 use cudarc::driver::sys::CUresult::{self, *};
+use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaSlice, DriverError, PushKernelArg, result};
 
 fn error(outcome: Result<(), DriverError>) -> CUresult {
@@ -160,4 +161,28 @@ fn an_empty_image() {
             .load_function("none")
             .is_err()
     );
+}
+
+#[test]
+fn calls_that_a_capture_forbids() {
+    let context = stream().context().clone();
+    let stream = context.new_stream().unwrap();
+    let begin = || stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
+    begin();
+    assert_eq!(error(stream.synchronize()), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    let outcome = stream.end_capture(CUgraphInstantiate_flags(0)).map(|_| ());
+    assert_eq!(error(outcome), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+
+    let event = stream.record_event(None).unwrap();
+    begin();
+    assert_eq!(error(stream.wait(&event)), CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
+    assert!(stream.end_capture(CUgraphInstantiate_flags(0)).is_err());
+
+    begin();
+    // SAFETY: nothing is allocated.
+    let outcome = unsafe { stream.alloc::<u32>(1) };
+    assert_eq!(error(outcome.map(|_| ())), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+    stream.end_capture(CUgraphInstantiate_flags(0)).unwrap();
+    let outcome = context.default_stream().begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL);
+    assert_eq!(error(outcome), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "the default stream");
 }

@@ -1,4 +1,4 @@
-//! Memory that is never freed, and what the fast build still finds. Each case runs in a process of its own.
+//! What needs a process of its own: leaks, seeds, and the fast build.
 #![cfg(target_os = "linux")]
 
 #[macro_use]
@@ -57,6 +57,33 @@ fn leaks_at_the_end_of_the_context() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("at the end of the context: 1 allocations (400 bytes)"), "{said}");
     assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn the_seed_chooses_the_order() {
+    if is_child() {
+        let stream = stream();
+        let mut count = stream.alloc_zeros::<u32>(1).unwrap();
+        let mut order = stream.alloc_zeros::<u32>(256).unwrap();
+        launch!(stream, "arrivals", 4, &mut count, &mut order).unwrap();
+        let mut order = stream.clone_dtoh(&order).unwrap();
+        println!("order {order:?}");
+        order.sort();
+        assert_eq!(order, (0..256).collect::<Vec<u32>>());
+        return;
+    }
+    let order = |seed| {
+        let variables = [
+            ("CUDA_EMULATOR_CHILD", "1"),
+            ("PARTSTAD_EMULATOR_THREADS", "1"),
+            ("PARTSTAD_EMULATOR_SEED", seed),
+        ];
+        let output = alone("the_seed_chooses_the_order", &variables);
+        let said = String::from_utf8(output.stdout).unwrap();
+        said.lines().find_map(|line| Some(line.split_once("order [")?.1.to_string())).unwrap()
+    };
+    assert_eq!(order("1"), order("1"));
+    assert_ne!(order("1"), order("2"));
 }
 
 #[test]
