@@ -9,9 +9,10 @@ use crate::{
         boxes::Boxes,
         cloud::Cloud,
         instances::{self, Instances},
-        labels::{self, Labels},
+        labels::{self, Labels, Rule},
         masks::Masks,
         memberships::{self, Memberships},
+        network::Network,
         scores::Scores,
         superpoints::{self, Superpoints},
         views::{self, Views},
@@ -163,6 +164,7 @@ pub struct Pipeline {
     options: Options,
     #[cfg(feature = "ort")]
     models: Option<Models>,
+    network: Option<Network>,
     on_stage: Box<dyn Fn(Stage) + Send + Sync>,
 }
 
@@ -174,6 +176,7 @@ impl Pipeline {
             options,
             #[cfg(feature = "ort")]
             models: None,
+            network: None,
             on_stage: Box::new(|_| ()),
         }
     }
@@ -182,6 +185,13 @@ impl Pipeline {
     #[cfg(feature = "ort")]
     pub fn with_models(self, models: Models) -> Pipeline {
         Pipeline { models: Some(models), ..self }
+    }
+
+    /// Weighs the boxes by learned weights, instead of [`Options::weights`]. Their scale is that of [`Rule::Threshold`],
+    /// which becomes the label rule.
+    pub fn with_network(mut self, network: Network) -> Pipeline {
+        self.options.labels.rule = Rule::Threshold;
+        Pipeline { network: Some(network), ..self }
     }
 
     /// Calls `observer` at the start of each stage, for progress bars.
@@ -206,7 +216,7 @@ impl Pipeline {
     /// model fails.
     #[cfg(feature = "ort")]
     pub fn segment(&self, cloud: &Cloud, parts: &[impl AsRef<str>]) -> Result<Segmentation> {
-        let Pipeline { device, options, models, on_stage } = self;
+        let Pipeline { device, options, models, network, on_stage } = self;
         let Some(models) = models else {
             return Err(Error::Model(
                 "the pipeline has no models; give it some with Pipeline::with_models".into(),
@@ -214,7 +224,8 @@ impl Pipeline {
         };
         let parts = check_parts(parts)?;
         let clock = Clock { on_stage, seconds: vec![] };
-        run(device, options, clock, cloud, &parts, (None, None), |clock, views| {
+        let known = (None, None, network.as_ref());
+        run(device, options, clock, cloud, &parts, known, |clock, views| {
             let boxes = clock
                 .time(Stage::Boxes, || Boxes::detect(views, &parts, &models.detector, &options.boxes))?;
             let masks = clock.time(Stage::Masks, || match &models.segmenter {
@@ -238,20 +249,19 @@ impl Pipeline {
         let Predictions { boxes, masks, superpoints, weights } = predictions;
         let parts = check_parts(parts)?;
         let clock = Clock { on_stage: &self.on_stage, seconds: vec![] };
-        run(&self.device, &self.options, clock, cloud, &parts, (superpoints, weights), |_, _| {
-            Ok((boxes, masks))
-        })
+        let known = (superpoints, weights, self.network.as_ref());
+        run(&self.device, &self.options, clock, cloud, &parts, known, |_, _| Ok((boxes, masks)))
     }
 }
 
-/// The data's way. `known`: superpoints and weights that the caller brings; `predict`: the 2D half.
+/// The data's way. `known`: superpoints, weights and what weighs the boxes, if the caller brings them; `predict`: the 2D half.
 fn run(
     device: &Device,
     options: &Options,
     mut clock: Clock,
     cloud: &Cloud,
     parts: &[String],
-    known: (Option<Superpoints>, Option<Weights>),
+    known: (Option<Superpoints>, Option<Weights>, Option<&Network>),
     predict: impl FnOnce(&mut Clock, &Views) -> Result<(Boxes, Masks)>,
 ) -> Result<Segmentation> {
     use Stage as S;
@@ -264,9 +274,10 @@ fn run(
     let memberships = clock.time(S::Memberships, || {
         Memberships::find(device, &superpoints, &views, &boxes, &masks, &options.memberships)
     })?;
-    let weights = match known.1 {
-        Some(weights) => weights,
-        None => clock.time(S::Weights, || Weights::new(&boxes, &options.weights))?,
+    let weights = match (known.1, known.2) {
+        (Some(weights), _) => weights,
+        (None, Some(network)) => clock.time(S::Weights, || network.weigh(&boxes, &views))?,
+        (None, None) => clock.time(S::Weights, || Weights::new(&boxes, &options.weights))?,
     };
     let scores =
         clock.time(S::Scores, || Scores::vote(device, &memberships, &boxes, &weights, parts.len()))?;

@@ -2,7 +2,7 @@
 
 use super::{
     Global, progress,
-    run::{self, Job, Settings},
+    run::{self, Job, Learned, Settings},
 };
 use clap::Args;
 use partstad::{
@@ -38,15 +38,17 @@ pub struct Lift {
     /// Masks: .npz with `mask` of shape [boxes, 800, 800], not 0 = inside, in the order of the boxes
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
-    /// Detector features: .npz with `feature` of shape [boxes, 256]; kept for weights that use them
+    /// Detector features: .npz with `feature` of shape [boxes, 256]; --weights reads them
     #[arg(long, value_name = "FILE")]
     features: Option<PathBuf>,
     /// Superpoint of every point: .npy of N integers from 0; made anew without it
     #[arg(long, value_name = "FILE")]
     superpoints: Option<PathBuf>,
     /// Weight of every box: .npy of as many numbers as boxes, or one more with the null weight first
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "weights")]
     box_weights: Option<PathBuf>,
+    #[command(flatten)]
+    learned: Learned,
     /// Directory to write to; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -73,17 +75,18 @@ impl Lift {
         let weights = self.box_weights.as_ref().map(|path| Weights::read(path, b, null)).transpose()?;
 
         let bar = progress::stages("lift");
-        let pipeline = run::pipeline(device, options, &bar);
+        let (pipeline, unlearned) = self.learned.give(run::pipeline(device, options, &bar), &self.parts)?;
         let mut parameters = run::parameters("lift", &pipeline);
         parameters["input"] = json!({
             "cloud": self.cloud, "boxes": self.boxes, "masks": self.masks, "features": self.features,
             "superpoints": self.superpoints, "box_weights": self.box_weights,
+            "weights": self.learned.weights,
         });
         let found =
             pipeline.lift(&job.cloud, &self.parts, Predictions { boxes, masks, superpoints, weights })?;
         bar.finish_and_clear();
-        let warnings: Vec<String> =
-            (b == 0).then(|| "There is no box, so no point has a part.".into()).into_iter().collect();
+        let no_box = (b == 0).then(|| "There is no box, so no point has a part.".to_string());
+        let warnings: Vec<String> = no_box.into_iter().chain(unlearned).collect();
         let result = job.finish(&found, &self.out, parameters, &warnings)?;
         run::tell(global, vec![result], &warnings)
     }

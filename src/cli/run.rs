@@ -5,6 +5,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use partstad::{
     Device, Error, Pipeline, Result, Segmentation,
+    checkpoint::Checkpoint,
     io::points::PointCloud,
     output::Output,
     pipeline::{Options, PartSummary},
@@ -48,6 +49,42 @@ impl Settings {
     /// The device.
     pub fn device(&self) -> Result<Device> {
         self.device.parse()
+    }
+}
+
+/// Learned weights of the boxes.
+#[derive(Args)]
+pub struct Learned {
+    /// Learned weights of the boxes, as `partstad train` writes them: a file, or a directory with --category
+    #[arg(long, value_name = "PATH")]
+    pub weights: Option<PathBuf>,
+    /// Category of the cloud, whose <Category>.safetensors in the directory of --weights is used
+    #[arg(long, value_name = "NAME", requires = "weights")]
+    category: Option<String>,
+}
+
+impl Learned {
+    /// Gives them to a pipeline, if they were asked for and there are some for the category; what to warn of otherwise.
+    pub fn give(&self, pipeline: Pipeline, parts: &[String]) -> Result<(Pipeline, Option<String>)> {
+        let Some(path) = &self.weights else { return Ok((pipeline, None)) };
+        let file = match (&self.category, path.is_dir()) {
+            (Some(category), true) => path.join(category).with_added_extension("safetensors"),
+            (None, true) => {
+                return Err(Error::invalid(format!(
+                    "--weights {} is a directory; say with --category which category the cloud is of",
+                    path.display()
+                )));
+            }
+            (_, false) => path.clone(),
+        };
+        if path.is_dir() && !file.exists() {
+            let warning = format!("There is no {}: all boxes weigh the same.", file.display());
+            return Ok((pipeline, Some(warning)));
+        }
+        let checkpoint = Checkpoint::read(&file)?;
+        let parts: Vec<String> = parts.iter().map(|name| name.trim().to_lowercase()).collect();
+        checkpoint.check(&parts).map_err(|e| Error::format(&file, e.to_string()))?;
+        Ok((pipeline.with_network(checkpoint.network), None))
     }
 }
 

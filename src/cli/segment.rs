@@ -2,7 +2,7 @@
 
 use super::{
     Global, progress,
-    run::{self, Job, Settings},
+    run::{self, Job, Learned, Settings},
 };
 use clap::Args;
 use indicatif::ProgressBar;
@@ -38,9 +38,8 @@ pub struct Segment {
     /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Learned weights of the boxes; not in this version
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    #[command(flatten)]
+    learned: Learned,
     /// Directory to write to; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -50,16 +49,10 @@ pub struct Segment {
 
 impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
-        if let Some(path) = &self.weights {
-            return Err(Error::invalid(format!(
-                "--weights {}: this version has no learned weights; leave the option out for the method without \
-                 adaptation, or give weights of your own to `partstad lift --box-weights`",
-                path.display()
-            )));
-        }
         let folders = folders(&self.clouds, &self.out)?;
         let bar = progress::stages("models");
-        let session = Session::start(&self.settings, self.models.as_deref(), &bar)?;
+        let session = Session::start(&self.settings, self.models.as_deref(), &bar)?
+            .learned(&self.learned, &self.parts)?;
         let mut results = vec![];
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
@@ -145,6 +138,7 @@ pub const STAND_IN: &str = "Boxes and masks come from small stand-in models, not
 struct Session {
     pipeline: Pipeline,
     models: Value,
+    weights: Option<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -172,13 +166,19 @@ impl Session {
             "onnx_runtime": runtime.location().path(),
         });
         let pipeline = run::pipeline(device, options, bar).with_models(models);
-        Ok(Session { pipeline, models: record, warnings })
+        Ok(Session { pipeline, models: record, weights: None, warnings })
+    }
+
+    fn learned(mut self, learned: &Learned, parts: &[String]) -> Result<Session> {
+        let (pipeline, warning) = learned.give(self.pipeline, parts)?;
+        self.warnings.extend(warning);
+        Ok(Session { pipeline, weights: learned.weights.clone(), ..self })
     }
 
     fn segment(&self, command: &str, job: &Job, parts: &[String], dir: &Path) -> Result<(Value, String)> {
         let found = self.pipeline.segment(&job.cloud, parts)?;
         let mut parameters = run::parameters(command, &self.pipeline);
-        parameters["input"] = json!({ "cloud": job.path });
+        parameters["input"] = json!({ "cloud": job.path, "weights": self.weights });
         parameters["models"] = self.models.clone();
         job.finish(&found, dir, parameters, &self.warnings)
     }
