@@ -1,7 +1,11 @@
 //! The command as its users meet it: help, exit codes, files and messages.
 #![cfg(feature = "cli")]
 
-use partstad::io::{npy, points::PointCloud};
+use partstad::{
+    checkpoint::Checkpoint,
+    io::{npy, points::PointCloud},
+    stages::network::Network,
+};
 use std::{
     fs,
     path::Path,
@@ -217,6 +221,38 @@ fn lift_writes_everything_whatever_the_thread_count() {
     for outside in ["http:", "https:", "src=\"", "@import", "fetch("] {
         assert!(!report.contains(outside), "report.html must need no network: {outside}");
     }
+}
+
+#[test]
+fn learned_weights_are_used_and_exchanged() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let parts = PARTS.split(',').map(String::from).collect();
+    let network = Network::initial(403, 0.02, 1);
+    let learned = Checkpoint { parts, epoch: 3, val_miou: 0.5, network };
+    learned.write(Path::new(&place("Chair.safetensors"))).unwrap();
+
+    let (folder, out) = (place(""), place("out"));
+    let lift = [
+        ["lift", CLOUD, "--boxes", BOXES, "--superpoints", SUPERPOINTS, "--parts", PARTS].as_slice(),
+        &["--features", "tests/fixtures/syn8k_d/box_feature.npy", "-o", &out, "--json", "--weights", &folder],
+    ]
+    .concat();
+    let told = json(&[&lift[..], &["--category", "Chair"]].concat());
+    assert_eq!(told["parameters"]["options"]["labels"]["rule"], "threshold", "{told}");
+    assert_eq!(told["warnings"].as_array().unwrap().len(), 0, "{told}");
+    let told = json(&[&lift[..], &["--category", "Lamp"]].concat());
+    assert_eq!(told["parameters"]["options"]["labels"]["rule"], "votes", "{told}");
+    assert!(told["warnings"][0].as_str().unwrap().contains("Lamp.safetensors"), "{told}");
+    assert!(fails(&lift, 1).contains("--category"));
+
+    let (exported, imported) = (place("ckpt_003.tar"), place("again.safetensors"));
+    done(&["weights", "export", &place("Chair.safetensors"), "-o", &exported]);
+    done(&["weights", "import", &exported, "--category", "Chair", "-o", &imported]);
+    let again = Checkpoint::read(Path::new(&imported)).unwrap();
+    assert_eq!(again, Checkpoint { val_miou: 0.0, ..learned });
+    let error = fails(&["weights", "import", CLOUD, "--parts", PARTS, "-o", &imported], 1);
+    assert!(error.contains("pc.ply") && error.contains("PyTorch"), "{error}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod run;
 mod segment;
 mod superpoints;
 mod train;
+mod weights;
 
 use clap::{Args, Parser, Subcommand};
 use partstad::{Error, Result};
@@ -64,6 +65,7 @@ enum Command {
     #[cfg(feature = "ort")]
     Prepare(prepare::Prepare),
     Train(train::Train),
+    Weights(weights::Weights),
     #[cfg(feature = "ort")]
     Evaluate(evaluate::Evaluate),
     #[cfg(feature = "ort")]
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "ort")]
         Command::Prepare(args) => args.run(&global),
         Command::Train(args) => args.run(&global),
+        Command::Weights(args) => args.run(&global),
         #[cfg(feature = "ort")]
         Command::Evaluate(args) => args.run(&global),
         #[cfg(feature = "ort")]

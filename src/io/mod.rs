@@ -7,3 +7,4 @@ pub mod ply;
 pub mod png;
 pub mod points;
 pub mod tensors;
+pub mod torch;

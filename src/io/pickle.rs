@@ -1,7 +1,8 @@
-//! The dictionaries of arrays that `numpy.save` pickles into a `.npy` file, as PartNet-Ensembled stores its labels.
+//! The dictionaries of arrays that `numpy.save` pickles into a `.npy` file, as PartNet-Ensembled stores its labels; and
+//! the pickles inside PyTorch's checkpoints (`torch`).
 //!
-//! A reader of data, not an interpreter: it knows the few opcodes and the three names that NumPy writes for arrays of
-//! integers (pickle protocols 3 and 4), builds arrays, and refuses everything else. Nothing is ever imported or called.
+//! A reader of data, not an interpreter: it knows the few opcodes and names that NumPy writes for arrays of integers
+//! and PyTorch for tensors, builds these, and refuses everything else. Nothing is ever imported or called.
 
 use super::npy::{self, Array};
 use crate::error::{Error, Result};
@@ -61,19 +62,91 @@ enum Value<'a> {
     },
     /// An array: dtype, shape, contents; empty until it is built.
     Array(Option<[usize; 3]>),
+    Float(f64),
+    /// Where PyTorch keeps a tensor's numbers: their type and the file within the checkpoint.
+    Storage {
+        class: &'a str,
+        key: &'a str,
+    },
+    /// Of PyTorch: storage, first element, shape, strides.
+    Tensor([usize; 4]),
+}
+
+/// A tensor of PyTorch: numbers of the storage `key`, row by row.
+pub(super) struct Tensor<'a> {
+    /// `FloatStorage` and the like.
+    pub class: &'a str,
+    pub key: &'a str,
+    pub first: usize,
+    pub shape: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
+    /// Whether PyTorch's names are known, instead of NumPy's.
+    torch: bool,
     values: Vec<Value<'a>>,
     stack: Vec<usize>,
     marks: Vec<usize>,
     memo: HashMap<u32, usize>,
 }
 
-type Parsed<T> = Result<T, String>;
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// The pickle of a PyTorch checkpoint, and the place of what it holds.
+pub(super) fn torch(code: &[u8]) -> Parsed<(Machine<'_>, usize)> {
+    let mut machine = Machine { torch: true, ..Machine::default() };
+    let top = machine.run(code).map_err(|(at, what)| format!("pickle, byte {at}: {what}"))?;
+    Ok((machine, top))
+}
 
 impl<'a> Machine<'a> {
+    /// The entries of a dictionary with texts for keys.
+    pub(super) fn entries(&self, place: usize) -> Parsed<Vec<(&'a str, usize)>> {
+        match &self.values[place] {
+            Value::Dict(entries) => {
+                entries.iter().map(|&(key, value)| Ok((self.text(key)?, value))).collect()
+            }
+            other => Err(format!("needs a dictionary, found {}", other.kind())),
+        }
+    }
+
+    /// A number.
+    pub(super) fn number(&self, place: usize) -> Parsed<f64> {
+        match self.values[place] {
+            Value::Int(value) => Ok(value as f64),
+            Value::Float(value) => Ok(value),
+            ref other => Err(format!("needs a number, found {}", other.kind())),
+        }
+    }
+
+    /// A tensor whose numbers lie row by row.
+    pub(super) fn tensor(&self, place: usize) -> Parsed<Tensor<'a>> {
+        let Value::Tensor([storage, first, shape, strides]) = self.values[place] else {
+            return Err(format!("needs a tensor, found {}", self.values[place].kind()));
+        };
+        let Value::Storage { class, key } = self.values[storage] else {
+            return Err(format!("a tensor in {}", self.values[storage].kind()));
+        };
+        let length = |&place: &usize| match self.values[place] {
+            Value::Int(n) => usize::try_from(n).map_err(|_| format!("a length of {n}")),
+            ref other => Err(format!("{} in a shape", other.kind())),
+        };
+        let lengths = |place: usize| self.tuple(place)?.iter().map(length).collect::<Parsed<Vec<_>>>();
+        let (shape, strides) = (lengths(shape)?, lengths(strides)?);
+        let mut step = 1usize;
+        for (&n, &stride) in shape.iter().zip(&strides).rev() {
+            if n != 1 && stride != step {
+                return Err("a tensor that is not contiguous; save tensor.contiguous() of it".into());
+            }
+            step = step.checked_mul(n).ok_or("a shape of too many elements")?;
+        }
+        match shape.len() == strides.len() && shape.len() <= 8 {
+            true => Ok(Tensor { class, key, first: length(&first)?, shape }),
+            false => Err(format!("a tensor of {} axes and {} strides", shape.len(), strides.len())),
+        }
+    }
+
     /// Runs to the end; the place of the one value that is left, or where and why it stopped.
     fn run(&mut self, code: &'a [u8]) -> Result<usize, (usize, String)> {
         let mut rest = code;
@@ -109,6 +182,11 @@ impl<'a> Machine<'a> {
                 wide.get_mut(..bytes.len()).ok_or("an integer of more than 64 bits")?.copy_from_slice(bytes);
                 self.push_int(i64::from_le_bytes(wide));
             }
+            b'G' if self.torch => {
+                let value = f64::from_be_bytes(take(code)?);
+                self.push(Value::Float(value));
+            }
+            b'Q' if self.torch => self.storage()?,
             0x8c => {
                 let length = take::<1>(code)?[0].into();
                 self.push_text(slice(code, length)?)?;
@@ -176,7 +254,7 @@ impl<'a> Machine<'a> {
             }
             b'R' => self.reduce()?,
             b'b' => self.build()?,
-            other => return Err(format!("opcode {other:#04x} is none of those that NumPy's arrays need")),
+            other => return Err(format!("opcode {other:#04x} is none of those that arrays need")),
         }
         Ok(None)
     }
@@ -196,14 +274,36 @@ impl<'a> Machine<'a> {
     }
 
     fn push_global(&mut self, module: &'a str, name: &'a str) -> Parsed<()> {
-        match (module, name) {
-            ("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct")
-            | ("numpy", "ndarray" | "dtype") => {
-                self.push(Value::Global(name));
-                Ok(())
+        let known = match (self.torch, module) {
+            (false, "numpy.core.multiarray" | "numpy._core.multiarray") => name == "_reconstruct",
+            (false, "numpy") => ["ndarray", "dtype"].contains(&name),
+            (true, "collections") => name == "OrderedDict",
+            (true, "torch._utils") => name == "_rebuild_tensor_v2",
+            (true, "torch") => {
+                ["FloatStorage", "DoubleStorage", "HalfStorage", "LongStorage"].contains(&name)
             }
-            _ => Err(format!("refers to {module}.{name}, which no array of integers needs; refused")),
+            _ => false,
+        };
+        if !known {
+            let what = if self.torch { "tensor" } else { "array of integers" };
+            return Err(format!("refers to {module}.{name}, which no {what} needs; refused"));
         }
+        self.push(Value::Global(name));
+        Ok(())
+    }
+
+    /// The persistent id of PyTorch: ("storage", class, key, device, elements).
+    fn storage(&mut self) -> Parsed<()> {
+        let id = self.pop()?;
+        let &[_, class, key, _, _] = self.tuple(id)? else {
+            return Err("a storage that is not five things".into());
+        };
+        let Value::Global(class) = self.values[class] else {
+            return Err(format!("a storage of {}", self.values[class].kind()));
+        };
+        let key = self.text(key)?;
+        self.push(Value::Storage { class, key });
+        Ok(())
     }
 
     fn pop(&mut self) -> Parsed<usize> {
@@ -283,6 +383,10 @@ impl<'a> Machine<'a> {
             {
                 Value::Array(None)
             }
+            (Value::Global("OrderedDict"), []) => Value::Dict(vec![]),
+            (Value::Global("_rebuild_tensor_v2"), &[storage, first, shape, strides, ..]) => {
+                Value::Tensor([storage, first, shape, strides])
+            }
             (Value::Global("dtype"), &[name, ..]) => Value::Dtype { name: self.text(name)?, order: "|" },
             (other, _) => return Err(format!("calls {}; refused", other.kind())),
         };
@@ -293,8 +397,12 @@ impl<'a> Machine<'a> {
     /// The state of a dtype is (version, order, ...), that of an array (version, shape, dtype, column-major, contents).
     fn build(&mut self) -> Parsed<()> {
         let state = self.pop()?;
-        let state = self.tuple(state)?;
         let object = self.top()?;
+        if self.torch && matches!(self.values[object], Value::Dict(_)) {
+            // What PyTorch notes beside a dictionary of tensors: versions of its modules.
+            return Ok(());
+        }
+        let state = self.tuple(state)?;
         let built = match (&self.values[object], state) {
             (Value::Dtype { name, .. }, &[_, order, ..]) => Value::Dtype { name, order: self.text(order)? },
             (Value::Array(None), &[_, shape, dtype, column_major, contents]) => {
@@ -375,6 +483,9 @@ impl Value<'_> {
             Value::Global(_) => "a name",
             Value::Dtype { .. } => "a dtype",
             Value::Array(_) => "an array",
+            Value::Float(_) => "a number",
+            Value::Storage { .. } => "a storage",
+            Value::Tensor(_) => "a tensor",
         }
     }
 }
