@@ -96,6 +96,11 @@ void Worker::clear_shared() {
 void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &verdict) {
     this->launch = &launch;
     this->number = number;
+    // As launch.cpp does with global memory when the numbers of launches come round.
+    if (const uint64_t now = launch.serial / Who::LAUNCHES; now != round) {
+        round = now;
+        shared_cells = std::vector<Cell>(shared_cells.size());
+    }
     const uint64_t row = number / launch.grid.x;
     block = {unsigned(number % launch.grid.x), unsigned(row % launch.grid.y), unsigned(row / launch.grid.y)};
     this->verdict = &verdict;

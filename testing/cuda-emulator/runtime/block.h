@@ -77,6 +77,7 @@ class Worker {
     size_t span = 0;
     std::vector<Byte> shared_state;
     std::vector<Cell> shared_cells;
+    uint64_t round = 0;  // of the numbers of launches, that the cells are of
 
   private:
     static constexpr size_t STACK = 64 << 10;
