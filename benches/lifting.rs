@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
     Device,
-    ops::{mask, membership, riou, softmax, visibility, vote},
+    ops::{mask, observe, riou, softmax, visibility, vote},
     stages::{
         boxes::{Box2d, Boxes},
         cloud::Cloud,
@@ -130,7 +130,7 @@ fn lifting(c: &mut Criterion) {
         group.bench_function(id("visibility"), |b| b.iter(|| seen().map(|v| v.len()).sum::<usize>()));
         let (offsets, members) = (&superpoints.offsets, &superpoints.points);
         group.bench_function(id("observe"), |b| {
-            b.iter(|| membership::cpu::observe(&visible, views.screen.host().unwrap(), offsets, members, k))
+            b.iter(|| observe::cpu::views(&visible, views.screen.host().unwrap(), offsets, members, k))
         });
         group.bench_function(id("memberships of boxes"), |b| b.iter(|| find(&Masks::Boxes)));
         group.bench_function(id("memberships of logits"), |b| b.iter(|| find(&logits)));

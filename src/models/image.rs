@@ -3,9 +3,8 @@
 use super::manifest::{Image, Resize};
 use crate::{
     error::{Error, Result},
-    ops::{normalize, resize},
+    ops::prepare::{self, Plan},
 };
-use rayon::prelude::*;
 
 /// Images of one size, RGB.
 #[derive(Debug, Clone, Copy)]
@@ -81,13 +80,7 @@ pub(super) fn size_within(images: Images, rule: &Image) -> Result<[usize; 2]> {
 /// Resizes, normalises and pads: `[N, 3, rule.size]`.
 pub(super) fn prepare(images: Images, rule: &Image) -> Result<Vec<f32>> {
     images.check()?;
-    let size = size_within(images, rule)?;
-    let normalization = rule.normalization();
-    let len = 3 * rule.size[0] * rule.size[1];
-    let mut input = vec![0.0; images.len() * len];
-    input.par_chunks_exact_mut(len).enumerate().for_each(|(n, out)| {
-        let resized = resize::cpu::bilinear::<3>(images.get(n), [images.height, images.width], size);
-        normalize::cpu::normalize(&resized, size, &normalization, rule.size, out);
-    });
-    Ok(input)
+    let from = [images.height, images.width];
+    let plan = Plan { from, to: size_within(images, rule)?, padded: rule.size, rule: rule.normalization() };
+    prepare::cpu::prepare(images.pixels, &plan)
 }

@@ -6,8 +6,13 @@
 //! QUIRK gate: a superpoint with fewer than 2 visible points in a view, or whose visible points' 2D bounding box has
 //! IoU <= 1e-6 with a box, is held by no mask of that box; so a superpoint whose visible points are collinear with an
 //! image axis (zero area) never votes, though it counts in n_s.
+//!
+//! A set is a binary number whose bit i is box i of its view; the sets ascend by view, then by that number.
 
-use super::mask::{self, Tap};
+use super::{
+    mask::{self, Tap},
+    observe::Observed,
+};
 use crate::error::{Error, Result};
 
 /// The smallest overlap with a box at which its mask is looked at.
@@ -35,7 +40,7 @@ pub struct Input<'a> {
     pub visible: &'a [bool],
     /// Where each point falls in pixels, `[K, N]`.
     pub screen: &'a [[f32; 2]],
-    /// What [`cpu::observe`] made of these.
+    /// What [`observe`](super::observe) made of these.
     pub observed: &'a Observed,
     /// Where each view's boxes begin in `view_boxes`, `[K + 1]`.
     pub view_offsets: &'a [u32],
@@ -48,18 +53,6 @@ pub struct Input<'a> {
     /// Pixels along each side of the views.
     pub side: usize,
 }
-
-/// What each view shows of each superpoint.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
-    /// How many of its points, `[S, K]`.
-    pub counts: Vec<u32>,
-    /// Left, top, right, bottom of these points in pixels, `[S, K]`; [`NOWHERE`] if there is none.
-    pub extents: Vec<[f32; 4]>,
-}
-
-/// The extent of no points, neutral in unions.
-pub const NOWHERE: [f32; 4] = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
 
 /// The compressed memberships.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -147,11 +140,6 @@ impl Input<'_> {
     }
 }
 
-/// The smallest rectangle around two.
-pub fn union(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
-}
-
 /// Intersection over union of two rectangles (left, top, right, bottom); 0 if they do not touch or both are empty.
 pub fn iou(a: [f32; 4], b: [f32; 4]) -> f64 {
     let (a, b) = (a.map(f64::from), b.map(f64::from));
@@ -166,9 +154,10 @@ pub fn iou(a: [f32; 4], b: [f32; 4]) -> f64 {
 
 /// CPU reference.
 pub mod cpu {
-    use super::{Input, MIN_IOU, NOWHERE, Observed, Sets, iou, union};
+    use super::{Input, MIN_IOU, Sets, iou};
     use crate::error::Result;
     use rayon::prelude::*;
+    use std::cmp::Ordering;
 
     /// Finds and counts the box sets of every superpoint's visible points.
     ///
@@ -186,7 +175,8 @@ pub mod cpu {
 
         let mut distinct: Vec<(u32, &[u64])> =
             of_superpoint.iter().flatten().map(|found| (found.view, &found.bits[..])).collect();
-        distinct.par_sort_unstable();
+        let order = |a: &(u32, &[u64]), b: &(u32, &[u64])| a.0.cmp(&b.0).then_with(|| numerically(a.1, b.1));
+        distinct.par_sort_unstable_by(order);
         distinct.dedup();
         let mut sets = Sets { set_offsets: vec![0], entry_offsets: vec![0], ..Sets::default() };
         for (view, bits) in &distinct {
@@ -197,13 +187,19 @@ pub mod cpu {
         }
         for found in &of_superpoint {
             for Found { view, bits, count } in found {
-                let set = distinct.binary_search(&(*view, &bits[..])).expect("collected above");
+                let set =
+                    distinct.binary_search_by(|set| order(set, &(*view, bits))).expect("collected above");
                 sets.entry_set.push(set as u32);
                 sets.entry_count.push(*count);
             }
             sets.entry_offsets.push(sets.entry_set.len() as u32);
         }
         Ok(sets)
+    }
+
+    /// The first word is the lowest.
+    fn numerically(a: &[u64], b: &[u64]) -> Ordering {
+        a.iter().rev().cmp(b.iter().rev())
     }
 
     /// A set of boxes, as bits over the boxes of its view, and how many points lie in it.
@@ -240,37 +236,307 @@ pub mod cpu {
             }
             let mut rows: Vec<&[u64]> =
                 bits.chunks_exact(words).filter(|row| row.iter().any(|&w| w != 0)).collect();
-            rows.sort_unstable();
+            rows.sort_unstable_by(|a, b| numerically(a, b));
             for run in rows.chunk_by(|a, b| a == b) {
                 found.push(Found { view: view as u32, bits: run[0].to_vec(), count: run.len() as u32 });
             }
         }
         found
     }
+}
 
-    /// Counts the visible points of every superpoint in every view and finds their extent.
-    ///
-    /// `visible`, `screen`: `[K, N]`; `superpoint_offsets`: `[S + 1]`; `superpoint_points`: `[N]`; `views`: K.
-    pub fn observe(
-        visible: &[bool],
-        screen: &[[f32; 2]],
-        superpoint_offsets: &[u32],
-        superpoint_points: &[u32],
-        views: usize,
-    ) -> Observed {
-        let n = superpoint_points.len();
-        let superpoints = superpoint_offsets.len() - 1;
-        let one = |s: usize, k: usize| {
-            let points =
-                &superpoint_points[superpoint_offsets[s] as usize..superpoint_offsets[s + 1] as usize];
-            let seen = points.iter().map(|&p| k * n + p as usize).filter(|&i| visible[i]);
-            seen.fold((0, NOWHERE), |(count, extent), i| {
-                let [x, y] = screen[i];
-                (count + 1, union(extent, [x, y, x, y]))
+/// On a CUDA device.
+///
+/// The host learns two things on the way, and waits for each: how many runs there are (visible points of one superpoint
+/// and set among 32 neighbours), which the sorts need; and how many sets, boxes in sets and entries, which the result
+/// needs.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::{MIN_IOU, mask};
+    use crate::{
+        error::Result,
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, MembershipDims, MembershipRunsDims},
+        },
+        ops::{
+            expect_len,
+            observe::cuda::{Observed, Partition},
+            scan,
+            sort::cuda::{Pairs, Workspace, pairs},
+        },
+    };
+
+    const BLOCK: u32 = 256;
+    const WARP: usize = 32;
+
+    /// The taps of the view's side ([`mask::taps`]), on the device.
+    #[derive(Debug)]
+    pub struct Taps {
+        first: Buffer<u32>,
+        weights: Buffer<f32>,
+    }
+
+    impl Taps {
+        /// # Errors
+        /// [`Error::Device`](crate::Error::Device) if the driver refuses.
+        pub fn new(gpu: &Gpu, side: usize) -> Result<Taps> {
+            let taps = mask::taps(side);
+            let first: Vec<u32> = taps.iter().map(|tap| tap.first).collect();
+            let weights: Vec<f32> = taps.iter().flat_map(|tap| tap.weights).collect();
+            Ok(Taps { first: gpu.upload(&first)?, weights: gpu.upload(&weights)? })
+        }
+    }
+
+    /// What decides whether a box holds a point, as [`Region`](super::Region).
+    #[derive(Debug, Clone, Copy)]
+    pub enum Region<'a> {
+        /// The point lies strictly inside the box.
+        Boxes,
+        /// SAM's logits, `[B, 256, 256]`, with the taps of the view's side.
+        Logits(&'a Buffer<f32>, &'a Taps),
+        /// Full masks, one bit a pixel, least significant first, `[B, ceil(side * side / 8)]`.
+        Bits(&'a Buffer<u8>),
+    }
+
+    /// What the memberships are made from.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Input<'a> {
+        /// The superpoints.
+        pub partition: Partition<'a>,
+        /// Which points each view shows, one bit a point, `[K, ceil(N / 32)]`.
+        pub visible: &'a Buffer<u32>,
+        /// Where each point falls in pixels, `[K, N, 2]`.
+        pub screen: &'a Buffer<f32>,
+        /// What the views show of the superpoints.
+        pub observed: &'a Observed,
+        /// Where each view's boxes begin in `view_boxes`, `[K + 1]`.
+        pub view_offsets: &'a Buffer<u32>,
+        /// The boxes grouped by view, in the order they shall have within a set.
+        pub view_boxes: &'a Buffer<u32>,
+        /// The most boxes that a view has.
+        pub most: usize,
+        /// Left, top, right, bottom of every box in pixels, `[B, 4]`.
+        pub rects: &'a Buffer<f32>,
+        /// Boxes to leave out, 0 or 1, `[B]`.
+        pub ignored: &'a Buffer<u8>,
+        /// What decides whether a box holds a point.
+        pub region: Region<'a>,
+        /// Pixels along each side of the views.
+        pub side: usize,
+    }
+
+    /// The compressed memberships, as [`Sets`](super::Sets).
+    #[derive(Debug)]
+    pub struct Sets {
+        /// `[D + 1]`.
+        pub set_offsets: Buffer<u32>,
+        /// The boxes of each set.
+        pub set_boxes: Buffer<u32>,
+        /// `[S + 1]`.
+        pub entry_offsets: Buffer<u32>,
+        /// `[E]`.
+        pub entry_set: Buffer<u32>,
+        /// `[E]`.
+        pub entry_count: Buffer<u32>,
+    }
+
+    impl Input<'_> {
+        fn check(&self) -> Result<MembershipDims> {
+            let points = self.partition.superpoint_of.len();
+            let (views, boxes) = (self.view_offsets.len().saturating_sub(1), self.rects.len() / 4);
+            let superpoints = self.partition.superpoints;
+            let expect = |what, found, wanted| expect_len("membership", what, found, wanted);
+            expect("superpoint_points [N]", self.partition.superpoint_points.len(), points)?;
+            expect("visible [K, ceil(N / 32)]", self.visible.len(), views * points.div_ceil(32))?;
+            expect("screen [K, N, 2]", self.screen.len(), views * points * 2)?;
+            expect("observed [S, K]", self.observed.counts.len(), superpoints * views)?;
+            expect("rects [B, 4]", self.rects.len(), boxes * 4)?;
+            expect("ignored [B]", self.ignored.len(), boxes)?;
+            match self.region {
+                Region::Boxes => {}
+                Region::Logits(logits, taps) => {
+                    expect("taps [side]", taps.first.len(), self.side)?;
+                    expect("logits [B, 256, 256]", logits.len(), boxes * mask::LOGITS * mask::LOGITS)?;
+                }
+                Region::Bits(bits) => {
+                    let one = mask::bytes(self.side * self.side);
+                    expect("masks [B, ceil(side * side / 8)]", bits.len(), boxes * one)?;
+                }
+            }
+            Ok(MembershipDims {
+                min_iou: MIN_IOU,
+                points: points as u32,
+                superpoints: superpoints as u32,
+                views: views as u32,
+                words: self.most.div_ceil(WARP) as u32,
+                side: self.side as u32,
+                capacity: 0,
             })
+        }
+    }
+
+    /// Equal sets of neighbouring points of a superpoint in a view, counted.
+    struct Runs {
+        words: Buffer<u32>,
+        view: Buffer<u32>,
+        superpoint: Buffer<u32>,
+        count: Buffer<u32>,
+        len: usize,
+    }
+
+    /// Finds and counts the box sets of every superpoint's visible points: the very arrays of
+    /// [`cpu::membership`](super::cpu::membership).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
+    /// the driver refuses.
+    pub fn membership(gpu: &Gpu, input: &Input) -> Result<Sets> {
+        let d = input.check()?;
+        let Observed { counts, extents, .. } = input.observed;
+        let words = d.superpoints as usize * d.views as usize * d.words as usize;
+        let mut gates = gpu.alloc(words)?;
+        kernels::membership_gates(
+            gpu,
+            blocks(words * WARP, BLOCK),
+            counts,
+            extents,
+            input.view_offsets,
+            input.view_boxes,
+            input.rects,
+            input.ignored,
+            &mut gates,
+            d,
+        )?;
+        // A guess that mostly holds; what did not fit is counted, and then there is room for it.
+        let capacity = d.points as usize * d.views as usize / 4 + 1024;
+        let mut runs = find(gpu, input, &gates, MembershipDims { capacity: capacity as u32, ..d })?;
+        if runs.len > capacity {
+            runs = find(gpu, input, &gates, MembershipDims { capacity: runs.len as u32, ..d })?;
+        }
+        compress(gpu, input, &runs, d)
+    }
+
+    fn find(gpu: &Gpu, input: &Input, gates: &Buffer<u32>, d: MembershipDims) -> Result<Runs> {
+        let capacity = d.capacity as usize;
+        let mut words = gpu.alloc(capacity * d.words as usize)?;
+        let [mut view, mut superpoint, mut count] =
+            [gpu.alloc(capacity)?, gpu.alloc(capacity)?, gpu.alloc(capacity)?];
+        let mut total = gpu.zeros(1)?;
+        let Input { visible, screen, view_offsets, view_boxes, rects, .. } = *input;
+        let Partition { superpoint_of, superpoint_points, .. } = input.partition;
+        // Without boxes there is nothing to hold a point.
+        let grid = if d.words == 0 { [0; 3] } else { [blocks(d.points as usize, BLOCK)[0], d.views, 1] };
+        macro_rules! launch {
+            ($kernel:ident, $($region:expr),+) => {
+                kernels::$kernel(
+                    gpu, grid, superpoint_points, superpoint_of, visible, screen, gates, view_offsets, view_boxes,
+                    $($region),+, &mut words, &mut view, &mut superpoint, &mut count, &mut total, d,
+                )
+            };
+        }
+        match input.region {
+            Region::Boxes => launch!(membership_boxes, rects),
+            Region::Logits(logits, taps) => launch!(membership_logits, logits, &taps.first, &taps.weights),
+            Region::Bits(masks) => launch!(membership_bits, masks),
+        }?;
+        Ok(Runs { words, view, superpoint, count, len: gpu.download(&total)?[0] as usize })
+    }
+
+    fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Result<Sets> {
+        let (n, words, capacity) = (runs.len, dims.words as usize, runs.view.len());
+        let d = MembershipRunsDims {
+            runs: n as u32,
+            superpoints: dims.superpoints,
+            words: dims.words,
+            capacity: capacity as u32,
         };
-        let all = (0..superpoints).into_par_iter().flat_map_iter(|s| (0..views).map(move |k| one(s, k)));
-        let (counts, extents) = all.unzip();
-        Observed { counts, extents }
+        let grid = blocks(n, BLOCK);
+        let superpoints = d.superpoints as usize;
+        let bits = |most: usize| usize::BITS - most.saturating_sub(1).leading_zeros();
+        let (mut by_set, mut by_superpoint) = (Pairs::new(gpu, n)?, Pairs::new(gpu, n)?);
+        let mut sorting = Workspace::new(gpu, n)?;
+
+        // By set, the lowest word first, then by view.
+        kernels::membership_count_up(gpu, grid, &mut by_set.values, d)?;
+        for w in 0..words {
+            let word = runs.words.slice(w * capacity..(w + 1) * capacity);
+            kernels::membership_keys(gpu, grid, &word, &by_set.values, &mut by_set.keys, d)?;
+            let boxes = (input.most - w * WARP).min(WARP) as u32;
+            pairs(gpu, &mut by_set, n, boxes, &mut sorting)?;
+        }
+        kernels::membership_keys(gpu, grid, &runs.view, &by_set.values, &mut by_set.keys, d)?;
+        pairs(gpu, &mut by_set, n, bits(dims.views as usize), &mut sorting)?;
+        let order = &by_set.values;
+        // Within a superpoint that order stays.
+        kernels::membership_keys(gpu, grid, &runs.superpoint, order, &mut by_superpoint.keys, d)?;
+        kernels::membership_count_up(gpu, grid, &mut by_superpoint.values, d)?;
+        pairs(gpu, &mut by_superpoint, n, bits(superpoints), &mut sorting)?;
+        let Pairs { keys: superpoint, values: places } = &by_superpoint;
+
+        let mut scanning = scan::cuda::Workspace::new(gpu, n)?;
+        let mut sums = |gpu, heads: &Buffer<u32>, sums: &mut Buffer<u32>| {
+            scan::cuda::exclusive(gpu, heads, n, sums, &mut scanning)
+        };
+        let [mut is_set, mut set_size, mut is_entry] = [gpu.alloc(n)?, gpu.alloc(n)?, gpu.alloc(n)?];
+        let [mut set_rank, mut set_begin, mut entry_rank] =
+            [gpu.alloc(n + 1)?, gpu.alloc(n + 1)?, gpu.alloc(n + 1)?];
+        kernels::membership_set_heads(
+            gpu,
+            grid,
+            &runs.words,
+            &runs.view,
+            order,
+            &mut is_set,
+            &mut set_size,
+            d,
+        )?;
+        sums(gpu, &is_set, &mut set_rank)?;
+        sums(gpu, &set_size, &mut set_begin)?;
+        kernels::membership_entry_heads(gpu, grid, superpoint, places, &is_set, &set_rank, &mut is_entry, d)?;
+        sums(gpu, &is_entry, &mut entry_rank)?;
+
+        let mut totals = gpu.alloc(3)?;
+        kernels::membership_totals(gpu, [1; 3], &set_rank, &set_begin, &entry_rank, &mut totals, d)?;
+        let totals: Vec<usize> = gpu.download(&totals)?.into_iter().map(|total| total as usize).collect();
+        let mut sets = Sets {
+            set_offsets: gpu.zeros(totals[0] + 1)?,
+            set_boxes: gpu.alloc(totals[1])?,
+            entry_offsets: gpu.alloc(superpoints + 1)?,
+            entry_set: gpu.alloc(totals[2])?,
+            entry_count: gpu.zeros(totals[2])?,
+        };
+        kernels::membership_sets(
+            gpu,
+            grid,
+            &runs.words,
+            &runs.view,
+            order,
+            &is_set,
+            &set_rank,
+            &set_begin,
+            input.view_offsets,
+            input.view_boxes,
+            &mut sets.set_offsets,
+            &mut sets.set_boxes,
+            d,
+        )?;
+        kernels::membership_entries(
+            gpu,
+            grid,
+            places,
+            &is_entry,
+            &entry_rank,
+            order,
+            &is_set,
+            &set_rank,
+            &runs.count,
+            &mut sets.entry_set,
+            &mut sets.entry_count,
+            d,
+        )?;
+        let grid = blocks(superpoints + 1, BLOCK);
+        kernels::membership_entry_offsets(gpu, grid, superpoint, &entry_rank, &mut sets.entry_offsets, d)?;
+        Ok(sets)
     }
 }

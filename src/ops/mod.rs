@@ -17,8 +17,10 @@ pub mod mlp;
 pub mod nms;
 pub mod normalize;
 pub mod normals;
+pub mod observe;
 pub mod point_features;
 pub mod positional;
+pub mod prepare;
 pub mod random;
 pub mod rasterize;
 pub mod region_merge;
@@ -31,3 +33,14 @@ pub mod sum;
 pub mod two_means;
 pub mod visibility;
 pub mod vote;
+pub mod whole_object;
+
+use crate::error::{Error, Result};
+
+/// Checks the length of an argument. `what`: its name and shape.
+pub(crate) fn expect_len(op: &str, what: &str, found: usize, wanted: usize) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{op}: {what} has {found} elements, not {wanted}")))
+}

@@ -4,6 +4,14 @@
 //! a pixel, the lowest index at equal depth. Pixel centre i of n has NDC 1 - (2 i + 1)/n: x to the left, y up
 //! (PyTorch3D's point rasterizer, paper section 5.1; square images).
 
+use crate::error::{Error, Result};
+
+/// A 4 x 4 matrix for row vectors: `q[j] = sum_i p[i] * m[i][j]`.
+pub type Matrix = [[f32; 4]; 4];
+
+/// 1 / tan(60 / 2 degrees), as PyTorch3D's f32 arithmetic gives it.
+pub const FOCAL: f32 = 1.732_050_7;
+
 /// A point as one view sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Splat {
@@ -16,9 +24,40 @@ pub struct Splat {
 /// What no point covers.
 pub const BACKGROUND: i32 = -1;
 
+fn check(points: usize, views: usize, side: usize) -> Result<()> {
+    let most = i32::MAX as usize;
+    if points > most || views > 65_535 || side.saturating_mul(side) > most / 3 {
+        return Err(Error::invalid(format!(
+            "rasterize: {points} points, {views} views of side {side}; at most {most} points, 65535 views and {} pixels \
+             a view",
+            most / 3
+        )));
+    }
+    Ok(())
+}
+
 /// CPU reference.
 pub mod cpu {
-    use super::{BACKGROUND, Splat};
+    use super::{BACKGROUND, FOCAL, Matrix, Splat};
+
+    /// A point as the rasterizer sees it.
+    pub fn splat(p: [f32; 3], world_to_view: &Matrix) -> Splat {
+        let [x, y, depth, _] = transform(p, world_to_view);
+        Splat { ndc: [FOCAL * x / depth, FOCAL * y / depth], depth }
+    }
+
+    /// A point's position in pixels of a `side` x `side` image: x to the right, y down, pixel centres at .5.
+    ///
+    /// `full_projection`: world to NDC, before the division by w.
+    pub fn screen(p: [f32; 3], full_projection: &Matrix, side: usize) -> [f32; 2] {
+        let [x, y, _, w] = transform(p, full_projection);
+        let half = side as f32 / 2.0;
+        [half - half * (x / w), half - half * (y / w)]
+    }
+
+    fn transform(p: [f32; 3], m: &Matrix) -> [f32; 4] {
+        std::array::from_fn(|j| p[0] * m[0][j] + p[1] * m[1][j] + p[2] * m[2][j] + m[3][j])
+    }
 
     /// Rasterizes one view.
     ///
@@ -93,6 +132,83 @@ pub mod cpu {
         let low = (center - reach - 0.5).ceil().max(0.0) as usize;
         let high = (center + reach - 0.5).floor() + 1.0;
         low..(high.max(0.0) as usize).min(side)
+    }
+}
+
+/// On a CUDA device.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::check;
+    use crate::{
+        error::Result,
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, RasterizeDims},
+        },
+        ops::expect_len,
+    };
+
+    /// What to render.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Input<'a> {
+        /// `[N, 3]`.
+        pub positions: &'a Buffer<f32>,
+        /// `[N, 3]` in [0, 1].
+        pub colors: &'a Buffer<f32>,
+        /// World to view and world to NDC of every view, `[K, 2, 4, 4]`.
+        pub cameras: &'a Buffer<f32>,
+        /// Pixels along each side.
+        pub side: usize,
+        /// Of a disc, in NDC.
+        pub radius: f64,
+    }
+
+    /// K views.
+    #[derive(Debug)]
+    pub struct Rendered {
+        /// The winning point of every pixel, `[K, side, side]`, [`BACKGROUND`](super::BACKGROUND) where there is none.
+        pub pixel_to_point: Buffer<i32>,
+        /// Where every point falls in pixels, `[K, N, 2]`.
+        pub screen: Buffer<f32>,
+        /// `[K, side, side, 3]`.
+        pub images: Buffer<u8>,
+    }
+
+    /// Renders all views at once; bit for bit what [`cpu`](super::cpu) makes of each.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
+    /// the driver refuses.
+    pub fn render(gpu: &Gpu, input: &Input) -> Result<Rendered> {
+        let (points, views) = (input.positions.len() / 3, input.cameras.len() / 32);
+        check(points, views, input.side)?;
+        expect_len("rasterize", "colors [N, 3]", input.colors.len(), input.positions.len())?;
+        expect_len("rasterize", "cameras [K, 2, 4, 4]", input.cameras.len(), views * 32)?;
+        let pixels = input.side * input.side;
+        let mut nearest = gpu.zeros(views * pixels)?;
+        let mut screen = gpu.alloc(views * points * 2)?;
+        let (mut pixel_to_point, mut images) = (gpu.alloc(views * pixels)?, gpu.alloc(views * pixels * 3)?);
+        let d = RasterizeDims {
+            points: points as u32,
+            side: input.side as u32,
+            radius: input.radius as f32,
+            radius_squared: (input.radius * input.radius) as f32,
+        };
+        let grid = |items| [blocks(items, 256)[0], views as u32, 1];
+        let Input { positions, cameras, colors, .. } = input;
+        kernels::rasterize_splat(gpu, grid(points), *positions, *cameras, &mut nearest, &mut screen, d)?;
+        kernels::rasterize_resolve(
+            gpu,
+            grid(pixels),
+            &nearest,
+            *positions,
+            *cameras,
+            *colors,
+            &mut pixel_to_point,
+            &mut images,
+            d,
+        )?;
+        Ok(Rendered { pixel_to_point, screen, images })
     }
 }
 

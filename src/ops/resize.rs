@@ -5,9 +5,37 @@
 //! the triangle weights k = max(1 - |x - c + 0.5| / support, 0), normalised and rounded to K = trunc(0.5 + 2^22 k);
 //! out = clamp((2^21 + sum K x) >> 22, 0, 255).
 
+const BITS: u32 = 22;
+
+/// The inputs that make one output along an axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tap {
+    /// The first of them.
+    pub first: usize,
+    /// Their integer weights K, at least one.
+    pub weights: Vec<i32>,
+}
+
+/// The taps of every output along an axis of `n_in` inputs, `[n_out]`.
+pub fn taps(n_in: usize, n_out: usize) -> Vec<Tap> {
+    let scale = n_in as f64 / n_out as f64;
+    let support = scale.max(1.0);
+    let tap = |i: usize| {
+        let center = (i as f64 + 0.5) * scale;
+        // Casts to usize saturate at 0, as Pillow's clamp does.
+        let first = (center - support + 0.5) as usize;
+        let end = ((center + support + 0.5) as usize).min(n_in);
+        let triangle = |x: usize| (1.0 - ((x as f64 - center + 0.5) / support).abs()).max(0.0);
+        let sum: f64 = (first..end).map(triangle).sum();
+        let integer = |k: f64| (0.5 + k / sum * f64::from(1 << BITS)) as i32;
+        Tap { first, weights: (first..end).map(|x| integer(triangle(x))).collect() }
+    };
+    (0..n_out).map(tap).collect()
+}
+
 /// CPU reference.
 pub mod cpu {
-    const BITS: u32 = 22;
+    use super::{BITS, Tap, taps};
 
     /// Resizes an image of C interleaved channels.
     ///
@@ -44,12 +72,6 @@ pub mod cpu {
         taps(height, to[0]).iter().flat_map(|tap| (0..width).map(move |column| mix(tap, column))).collect()
     }
 
-    /// The inputs that make one output.
-    struct Tap {
-        first: usize,
-        weights: Vec<i32>,
-    }
-
     fn weigh<const C: usize>(tap: &Tap, pixel: impl Fn(usize) -> [u8; C]) -> [u8; C] {
         let mut sums = [1i32 << (BITS - 1); C];
         for (i, &weight) in tap.weights.iter().enumerate() {
@@ -58,22 +80,6 @@ pub mod cpu {
             }
         }
         sums.map(|sum| (sum >> BITS).clamp(0, 255) as u8)
-    }
-
-    fn taps(n_in: usize, n_out: usize) -> Vec<Tap> {
-        let scale = n_in as f64 / n_out as f64;
-        let support = scale.max(1.0);
-        let tap = |i: usize| {
-            let center = (i as f64 + 0.5) * scale;
-            // Casts to usize saturate at 0, as Pillow's clamp does.
-            let first = (center - support + 0.5) as usize;
-            let end = ((center + support + 0.5) as usize).min(n_in);
-            let triangle = |x: usize| (1.0 - ((x as f64 - center + 0.5) / support).abs()).max(0.0);
-            let sum: f64 = (first..end).map(triangle).sum();
-            let integer = |k: f64| (0.5 + k / sum * f64::from(1 << BITS)) as i32;
-            Tap { first, weights: (first..end).map(|x| integer(triangle(x))).collect() }
-        };
-        (0..n_out).map(tap).collect()
     }
 }
 

@@ -45,7 +45,10 @@ impl<T> Truth<'_, T> {
 /// CPU reference. Every function fails with [`Error::Invalid`] if the slices' lengths do not fit together.
 pub mod cpu {
     use super::Truth;
-    use crate::error::{Error, Result};
+    use crate::{
+        error::{Error, Result},
+        ops::{softmax, sum},
+    };
     use num_traits::Float;
 
     struct Sums<T> {
@@ -55,18 +58,15 @@ pub mod cpu {
     }
 
     fn sums<T: Float>(predicted: &[T], truth: &Truth<T>) -> Sums<T> {
-        let zeros = || vec![T::zero(); truth.columns];
-        let mut sums = Sums { both: zeros(), truth: zeros(), predicted: zeros() };
-        let rows = predicted.chunks_exact(truth.columns).zip(truth.shares.chunks_exact(truth.columns));
-        for (s, (p, g)) in rows.enumerate().filter(|(s, _)| truth.valid[*s]) {
-            let n = T::from(truth.sizes[s]).expect("a count is a float");
-            for j in 0..truth.columns {
-                sums.both[j] = sums.both[j] + n * g[j] * p[j];
-                sums.truth[j] = sums.truth[j] + n * g[j];
-                sums.predicted[j] = sums.predicted[j] + n * p[j];
-            }
-        }
-        sums
+        let over = |j: usize, value: fn(T, T, T) -> T| {
+            sum::block(truth.valid.iter().enumerate().map(|(s, &valid)| {
+                let at = s * truth.columns + j;
+                let n = T::from(truth.sizes[s]).expect("a count is a float");
+                if valid { value(n, truth.shares[at], predicted[at]) } else { T::zero() }
+            }))
+        };
+        let all = |value| (0..truth.columns).map(|j| over(j, value)).collect();
+        Sums { both: all(|n, g, p| n * g * p), truth: all(|n, g, _| n * g), predicted: all(|n, _, p| n * p) }
     }
 
     /// RIoU of every column, null included, `[L + 1]`; 0 where nothing was predicted.
@@ -92,7 +92,7 @@ pub mod cpu {
     pub fn forward<T: Float>(predicted: &[T], truth: &Truth<T>) -> Result<T> {
         let riou = riou(predicted, truth)?;
         let parts = T::from(truth.columns - 1).expect("a count is a float");
-        Ok(riou[1..].iter().fold(T::zero(), |sum, &r| sum + (T::one() - r)) / parts)
+        Ok(sum::warp(riou[1..].iter().map(|&r| T::one() - r)) / parts)
     }
 
     /// Gradient of the loss with respect to `predicted`, `[S, L + 1]`.
@@ -125,12 +125,17 @@ pub mod cpu {
     /// See [`cpu`](self).
     pub fn cross_entropy<T: Float>(predicted: &[T], label: &[u32], truth: &Truth<T>) -> Result<T> {
         check_labels(predicted, label, truth)?;
-        let mut sum = T::zero();
-        for (s, row) in predicted.chunks_exact(truth.columns).enumerate().filter(|(s, _)| truth.valid[*s]) {
+        let rows = predicted.chunks_exact(truth.columns).zip(label).zip(truth.valid);
+        let sum = sum::block(rows.map(|((row, &label), &valid)| {
+            if !valid {
+                return T::zero();
+            }
             let largest = row.iter().copied().fold(T::neg_infinity(), T::max);
-            let log_sum = row.iter().fold(T::zero(), |sum, &p| sum + (p - largest).exp()).ln() + largest;
-            sum = sum + (log_sum - row[label[s] as usize]);
-        }
+            let exps = sum::warp(row.iter().map(|&p| softmax::cpu::exp(p - largest)));
+            // In f64 for the same reason as the exponential.
+            let log = exps.to_f64().expect("a float is an f64").ln();
+            T::from(log).expect("an f64 is a float") + largest - row[label as usize]
+        }));
         Ok(sum / valid(truth))
     }
 
@@ -145,7 +150,7 @@ pub mod cpu {
     ) -> Result<Vec<T>> {
         check_labels(predicted, label, truth)?;
         let count = valid(truth);
-        let mut grad = crate::ops::softmax::cpu::forward(predicted, truth.columns);
+        let mut grad = softmax::cpu::forward(predicted, truth.columns);
         for (s, row) in grad.chunks_exact_mut(truth.columns).enumerate() {
             match truth.valid[s] {
                 true => {
@@ -172,5 +177,146 @@ pub mod cpu {
     /// How many superpoints take part, at least 1.
     fn valid<T: Float>(truth: &Truth<T>) -> T {
         T::from(truth.valid.iter().filter(|&&v| v).count().max(1)).expect("a count is a float")
+    }
+}
+
+/// On a CUDA device. Nothing here allocates or waits but [`cuda::Workspace::new`], so that a training step can be
+/// captured. Every function fails with [`Error::Invalid`] if a shape does not fit and with [`Error::Device`] if the
+/// driver refuses.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, RiouDims},
+        },
+        ops::expect_len,
+    };
+
+    const WARP: usize = 32;
+
+    /// What predictions are compared with, as [`Truth`](super::Truth).
+    #[derive(Debug, Clone, Copy)]
+    pub struct Truth<'a> {
+        /// `[S, L + 1]`.
+        pub shares: &'a Buffer<f32>,
+        /// `[S]`.
+        pub sizes: &'a Buffer<u32>,
+        /// 0 or 1, `[S]`.
+        pub valid: &'a Buffer<u8>,
+        /// L + 1.
+        pub columns: usize,
+    }
+
+    impl Truth<'_> {
+        fn check(&self, predicted: &Buffer<f32>, workspace: &Workspace) -> Result<RiouDims> {
+            let s = self.sizes.len();
+            if self.columns < 2 {
+                return Err(Error::invalid(format!(
+                    "riou: {} columns; null and at least one part are needed",
+                    self.columns
+                )));
+            }
+            expect_len("riou", "predicted [S, L + 1]", predicted.len(), s * self.columns)?;
+            expect_len("riou", "shares [S, L + 1]", self.shares.len(), s * self.columns)?;
+            expect_len("riou", "valid [S]", self.valid.len(), s)?;
+            expect_len("riou", "the workspace [L + 1, 3]", workspace.sums.len(), 3 * self.columns)?;
+            expect_len("riou", "the workspace [S]", workspace.losses.len(), s)?;
+            Ok(RiouDims { superpoints: s as u32, columns: self.columns as u32 })
+        }
+    }
+
+    /// What forward hands to backward.
+    #[derive(Debug)]
+    pub struct Workspace {
+        sums: Buffer<f32>,
+        losses: Buffer<f32>,
+        count: Buffer<u32>,
+    }
+
+    impl Workspace {
+        /// Room for S superpoints and L + 1 columns.
+        ///
+        /// # Errors
+        /// [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, superpoints: usize, columns: usize) -> Result<Workspace> {
+            let (sums, losses) = (gpu.alloc(3 * columns)?, gpu.alloc(superpoints)?);
+            Ok(Workspace { sums, losses, count: gpu.alloc(1)? })
+        }
+    }
+
+    /// RIoU of every column, `[L + 1]`, and the loss, `[1]`, bit for bit the reference's. `predicted`: `[S, L + 1]`.
+    ///
+    /// # Errors
+    /// See [`cuda`](self).
+    pub fn forward(
+        gpu: &Gpu,
+        predicted: &Buffer<f32>,
+        truth: &Truth,
+        workspace: &mut Workspace,
+        riou: &mut Buffer<f32>,
+        loss: &mut Buffer<f32>,
+    ) -> Result<()> {
+        let d = truth.check(predicted, workspace)?;
+        expect_len("riou", "riou [L + 1]", riou.len(), truth.columns)?;
+        expect_len("riou", "loss [1]", loss.len(), 1)?;
+        let Truth { shares, sizes, valid, columns } = *truth;
+        let Workspace { sums, .. } = workspace;
+        kernels::riou_sums(gpu, [columns as u32, 1, 1], predicted, shares, sizes, valid, sums, d)?;
+        kernels::riou_forward(gpu, [1; 3], &*sums, riou, loss, d)
+    }
+
+    /// Gradient of the loss with respect to `predicted`, `[S, L + 1]`, bit for bit the reference's.
+    ///
+    /// `workspace`: as [`forward`] left it.
+    ///
+    /// # Errors
+    /// See [`cuda`](self).
+    pub fn backward(gpu: &Gpu, truth: &Truth, workspace: &Workspace, grad: &mut Buffer<f32>) -> Result<()> {
+        let d = truth.check(grad, workspace)?;
+        let Truth { shares, sizes, valid, .. } = *truth;
+        kernels::riou_backward(gpu, blocks(grad.len(), 256), shares, sizes, valid, &workspace.sums, grad, d)
+    }
+
+    /// Cross-entropy, `[1]`. `predicted`: `[S, L + 1]`; `label`: column of every superpoint, below L + 1, `[S]`.
+    ///
+    /// # Errors
+    /// See [`cuda`](self).
+    pub fn cross_entropy(
+        gpu: &Gpu,
+        predicted: &Buffer<f32>,
+        label: &Buffer<u32>,
+        truth: &Truth,
+        workspace: &mut Workspace,
+        loss: &mut Buffer<f32>,
+    ) -> Result<()> {
+        let d = truth.check(predicted, workspace)?;
+        let s = truth.sizes.len();
+        expect_len("riou", "label [S]", label.len(), s)?;
+        expect_len("riou", "loss [1]", loss.len(), 1)?;
+        let Workspace { losses, count, .. } = workspace;
+        kernels::cross_entropy_losses(gpu, blocks(s * WARP, 256), predicted, label, truth.valid, losses, d)?;
+        kernels::cross_entropy_mean(gpu, [1; 3], &*losses, truth.valid, loss, count, d)
+    }
+
+    /// Gradient of [`cross_entropy`] with respect to `predicted`, `[S, L + 1]`. `workspace`: as it left it.
+    ///
+    /// # Errors
+    /// See [`cuda`](self).
+    pub fn cross_entropy_backward(
+        gpu: &Gpu,
+        predicted: &Buffer<f32>,
+        label: &Buffer<u32>,
+        truth: &Truth,
+        workspace: &Workspace,
+        grad: &mut Buffer<f32>,
+    ) -> Result<()> {
+        let d = truth.check(predicted, workspace)?;
+        let s = truth.sizes.len();
+        expect_len("riou", "label [S]", label.len(), s)?;
+        expect_len("riou", "grad [S, L + 1]", grad.len(), predicted.len())?;
+        let grid = blocks(s * WARP, 256);
+        kernels::cross_entropy_backward(gpu, grid, predicted, label, truth.valid, &workspace.count, grad, d)
     }
 }

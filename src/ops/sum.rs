@@ -5,34 +5,61 @@
 
 use num_traits::Float;
 
+/// The lanes of a warp (32) or a block (256), each with the sum of its values so far.
+#[derive(Debug, Clone)]
+pub struct Lanes<T, const N: usize>([T; N]);
+
+/// Those of a warp.
+pub type Warp<T> = Lanes<T, 32>;
+/// Those of a block.
+pub type Block<T> = Lanes<T, 256>;
+
+impl<T: Float, const N: usize> Lanes<T, N> {
+    /// All zero.
+    pub fn new() -> Self {
+        Lanes([T::zero(); N])
+    }
+
+    /// Adds value `i`; values of one lane come in order, and a zero may be left out.
+    pub fn add(&mut self, i: usize, value: T) {
+        self.0[i % N] = self.0[i % N] + value;
+    }
+
+    /// The sum of all: the trees of the warps, then one over the warps' sums.
+    pub fn total(&self) -> T {
+        let mut warps: Vec<T> = self.0.chunks(32).map(|lanes| halves(&mut lanes.to_vec())).collect();
+        halves(&mut warps)
+    }
+}
+
+impl<T: Float, const N: usize> Default for Lanes<T, N> {
+    fn default() -> Self {
+        Lanes::new()
+    }
+}
+
 /// As the 32 lanes of a warp add.
 pub fn warp<T: Float>(values: impl IntoIterator<Item = T>) -> T {
-    halves(lanes::<T, 32>(values))
+    lanes::<T, 32>(values).total()
 }
 
 /// As the 256 threads of a block add: the trees of its 8 warps, then one over their sums.
 pub fn block<T: Float>(values: impl IntoIterator<Item = T>) -> T {
-    let lanes = lanes::<T, 256>(values);
-    halves(std::array::from_fn::<T, 8, _>(|warp| {
-        halves(std::array::from_fn::<T, 32, _>(|i| lanes[32 * warp + i]))
-    }))
+    lanes::<T, 256>(values).total()
 }
 
-fn lanes<T: Float, const N: usize>(values: impl IntoIterator<Item = T>) -> [T; N] {
-    let mut lanes = [T::zero(); N];
-    for (i, value) in values.into_iter().enumerate() {
-        lanes[i % N] = lanes[i % N] + value;
-    }
+fn lanes<T: Float, const N: usize>(values: impl IntoIterator<Item = T>) -> Lanes<T, N> {
+    let mut lanes = Lanes::new();
+    values.into_iter().enumerate().for_each(|(i, value)| lanes.add(i, value));
     lanes
 }
 
-fn halves<T: Float, const N: usize>(mut lanes: [T; N]) -> T {
-    let mut half = N / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] = lanes[i] + lanes[i + half];
-        }
-        half /= 2;
+/// `lanes`: as many as a power of two.
+fn halves<T: Float>(mut lanes: &mut [T]) -> T {
+    while lanes.len() > 1 {
+        let (low, high) = lanes.split_at_mut(lanes.len() / 2);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low = *low + *high);
+        lanes = low;
     }
     lanes[0]
 }

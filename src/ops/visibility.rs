@@ -30,6 +30,42 @@ pub mod cpu {
     }
 }
 
+/// On a CUDA device.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use crate::{
+        error::Result,
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, VisibilityDims},
+        },
+        ops::expect_len,
+    };
+
+    /// Which points each view shows: bit p % 32 of word `[k, p / 32]`, `[K, ceil(N / 32)]`.
+    ///
+    /// `pixel_to_point`: `[K, pixels]`, -1 = background; what names no point is skipped, as nobody waits to hear of it;
+    /// `views`: K; `points`: N.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
+    /// the driver refuses.
+    pub fn visible_points(
+        gpu: &Gpu,
+        pixel_to_point: &Buffer<i32>,
+        views: usize,
+        points: usize,
+    ) -> Result<Buffer<u32>> {
+        let (pixels, words) = (pixel_to_point.len() / views.max(1), points.div_ceil(32));
+        expect_len("visibility", "pixel_to_point [K, pixels]", pixel_to_point.len(), views * pixels)?;
+        let mut visible = gpu.zeros(views * words)?;
+        let d = VisibilityDims { points: points as u32, pixels: pixels as u32, words: words as u32 };
+        let grid = [blocks(pixels, 256)[0], views as u32, 1];
+        kernels::visibility_mark(gpu, grid, pixel_to_point, &mut visible, d)?;
+        Ok(visible)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::cpu::visible_points;

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     ops::{
         extents::{self, Extent},
-        membership,
+        membership, observe,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -194,7 +194,7 @@ impl Part<'_> {
         let views = self.memberships.views;
         let extent = |k: usize| {
             let of_superpoint = piece.iter().map(|&s| self.memberships.observed.extents[s * views + k]);
-            of_superpoint.fold(membership::NOWHERE, membership::union)
+            of_superpoint.fold(observe::NOWHERE, observe::union)
         };
         let extents: Vec<_> = (0..views).map(extent).collect();
         self.boxes.list.iter().any(|b| {

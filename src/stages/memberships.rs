@@ -7,8 +7,9 @@ use crate::{
     io::npy,
     ops::{
         mask,
-        membership::{self, Observed, Region, Sets},
-        visibility, vote,
+        membership::{self, Region, Sets},
+        observe::{self, Observed},
+        visibility, vote, whole_object,
     },
 };
 use rayon::prelude::*;
@@ -76,17 +77,17 @@ impl Memberships {
             .collect::<Result<Vec<_>>>()?
             .concat();
         let ignored = match masks {
-            Masks::Boxes => whole_object(views, boxes, options.whole_object_share)?,
+            Masks::Boxes => {
+                let view_of: Vec<u32> = boxes.list.iter().map(|b| b.view).collect();
+                let (rects, share) = (boxes.rects(), options.whole_object_share);
+                let whole = whole_object::cpu::whole(views.screen.host()?, n, &rects, &view_of, share);
+                (0..boxes.len() as u32).filter(|&b| whole[b as usize]).collect()
+            }
             _ => vec![],
         };
         let screen = views.screen.host()?;
-        let observed = membership::cpu::observe(
-            &visible,
-            screen,
-            &superpoints.offsets,
-            &superpoints.points,
-            views.len(),
-        );
+        let observed =
+            observe::cpu::views(&visible, screen, &superpoints.offsets, &superpoints.points, views.len());
         let (view_offsets, view_boxes) = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)));
         let taps;
         let sets = membership::cpu::membership(&membership::Input {
@@ -216,18 +217,4 @@ fn finite(logits: &[f32]) -> Result<&[f32]> {
         ))),
         None => Ok(logits),
     }
-}
-
-/// The boxes that hold at least `share` of the projections of all points, hidden ones too.
-fn whole_object(views: &Views, boxes: &Boxes, share: f32) -> Result<Vec<u32>> {
-    let (screen, n) = (views.screen.host()?, views.screen.len() / views.len().max(1));
-    let whole = |b: &u32| {
-        let found = &boxes.list[*b as usize];
-        let [left, top, right, bottom] = found.rect();
-        let screen = &screen[found.view as usize * n..][..n];
-        let inside =
-            screen.iter().filter(|p| p[0] > left && p[0] < right && p[1] > top && p[1] < bottom).count();
-        inside as f64 >= share as f64 * screen.len() as f64
-    };
-    Ok((0..boxes.len() as u32).into_par_iter().filter(whole).collect())
 }

@@ -6,7 +6,7 @@ use crate::{
     device::Device,
     error::{Error, Result},
     io::{npy, png},
-    ops::rasterize::{self, BACKGROUND, Splat},
+    ops::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -64,9 +64,6 @@ impl Default for Options {
     }
 }
 
-/// A 4 x 4 matrix for row vectors: `q[j] = sum_i p[i] * m[i][j]`.
-pub type Matrix = [[f32; 4]; 4];
-
 /// A perspective camera in PyTorch3D's convention: field of view 60 degrees, view axes x left, y up, z into the scene.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Camera {
@@ -77,9 +74,6 @@ pub struct Camera {
     /// World to NDC, before the division by w.
     pub full_projection: Matrix,
 }
-
-/// 1 / tan(60 / 2 degrees), as PyTorch3D's f32 arithmetic gives it.
-const FOCAL: f32 = 1.732_050_7;
 
 impl Camera {
     /// The camera of a pose.
@@ -110,22 +104,20 @@ impl Camera {
         Camera { pose, world_to_view, full_projection }
     }
 
+    /// Both matrices, as [`rasterize`] takes them.
+    pub fn matrices(&self) -> [Matrix; 2] {
+        [self.world_to_view, self.full_projection]
+    }
+
     /// A point as the rasterizer sees it.
     pub fn splat(&self, p: [f32; 3]) -> Splat {
-        let [x, y, depth, _] = transform(p, &self.world_to_view);
-        Splat { ndc: [FOCAL * x / depth, FOCAL * y / depth], depth }
+        rasterize::cpu::splat(p, &self.world_to_view)
     }
 
     /// A point's position in pixels of a `side` x `side` image: x to the right, y down, pixel centres at .5.
     pub fn screen(&self, p: [f32; 3], side: usize) -> [f32; 2] {
-        let [x, y, _, w] = transform(p, &self.full_projection);
-        let half = side as f32 / 2.0;
-        [half - half * (x / w), half - half * (y / w)]
+        rasterize::cpu::screen(p, &self.full_projection, side)
     }
-}
-
-fn transform(p: [f32; 3], m: &Matrix) -> [f32; 4] {
-    std::array::from_fn(|j| p[0] * m[0][j] + p[1] * m[1][j] + p[2] * m[2][j] + m[3][j])
 }
 
 fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {

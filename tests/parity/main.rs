@@ -3,10 +3,13 @@
 
 mod clouds;
 mod detections;
+mod memberships;
 mod neighbors;
 mod random;
+mod scores;
 mod sorting;
 mod superpoints;
+mod views;
 
 use partstad::gpu::Gpu;
 

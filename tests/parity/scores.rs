@@ -1,0 +1,236 @@
+//! Vote, softmax, relaxed IoU and cross-entropy with their gradients: bit for bit.
+
+use crate::{gpu, random::Random};
+use partstad::{
+    gpu::{Buffer, Gpu},
+    ops::{riou, softmax, vote},
+};
+
+/// Random box sets on random superpoints, and a random truth.
+struct Problem {
+    set_offsets: Vec<u32>,
+    set_boxes: Vec<u32>,
+    entry_offsets: Vec<u32>,
+    entry_set: Vec<u32>,
+    entry_count: Vec<u32>,
+    visible: Vec<u32>,
+    box_label: Vec<u32>,
+    labels: usize,
+    weights: Vec<f32>,
+    shares: Vec<f32>,
+    sizes: Vec<u32>,
+    valid: Vec<bool>,
+}
+
+impl Problem {
+    /// `most`: entries of a superpoint.
+    fn random(
+        random: &mut Random,
+        superpoints: usize,
+        boxes: usize,
+        sets: usize,
+        labels: usize,
+        most: u32,
+    ) -> Problem {
+        let box_label: Vec<u32> = (0..boxes).map(|_| random.below(labels as u32)).collect();
+        let (mut set_offsets, mut set_boxes) = (vec![0], vec![]);
+        for _ in 0..sets {
+            let mut set: Vec<u32> = (0..boxes as u32).filter(|_| random.below(8) < 2).collect();
+            set.sort_by_key(|&b| box_label[b as usize]);
+            set_boxes.extend(set);
+            set_offsets.push(set_boxes.len() as u32);
+        }
+        let (mut entry_offsets, mut entry_set, mut entry_count, mut visible) =
+            (vec![0], vec![], vec![], vec![]);
+        for _ in 0..superpoints {
+            let first = entry_count.len();
+            for _ in 0..if sets == 0 { 0 } else { random.below(most + 1) } {
+                entry_set.push(random.below(sets as u32));
+                entry_count.push(1 + random.below(1000));
+            }
+            entry_offsets.push(entry_set.len() as u32);
+            visible.push(entry_count[first..].iter().sum::<u32>() + random.below(5));
+        }
+        // Equal weights tie; some are 0 or less.
+        let weights =
+            (0..boxes).map(|_| random.below(9) as f32 * 1.37 - 2.0 * random.below(2) as f32).collect();
+        Problem {
+            valid: entry_offsets.windows(2).map(|w| w[0] < w[1]).collect(),
+            shares: (0..superpoints * (labels + 1)).map(|_| random.uniform()).collect(),
+            sizes: (0..superpoints).map(|_| 1 + random.below(100)).collect(),
+            set_offsets,
+            set_boxes,
+            entry_offsets,
+            entry_set,
+            entry_count,
+            visible,
+            box_label,
+            labels,
+            weights,
+        }
+    }
+
+    fn input(&self) -> vote::Input<'_> {
+        vote::Input {
+            set_offsets: &self.set_offsets,
+            set_boxes: &self.set_boxes,
+            entry_offsets: &self.entry_offsets,
+            entry_set: &self.entry_set,
+            entry_count: &self.entry_count,
+            visible: &self.visible,
+            box_label: &self.box_label,
+            labels: self.labels,
+        }
+    }
+
+    fn truth(&self) -> riou::Truth<'_, f32> {
+        riou::Truth { shares: &self.shares, sizes: &self.sizes, valid: &self.valid, columns: self.labels + 1 }
+    }
+}
+
+#[track_caller]
+fn same(gpu: &Gpu, found: &Buffer<f32>, expected: &[f32], what: &str) {
+    let found = gpu.download(found).unwrap();
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let differs = found.iter().zip(expected).position(|(f, e)| f.to_bits() != e.to_bits());
+    if let Some(i) = differs {
+        panic!("{what}: value {i} is {:e}, not {:e}", found[i], expected[i]);
+    }
+}
+
+#[test]
+fn from_votes_to_the_gradient_of_the_weights() {
+    let gpu = gpu();
+    let mut random = Random(5);
+    for (superpoints, boxes, sets, labels, most) in [
+        (1, 1, 1, 1, 1),
+        (1, 200, 1025, 60, 1025),
+        (31, 3, 0, 2, 0),
+        (32, 33, 31, 5, 33),
+        (33, 150, 300, 7, 70),
+        (1023, 32, 32, 1, 3),
+        (300, 64, 257, 31, 40),
+        (0, 5, 3, 2, 1),
+    ] {
+        let p = Problem::random(&mut random, superpoints, boxes, sets, labels, most);
+        let what = format!("{superpoints} superpoints, {boxes} boxes, {sets} sets, {labels} labels");
+        let up = |values: &[u32]| gpu.upload(values).unwrap();
+        let floats = |values: &[f32]| gpu.upload(values).unwrap();
+        let room = |len| gpu.alloc::<f32>(len).unwrap();
+        let (set_offsets, set_boxes) = (up(&p.set_offsets), up(&p.set_boxes));
+        let (entry_offsets, entry_set, entry_count) =
+            (up(&p.entry_offsets), up(&p.entry_set), up(&p.entry_count));
+        let (visible, box_label) = (up(&p.visible), up(&p.box_label));
+        let input = vote::cuda::Input {
+            set_offsets: &set_offsets,
+            set_boxes: &set_boxes,
+            entry_offsets: &entry_offsets,
+            entry_set: &entry_set,
+            entry_count: &entry_count,
+            visible: &visible,
+            box_label: &box_label,
+            labels,
+        };
+        let mut workspace = vote::cuda::Workspace::new(&gpu, &input).unwrap();
+        let (columns, weights) = (labels + 1, floats(&p.weights));
+        let by_set = vote::cuda::by_set(&gpu, &input).unwrap();
+        let expected = vote::cpu::by_set(&p.input());
+        assert_eq!(gpu.download(&by_set.offsets).unwrap(), expected.offsets, "{what}");
+        assert_eq!(gpu.download(&by_set.superpoint).unwrap(), expected.superpoint, "{what}");
+        assert_eq!(gpu.download(&by_set.count).unwrap(), expected.count, "{what}");
+
+        for null in [5.0, -1.0f32] {
+            let null_weight = floats(&[null]);
+            let (mut scores, mut valid) = (room(superpoints * columns), gpu.alloc(superpoints).unwrap());
+            vote::cuda::forward(
+                &gpu,
+                &input,
+                &weights,
+                &null_weight,
+                &mut workspace,
+                &mut scores,
+                &mut valid,
+            )
+            .unwrap();
+            let expected = vote::cpu::forward(&p.input(), &p.weights, null).unwrap();
+            same(&gpu, &scores, &expected, &format!("{what}: scores"));
+            let valid_here: Vec<bool> = gpu.download(&valid).unwrap().iter().map(|&v| v != 0).collect();
+            assert_eq!(valid_here, p.valid, "{what}");
+
+            let mut probabilities = room(superpoints * columns);
+            softmax::cuda::forward(&gpu, &scores, columns, &mut probabilities).unwrap();
+            let expected = softmax::cpu::forward(&expected, columns);
+            same(&gpu, &probabilities, &expected, &format!("{what}: softmax"));
+
+            let truth = p.truth();
+            let (shares, sizes) = (floats(&p.shares), up(&p.sizes));
+            let on_device = riou::cuda::Truth { shares: &shares, sizes: &sizes, valid: &valid, columns };
+            let mut losses = riou::cuda::Workspace::new(&gpu, superpoints, columns).unwrap();
+            let (mut ious, mut loss) = (room(columns), room(1));
+            riou::cuda::forward(&gpu, &probabilities, &on_device, &mut losses, &mut ious, &mut loss).unwrap();
+            same(&gpu, &ious, &riou::cpu::riou(&expected, &truth).unwrap(), &format!("{what}: RIoU"));
+            same(&gpu, &loss, &[riou::cpu::forward(&expected, &truth).unwrap()], &format!("{what}: loss"));
+            let mut grad = room(superpoints * columns);
+            riou::cuda::backward(&gpu, &on_device, &losses, &mut grad).unwrap();
+            let expected_grad = riou::cpu::backward(&expected, &truth).unwrap();
+            same(&gpu, &grad, &expected_grad, &format!("{what}: gradient of RIoU"));
+
+            let mut grad_scores = room(superpoints * columns);
+            softmax::cuda::backward(&gpu, &probabilities, &grad, columns, &mut grad_scores).unwrap();
+            let expected_grad = softmax::cpu::backward(&expected, &expected_grad, columns);
+            same(&gpu, &grad_scores, &expected_grad, &format!("{what}: gradient of softmax"));
+
+            let (mut grad_weights, mut grad_null) = (room(boxes), room(1));
+            vote::cuda::backward(
+                &gpu,
+                &input,
+                &by_set,
+                &null_weight,
+                &grad_scores,
+                &mut workspace,
+                &mut grad_weights,
+                &mut grad_null,
+            )
+            .unwrap();
+            let (expected_weights, expected_null) =
+                vote::cpu::backward(&p.input(), &p.weights, null, &expected_grad).unwrap();
+            same(&gpu, &grad_weights, &expected_weights, &format!("{what}: gradient of the weights"));
+            same(&gpu, &grad_null, &[expected_null], &format!("{what}: gradient of the null weight"));
+
+            let label: Vec<u32> = (0..superpoints).map(|_| random.below(columns as u32)).collect();
+            let label_there = up(&label);
+            riou::cuda::cross_entropy(&gpu, &probabilities, &label_there, &on_device, &mut losses, &mut loss)
+                .unwrap();
+            let expected_loss = riou::cpu::cross_entropy(&expected, &label, &truth).unwrap();
+            same(&gpu, &loss, &[expected_loss], &format!("{what}: cross-entropy"));
+            riou::cuda::cross_entropy_backward(
+                &gpu,
+                &probabilities,
+                &label_there,
+                &on_device,
+                &losses,
+                &mut grad,
+            )
+            .unwrap();
+            let expected_grad = riou::cpu::cross_entropy_backward(&expected, &label, &truth).unwrap();
+            same(&gpu, &grad, &expected_grad, &format!("{what}: gradient of cross-entropy"));
+        }
+    }
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_named() {
+    let gpu = gpu();
+    let (two, three) = (gpu.zeros::<f32>(2).unwrap(), gpu.zeros::<f32>(3).unwrap());
+    let message =
+        softmax::cuda::forward(&gpu, &three, 2, &mut gpu.zeros(3).unwrap()).unwrap_err().to_string();
+    assert!(message.contains("3 elements are not rows of 2 columns"), "{message}");
+    assert!(softmax::cuda::forward(&gpu, &two, 2, &mut gpu.zeros(3).unwrap()).is_err());
+    let (sizes, valid) = (gpu.zeros::<u32>(1).unwrap(), gpu.zeros::<u8>(1).unwrap());
+    let truth = riou::cuda::Truth { shares: &two, sizes: &sizes, valid: &valid, columns: 2 };
+    let mut workspace = riou::cuda::Workspace::new(&gpu, 1, 2).unwrap();
+    let (mut ious, mut loss) = (gpu.zeros(2).unwrap(), gpu.zeros(1).unwrap());
+    let message =
+        riou::cuda::forward(&gpu, &three, &truth, &mut workspace, &mut ious, &mut loss).unwrap_err();
+    assert!(message.to_string().contains("predicted [S, L + 1]"), "{message}");
+}
