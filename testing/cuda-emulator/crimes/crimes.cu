@@ -28,6 +28,14 @@ extern "C" __global__ void __launch_bounds__(64) innocent_exchange(uint32_t* out
     }
 }
 
+// out[i] = i - turn
+extern "C" __global__ void __launch_bounds__(64) innocent_rotation(uint32_t* out, uint32_t turn) {
+    __shared__ uint32_t box[crimes::THREADS];
+    box[(threadIdx.x + turn) % crimes::THREADS] = threadIdx.x;
+    __syncthreads();
+    out[threadIdx.x] = box[threadIdx.x];
+}
+
 // Bytes side by side belong to different threads; all count together; the last block sums up.
 extern "C" __global__ void __launch_bounds__(64) innocent_neighbours(uint8_t* bytes, uint32_t* count, uint32_t* sum) {
     __shared__ uint32_t last;
