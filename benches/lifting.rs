@@ -98,6 +98,8 @@ fn lifting(c: &mut Criterion) {
         let mut held = [0u64; BOXES];
         for s in 0..s {
             memberships
+                .sets()
+                .unwrap()
                 .entries(s)
                 .for_each(|(set, count)| set.iter().for_each(|&b| held[b as usize] += count as u64));
         }
@@ -120,11 +122,11 @@ fn lifting(c: &mut Criterion) {
             let all = (0..points).filter(|&p| inside(p)).count() as u64;
             assert!(held[b] <= all && held[b] as f64 >= 0.9 * all as f64, "box {b}: {} of {all}", held[b]);
         }
-        let counted: u64 = memberships.observed.counts.iter().map(|&n| n as u64).sum();
+        let counted: u64 = memberships.observed().unwrap().counts.iter().map(|&n| n as u64).sum();
         assert_eq!(counted, visible.iter().filter(|&&v| v).count() as u64);
         println!(
             "{points} points: {s} superpoints, {counted} visible, {} entries",
-            memberships.sets.entry_set.len()
+            memberships.sets().unwrap().entry_set.len()
         );
 
         group.bench_function(id("visibility"), |b| b.iter(|| seen().map(|v| v.len()).sum::<usize>()));
@@ -140,8 +142,8 @@ fn lifting(c: &mut Criterion) {
         let scores = Scores::vote(&Device::Cpu, &memberships, &boxes, &weights, PARTS.len()).unwrap();
         let (votes, probabilities) = (scores.votes.host().unwrap(), scores.probabilities.host().unwrap());
         let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
-        let (totals, box_label) = (memberships.visible_totals(), boxes.labels());
-        let input = memberships.votes(&totals, &box_label, PARTS.len());
+        let (totals, box_label) = (memberships.visible_totals().unwrap(), boxes.labels());
+        let input = memberships.sets().unwrap().votes(&totals, &box_label, PARTS.len());
         let columns = PARTS.len() + 1;
         let truth: Vec<i32> = cloud.positions.iter().map(|p| (p[1] * 2.4 + 2.5) as i32).collect();
         let targets = Targets::count(&superpoints, &truth, PARTS.len()).unwrap();

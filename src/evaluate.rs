@@ -361,10 +361,11 @@ impl Running {
     ) -> Result<(Labels, Instances)> {
         let Shape { cloud, superpoints, views, boxes, .. } = shape;
         let options = preparer.options();
+        let sets = memberships.sets()?;
         let bound = match self.run.method {
             Method::Ceiling => Some(best_labels(shape, parts.len(), |_, _| true)?),
             Method::BoxCeiling => Some(best_labels(shape, parts.len(), |s, label| {
-                let mut boxes_of = memberships.entries(s).flat_map(|(set, _)| set);
+                let mut boxes_of = sets.entries(s).flat_map(|(set, _)| set);
                 boxes_of.any(|&b| boxes.list[b as usize].label == label)
             })?),
             _ => None,

@@ -12,6 +12,7 @@
 use super::{
     mask::{self, Tap},
     observe::Observed,
+    vote,
 };
 use crate::error::{Error, Result};
 
@@ -70,6 +71,36 @@ pub struct Sets {
 }
 
 impl Sets {
+    /// Whether a box holds a visible point of superpoint `s`; the others get no label.
+    pub fn valid(&self, s: usize) -> bool {
+        self.entry_offsets[s] < self.entry_offsets[s + 1]
+    }
+
+    /// The boxes of distinct set `set`, by label.
+    pub fn set(&self, set: usize) -> &[u32] {
+        &self.set_boxes[self.set_offsets[set] as usize..self.set_offsets[set + 1] as usize]
+    }
+
+    /// The sets and counts of superpoint `s`.
+    pub fn entries(&self, s: usize) -> impl Iterator<Item = (&[u32], u32)> {
+        let range = self.entry_offsets[s] as usize..self.entry_offsets[s + 1] as usize;
+        range.map(|e| (self.set(self.entry_set[e] as usize), self.entry_count[e]))
+    }
+
+    /// The vote's input. `visible`: n_s, `[S]`; `box_label`: `[B]`; `labels`: L.
+    pub fn votes<'a>(&'a self, visible: &'a [u32], box_label: &'a [u32], labels: usize) -> vote::Input<'a> {
+        vote::Input {
+            set_offsets: &self.set_offsets,
+            set_boxes: &self.set_boxes,
+            entry_offsets: &self.entry_offsets,
+            entry_set: &self.entry_set,
+            entry_count: &self.entry_count,
+            visible,
+            box_label,
+            labels,
+        }
+    }
+
     /// Whether these are memberships of so many superpoints in so many boxes: every index points at something.
     pub fn fit(&self, superpoints: usize, boxes: usize) -> bool {
         let below = |values: &[u32], limit: usize| values.iter().all(|&v| (v as usize) < limit);

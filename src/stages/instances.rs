@@ -8,7 +8,8 @@ use crate::{
     error::{Error, Result},
     ops::{
         extents::{self, Extent},
-        membership, observe,
+        membership::{self, Sets},
+        observe::{self, Observed},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -86,12 +87,13 @@ impl Instances {
             )));
         }
         boxes.check(memberships.views, scores.labels)?;
+        let (observed, sets) = (memberships.observed()?, memberships.sets()?);
         let probabilities = scores.probabilities.host()?;
         let mut found = Instances { of_superpoint: vec![-1; s], ..Instances::default() };
         let extents = extents::cpu::extents(&cloud.positions, &superpoints.offsets, &superpoints.points);
         for label in 0..scores.labels as u32 {
             let members: Vec<usize> = (0..s).filter(|&s| labels.of_superpoint[s] == label as i32).collect();
-            let part = Part { label, extents: &extents, superpoints, boxes, memberships, options };
+            let part = Part { label, extents: &extents, superpoints, boxes, memberships, observed, sets, options };
             for piece in part.pieces(&members) {
                 if part.keeps(&piece) {
                     let points = piece.iter().map(|&s| superpoints.points(s).len() as u32).sum();
@@ -118,6 +120,8 @@ struct Part<'a> {
     superpoints: &'a Superpoints,
     boxes: &'a Boxes,
     memberships: &'a Memberships,
+    observed: &'a Observed,
+    sets: &'a Sets,
     options: &'a Options,
 }
 
@@ -169,7 +173,7 @@ impl Part<'_> {
             return shares;
         }
         for (row, &s) in shares.chunks_exact_mut(boxes.len()).zip(members) {
-            for (set, count) in self.memberships.entries(s) {
+            for (set, count) in self.sets.entries(s) {
                 for b in set {
                     if let Ok(i) = boxes.binary_search(b) {
                         row[i] += count as f64;
@@ -177,7 +181,7 @@ impl Part<'_> {
                 }
             }
             for (share, &b) in row.iter_mut().zip(&boxes) {
-                let visible = self.memberships.observed.counts[s * self.memberships.views + self.view(b)];
+                let visible = self.observed.counts[s * self.memberships.views + self.view(b)];
                 // 0 / 0 is the NaN that says invisible.
                 *share /= visible as f64;
             }
@@ -193,7 +197,7 @@ impl Part<'_> {
     fn keeps(&self, piece: &[usize]) -> bool {
         let views = self.memberships.views;
         let extent = |k: usize| {
-            let of_superpoint = piece.iter().map(|&s| self.memberships.observed.extents[s * views + k]);
+            let of_superpoint = piece.iter().map(|&s| self.observed.extents[s * views + k]);
             of_superpoint.fold(observe::NOWHERE, observe::union)
         };
         let extents: Vec<_> = (0..views).map(extent).collect();

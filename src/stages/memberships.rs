@@ -9,12 +9,14 @@ use crate::{
         mask,
         membership::{self, Region, Sets},
         observe::{self, Observed},
-        visibility, vote, whole_object,
+        visibility, whole_object,
     },
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
+#[cfg(feature = "cuda")]
+use {crate::gpu::Gpu, std::sync::Arc};
 
 /// How to find them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,16 +37,27 @@ impl Default for Options {
 const NAMES: [&str; 6] = ["set_offsets", "set_boxes", "entry_offsets", "entry_set", "entry_count", "ignored"];
 
 /// Everything that the vote needs to know about points and pixels.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Memberships {
     /// Number of views, K.
     pub views: usize,
-    /// What each view shows of each superpoint, `[S, K]`.
-    pub observed: Observed,
-    /// The distinct box sets and each superpoint's counts in them.
-    pub sets: Sets,
     /// Boxes left out because they hold the whole object, ascending.
     pub ignored: Vec<u32>,
+    superpoints: usize,
+    host: OnceLock<(Observed, Sets)>,
+    #[cfg(feature = "cuda")]
+    device: OnceLock<Arc<OnDevice>>,
+}
+
+/// The same in the memory of a device.
+#[cfg(feature = "cuda")]
+#[derive(Debug)]
+pub struct OnDevice {
+    gpu: Gpu,
+    /// What each view shows of each superpoint.
+    pub observed: observe::cuda::Observed,
+    /// The distinct box sets and each superpoint's counts in them.
+    pub sets: membership::cuda::Sets,
 }
 
 impl Memberships {
@@ -60,7 +73,6 @@ impl Memberships {
         masks: &Masks,
         options: &Options,
     ) -> Result<Memberships> {
-        let _ = device;
         let n = superpoints.of_point.len();
         if views.screen.len() != n * views.len() {
             return Err(Error::invalid(format!(
@@ -71,23 +83,43 @@ impl Memberships {
         }
         boxes.check(views.len(), u32::MAX as usize)?;
         masks.check(boxes.len(), views.side)?;
+        match device {
+            Device::Cpu => Memberships::find_on_cpu(superpoints, views, boxes, masks, options),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => Memberships::find_on_gpu(gpu, superpoints, views, boxes, masks, options),
+        }
+    }
+
+    fn find_on_cpu(
+        superpoints: &Superpoints,
+        views: &Views,
+        boxes: &Boxes,
+        masks: &Masks,
+        options: &Options,
+    ) -> Result<Memberships> {
+        let n = superpoints.of_point.len();
         let visible = (0..views.len())
             .into_par_iter()
             .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k)?, n))
             .collect::<Result<Vec<_>>>()?
             .concat();
+        let screen = views.screen.host()?;
         let ignored = match masks {
             Masks::Boxes => {
                 let view_of: Vec<u32> = boxes.list.iter().map(|b| b.view).collect();
                 let (rects, share) = (boxes.rects(), options.whole_object_share);
-                let whole = whole_object::cpu::whole(views.screen.host()?, n, &rects, &view_of, share);
+                let whole = whole_object::cpu::whole(screen, n, &rects, &view_of, share);
                 (0..boxes.len() as u32).filter(|&b| whole[b as usize]).collect()
             }
             _ => vec![],
         };
-        let screen = views.screen.host()?;
-        let observed =
-            observe::cpu::views(&visible, screen, &superpoints.offsets, &superpoints.points, views.len());
+        let observed = observe::cpu::views(
+            &visible,
+            screen,
+            &superpoints.offsets,
+            &superpoints.points,
+            views.len(),
+        );
         let (view_offsets, view_boxes) = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)));
         let taps;
         let sets = membership::cpu::membership(&membership::Input {
@@ -109,19 +141,93 @@ impl Memberships {
             },
             side: views.side,
         })?;
-        Ok(Memberships { views: views.len(), observed, sets, ignored })
+        Ok(Memberships::on_host(views.len(), ignored, observed, sets))
+    }
+
+    /// The same arrays. A NaN among the logits holds nothing here: nobody on the host looks at them.
+    #[cfg(feature = "cuda")]
+    fn find_on_gpu(
+        gpu: &Gpu,
+        superpoints: &Superpoints,
+        views: &Views,
+        boxes: &Boxes,
+        masks: &Masks,
+        options: &Options,
+    ) -> Result<Memberships> {
+        use membership::cuda::{Input, Region, Taps};
+        let partition = observe::cuda::Partition {
+            superpoint_of: &*superpoints.of_point.device(gpu)?,
+            superpoint_points: &*superpoints.points.device(gpu)?,
+            superpoints: superpoints.len(),
+        };
+        let map = views.pixel_to_point.device(gpu)?;
+        let screen = views.screen.device(gpu)?;
+        let (k, n) = (views.len(), superpoints.of_point.len());
+        let visible = visibility::cuda::visible_points(gpu, &map, k, n)?;
+        let observed = observe::cuda::views(gpu, partition, &visible, &screen, k)?;
+
+        let (view_offsets, view_boxes) = boxes.by_view(k, |_| true);
+        let most = view_offsets.windows(2).map(|w| (w[1] - w[0]) as usize).max().unwrap_or(0);
+        let (view_offsets, view_boxes) = (gpu.upload(&view_offsets)?, gpu.upload(&view_boxes)?);
+        let rects = gpu.upload(boxes.rects().as_flattened())?;
+        let flags = match masks {
+            Masks::Boxes => {
+                let share = options.whole_object_share;
+                whole_object::cuda::whole(gpu, &screen, &view_offsets, &view_boxes, &rects, share)?
+            }
+            _ => gpu.zeros(boxes.len())?,
+        };
+        let (logits, bits, taps);
+        let region = match masks {
+            Masks::Boxes => Region::Boxes,
+            Masks::Logits(values) => {
+                (logits, taps) = (values.device(gpu)?, Taps::new(gpu, views.side)?);
+                Region::Logits(&logits, &taps)
+            }
+            Masks::Bits(values) => {
+                bits = values.device(gpu)?;
+                Region::Bits(&bits)
+            }
+        };
+        let sets = membership::cuda::membership(
+            gpu,
+            &Input {
+                partition,
+                visible: &visible,
+                screen: &screen,
+                observed: &observed,
+                view_offsets: &view_offsets,
+                view_boxes: &view_boxes,
+                most,
+                rects: &rects,
+                ignored: &flags,
+                region,
+                side: views.side,
+            },
+        )?;
+        let ignored = match masks {
+            Masks::Boxes => (0..).zip(gpu.download(&flags)?).filter(|(_, flag)| *flag != 0).map(|(b, _)| b).collect(),
+            _ => vec![],
+        };
+        Ok(Memberships {
+            views: k,
+            ignored,
+            superpoints: superpoints.len(),
+            host: OnceLock::new(),
+            device: OnceLock::from(Arc::new(OnDevice { gpu: gpu.clone(), observed, sets })),
+        })
     }
 
     /// Writes everything to an `.npz` archive.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written, [`Error::Device`] if the arrays lie on a device that failed.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut archive = npy::ArchiveWriter::create(path)?;
-        let (s, k) = (self.len(), self.views);
-        archive.member("visible", &[s, k], self.observed.counts.iter().copied())?;
-        archive.member("extents", &[s, k, 4], self.observed.extents.iter().flatten().copied())?;
-        for (name, values) in NAMES.iter().zip(self.lists()) {
+        let (s, k, observed) = (self.len(), self.views, self.observed()?);
+        archive.member("visible", &[s, k], observed.counts.iter().copied())?;
+        archive.member("extents", &[s, k, 4], observed.extents.iter().flatten().copied())?;
+        for (name, values) in NAMES.iter().zip(self.lists()?) {
             archive.member(name, &[values.len()], values.iter().copied())?;
         }
         archive.finish()
@@ -153,58 +259,128 @@ impl Memberships {
             ));
         }
         let observed = Observed { counts: visible.data, extents: extents.data.as_chunks().0.to_vec() };
-        Ok(Memberships { views, observed, sets, ignored })
+        Ok(Memberships::on_host(views, ignored, observed, sets))
     }
 
-    fn lists(&self) -> [&[u32]; 6] {
-        let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = &self.sets;
-        [set_offsets, set_boxes, entry_offsets, entry_set, entry_count, &self.ignored]
+    fn on_host(views: usize, ignored: Vec<u32>, observed: Observed, sets: Sets) -> Memberships {
+        Memberships {
+            views,
+            ignored,
+            superpoints: sets.entry_offsets.len().saturating_sub(1),
+            host: OnceLock::from((observed, sets)),
+            #[cfg(feature = "cuda")]
+            device: OnceLock::new(),
+        }
+    }
+
+    fn lists(&self) -> Result<[&[u32]; 6]> {
+        let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = self.sets()?;
+        Ok([set_offsets, set_boxes, entry_offsets, entry_set, entry_count, &self.ignored])
+    }
+
+    /// What each view shows of each superpoint, `[S, K]`, and the box sets, in the host's memory.
+    fn host(&self) -> Result<&(Observed, Sets)> {
+        #[cfg(feature = "cuda")]
+        if let (None, Some(there)) = (self.host.get(), self.device.get()) {
+            // A race fills it twice with the same values.
+            let _ = self.host.set(there.download()?);
+        }
+        Ok(self.host.get().expect("one side is filled from the start"))
+    }
+
+    /// What each view shows of each superpoint, `[S, K]`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if it lies on a device that failed; never without one.
+    pub fn observed(&self) -> Result<&Observed> {
+        Ok(&self.host()?.0)
+    }
+
+    /// The distinct box sets and each superpoint's counts in them.
+    ///
+    /// # Errors
+    /// As [`Memberships::observed`].
+    pub fn sets(&self) -> Result<&Sets> {
+        Ok(&self.host()?.1)
     }
 
     /// Number of superpoints, S.
     pub fn len(&self) -> usize {
-        self.sets.entry_offsets.len().saturating_sub(1)
+        self.superpoints
     }
 
     /// Whether there is no superpoint.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.superpoints == 0
     }
 
     /// Visible points of every superpoint over all views (n_s of equation 5), `[S]`.
-    pub fn visible_totals(&self) -> Vec<u32> {
-        let rows = self.observed.counts.chunks(self.views.max(1));
-        rows.map(|row| row.iter().sum()).collect()
+    ///
+    /// # Errors
+    /// As [`Memberships::observed`].
+    pub fn visible_totals(&self) -> Result<Vec<u32>> {
+        let rows = self.observed()?.counts.chunks(self.views.max(1));
+        Ok(rows.map(|row| row.iter().sum()).collect())
     }
 
-    /// Whether a box holds one of its visible points; the others get no label.
-    pub fn valid(&self, s: usize) -> bool {
-        self.sets.entry_offsets[s] < self.sets.entry_offsets[s + 1]
-    }
-
-    /// The boxes of distinct set `set`, by label.
-    pub fn set(&self, set: usize) -> &[u32] {
-        &self.sets.set_boxes[self.sets.set_offsets[set] as usize..self.sets.set_offsets[set + 1] as usize]
-    }
-
-    /// The sets and counts of superpoint `s`.
-    pub fn entries(&self, s: usize) -> impl Iterator<Item = (&[u32], u32)> {
-        let range = self.sets.entry_offsets[s] as usize..self.sets.entry_offsets[s + 1] as usize;
-        range.map(|e| (self.set(self.sets.entry_set[e] as usize), self.sets.entry_count[e]))
-    }
-
-    /// The vote's input. `visible`: n_s, `[S]`; `box_label`: `[B]`; `labels`: L.
-    pub fn votes<'a>(&'a self, visible: &'a [u32], box_label: &'a [u32], labels: usize) -> vote::Input<'a> {
-        vote::Input {
-            set_offsets: &self.sets.set_offsets,
-            set_boxes: &self.sets.set_boxes,
-            entry_offsets: &self.sets.entry_offsets,
-            entry_set: &self.sets.entry_set,
-            entry_count: &self.sets.entry_count,
-            visible,
-            box_label,
-            labels,
+    /// Both in the memory of `gpu`.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is not enough memory or a device failed.
+    #[cfg(feature = "cuda")]
+    pub fn device(&self, gpu: &Gpu) -> Result<Arc<OnDevice>> {
+        if let Some(there) = self.device.get().filter(|there| there.gpu == *gpu) {
+            return Ok(there.clone());
         }
+        let there = Arc::new(self.upload(gpu)?);
+        let _ = self.device.set(there.clone());
+        Ok(there)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn upload(&self, gpu: &Gpu) -> Result<OnDevice> {
+        let (observed, sets) = self.host()?;
+        Ok(OnDevice {
+            gpu: gpu.clone(),
+            observed: observe::cuda::Observed {
+                counts: gpu.upload(&observed.counts)?,
+                extents: gpu.upload(observed.extents.as_flattened())?,
+                totals: gpu.upload(&self.visible_totals()?)?,
+            },
+            sets: membership::cuda::Sets {
+                set_offsets: gpu.upload(&sets.set_offsets)?,
+                set_boxes: gpu.upload(&sets.set_boxes)?,
+                entry_offsets: gpu.upload(&sets.entry_offsets)?,
+                entry_set: gpu.upload(&sets.entry_set)?,
+                entry_count: gpu.upload(&sets.entry_count)?,
+            },
+        })
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl OnDevice {
+    fn download(&self) -> Result<(Observed, Sets)> {
+        let OnDevice { gpu, observed, sets } = self;
+        let extents = gpu.download(&observed.extents)?;
+        let observed =
+            Observed { counts: gpu.download(&observed.counts)?, extents: extents.as_chunks().0.to_vec() };
+        let sets = Sets {
+            set_offsets: gpu.download(&sets.set_offsets)?,
+            set_boxes: gpu.download(&sets.set_boxes)?,
+            entry_offsets: gpu.download(&sets.entry_offsets)?,
+            entry_set: gpu.download(&sets.entry_set)?,
+            entry_count: gpu.download(&sets.entry_count)?,
+        };
+        Ok((observed, sets))
+    }
+}
+
+impl PartialEq for Memberships {
+    /// Arrays that a device failed to hand over equal nothing.
+    fn eq(&self, other: &Memberships) -> bool {
+        (self.views, &self.ignored) == (other.views, &other.ignored)
+            && matches!((self.host(), other.host()), (Ok(a), Ok(b)) if a == b)
     }
 }
 

@@ -70,8 +70,8 @@ impl Sample {
             parts: parts.iter().map(|name| name.as_ref().to_string()).collect(),
             boxes: boxes.clone(),
             places: places(boxes, views),
-            sets: memberships.sets.clone(),
-            visible: memberships.visible_totals(),
+            sets: memberships.sets()?.clone(),
+            visible: memberships.visible_totals()?,
             targets: targets.clone(),
             source: String::new(),
         };
@@ -119,21 +119,12 @@ impl Sample {
 
     /// Whether a box holds one of the superpoint's visible points; the others get no label, `[S]`.
     pub fn valid(&self) -> Vec<bool> {
-        self.sets.entry_offsets.windows(2).map(|w| w[0] < w[1]).collect()
+        (0..self.visible.len()).map(|s| self.sets.valid(s)).collect()
     }
 
     /// The vote's input. `box_label`: [`Boxes::labels`].
     pub fn votes<'a>(&'a self, box_label: &'a [u32]) -> vote::Input<'a> {
-        vote::Input {
-            set_offsets: &self.sets.set_offsets,
-            set_boxes: &self.sets.set_boxes,
-            entry_offsets: &self.sets.entry_offsets,
-            entry_set: &self.sets.entry_set,
-            entry_count: &self.sets.entry_count,
-            visible: &self.visible,
-            box_label,
-            labels: self.labels(),
-        }
+        self.sets.votes(&self.visible, box_label, self.labels())
     }
 
     /// IoU of every part over the shape's points if each superpoint had this label, `[L]`; None where the truth does not

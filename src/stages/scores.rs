@@ -1,6 +1,8 @@
 //! Scores: how much every superpoint looks like every part.
 
 use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
+#[cfg(feature = "cuda")]
+use crate::gpu::Gpu;
 use crate::{
     buffer::Buf,
     device::Device,
@@ -34,22 +36,65 @@ impl Scores {
         weights: &Weights,
         labels: usize,
     ) -> Result<Scores> {
-        let _ = device;
         if labels == 0 {
             return Err(Error::invalid("scores: no part labels; name at least one part"));
         }
         boxes.check(memberships.views, labels)?;
         weights.check(boxes.len())?;
-        let visible = memberships.visible_totals();
+        match device {
+            Device::Cpu => Scores::vote_on_cpu(memberships, boxes, weights, labels),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => Scores::vote_on_gpu(gpu, memberships, boxes, weights, labels),
+        }
+    }
+
+    fn vote_on_cpu(
+        memberships: &Memberships,
+        boxes: &Boxes,
+        weights: &Weights,
+        labels: usize,
+    ) -> Result<Scores> {
+        let (sets, visible) = (memberships.sets()?, memberships.visible_totals()?);
         let box_label = boxes.labels();
-        let votes = vote::cpu::forward(
-            &memberships.votes(&visible, &box_label, labels),
-            &weights.boxes,
-            weights.null,
-        )?;
+        let votes = sets.votes(&visible, &box_label, labels);
+        let votes = vote::cpu::forward(&votes, &weights.boxes, weights.null)?;
         let probabilities = softmax::cpu::forward(&votes, labels + 1);
-        let valid: Vec<u8> = (0..memberships.len()).map(|s| memberships.valid(s) as u8).collect();
+        let valid: Vec<u8> = (0..memberships.len()).map(|s| sets.valid(s) as u8).collect();
         Ok(Scores { labels, votes: votes.into(), probabilities: probabilities.into(), valid: valid.into() })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn vote_on_gpu(
+        gpu: &Gpu,
+        memberships: &Memberships,
+        boxes: &Boxes,
+        weights: &Weights,
+        labels: usize,
+    ) -> Result<Scores> {
+        let there = memberships.device(gpu)?;
+        let input = vote::cuda::Input {
+            set_offsets: &there.sets.set_offsets,
+            set_boxes: &there.sets.set_boxes,
+            entry_offsets: &there.sets.entry_offsets,
+            entry_set: &there.sets.entry_set,
+            entry_count: &there.sets.entry_count,
+            visible: &there.observed.totals,
+            box_label: &gpu.upload(&boxes.labels())?,
+            labels,
+        };
+        let (weight, null) = (gpu.upload(&weights.boxes)?, gpu.upload(&[weights.null])?);
+        let cells = memberships.len() * (labels + 1);
+        let (mut votes, mut probabilities) = (gpu.alloc(cells)?, gpu.alloc(cells)?);
+        let mut valid = gpu.alloc(memberships.len())?;
+        let mut workspace = vote::cuda::Workspace::new(gpu, &input)?;
+        vote::cuda::forward(gpu, &input, &weight, &null, &mut workspace, &mut votes, &mut valid)?;
+        softmax::cuda::forward(gpu, &votes, labels + 1, &mut probabilities)?;
+        Ok(Scores {
+            labels,
+            votes: Buf::on_device(gpu, votes),
+            probabilities: Buf::on_device(gpu, probabilities),
+            valid: Buf::on_device(gpu, valid),
+        })
     }
 
     /// Number of superpoints, S.

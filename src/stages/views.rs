@@ -1,6 +1,8 @@
 //! Views: the cloud rendered from ten directions, and where each point falls.
 
 use super::cloud::Cloud;
+#[cfg(feature = "cuda")]
+use crate::gpu::Gpu;
 use crate::{
     buffer::Buf,
     device::Device,
@@ -156,8 +158,33 @@ impl Views {
     pub fn render(device: &Device, cloud: &Cloud, options: &Options) -> Result<Views> {
         options.check()?;
         let cameras: Vec<Camera> = options.poses.iter().copied().map(Camera::new).collect();
-        let _ = device;
-        Ok(Views::render_on_cpu(cameras, cloud, options))
+        match device {
+            Device::Cpu => Ok(Views::render_on_cpu(cameras, cloud, options)),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => Views::render_on_gpu(gpu, cameras, cloud, options),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn render_on_gpu(gpu: &Gpu, cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Result<Views> {
+        let matrices: Vec<_> = cameras.iter().flat_map(Camera::matrices).collect();
+        let rendered = rasterize::cuda::render(
+            gpu,
+            &rasterize::cuda::Input {
+                positions: &*cloud.positions.device(gpu)?,
+                colors: &*cloud.colors.device(gpu)?,
+                cameras: &gpu.upload(matrices.as_flattened().as_flattened())?,
+                side: options.side,
+                radius: options.radius,
+            },
+        )?;
+        Ok(Views {
+            cameras,
+            side: options.side,
+            pixel_to_point: Buf::on_device(gpu, rendered.pixel_to_point),
+            screen: Buf::on_device(gpu, rendered.screen),
+            images: Buf::on_device(gpu, rendered.images),
+        })
     }
 
     fn render_on_cpu(cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Views {

@@ -161,7 +161,7 @@ impl Case {
 
     fn check_memberships(&self) {
         let found = self.memberships(&self.masks);
-        assert_eq!(found.observed.counts, self.visible, "{}: visible counts", self.name);
+        assert_eq!(found.observed().unwrap().counts, self.visible, "{}: visible counts", self.name);
         assert!(
             self.valid.iter().enumerate().all(|(s, &valid)| found.valid(s) == valid),
             "{}: valid",
@@ -193,7 +193,7 @@ impl Case {
                 set.sort_unstable();
                 set
             };
-            let found: BTreeMap<_, _> = found.entries(s).map(|(set, count)| (sorted(set), count)).collect();
+            let found: BTreeMap<_, _> = found.sets().unwrap().entries(s).map(|(set, count)| (sorted(set), count)).collect();
             assert_eq!(&found, expected, "{}: superpoint {s}", self.name);
         }
     }
@@ -277,8 +277,8 @@ fn check_vote(case: &Case, out: &str) {
     let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
     assert_eq!(valid, member::<bool>(&file, "valid"), "{}", what("valid"));
 
-    let (visible, box_label) = (memberships.visible_totals(), case.boxes.labels());
-    let input = memberships.votes(&visible, &box_label, case.parts.len());
+    let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels());
+    let input = memberships.sets().unwrap().votes(&visible, &box_label, case.parts.len());
     let votes = vote::cpu::forward(&input, weights, null).unwrap();
     close(&what("votes"), &votes, &expected("score"), 1e-12);
     let p = softmax::cpu::forward(&votes, columns);
@@ -360,8 +360,8 @@ fn scores_while_training() {
         for object in ["syn8k_d", "syn30k_a", "syn30k_b"] {
             let case = Case::full(golden(object));
             let memberships = case.memberships(&case.masks);
-            let (visible, box_label) = (memberships.visible_totals(), case.boxes.labels());
-            let input = memberships.votes(&visible, &box_label, case.parts.len());
+            let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels());
+            let input = memberships.sets().unwrap().votes(&visible, &box_label, case.parts.len());
             for name in names.iter().filter(|name| name.ends_with(&format!("{object}_weights"))) {
                 let weights: Vec<f64> = member(&arrays, name);
                 let expected: Vec<f64> = member(&arrays, &name.replace("weights", "score"));

@@ -101,7 +101,7 @@ impl Scene {
                 held[b] = self.superpoints.points(s).iter().filter(|p| inside(p)).count() as u32;
             }
             let mut counted = vec![0; boxes.len()];
-            for (set, count) in memberships.entries(s) {
+            for (set, count) in memberships.sets().unwrap().entries(s) {
                 set.iter().for_each(|&b| counted[b as usize] += count);
             }
             assert_eq!(counted, held, "superpoint {s}");
@@ -118,7 +118,7 @@ fn no_boxes() {
     let scene = scene(500, 9);
     for masks in [Masks::Boxes, Masks::Logits(vec![].into()), Masks::Bits(vec![].into())] {
         let (memberships, scores, labels, instances) = scene.lift(&Boxes::default(), &masks);
-        assert!(memberships.sets.entry_set.is_empty() && memberships.observed.counts.iter().any(|&n| n > 0));
+        assert!(memberships.sets().unwrap().entry_set.is_empty() && memberships.observed().unwrap().counts.iter().any(|&n| n > 0));
         assert_eq!(scores.valid.host().unwrap(), [0; 9]);
         assert_eq!(labels.of_point, [-1; 500]);
         assert_eq!((instances.of_point, instances.list), (vec![-1; 500], vec![]));
@@ -131,7 +131,7 @@ fn a_box_around_everything_votes_only_with_a_mask() {
     let boxes = boxes(vec![found(0, 1, [0.0, 0.0, SIDE as f32, SIDE as f32])]);
     let (memberships, ..) = scene.lift(&boxes, &Masks::Boxes);
     assert_eq!(memberships.ignored, [0]);
-    assert_eq!(memberships.sets.entry_set.len(), 0);
+    assert_eq!(memberships.sets().unwrap().entry_set.len(), 0);
     let (memberships, scores, ..) = scene.lift(&boxes, &Masks::pack(&[true; SIDE * SIDE], SIDE));
     assert!(memberships.ignored.is_empty() && scores.valid.host().unwrap().contains(&1));
     let logits = scene.lift(&boxes, &Masks::Logits(vec![1.0; LOGIT_SIDE * LOGIT_SIDE].into())).0;
@@ -146,7 +146,7 @@ fn many_boxes_in_one_view() {
         let (memberships, ..) = scene.lift(&boxes, &Masks::Boxes);
         assert!(memberships.ignored.is_empty());
         assert!(
-            memberships.sets.set_boxes.iter().any(|&b| b as usize % count == count - 1),
+            memberships.sets().unwrap().set_boxes.iter().any(|&b| b as usize % count == count - 1),
             "{count}: the last box"
         );
         scene.check_counts(&boxes, &memberships);
@@ -176,7 +176,7 @@ fn boxes_outside_the_image_and_without_size() {
         [huge, huge, huge, huge],
     ] {
         let (memberships, _, labels, _) = scene.lift(&boxes(vec![found(2, 0, bbox)]), &Masks::Boxes);
-        assert!(memberships.sets.entry_set.is_empty(), "{bbox:?}");
+        assert!(memberships.sets().unwrap().entry_set.is_empty(), "{bbox:?}");
         assert_eq!(labels.of_point, [-1; 500], "{bbox:?}");
     }
 }
@@ -200,7 +200,7 @@ fn views_that_show_nothing() {
     scene.views.pixel_to_point.host_mut().unwrap().fill(-1);
     let boxes = boxes(vec![found(0, 0, [10.0, 10.0, 40.0, 70.0])]);
     let (memberships, scores, labels, instances) = scene.lift(&boxes, &Masks::Boxes);
-    assert!(memberships.observed.counts.iter().all(|&n| n == 0));
+    assert!(memberships.observed().unwrap().counts.iter().all(|&n| n == 0));
     assert!(
         scores.votes.host().unwrap().iter().all(|v| v.is_finite())
             && !scores.valid.host().unwrap().contains(&1)
