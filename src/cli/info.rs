@@ -7,7 +7,7 @@ use partstad::{
     models::{Manifest, Models, runtime},
 };
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Show versions, ONNX Runtime, GPU and models
 #[derive(Args)]
@@ -31,7 +31,7 @@ impl Info {
             }
             Err(e) => (json!({ "error": e.to_string() }), e.to_string()),
         };
-        let gpu = gpu();
+        let (gpu, gpu_text) = gpu();
         let (models, models_text) = match self.manifest() {
             Ok(manifest) => (json!(manifest), describe(&manifest)),
             Err(e) if self.models.is_some() => return Err(e),
@@ -39,7 +39,7 @@ impl Info {
         };
         let version = env!("CARGO_PKG_VERSION");
         let text = format!(
-            "partstad      {version}\nthreads       {} of {cores} cores\nONNX Runtime  {runtime_text}\nGPU           {gpu}\nmodels        {models_text}",
+            "partstad      {version}\nthreads       {} of {cores} cores\nONNX Runtime  {runtime_text}\nGPU           {gpu_text}\nmodels        {models_text}",
             rayon::current_num_threads()
         );
         let json = json!({
@@ -63,11 +63,36 @@ fn describe(manifest: &Manifest) -> String {
     format!("{}{kind}{}", manifest.name, files.collect::<String>())
 }
 
-/// Whether there is a GPU to use, or why not.
-fn gpu() -> String {
-    let driver = std::fs::read_to_string(Path::new("/proc/driver/nvidia/version")).ok();
-    match driver.as_deref().and_then(|text| text.lines().next()) {
-        Some(line) => format!("not used: this version has no CUDA kernels (found {})", line.trim()),
-        None => "not used: this version has no CUDA kernels (and no NVIDIA driver was found)".to_string(),
+/// The CUDA devices, or why there is none to use.
+#[cfg(feature = "cuda")]
+fn gpu() -> (Value, String) {
+    use partstad::gpu::{self, Gpu};
+    let found = gpu::device_count().and_then(|count| {
+        (0..count.max(1)).map(|ordinal| Gpu::new(ordinal)?.describe()).collect::<Result<Vec<_>>>()
+    });
+    match found {
+        Ok(devices) => {
+            let lines = devices.iter().map(|d| {
+                format!(
+                    "cuda:{} {} (compute capability {}.{}, {} of {} MiB free, driver for CUDA {}.{})",
+                    d.ordinal,
+                    d.name,
+                    d.capability.0,
+                    d.capability.1,
+                    d.free >> 20,
+                    d.memory >> 20,
+                    d.driver / 1000,
+                    d.driver % 1000 / 10
+                )
+            });
+            let text = lines.collect::<Vec<_>>().join("\n              ");
+            (json!(devices), text)
+        }
+        Err(why) => (json!({ "error": why.to_string() }), format!("not used: {why}")),
     }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu() -> (Value, String) {
+    (Value::Null, "not used: built without the feature cuda".into())
 }
