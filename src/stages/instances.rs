@@ -93,7 +93,8 @@ impl Instances {
         let extents = extents::cpu::extents(&cloud.positions, &superpoints.offsets, &superpoints.points);
         for label in 0..scores.labels as u32 {
             let members: Vec<usize> = (0..s).filter(|&s| labels.of_superpoint[s] == label as i32).collect();
-            let part = Part { label, extents: &extents, superpoints, boxes, memberships, observed, sets, options };
+            let part =
+                Part { label, extents: &extents, superpoints, boxes, memberships, observed, sets, options };
             for piece in part.pieces(&members) {
                 if part.keeps(&piece) {
                     let points = piece.iter().map(|&s| superpoints.points(s).len() as u32).sum();

@@ -113,13 +113,8 @@ impl Memberships {
             }
             _ => vec![],
         };
-        let observed = observe::cpu::views(
-            &visible,
-            screen,
-            &superpoints.offsets,
-            &superpoints.points,
-            views.len(),
-        );
+        let observed =
+            observe::cpu::views(&visible, screen, &superpoints.offsets, &superpoints.points, views.len());
         let (view_offsets, view_boxes) = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)));
         let taps;
         let sets = membership::cpu::membership(&membership::Input {
@@ -206,7 +201,9 @@ impl Memberships {
             },
         )?;
         let ignored = match masks {
-            Masks::Boxes => (0..).zip(gpu.download(&flags)?).filter(|(_, flag)| *flag != 0).map(|(b, _)| b).collect(),
+            Masks::Boxes => {
+                (0..).zip(gpu.download(&flags)?).filter(|(_, flag)| *flag != 0).map(|(b, _)| b).collect()
+            }
             _ => vec![],
         };
         Ok(Memberships {

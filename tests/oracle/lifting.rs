@@ -163,7 +163,7 @@ impl Case {
         let found = self.memberships(&self.masks);
         assert_eq!(found.observed().unwrap().counts, self.visible, "{}: visible counts", self.name);
         assert!(
-            self.valid.iter().enumerate().all(|(s, &valid)| found.valid(s) == valid),
+            self.valid.iter().enumerate().all(|(s, &valid)| found.sets().unwrap().valid(s) == valid),
             "{}: valid",
             self.name
         );
@@ -193,7 +193,8 @@ impl Case {
                 set.sort_unstable();
                 set
             };
-            let found: BTreeMap<_, _> = found.sets().unwrap().entries(s).map(|(set, count)| (sorted(set), count)).collect();
+            let found: BTreeMap<_, _> =
+                found.sets().unwrap().entries(s).map(|(set, count)| (sorted(set), count)).collect();
             assert_eq!(&found, expected, "{}: superpoint {s}", self.name);
         }
     }

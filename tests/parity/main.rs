@@ -5,6 +5,7 @@ mod clouds;
 mod detections;
 mod memberships;
 mod neighbors;
+mod pipeline;
 mod random;
 mod scores;
 mod sorting;

@@ -118,7 +118,10 @@ fn no_boxes() {
     let scene = scene(500, 9);
     for masks in [Masks::Boxes, Masks::Logits(vec![].into()), Masks::Bits(vec![].into())] {
         let (memberships, scores, labels, instances) = scene.lift(&Boxes::default(), &masks);
-        assert!(memberships.sets().unwrap().entry_set.is_empty() && memberships.observed().unwrap().counts.iter().any(|&n| n > 0));
+        assert!(
+            memberships.sets().unwrap().entry_set.is_empty()
+                && memberships.observed().unwrap().counts.iter().any(|&n| n > 0)
+        );
         assert_eq!(scores.valid.host().unwrap(), [0; 9]);
         assert_eq!(labels.of_point, [-1; 500]);
         assert_eq!((instances.of_point, instances.list), (vec![-1; 500], vec![]));
@@ -191,7 +194,7 @@ fn superpoints_of_one_point_and_of_all() {
     let whole = scene(300, 1);
     let (memberships, ..) = whole.lift(&boxes, &Masks::Boxes);
     whole.check_counts(&boxes, &memberships);
-    assert!(memberships.valid(0));
+    assert!(memberships.sets().unwrap().valid(0));
 }
 
 #[test]
