@@ -86,6 +86,24 @@ fn the_seed_chooses_the_order() {
     assert_ne!(order("1"), order("2"));
 }
 
+/// The emulator's numbers of launches come round: launch 1024 has the number of launch 1, and other threads have the
+/// same shared memory.
+#[test]
+fn the_1024th_launch_is_not_the_first() {
+    if is_child() {
+        let stream = stream();
+        let mut out = stream.alloc_zeros::<u32>(64).unwrap();
+        launch!(stream, "innocent_rotation", 1, &mut out, &0u32).unwrap();
+        for _ in 2..1024 {
+            launch!(stream, "write_past_the_end", 1, &mut out, &1u32).unwrap();
+        }
+        launch!(stream, "innocent_rotation", 1, &mut out, &1u32).unwrap();
+        return;
+    }
+    let output = alone("the_1024th_launch_is_not_the_first", &[("CUDA_EMULATOR_CHILD", "1")]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn the_fast_build_checks_red_zones_barriers_and_shapes() {
     if is_child() {
