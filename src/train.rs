@@ -3,6 +3,8 @@
 //! Everything about the shapes that does not change is made once; a step costs the same whatever the number of points.
 
 mod record;
+#[cfg(test)]
+mod tests;
 
 pub use record::{curve, table};
 
