@@ -28,8 +28,8 @@ pub struct Settings {
     /// Options of every stage as JSON; run.json holds those of a run under parameters.options
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
-    /// Where to compute: auto, cpu or cuda:N
-    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    /// Where to compute: cpu, cuda:N, or auto for the first CUDA device that works and else the CPU
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
 }
 
