@@ -121,6 +121,16 @@ fn failures_exit_with_1_and_name_the_file() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_refused_with_a_remedy() {
+    let lift =
+        |device| ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", "nowhere", "--device", device];
+    let message = fails(&lift("cuda:99"), 1);
+    assert!(message.contains("CUDA") && message.contains("--device cpu"), "{message}");
+    let message = fails(&lift("gpu"), 1);
+    assert!(message.contains("\"gpu\" is not one of auto, cpu, cuda:N"), "{message}");
+}
+
+#[test]
 fn render_writes_the_views() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("a/b");
