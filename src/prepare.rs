@@ -165,6 +165,8 @@ pub struct Preparer {
 /// Hashes of what things are made from.
 struct Keys {
     superpoints: String,
+    /// Only models' predictions are kept.
+    #[cfg_attr(not(feature = "ort"), allow(dead_code))]
     predictions: String,
     samples: [String; 2],
 }

@@ -4,6 +4,7 @@
 //! a pixel, the lowest index at equal depth. Pixel centre i of n has NDC 1 - (2 i + 1)/n: x to the left, y up
 //! (PyTorch3D's point rasterizer, paper section 5.1; square images).
 
+#[cfg(feature = "cuda")]
 use crate::error::{Error, Result};
 
 /// A 4 x 4 matrix for row vectors: `q[j] = sum_i p[i] * m[i][j]`.
@@ -24,6 +25,7 @@ pub struct Splat {
 /// What no point covers.
 pub const BACKGROUND: i32 = -1;
 
+#[cfg(feature = "cuda")]
 fn check(points: usize, views: usize, side: usize) -> Result<()> {
     let most = i32::MAX as usize;
     if points > most || views > 65_535 || side.saturating_mul(side) > most / 3 {
