@@ -1,4 +1,4 @@
-//! Exclusive prefix sums: offsets[i] = sum of values[j] over j < i, for i = 0..N, so that offsets[N] is the sum of all.
+//! Exclusive prefix sums: `offsets[i] = sum of values[j] over j < i`, for i = 0..N, so that `offsets[N]` is the sum of all.
 
 /// CPU reference.
 pub mod cpu {
