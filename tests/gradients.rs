@@ -1,6 +1,6 @@
 //! Gradients against central differences, in f64.
 
-use partstad::ops::{mlp, riou, softmax, vote};
+use partstad::ops::{membership::Sets, mlp, riou, softmax, vote};
 
 /// Uniform numbers in [0, 1) from a seed.
 struct Random(u64);
@@ -18,11 +18,7 @@ impl Random {
 
 /// Votes of random box sets on random superpoints, and a random truth.
 struct Problem {
-    set_offsets: Vec<u32>,
-    set_boxes: Vec<u32>,
-    entry_offsets: Vec<u32>,
-    entry_set: Vec<u32>,
-    entry_count: Vec<u32>,
+    sets: Sets,
     visible: Vec<u32>,
     box_label: Vec<u32>,
     labels: usize,
@@ -64,11 +60,7 @@ impl Problem {
             sizes: (0..superpoints).map(|_| 1 + random.below(100) as u32).collect(),
             weights: (0..boxes).map(|_| 4.0 * random.next() - 0.5).collect(),
             null: 1.5,
-            set_offsets,
-            set_boxes,
-            entry_offsets,
-            entry_set,
-            entry_count,
+            sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
             visible,
             box_label,
             labels,
@@ -77,16 +69,7 @@ impl Problem {
     }
 
     fn input(&self) -> vote::Input<'_> {
-        vote::Input {
-            set_offsets: &self.set_offsets,
-            set_boxes: &self.set_boxes,
-            entry_offsets: &self.entry_offsets,
-            entry_set: &self.entry_set,
-            entry_count: &self.entry_count,
-            visible: &self.visible,
-            box_label: &self.box_label,
-            labels: self.labels,
-        }
+        self.sets.votes(&self.visible, &self.box_label, self.labels)
     }
 
     fn truth(&self) -> riou::Truth<'_, f64> {

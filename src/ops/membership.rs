@@ -295,6 +295,7 @@ pub mod cuda {
             observe::cuda::{Observed, Partition},
             scan,
             sort::cuda::{Pairs, Workspace, pairs},
+            vote,
         },
     };
 
@@ -370,6 +371,56 @@ pub mod cuda {
         pub entry_set: Buffer<u32>,
         /// `[E]`.
         pub entry_count: Buffer<u32>,
+    }
+
+    impl Sets {
+        /// Copies them from the host.
+        ///
+        /// # Errors
+        /// [`Error::Device`](crate::Error::Device) if there is not enough memory.
+        pub fn upload(gpu: &Gpu, sets: &super::Sets) -> Result<Sets> {
+            Ok(Sets {
+                set_offsets: gpu.upload(&sets.set_offsets)?,
+                set_boxes: gpu.upload(&sets.set_boxes)?,
+                entry_offsets: gpu.upload(&sets.entry_offsets)?,
+                entry_set: gpu.upload(&sets.entry_set)?,
+                entry_count: gpu.upload(&sets.entry_count)?,
+            })
+        }
+
+        /// Copies them to the host.
+        ///
+        /// # Errors
+        /// [`Error::Device`](crate::Error::Device) if the device failed.
+        pub fn download(&self, gpu: &Gpu) -> Result<super::Sets> {
+            Ok(super::Sets {
+                set_offsets: gpu.download(&self.set_offsets)?,
+                set_boxes: gpu.download(&self.set_boxes)?,
+                entry_offsets: gpu.download(&self.entry_offsets)?,
+                entry_set: gpu.download(&self.entry_set)?,
+                entry_count: gpu.download(&self.entry_count)?,
+            })
+        }
+
+        /// The vote's input, as [`Sets::votes`](super::Sets::votes).
+        pub fn votes<'a>(
+            &'a self,
+            visible: &'a Buffer<u32>,
+            box_label: &'a Buffer<u32>,
+            labels: usize,
+        ) -> vote::cuda::Input<'a> {
+            let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = self;
+            vote::cuda::Input {
+                set_offsets,
+                set_boxes,
+                entry_offsets,
+                entry_set,
+                entry_count,
+                visible,
+                box_label,
+                labels,
+            }
+        }
     }
 
     impl Input<'_> {

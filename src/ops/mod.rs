@@ -35,11 +35,9 @@ pub mod visibility;
 pub mod vote;
 pub mod whole_object;
 
-#[cfg(feature = "cuda")]
 use crate::error::{Error, Result};
 
 /// Checks the length of an argument. `what`: its name and shape.
-#[cfg(feature = "cuda")]
 pub(crate) fn expect_len(op: &str, what: &str, found: usize, wanted: usize) -> Result<()> {
     if found == wanted {
         return Ok(());

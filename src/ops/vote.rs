@@ -6,7 +6,8 @@
 //! ```
 //! Where several boxes have the largest weight, the gradient goes to the first in the set's order.
 
-use crate::error::{Error, Result};
+use super::expect_len;
+use crate::error::Result;
 use num_traits::Float;
 
 /// The least score of the null label.
@@ -35,12 +36,7 @@ pub struct Input<'a> {
 
 impl Input<'_> {
     fn check<T>(&self, weights: &[T]) -> Result<()> {
-        let expect = |what: &str, found: usize, wanted: usize| {
-            if found == wanted {
-                return Ok(());
-            }
-            Err(Error::invalid(format!("vote: {what} has {found} elements, not {wanted}")))
-        };
+        let expect = |what, found, wanted| expect_len("vote", what, found, wanted);
         expect("weights [B]", weights.len(), self.box_label.len())?;
         expect("visible [S]", self.visible.len(), self.entry_offsets.len() - 1)?;
         expect("entry_count [E]", self.entry_count.len(), self.entry_set.len())

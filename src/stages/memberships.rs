@@ -344,13 +344,7 @@ impl Memberships {
                 extents: gpu.upload(observed.extents.as_flattened())?,
                 totals: gpu.upload(&self.visible_totals()?)?,
             },
-            sets: membership::cuda::Sets {
-                set_offsets: gpu.upload(&sets.set_offsets)?,
-                set_boxes: gpu.upload(&sets.set_boxes)?,
-                entry_offsets: gpu.upload(&sets.entry_offsets)?,
-                entry_set: gpu.upload(&sets.entry_set)?,
-                entry_count: gpu.upload(&sets.entry_count)?,
-            },
+            sets: membership::cuda::Sets::upload(gpu, sets)?,
         })
     }
 }
@@ -362,14 +356,7 @@ impl OnDevice {
         let extents = gpu.download(&observed.extents)?;
         let observed =
             Observed { counts: gpu.download(&observed.counts)?, extents: extents.as_chunks().0.to_vec() };
-        let sets = Sets {
-            set_offsets: gpu.download(&sets.set_offsets)?,
-            set_boxes: gpu.download(&sets.set_boxes)?,
-            entry_offsets: gpu.download(&sets.entry_offsets)?,
-            entry_set: gpu.download(&sets.entry_set)?,
-            entry_count: gpu.download(&sets.entry_count)?,
-        };
-        Ok((observed, sets))
+        Ok((observed, sets.download(gpu)?))
     }
 }
 

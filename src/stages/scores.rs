@@ -72,16 +72,8 @@ impl Scores {
         labels: usize,
     ) -> Result<Scores> {
         let there = memberships.device(gpu)?;
-        let input = vote::cuda::Input {
-            set_offsets: &there.sets.set_offsets,
-            set_boxes: &there.sets.set_boxes,
-            entry_offsets: &there.sets.entry_offsets,
-            entry_set: &there.sets.entry_set,
-            entry_count: &there.sets.entry_count,
-            visible: &there.observed.totals,
-            box_label: &gpu.upload(&boxes.labels())?,
-            labels,
-        };
+        let box_label = gpu.upload(&boxes.labels())?;
+        let input = there.sets.votes(&there.observed.totals, &box_label, labels);
         let (weight, null) = (gpu.upload(&weights.boxes)?, gpu.upload(&[weights.null])?);
         let cells = memberships.len() * (labels + 1);
         let (mut votes, mut probabilities) = (gpu.alloc(cells)?, gpu.alloc(cells)?);

@@ -152,13 +152,7 @@ impl Scene {
             },
         )
         .unwrap();
-        Sets {
-            set_offsets: gpu.download(&sets.set_offsets).unwrap(),
-            set_boxes: gpu.download(&sets.set_boxes).unwrap(),
-            entry_offsets: gpu.download(&sets.entry_offsets).unwrap(),
-            entry_set: gpu.download(&sets.entry_set).unwrap(),
-            entry_count: gpu.download(&sets.entry_count).unwrap(),
-        }
+        sets.download(gpu).unwrap()
     }
 }
 

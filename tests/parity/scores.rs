@@ -3,16 +3,15 @@
 use crate::{gpu, random::Random};
 use partstad::{
     gpu::{Buffer, Gpu},
-    ops::{riou, softmax, vote},
+    ops::{
+        membership::{self, Sets},
+        riou, softmax, vote,
+    },
 };
 
 /// Random box sets on random superpoints, and a random truth.
 struct Problem {
-    set_offsets: Vec<u32>,
-    set_boxes: Vec<u32>,
-    entry_offsets: Vec<u32>,
-    entry_set: Vec<u32>,
-    entry_count: Vec<u32>,
+    sets: Sets,
     visible: Vec<u32>,
     box_label: Vec<u32>,
     labels: usize,
@@ -58,11 +57,7 @@ impl Problem {
             valid: entry_offsets.windows(2).map(|w| w[0] < w[1]).collect(),
             shares: (0..superpoints * (labels + 1)).map(|_| random.uniform()).collect(),
             sizes: (0..superpoints).map(|_| 1 + random.below(100)).collect(),
-            set_offsets,
-            set_boxes,
-            entry_offsets,
-            entry_set,
-            entry_count,
+            sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
             visible,
             box_label,
             labels,
@@ -71,16 +66,7 @@ impl Problem {
     }
 
     fn input(&self) -> vote::Input<'_> {
-        vote::Input {
-            set_offsets: &self.set_offsets,
-            set_boxes: &self.set_boxes,
-            entry_offsets: &self.entry_offsets,
-            entry_set: &self.entry_set,
-            entry_count: &self.entry_count,
-            visible: &self.visible,
-            box_label: &self.box_label,
-            labels: self.labels,
-        }
+        self.sets.votes(&self.visible, &self.box_label, self.labels)
     }
 
     fn truth(&self) -> riou::Truth<'_, f32> {
@@ -117,20 +103,9 @@ fn from_votes_to_the_gradient_of_the_weights() {
         let up = |values: &[u32]| gpu.upload(values).unwrap();
         let floats = |values: &[f32]| gpu.upload(values).unwrap();
         let room = |len| gpu.alloc::<f32>(len).unwrap();
-        let (set_offsets, set_boxes) = (up(&p.set_offsets), up(&p.set_boxes));
-        let (entry_offsets, entry_set, entry_count) =
-            (up(&p.entry_offsets), up(&p.entry_set), up(&p.entry_count));
+        let on_device = membership::cuda::Sets::upload(&gpu, &p.sets).unwrap();
         let (visible, box_label) = (up(&p.visible), up(&p.box_label));
-        let input = vote::cuda::Input {
-            set_offsets: &set_offsets,
-            set_boxes: &set_boxes,
-            entry_offsets: &entry_offsets,
-            entry_set: &entry_set,
-            entry_count: &entry_count,
-            visible: &visible,
-            box_label: &box_label,
-            labels,
-        };
+        let input = on_device.votes(&visible, &box_label, labels);
         let mut workspace = vote::cuda::Workspace::new(&gpu, &input).unwrap();
         let (columns, weights) = (labels + 1, floats(&p.weights));
         let by_set = vote::cuda::by_set(&gpu, &input).unwrap();
