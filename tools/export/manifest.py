@@ -1,0 +1,34 @@
+"""manifest.json, as partstad reads it."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator
+
+
+def update(folder: pathlib.Path, section: str, content: dict) -> None:
+    """Puts the `section` "detector" or "segmenter" into the folder's manifest and the checksums of all files named."""
+    manifest = read(folder) | {"version": 1, "name": folder.resolve().name, "stand_in": False, section: content}
+    used = {file for name in strings([manifest.get("detector"), manifest.get("segmenter")]) if name.strip(" .")
+            for file in (name, name + ".data") if (folder / file).is_file()}
+    manifest["files"] = {file: sha256(folder / file) for file in sorted(used)}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def read(folder: pathlib.Path) -> dict:
+    path = folder / "manifest.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def strings(value) -> Iterator[str]:
+    """Every string that is a value somewhere inside."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from strings(inner)
+
+
+def sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

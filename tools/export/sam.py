@@ -1,0 +1,146 @@
+"""SAM: its image encoder, and a decoder that answers a box as PartSTAD asks for it."""
+
+import importlib
+import pathlib
+import re
+
+import torch
+from torch import nn
+
+import graph
+import manifest
+from checkpoint import Refused, State, load
+
+# MobileSAM's encoder, a TinyViT, comes in a package of its own.
+PACKAGES = {"vit_h": "segment_anything", "vit_l": "segment_anything", "vit_b": "segment_anything", "vit_t": "mobile_sam"}
+MEAN_RGB, STD_RGB = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+TOLERANCE = 1e-4
+
+
+def build(model: str) -> nn.Module:
+    """The package's Sam of this name, with random weights."""
+    package = PACKAGES[model]
+    try:
+        registry = importlib.import_module(package).sam_model_registry
+    except ImportError as e:
+        raise Refused(f"{model} needs the Python package {package}, which cannot be imported: {e}") from None
+    return registry[model]()
+
+
+class BoxDecoder(nn.Module):
+    """Prompt encoder and mask decoder of a Sam, for boxes of several images in one run.
+
+    A box is the two tokens of its corners and nothing else. Of the four masks it takes token 0, as the authors'
+    predict(multimask_output=False) does; the package's own ONNX decoder picks another (SamOnnxModel adds a padding point and
+    ranks tokens 1 to 3).
+    """
+
+    def __init__(self, sam: nn.Module) -> None:
+        super().__init__()
+        self.prompt, self.mask = sam.prompt_encoder, sam.mask_decoder
+        # Constants of the graph, rather than nodes that every run computes again.
+        self.register_buffer("positions", sam.prompt_encoder.get_dense_pe().detach(), persistent=False)
+
+    def forward(self, image_embeddings: torch.Tensor, boxes: torch.Tensor, image_index: torch.Tensor):
+        """`[N, C, S, S]`, `[B, 4]` x1 y1 x2 y2 in pixels of the encoder's input, `[B]` -> `[B, 1, 4S, 4S]`, `[B, 1]`."""
+        mask = self.mask
+        corners = self.corners(boxes)
+        tokens = torch.cat([mask.iou_token.weight, mask.mask_tokens.weight]).expand(corners.shape[0], -1, -1)
+        image = image_embeddings.index_select(0, image_index) + self.prompt.no_mask_embed.weight[:, :, None, None]
+        channels, side = image.shape[1], image.shape[2]
+        tokens, image = mask.transformer(image, self.positions.expand_as(image), torch.cat([tokens, corners], 1))
+        image = mask.output_upscaling(image.transpose(1, 2).reshape(-1, channels, side, side))
+        weights = mask.output_hypernetworks_mlps[0](tokens[:, 1])
+        logits = (weights[:, None] @ image.flatten(2)).reshape(-1, 1, image.shape[2], image.shape[3])
+        return logits, mask.iou_prediction_head(tokens[:, 0])[:, :1]
+
+    def corners(self, boxes: torch.Tensor) -> torch.Tensor:
+        """The tokens `[B, 2, C]` of the boxes' two corners."""
+        height, width = self.prompt.input_image_size
+        # Half a pixel more: a corner is the centre of its pixel.
+        points = (boxes.reshape(-1, 2, 2) + 0.5) / boxes.new_tensor([width, height])
+        angles = 2 * torch.pi * ((2 * points - 1) @ self.prompt.pe_layer.positional_encoding_gaussian_matrix)
+        kinds = torch.cat([self.prompt.point_embeddings[2].weight, self.prompt.point_embeddings[3].weight])
+        return torch.cat([angles.sin(), angles.cos()], -1) + kinds
+
+
+# transformers' names of SamModel's tensors and the official ones, in the order of replacement.
+NAMES = [
+    (r"^vision_encoder\.", "image_encoder."),
+    (r"^shared_image_embedding\.positional_embedding", "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"),
+    (r"^(image_encoder\.)layers\.", r"\1blocks."),
+    (r"patch_embed\.projection", "patch_embed.proj"),
+    (r"(blocks\.\d+)\.layer_norm(\d)", r"\1.norm\2"),
+    (r"neck\.conv1", "neck.0"),
+    (r"neck\.layer_norm1", "neck.1"),
+    (r"neck\.conv2", "neck.2"),
+    (r"neck\.layer_norm2", "neck.3"),
+    (r"prompt_encoder\.point_embed\.", "prompt_encoder.point_embeddings."),
+    (r"mask_embed\.conv1", "mask_downscaling.0"),
+    (r"mask_embed\.layer_norm1", "mask_downscaling.1"),
+    (r"mask_embed\.conv2", "mask_downscaling.3"),
+    (r"mask_embed\.layer_norm2", "mask_downscaling.4"),
+    (r"mask_embed\.conv3", "mask_downscaling.6"),
+    (r"(transformer\.(?:layers\.\d+\.)?)layer_norm", r"\1norm"),
+    (r"mask_decoder\.upscale_conv1", "mask_decoder.output_upscaling.0"),
+    (r"mask_decoder\.upscale_layer_norm", "mask_decoder.output_upscaling.1"),
+    (r"mask_decoder\.upscale_conv2", "mask_decoder.output_upscaling.3"),
+    # An MLP of three layers: the first, those between, the last.
+    (r"(hypernetworks_mlps\.\d+|iou_prediction_head)\.layers\.0", r"\1.layers.1"),
+    (r"(hypernetworks_mlps\.\d+|iou_prediction_head)\.proj_in", r"\1.layers.0"),
+    (r"(hypernetworks_mlps\.\d+|iou_prediction_head)\.proj_out", r"\1.layers.2"),
+]
+
+
+def official(state: State) -> State:
+    """A checkpoint of segment-anything, or of transformers' SamModel, under segment-anything's names."""
+    if not any(name.startswith("vision_encoder.") for name in state):
+        return state
+    renamed = {}
+    for name, tensor in state.items():
+        for pattern, replacement in NAMES:
+            name = re.sub(pattern, replacement, name)
+        # transformers keeps the matrix of positions twice.
+        if name != "prompt_encoder.shared_embedding.positional_embedding":
+            renamed[name] = tensor
+    return renamed
+
+
+def export(sam: nn.Module, out: pathlib.Path) -> None:
+    """Writes sam_encoder.onnx, sam_decoder.onnx and their part of the manifest to the folder `out`."""
+    size = sam.image_encoder.img_size
+    out.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(1)
+
+    def image(n):
+        return {"image": torch.randn(n, 3, size, size, generator=generator)}
+
+    with torch.no_grad():
+        embedding = sam.image_encoder.eval()(image(1)["image"])
+    channels, side = embedding.shape[1], embedding.shape[2]
+    positions = sam.prompt_encoder.get_dense_pe()
+    if embedding.shape[1:] != positions.shape[1:]:
+        raise Refused(f"the encoder gives embeddings of {list(embedding.shape[1:])}, the decoder takes {list(positions.shape[1:])}")
+
+    def prompts(n, b):
+        corner = torch.rand(b, 2, generator=generator) * 0.7
+        boxes = torch.cat([corner, corner + 0.3 * torch.rand(b, 2, generator=generator)], 1) * size
+        return {"image_embeddings": torch.randn(n, channels, side, side, generator=generator), "boxes": boxes,
+                "image_index": torch.randint(0, n, (b,), generator=generator)}
+
+    graph.export(sam.image_encoder, out / "sam_encoder.onnx", image(2), {"image_embeddings": (None, channels, side, side)},
+                 {"image": {0: "N"}}, [image(1)], TOLERANCE)
+    graph.export(BoxDecoder(sam), out / "sam_decoder.onnx", prompts(2, 3),
+                 {"low_res_logits": (None, 1, 4 * side, 4 * side), "iou": (None, 1)},
+                 {"image_embeddings": {0: "N"}, "boxes": {0: "B"}, "image_index": {0: "B"}}, [prompts(1, 1), prompts(3, 7)], TOLERANCE)
+    manifest.update(out, "segmenter", {
+        "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx",
+        "image": {"order": "rgb", "scale": 255, "mean": MEAN_RGB, "std": STD_RGB, "size": [size, size], "resize": "longer"},
+        "embedding": [channels, side]})
+
+
+def export_checkpoint(state: State, model: str, out: pathlib.Path) -> None:
+    """Exports the checkpoint `state` of `model`, a key of `PACKAGES`."""
+    sam = build(model)
+    load(sam, official(state), f"SAM {model}")
+    export(sam, out)
