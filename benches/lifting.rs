@@ -139,6 +139,7 @@ fn lifting(c: &mut Criterion) {
         group.bench_function(id("memberships of full masks"), |b| b.iter(|| find(&bits)));
 
         let weights = Weights::new(&boxes, &weights::Options::default()).unwrap();
+        let of_boxes = weights.boxes.host().unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, &boxes, &weights, PARTS.len()).unwrap();
         let (votes, probabilities) = (scores.votes.host().unwrap(), scores.probabilities.host().unwrap());
         let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
@@ -152,7 +153,7 @@ fn lifting(c: &mut Criterion) {
         let grad = riou::cpu::backward(probabilities, &truth).unwrap();
         let grad = softmax::cpu::backward(probabilities, &grad, columns);
         // All weights by a common factor: the slope of the loss along the weights is that of their scale.
-        let (g, g_null) = vote::cpu::backward(&input, &weights.boxes, weights.null, &grad).unwrap();
+        let (g, g_null) = vote::cpu::backward(&input, of_boxes, weights.null, &grad).unwrap();
         let slope: f64 = g.iter().map(|&g| g as f64 * 10.0).sum::<f64>() + g_null as f64 * 5.0;
         let loss = |scale: f64| {
             let shares: Vec<f64> = shares.iter().map(|&v| v.into()).collect();
@@ -164,10 +165,10 @@ fn lifting(c: &mut Criterion) {
         assert!((slope - expected).abs() < 1e-3 * expected.abs() + 1e-5, "{slope} against {expected}");
 
         group.bench_function(id("vote"), |b| {
-            b.iter(|| vote::cpu::forward(&input, black_box(&weights.boxes), weights.null).unwrap())
+            b.iter(|| vote::cpu::forward(&input, black_box(of_boxes), weights.null).unwrap())
         });
         group.bench_function(id("vote backward"), |b| {
-            b.iter(|| vote::cpu::backward(&input, &weights.boxes, weights.null, black_box(&grad)).unwrap())
+            b.iter(|| vote::cpu::backward(&input, of_boxes, weights.null, black_box(&grad)).unwrap())
         });
         group.bench_function(id("softmax"), |b| b.iter(|| softmax::cpu::forward(black_box(votes), columns)));
         group.bench_function(id("softmax backward"), |b| {

@@ -7,6 +7,12 @@ struct RiouDims {
     uint32_t columns;      // L + 1, null first
 };
 
+struct BlendDims {
+    uint32_t count;
+    float share;
+    float other_share;
+};
+
 // sums[j] = (sum n g p, sum n g, sum n p) over the valid superpoints; n = size, g = share, p = predicted.
 // predicted and shares [S, L + 1], sizes [S], valid [S], sums [L + 1, 3].
 // One block per column: superpoint s goes to thread s % 256, then a tree.
@@ -63,6 +69,14 @@ riou_backward(const float* __restrict__ shares, const uint32_t* __restrict__ siz
         value = -slope / float(d.columns - 1);
     }
     grad[at] = value;
+}
+
+// values[i] = share values[i] + other_share others[i]: two losses, or their gradients, as one.
+// others and values [count]. One thread per value.
+extern "C" __global__ void __launch_bounds__(256)
+riou_blend(const float* __restrict__ others, float* __restrict__ values, BlendDims d) {
+    const uint32_t i = thread_index();
+    if (i < d.count) values[i] = d.share * values[i] + d.other_share * others[i];
 }
 
 // losses[s] = -log softmax(predicted[s])[label[s]], 0 where s is not valid.

@@ -68,6 +68,11 @@ impl<T: Element> Buf<T> {
         Ok(self.host.get().expect("one side is filled from the start"))
     }
 
+    /// Whether the host has them, so that [`Buf::host`] waits for no device.
+    pub fn is_here(&self) -> bool {
+        self.host.get().is_some()
+    }
+
     /// The elements in the host's memory, to be changed; a device's copy is forgotten.
     ///
     /// # Errors

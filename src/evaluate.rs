@@ -382,13 +382,17 @@ impl Running {
                 (weights, options.labels.clone())
             }
             method if method.weights_folder().is_some() => match self.network(category, parts)? {
-                Some(network) => (network.weigh(boxes, views)?, labels::Options { rule: Rule::Threshold }),
+                Some(network) => (
+                    network.weigh(preparer.device(), boxes, views)?,
+                    labels::Options { rule: Rule::Threshold },
+                ),
                 None => constant()?,
             },
             _ => constant()?,
         };
         let scores = Scores::vote(preparer.device(), memberships, boxes, &weights, parts.len())?;
         let labels = Labels::assign(superpoints, &scores, parts, &labelling)?;
+        weights.check(boxes.len())?;
         let instances =
             Instances::merge(cloud, superpoints, boxes, memberships, &scores, &labels, &options.instances)?;
         Ok((labels, instances))

@@ -8,7 +8,7 @@
 use crate::error::{Error, Result};
 use cudarc::{
     driver::{
-        CudaContext, CudaFunction, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError,
+        CudaContext, CudaFunction, CudaGraph, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError,
         ValidAsZeroBits, result, sys,
     },
     nvrtc::Ptx,
@@ -17,6 +17,8 @@ use std::{ffi::c_void, fmt, sync::Arc};
 
 /// Memory on the device.
 pub use cudarc::driver::CudaSlice as Buffer;
+/// A part of a [`Buffer`].
+pub use cudarc::driver::{CudaView as View, CudaViewMut as ViewMut};
 
 /// The launch functions, generated from the kernels' signatures.
 pub mod kernels {
@@ -188,6 +190,17 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// Copies values from one buffer to another.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the other is too short, [`Error::Device`] if the driver refuses.
+    pub fn copy<T: DeviceRepr>(&self, from: &impl DevicePtr<T>, to: &mut impl DevicePtrMut<T>) -> Result<()> {
+        if from.len() > to.len() {
+            return Err(Error::invalid(format!("{} values do not fit a buffer of {}", from.len(), to.len())));
+        }
+        self.stream().memcpy_dtod(from, to).map_err(failed("copying on the device"))
+    }
+
     /// Copies values over the first of a buffer's.
     ///
     /// # Errors
@@ -225,6 +238,32 @@ impl Gpu {
     /// [`Error::Device`] if any of it failed.
     pub fn synchronize(&self) -> Result<()> {
         self.stream().synchronize().map_err(failed("running kernels"))
+    }
+
+    /// What comes on this stream from now on waits for what is on the other's.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn after(&self, other: &Gpu) -> Result<()> {
+        self.stream().join(other.stream()).map_err(failed("ordering two streams"))
+    }
+
+    /// What `work` puts on the stream, and on others that come after it and that it comes after, as a graph; none of it
+    /// runs yet. It may not allocate, wait or copy from or to the host.
+    ///
+    /// # Errors
+    /// What `work` failed with; [`Error::Device`] if it did what cannot be captured.
+    pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
+        let stream = self.stream();
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        stream.begin_capture(mode).map_err(failed("capturing a graph"))?;
+        let done = work();
+        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
+        done?;
+        match graph.map_err(failed("capturing a graph"))? {
+            Some(graph) => Ok(Graph(graph)),
+            None => Err(Error::Device("CUDA: capturing a graph gave none".into())),
+        }
     }
 
     /// What the device is and has.
@@ -269,6 +308,22 @@ impl Gpu {
             bytes >> 20,
             free >> 20
         ))
+    }
+}
+
+/// Work that the driver knows beforehand, and starts with one call.
+pub struct Graph(CudaGraph);
+
+// SAFETY: the driver's graphs belong to no thread; `launch` lets one at a time use it.
+unsafe impl Send for Graph {}
+
+impl Graph {
+    /// Runs it on the stream that it was captured from.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn launch(&mut self) -> Result<()> {
+        self.0.launch().map_err(failed("launching a graph"))
     }
 }
 

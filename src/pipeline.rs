@@ -276,7 +276,7 @@ fn run(
     })?;
     let weights = match (known.1, known.2) {
         (Some(weights), _) => weights,
-        (None, Some(network)) => clock.time(S::Weights, || network.weigh(&boxes, &views))?,
+        (None, Some(network)) => clock.time(S::Weights, || network.weigh(device, &boxes, &views))?,
         (None, None) => clock.time(S::Weights, || Weights::new(&boxes, &options.weights))?,
     };
     let scores =
@@ -285,6 +285,7 @@ fn run(
     let instances = clock.time(S::Instances, || {
         Instances::merge(cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options.instances)
     })?;
+    weights.check(boxes.len())?;
     Ok(Segmentation {
         parts: parts.to_vec(),
         superpoints,

@@ -2,35 +2,30 @@
 //!
 //! Everything about the shapes that does not change is made once; a step costs the same whatever the number of points.
 
+mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod record;
+mod state;
 #[cfg(test)]
 mod tests;
 
 pub use record::{curve, table};
 
 use crate::{
+    device::Device,
     error::{Error, Result},
-    io::tensors::{Tensors, Writer},
-    ops::{
-        adamw,
-        matmul::cpu::Real,
-        mlp,
-        random::Random,
-        riou::{self, Truth},
-        softmax, vote,
-    },
+    ops::{adamw, matmul::cpu::Real, random::Random},
     stages::{
         labels::{self, Rule},
         metrics,
-        network::{self, Network},
+        network::Network,
         sample::Sample,
         scores::Scores,
     },
 };
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::sync::Arc;
 
 /// How to train. The defaults are the authors'.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,18 +98,6 @@ impl Options {
     }
 }
 
-/// A shape, made ready.
-struct Task<T> {
-    sample: Sample,
-    /// What the network reads, `[B, C]`.
-    x: Vec<T>,
-    box_label: Vec<u32>,
-    shares: Vec<T>,
-    valid: Vec<bool>,
-    /// The column of every superpoint's true label, `[S]`.
-    columns: Vec<u32>,
-}
-
 /// What a network makes of a shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome<T> {
@@ -128,81 +111,66 @@ pub struct Outcome<T> {
     pub probabilities: Vec<T>,
 }
 
-impl<T: Real> Task<T> {
-    fn new(sample: Sample) -> Task<T> {
-        Task {
-            x: network::inputs(&sample.boxes, &sample.places),
-            box_label: sample.boxes.labels(),
-            shares: sample.targets.shares().into_iter().map(T::of).collect(),
-            valid: sample.valid(),
-            columns: sample.targets.labels.iter().map(|&label| (label + 1) as u32).collect(),
-            sample,
-        }
-    }
-
-    fn truth(&self) -> Truth<'_, T> {
-        let (sizes, columns) = (&self.sample.targets.sizes, self.sample.labels() + 1);
-        Truth { shares: &self.shares, sizes, valid: &self.valid, columns }
-    }
-
-    fn forward(
-        &self,
-        network: &Network<T>,
-        options: &Options,
-    ) -> Result<(mlp::cpu::Activations<T>, Outcome<T>)> {
-        let seen = mlp::cpu::forward(network.mlp(), &self.x, network.channels())?;
-        let votes = vote::cpu::forward(&self.sample.votes(&self.box_label), &seen.weights, network.null())?;
-        let truth = self.truth();
-        let probabilities = softmax::cpu::forward(&votes, truth.columns);
-        let mut loss = T::zero();
-        if options.riou > 0.0 {
-            loss += T::of(options.riou) * riou::cpu::forward(&probabilities, &truth)?;
-        }
-        if options.cross_entropy > 0.0 {
-            let entropy = riou::cpu::cross_entropy(&probabilities, &self.columns, &truth)?;
-            loss += T::of(options.cross_entropy) * entropy;
-        }
-        let loss = loss.to_f64().expect("a float is a float");
-        Ok((seen.clone(), Outcome { loss, weights: seen.weights, votes, probabilities }))
-    }
-
-    /// What the network makes of the shape, and the gradient of the loss by all its numbers.
-    fn backward(&self, network: &Network<T>, options: &Options) -> Result<(Outcome<T>, Vec<T>)> {
-        let (seen, outcome) = self.forward(network, options)?;
-        let (truth, p) = (self.truth(), &outcome.probabilities);
-        let mut grad = vec![T::zero(); p.len()];
-        let mut add = |share: f64, of: Vec<T>| {
-            grad.iter_mut().zip(of).for_each(|(grad, of)| *grad += T::of(share) * of);
-        };
-        if options.riou > 0.0 {
-            add(options.riou, riou::cpu::backward(p, &truth)?);
-        }
-        if options.cross_entropy > 0.0 {
-            let of = riou::cpu::cross_entropy_backward(p, &self.columns, &truth)?;
-            add(options.cross_entropy, of);
-        }
-        let grad = softmax::cpu::backward(p, &grad, truth.columns);
-        let votes = self.sample.votes(&self.box_label);
-        let (grad, grad_null) = vote::cpu::backward(&votes, &seen.weights, network.null(), &grad)?;
-        let mut grad = mlp::cpu::backward(network.mlp(), &self.x, network.channels(), &seen, &grad)?;
-        grad.push(grad_null);
-        Ok((outcome, grad))
-    }
-
+impl<T: Real> Outcome<T> {
     /// Mean IoU of the parts that the shape has, with the paper's label rule; None if it has none.
-    fn miou(&self, outcome: &Outcome<T>) -> Result<Option<f64>> {
+    fn miou(&self, sample: &Sample) -> Result<Option<f64>> {
         let f32s = |values: &[T]| {
             values.iter().map(|v| v.to_f32().expect("a float is a float")).collect::<Vec<_>>().into()
         };
         let scores = Scores {
-            labels: self.sample.labels(),
-            votes: f32s(&outcome.votes),
-            probabilities: f32s(&outcome.probabilities),
-            valid: self.valid.iter().map(|&valid| valid as u8).collect::<Vec<_>>().into(),
+            labels: sample.labels(),
+            votes: f32s(&self.votes),
+            probabilities: f32s(&self.probabilities),
+            valid: sample.valid().into_iter().map(u8::from).collect::<Vec<_>>().into(),
         };
         let options = labels::Options { rule: Rule::Threshold };
-        let labels = labels::of_superpoints(&scores, &self.sample.parts, &options)?;
-        Ok(metrics::mean(self.sample.iou(&labels)))
+        let labels = labels::of_superpoints(&scores, &sample.parts, &options)?;
+        Ok(metrics::mean(sample.iou(&labels)))
+    }
+}
+
+/// What a back end does with the samples and the network. It owns the network's numbers and the two averages of AdamW.
+trait Engine<T>: Send {
+    /// The numbers, as they are now.
+    fn state(&self) -> Result<State<T>>;
+
+    /// The losses' mean over a batch and its gradient by all numbers.
+    fn gradient(&mut self, batch: &[usize]) -> Result<(Vec<Outcome<T>>, Vec<T>)>;
+
+    /// One step of AdamW; what the network made of the batch before.
+    fn step(&mut self, batch: &[usize], factors: Factors) -> Result<Vec<Outcome<T>>>;
+
+    /// A step for each batch; the loss of every training sample before the last step that it took part in.
+    fn steps(&mut self, batches: &[&[usize]], factors: &[Factors]) -> Result<Vec<f64>>;
+
+    /// What the network makes of the samples that judge the epochs.
+    fn judge(&mut self) -> Result<Vec<Outcome<T>>>;
+
+    /// The null weight.
+    fn null(&self) -> Result<T>;
+
+    /// Remembers the network as the best.
+    fn keep(&mut self) -> Result<()>;
+}
+
+/// AdamW's factors in a step, for the network and for the null weight.
+type Factors = [adamw::Factors; 2];
+
+/// The numbers that training changes, each of [`Network::values`]' kind and length.
+#[derive(Debug, Clone, PartialEq)]
+struct State<T> {
+    values: Vec<T>,
+    /// AdamW's averages of the gradient and of its square.
+    moments: [Vec<T>; 2],
+    /// Of the best epoch.
+    best: Vec<T>,
+}
+
+impl<T: Real> State<T> {
+    fn begin(network: Network<T>) -> State<T> {
+        let zeros = vec![T::zero(); network.values().len()];
+        let values = network.values().to_vec();
+        State { best: values.clone(), values, moments: [zeros.clone(), zeros] }
     }
 }
 
@@ -221,22 +189,21 @@ pub struct Epoch {
     pub null: f64,
 }
 
-/// A network while it learns. f32 for use; f64 to be compared with other code.
+/// A network while it learns. f32 for use; f64, on the CPU alone, to be compared with other code.
 pub struct Trainer<T: Real = f32> {
     options: Options,
-    train: Vec<Task<T>>,
-    /// Empty: the training shapes judge the epochs.
-    val: Vec<Task<T>>,
+    train: Vec<Arc<Sample>>,
+    /// Those that judge the epochs; the training samples if there are no others.
+    val: Vec<Arc<Sample>>,
     fingerprint: String,
-    network: Network<T>,
-    moments: [Vec<T>; 2],
+    channels: usize,
+    engine: Box<dyn Engine<T>>,
     steps: u64,
     history: Vec<Epoch>,
-    best: Network<T>,
 }
 
 impl<T: Real> Trainer<T> {
-    /// Begins: first weights from the seed.
+    /// Begins on the CPU: first weights from the seed.
     ///
     /// `train`, `val`: samples of one category; without `val` the training shapes themselves choose the best epoch.
     ///
@@ -264,20 +231,19 @@ impl<T: Real> Trainer<T> {
                 )));
             }
         }
-        let fingerprint = fingerprint(&train, &val);
-        let network = Network::initial(dim + crate::ops::positional::CODE, options.deviation, options.seed);
-        let zeros = vec![T::zero(); network.values().len()];
-        Ok(Trainer {
-            options: options.clone(),
-            train: train.into_iter().map(Task::new).collect(),
-            val: val.into_iter().map(Task::new).collect(),
-            fingerprint,
-            best: network.clone(),
-            network,
-            moments: [zeros.clone(), zeros],
-            steps: 0,
-            history: vec![],
-        })
+        let fingerprint = state::fingerprint(&train, &val);
+        let channels = dim + crate::ops::positional::CODE;
+        let network = Network::initial(channels, options.deviation, options.seed);
+        let shared = |samples: Vec<Sample>| samples.into_iter().map(Arc::new).collect::<Vec<_>>();
+        let (train, val) = (shared(train), shared(val));
+        let val = if val.is_empty() { train.clone() } else { val };
+        let engine = Box::new(cpu::Engine::new(&train, &val, channels, State::begin(network), options));
+        let options = options.clone();
+        Ok(Trainer { options, train, val, fingerprint, channels, engine, steps: 0, history: vec![] })
+    }
+
+    fn resumed(&self, state: State<T>) -> Box<dyn Engine<T>> {
+        Box::new(cpu::Engine::new(&self.train, &self.val, self.channels, state, &self.options))
     }
 
     /// Begins from another network.
@@ -285,24 +251,30 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// [`Error::Invalid`] if it does not read as many channels.
     pub fn start_from(mut self, network: Network<T>) -> Result<Trainer<T>> {
-        let (found, wanted) = (network.channels(), self.network.channels());
+        let (found, wanted) = (network.channels(), self.channels);
         if found != wanted {
             return Err(Error::invalid(format!(
                 "train: a network of {found} channels for samples of {wanted}"
             )));
         }
-        (self.best, self.network) = (network.clone(), network);
+        self.engine = self.resumed(State::begin(network));
         Ok(self)
     }
 
     /// The network as it is now.
-    pub fn network(&self) -> &Network<T> {
-        &self.network
+    ///
+    /// # Errors
+    /// [`Error::Device`] if it lies on a device that failed; [`Error::Invalid`] if its numbers ran away to infinity.
+    pub fn network(&self) -> Result<Network<T>> {
+        Network::new(self.channels, self.engine.state()?.values)
     }
 
     /// The network of the best epoch so far: the first of the highest validation mIoU.
-    pub fn best(&self) -> (Option<&Epoch>, &Network<T>) {
-        (best(&self.history), &self.best)
+    ///
+    /// # Errors
+    /// As [`Trainer::network`].
+    pub fn best(&self) -> Result<(Option<&Epoch>, Network<T>)> {
+        Ok((best(&self.history), Network::new(self.channels, self.engine.state()?.best)?))
     }
 
     /// The epochs so far.
@@ -320,28 +292,30 @@ impl<T: Real> Trainer<T> {
         self.history.len() >= self.options.epochs
     }
 
-    /// The mean loss of a batch and its gradient by all the network's numbers; `batch`: places among the training
-    /// samples.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a batch that is empty or names a sample that is not there.
-    pub fn gradient(&self, batch: &[usize]) -> Result<(Vec<Outcome<T>>, Vec<T>)> {
+    fn check(&self, batch: &[usize]) -> Result<()> {
         if batch.is_empty() || batch.iter().any(|&i| i >= self.train.len()) {
             let n = self.train.len();
             return Err(Error::invalid(format!(
                 "train: batch {batch:?}; name some of the {n} samples, from 0"
             )));
         }
-        let each = batch.par_iter().map(|&i| self.train[i].backward(&self.network, &self.options));
-        let (outcomes, grads): (Vec<_>, Vec<_>) = each.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-        let mut grads = grads.into_iter();
-        let mut sum = grads.next().expect("the batch is not empty");
-        for grad in grads {
-            sum.iter_mut().zip(grad).for_each(|(sum, g)| *sum += g);
-        }
-        let share = T::of(1.0 / batch.len() as f64);
-        sum.iter_mut().for_each(|g| *g *= share);
-        Ok((outcomes, sum))
+        Ok(())
+    }
+
+    /// The factors of the `i`th step from now.
+    fn factors(&self, i: usize) -> Factors {
+        let Options { rate, null_rate, adamw, .. } = &self.options;
+        [*rate, *null_rate].map(|rate| adamw.factors(rate, self.steps + 1 + i as u64))
+    }
+
+    /// The mean loss of a batch and its gradient by all the network's numbers; `batch`: places among the training
+    /// samples.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a batch that is empty or names a sample that is not there; [`Error::Device`].
+    pub fn gradient(&mut self, batch: &[usize]) -> Result<(Vec<Outcome<T>>, Vec<T>)> {
+        self.check(batch)?;
+        self.engine.gradient(batch)
     }
 
     /// One step of AdamW on a batch; what the network made of it before.
@@ -349,33 +323,38 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// As [`Trainer::gradient`].
     pub fn step(&mut self, batch: &[usize]) -> Result<Vec<Outcome<T>>> {
-        let (outcomes, grad) = self.gradient(batch)?;
+        self.check(batch)?;
+        let outcomes = self.engine.step(batch, self.factors(0))?;
         self.steps += 1;
-        let Options { rate, null_rate, adamw, .. } = &self.options;
-        let [first, second] = &mut self.moments;
-        let split = grad.len() - 1;
-        let (values, null) = self.network.values_mut().split_at_mut(split);
-        let (first, first_null) = first.split_at_mut(split);
-        let (second, second_null) = second.split_at_mut(split);
-        adamw::cpu::step(values, [first, second], &grad[..split], adamw, *rate, self.steps);
-        adamw::cpu::step(null, [first_null, second_null], &grad[split..], adamw, *null_rate, self.steps);
         Ok(outcomes)
+    }
+
+    /// A step of AdamW on each batch, one after another; a device is waited for at the end alone.
+    ///
+    /// Returns the loss of every training sample before the last step that it took part in, in this call or an earlier one; 0
+    /// if there was none.
+    ///
+    /// # Errors
+    /// As [`Trainer::gradient`].
+    pub fn steps(&mut self, batches: &[&[usize]]) -> Result<Vec<f64>> {
+        batches.iter().try_for_each(|batch| self.check(batch))?;
+        let factors: Vec<Factors> = (0..batches.len()).map(|i| self.factors(i)).collect();
+        let losses = self.engine.steps(batches, &factors)?;
+        self.steps += batches.len() as u64;
+        Ok(losses)
     }
 
     /// One epoch: every training sample once, in an order from the seed; then validation.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the numbers ran away to infinity.
+    /// [`Error::Invalid`] if the numbers ran away to infinity; [`Error::Device`].
     pub fn epoch(&mut self) -> Result<Epoch> {
         let epoch = self.history.len() + 1;
         let order = Random::new(self.options.seed, epoch as u64).order(self.train.len());
-        let mut loss = 0.0;
-        for batch in order.chunks(self.options.batch) {
-            loss += self.step(batch)?.iter().map(|outcome| outcome.loss).sum::<f64>();
-        }
-        let loss = loss / self.train.len() as f64;
+        let losses = self.steps(&order.chunks(self.options.batch).collect::<Vec<_>>())?;
+        let loss = order.iter().map(|&i| losses[i]).sum::<f64>() / self.train.len() as f64;
         let (val_loss, val_miou) = self.validate()?;
-        let null = self.network.null().to_f64().expect("a float is a float");
+        let null = self.engine.null()?.to_f64().expect("a float is a float");
         if !(loss.is_finite() && val_loss.is_finite() && null.is_finite()) {
             return Err(Error::invalid(format!(
                 "train: in epoch {epoch} the loss is {loss}, the null weight {null}; a lower rate may help"
@@ -384,7 +363,7 @@ impl<T: Real> Trainer<T> {
         let found = Epoch { epoch, loss, val_loss, val_miou, null };
         self.history.push(found);
         if best(&self.history) == Some(&found) {
-            self.best.clone_from(&self.network);
+            self.engine.keep()?;
         }
         Ok(found)
     }
@@ -392,120 +371,47 @@ impl<T: Real> Trainer<T> {
     /// Mean loss and mean mIoU of the validation samples with the network as it is.
     ///
     /// # Errors
-    /// None that the samples did not show before.
-    pub fn validate(&self) -> Result<(f64, f64)> {
-        let tasks = if self.val.is_empty() { &self.train } else { &self.val };
-        let judge = |task: &Task<T>| {
-            let (_, outcome) = task.forward(&self.network, &self.options)?;
-            Ok((outcome.loss, task.miou(&outcome)?))
-        };
-        let found = tasks.par_iter().map(judge).collect::<Result<Vec<_>>>()?;
-        let loss = found.iter().map(|(loss, _)| loss).sum::<f64>() / found.len() as f64;
-        Ok((loss, metrics::mean(found.into_iter().map(|(_, miou)| miou)).unwrap_or(0.0)))
+    /// [`Error::Device`] if a device failed.
+    pub fn validate(&mut self) -> Result<(f64, f64)> {
+        let outcomes = self.engine.judge()?;
+        let loss = outcomes.iter().map(|outcome| outcome.loss).sum::<f64>() / outcomes.len() as f64;
+        let miou = |(sample, outcome): (&Arc<Sample>, &Outcome<T>)| outcome.miou(sample);
+        let mious = self.val.iter().zip(&outcomes).map(miou).collect::<Result<Vec<_>>>()?;
+        Ok((loss, metrics::mean(mious).unwrap_or(0.0)))
     }
+}
+
+impl Trainer<f32> {
+    /// The same training, on a device from here on.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is not enough memory.
+    pub fn on(mut self, device: &Device) -> Result<Trainer<f32>> {
+        let state = self.engine.state()?;
+        self.engine = match device {
+            Device::Cpu => self.resumed(state),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => {
+                Box::new(cuda::Engine::new(gpu, &self.train, &self.val, self.channels, state, &self.options)?)
+            }
+        };
+        Ok(self)
+    }
+}
+
+/// The mean of a batch's gradients, summed in the batch's order.
+fn mean<T: Real>(grads: Vec<Vec<T>>) -> Vec<T> {
+    let share = T::of(1.0 / grads.len() as f64);
+    let mut grads = grads.into_iter();
+    let mut sum = grads.next().expect("the batch is not empty");
+    for grad in grads {
+        sum.iter_mut().zip(grad).for_each(|(sum, g)| *sum += g);
+    }
+    sum.iter_mut().for_each(|g| *g *= share);
+    sum
 }
 
 /// The first epoch of the highest validation mIoU.
 fn best(history: &[Epoch]) -> Option<&Epoch> {
     history.iter().rev().max_by(|a, b| a.val_miou.total_cmp(&b.val_miou))
-}
-
-/// Of everything that the samples hold and training reads.
-fn fingerprint(train: &[Sample], val: &[Sample]) -> String {
-    let mut hash = Sha256::new();
-    let mut add = |values: &mut dyn Iterator<Item = u64>| {
-        values.for_each(|value| hash.update(value.to_le_bytes()));
-        hash.update(b";");
-    };
-    for samples in [train, val] {
-        add(&mut [samples.len() as u64].into_iter());
-        for s in samples {
-            add(&mut s.boxes.features.iter().map(|f| f.to_bits() as u64));
-            add(&mut s.places.as_flattened().iter().map(|p| p.to_bits()));
-            let sets = &s.sets;
-            for list in [&sets.set_offsets, &sets.set_boxes, &sets.entry_offsets, &sets.entry_set] {
-                add(&mut list.iter().map(|&v| v as u64));
-            }
-            for list in [&sets.entry_count, &s.visible, &s.targets.counts, &s.boxes.labels()] {
-                add(&mut list.iter().map(|&v| v as u64));
-            }
-        }
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// What the file of an interrupted training says about itself.
-#[derive(Serialize, Deserialize)]
-struct Note {
-    training: u32,
-    options: Options,
-    samples: String,
-    channels: usize,
-    steps: u64,
-}
-
-/// Of the file's layout.
-const VERSION: u32 = 1;
-const WHAT: &str = "the state of a training";
-
-impl Trainer<f32> {
-    /// Writes all that is needed to go on later as if nothing had happened.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let mut file = Writer::default();
-        let n = self.network.values().len();
-        file.add("values", &[n], self.network.values());
-        file.add("first_moments", &[n], &self.moments[0]);
-        file.add("second_moments", &[n], &self.moments[1]);
-        file.add("best_values", &[n], self.best.values());
-        let row = |e: &Epoch| [e.loss, e.val_loss, e.val_miou, e.null];
-        let history: Vec<[f64; 4]> = self.history.iter().map(row).collect();
-        file.add("history", &[history.len(), 4], history.as_flattened());
-        let note = Note {
-            training: VERSION,
-            options: self.options.clone(),
-            samples: self.fingerprint.clone(),
-            channels: self.network.channels(),
-            steps: self.steps,
-        };
-        file.write(path, &note)
-    }
-
-    /// Goes on where [`Trainer::save`] left off. Only the number of epochs may have changed.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] if the file is no such state, or of other samples or options.
-    pub fn resume(mut self, path: &Path) -> Result<Trainer<f32>> {
-        let file = Tensors::read(path)?;
-        let note: Note = file.note(WHAT)?;
-        let options = Options { epochs: self.options.epochs, ..note.options };
-        let channels = self.network.channels();
-        for (what, same) in [
-            ("another version of the file", note.training == VERSION),
-            ("other samples", note.samples == self.fingerprint && note.channels == channels),
-            ("other options", options == self.options),
-        ] {
-            if !same {
-                return Err(file.unfit(format!("{WHAT} with {what}; train anew, or with what it was begun")));
-            }
-        }
-        let n = self.network.values().len();
-        let list = |name: &str| file.shaped::<f32>(name, &[n]);
-        let network = |name: &str| Network::new(channels, list(name)?).map_err(|e| file.unfit(e.to_string()));
-        (self.network, self.best) = (network("values")?, network("best_values")?);
-        self.moments = [list("first_moments")?, list("second_moments")?];
-        self.steps = note.steps;
-        let history = file.get::<f64>("history")?;
-        let epoch = |(i, &[loss, val_loss, val_miou, null]): (usize, &[f64; 4])| Epoch {
-            epoch: i + 1,
-            loss,
-            val_loss,
-            val_miou,
-            null,
-        };
-        self.history = history.data.as_chunks().0.iter().enumerate().map(epoch).collect();
-        Ok(self)
-    }
 }

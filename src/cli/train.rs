@@ -3,7 +3,7 @@
 use super::{Global, progress, run::read_json};
 use clap::{Args, ValueEnum};
 use partstad::{
-    Error, Result,
+    Device, Error, Result,
     checkpoint::Checkpoint,
     prepare,
     train::{self, Options, Trainer},
@@ -47,6 +47,9 @@ pub struct Train {
     /// Options of the training as JSON, like {"rate": 1e-4, "null_rate": 0.05, "batch": 2}
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
+    /// Where to compute: cpu, cuda:N, or auto for the first CUDA device that works and else the CPU
+    #[arg(long, default_value = "cpu", value_name = "DEVICE")]
+    device: String,
     /// Begin anew where an interrupted training left its state
     #[arg(long)]
     restart: bool,
@@ -68,7 +71,7 @@ const SAVE_EVERY: usize = 20;
 
 impl Train {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let options = self.options()?;
+        let (options, device): (_, Device) = (self.options()?, self.device.parse()?);
         let categories = match self.all_categories {
             true => prepare::categories(&self.prepared, "train")?,
             false => self.category.clone(),
@@ -90,7 +93,7 @@ impl Train {
                 true => self.out.clone(),
                 false => self.out.join(category).with_added_extension("safetensors"),
             };
-            match self.train(category, &path, &options) {
+            match self.train(category, &path, &options, &device) {
                 Ok((value, line)) => {
                     told.push(value);
                     text.push(line);
@@ -105,7 +108,8 @@ impl Train {
                 }
             }
         }
-        global.report(json!({ "options": options, "categories": told }), &text.join("\n"))?;
+        let told = json!({ "options": options, "device": device.to_string(), "categories": told });
+        global.report(told, &text.join("\n"))?;
         match failed {
             0 => Ok(()),
             _ => Err(Error::invalid(format!("{failed} of {} categories failed", categories.len()))),
@@ -127,7 +131,13 @@ impl Train {
         Ok(options)
     }
 
-    fn train(&self, category: &str, path: &Path, options: &Options) -> Result<(Value, String)> {
+    fn train(
+        &self,
+        category: &str,
+        path: &Path,
+        options: &Options,
+        device: &Device,
+    ) -> Result<(Value, String)> {
         let (train, val) = (
             prepare::samples(&self.prepared, "train", category)?,
             prepare::samples(&self.prepared, "val", category)?,
@@ -146,6 +156,7 @@ impl Train {
             trainer = trainer.resume(&state)?;
             tracing::info!(category, epoch = trainer.history().len(), "goes on");
         }
+        trainer = trainer.on(device)?;
         let bar = progress::objects(&format!("train {category}"), options.epochs);
         bar.set_position(trainer.history().len() as u64);
         while !trainer.done() {
@@ -161,10 +172,9 @@ impl Train {
             }
         }
         bar.finish_and_clear();
-        let (Some(&best), network) = trainer.best() else {
+        let (Some(&best), network) = trainer.best()? else {
             return Err(Error::invalid("train: no epoch to keep; ask for at least one"));
         };
-        let network = network.clone();
         let checkpoint = Checkpoint { parts, epoch: best.epoch, val_miou: best.val_miou, network };
         checkpoint.write(path)?;
         let write = |extension: &str, text: String| {

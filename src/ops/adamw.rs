@@ -51,7 +51,7 @@ pub mod cpu {
     use super::{Factors, Options};
     use crate::ops::matmul::cpu::Real;
 
-    /// Step `t` of every parameter; all slices `[P]`.
+    /// A step of every parameter; all slices `[P]`. `factors`: [`Options::factors`].
     ///
     /// # Panics
     /// If the slices differ in length.
@@ -60,12 +60,11 @@ pub mod cpu {
         [first, second]: [&mut [T]; 2],
         grad: &[T],
         options: &Options,
-        rate: f64,
-        t: u64,
+        factors: Factors,
     ) {
         let n = values.len();
         assert!(first.len() == n && second.len() == n && grad.len() == n, "adamw: one of each a parameter");
-        let Factors { keep, step, correction } = options.factors(rate, t);
+        let Factors { keep, step, correction } = factors;
         let (keep, step, correction) = (T::of(keep), T::of(step), T::of(correction));
         let [follow, beta2] = [T::of(1.0 - options.betas[0]), T::of(options.betas[1])];
         let (take, epsilon) = (T::of(1.0 - options.betas[1]), T::of(options.epsilon));
@@ -79,6 +78,105 @@ pub mod cpu {
     }
 }
 
+/// On a CUDA device, bit for bit the reference's. Nothing here allocates or waits but what makes a [`cuda::Schedule`], so
+/// that a training step can be captured.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::{Factors, Options};
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, AdamwDims},
+        },
+        ops::expect_len,
+    };
+    use cudarc::driver::DevicePtr;
+
+    /// The factors of the steps to come, of two groups of parameters, and which step it is: they change from step to
+    /// step, and a replayed graph cannot be told.
+    #[derive(Debug)]
+    pub struct Schedule {
+        /// `[T, 2, 3]`.
+        factors: Buffer<f32>,
+        cursor: Buffer<u32>,
+    }
+
+    impl Schedule {
+        /// Room for so many steps.
+        ///
+        /// # Errors
+        /// [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, steps: usize) -> Result<Schedule> {
+            Ok(Schedule { factors: gpu.alloc(6 * steps)?, cursor: gpu.alloc(1)? })
+        }
+
+        /// Steps that there is room for.
+        pub fn steps(&self) -> usize {
+            self.factors.len() / 6
+        }
+
+        /// The next steps are these. Not to be captured.
+        ///
+        /// # Errors
+        /// [`Error::Invalid`] if they are more than there is room for, [`Error::Device`] if the driver refuses.
+        pub fn set(&mut self, gpu: &Gpu, steps: &[[Factors; 2]]) -> Result<()> {
+            let row = |f: &Factors| [f.keep as f32, f.step as f32, f.correction as f32];
+            let rows: Vec<[f32; 3]> = steps.as_flattened().iter().map(row).collect();
+            gpu.write(rows.as_flattened(), &mut self.factors)?;
+            gpu.write(&[u32::MAX], &mut self.cursor)
+        }
+
+        /// Begins a step; after [`Schedule::set`], the first.
+        ///
+        /// # Errors
+        /// [`Error::Device`] if the driver refuses.
+        pub fn next(&mut self, gpu: &Gpu) -> Result<()> {
+            kernels::adamw_next(gpu, [1; 3], &mut self.cursor)
+        }
+    }
+
+    /// The step of the schedule, of every parameter, on the mean of a batch's gradients.
+    ///
+    /// `values` and the two averages: `[P]`; `grads`: `[N, P]`; `tail`: parameters from there on are the second group.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a shape does not fit, [`Error::Device`] if the driver refuses.
+    pub fn step(
+        gpu: &Gpu,
+        values: &mut Buffer<f32>,
+        [first, second]: [&mut Buffer<f32>; 2],
+        grads: &impl DevicePtr<f32>,
+        schedule: &Schedule,
+        options: &Options,
+        tail: usize,
+    ) -> Result<()> {
+        let parameters = values.len();
+        expect_len("adamw", "first [P]", first.len(), parameters)?;
+        expect_len("adamw", "second [P]", second.len(), parameters)?;
+        let batch = grads.len() / parameters.max(1);
+        if batch == 0 || grads.len() != batch * parameters {
+            let found = grads.len();
+            return Err(Error::invalid(format!(
+                "adamw: grads [N, P] has {found} elements, not N {parameters}"
+            )));
+        }
+        let [beta1, beta2] = options.betas;
+        let d = AdamwDims {
+            parameters: parameters as u32,
+            tail: tail as u32,
+            batch: batch as u32,
+            share: (1.0 / batch as f64) as f32,
+            follow: (1.0 - beta1) as f32,
+            beta2: beta2 as f32,
+            take: (1.0 - beta2) as f32,
+            epsilon: options.epsilon as f32,
+        };
+        let Schedule { factors, cursor } = schedule;
+        kernels::adamw_step(gpu, blocks(parameters, 256), grads, factors, cursor, values, first, second, d)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Options, cpu};
@@ -86,7 +184,8 @@ mod tests {
     #[test]
     fn the_first_step_has_the_length_of_the_rate() {
         let (mut p, mut m, mut v) = ([1.0f64, -2.0, 3.0], [0.0; 3], [0.0; 3]);
-        cpu::step(&mut p, [&mut m, &mut v], &[0.5, -1e-3, 0.0], &Options::default(), 0.1, 1);
+        let options = Options::default();
+        cpu::step(&mut p, [&mut m, &mut v], &[0.5, -1e-3, 0.0], &options, options.factors(0.1, 1));
         let expected = [0.999 - 0.1, -1.998 + 0.1, 2.997];
         p.iter().zip(expected).for_each(|(&p, e)| approx::assert_relative_eq!(p, e, epsilon = 1e-5));
         approx::assert_relative_eq!(m[0], 0.05);
@@ -99,7 +198,7 @@ mod tests {
         let options = Options { weight_decay: 0.0, ..Options::default() };
         for t in 1..=2000 {
             let grad = [2.0 * (p[0] - 1.5)];
-            cpu::step(&mut p, [&mut m, &mut v], &grad, &options, 0.05, t);
+            cpu::step(&mut p, [&mut m, &mut v], &grad, &options, options.factors(0.05, t));
         }
         approx::assert_relative_eq!(p[0], 1.5, epsilon = 1e-2);
     }

@@ -63,9 +63,12 @@ pub mod cpu {
     use super::{OFFSET, Parameters, check, parameters};
     use crate::{
         error::{Error, Result},
-        ops::matmul::{
-            Matrix,
-            cpu::{Real, dot, multiply},
+        ops::{
+            matmul::{
+                Matrix,
+                cpu::{Real, multiply},
+            },
+            sum,
         },
     };
 
@@ -92,8 +95,9 @@ pub mod cpu {
             multiply(Matrix::new(x, boxes, channels), Matrix::new(p.weight_in, channels, channels).t());
         let deviation = normalize(&mut normal, channels);
         let weight = |(x, n): (&[T], &[T])| {
-            let hidden: Vec<T> = x.iter().zip(n).map(|(&x, &n)| x + n.max(T::zero())).collect();
-            (T::of(OFFSET) + (dot(p.weight_out, &hidden) + *p.bias_out)).max(T::zero())
+            let hidden = x.iter().zip(n).map(|(&x, &n)| x + n.max(T::zero()));
+            let out = sum::warp(p.weight_out.iter().zip(hidden).map(|(&w, h)| w * h));
+            (T::of(OFFSET) + (out + *p.bias_out)).max(T::zero())
         };
         let weights = x.chunks_exact(channels).zip(normal.chunks_exact(channels)).map(weight).collect();
         Ok(Activations { normal, deviation, weights })
@@ -103,22 +107,22 @@ pub mod cpu {
     fn normalize<T: Real>(a: &mut [T], channels: usize) -> Vec<T> {
         let Some(first) = a.get(..channels).map(<[T]>::to_vec) else { return vec![T::zero(); channels] };
         let count = T::of((a.len() / channels) as f64);
-        let mut mean = vec![T::zero(); channels];
-        for row in a.chunks_exact_mut(channels) {
-            for ((a, &first), mean) in row.iter_mut().zip(&first).zip(&mut mean) {
+        let mut sums = sum::Columns::new(channels);
+        for (b, row) in a.chunks_exact_mut(channels).enumerate() {
+            for ((a, &first), sum) in row.iter_mut().zip(&first).zip(sums.lane(b)) {
                 *a -= first;
-                *mean += *a;
+                *sum += *a;
             }
         }
-        mean.iter_mut().for_each(|m| *m /= count);
-        let mut deviation = vec![T::zero(); channels];
-        for row in a.chunks_exact_mut(channels) {
-            for ((a, &mean), sum) in row.iter_mut().zip(&mean).zip(&mut deviation) {
+        let means: Vec<T> = sums.totals().into_iter().map(|sum: T| sum / count).collect();
+        let mut squares = sum::Columns::new(channels);
+        for (b, row) in a.chunks_exact_mut(channels).enumerate() {
+            for ((a, &mean), sum) in row.iter_mut().zip(&means).zip(squares.lane(b)) {
                 *a -= mean;
                 *sum += *a * *a;
             }
         }
-        deviation.iter_mut().for_each(|sum| *sum = (*sum / count).sqrt());
+        let deviation: Vec<T> = squares.totals().into_iter().map(|sum: T| (sum / count).sqrt()).collect();
         for row in a.chunks_exact_mut(channels) {
             for (a, &deviation) in row.iter_mut().zip(&deviation) {
                 *a = if deviation > T::zero() { *a / deviation } else { T::zero() };
@@ -149,16 +153,17 @@ pub mod cpu {
         }
         let p = Parameters::split(values, channels);
         let count = T::of(boxes as f64);
-        let zeros = || vec![T::zero(); channels];
-        let (mut grad_out, mut grad_bias) = (zeros(), T::zero());
+        let columns = || sum::Columns::new(channels);
+        let (mut grad_out, mut grad_bias) = (columns(), sum::Warp::new());
         // d loss / d n, and its sums that the mean and the deviation pass on.
         let mut grad_a = vec![T::zero(); x.len()];
-        let (mut sum, mut sum_n) = (zeros(), zeros());
+        let (mut sums, mut sums_n) = (columns(), columns());
         for b in (0..boxes).filter(|&b| seen.weights[b] > T::zero()) {
             let g = grad_weights[b];
-            grad_bias += g;
+            grad_bias.add(b, g);
             let row = b * channels..(b + 1) * channels;
             let (x, n, grad) = (&x[row.clone()], &seen.normal[row.clone()], &mut grad_a[row]);
+            let (grad_out, sum, sum_n) = (grad_out.lane(b), sums.lane(b), sums_n.lane(b));
             for c in 0..channels {
                 let active = n[c].max(T::zero());
                 grad_out[c] += g * (x[c] + active);
@@ -167,19 +172,144 @@ pub mod cpu {
                 sum_n[c] += grad[c] * active;
             }
         }
-        sum.iter_mut().chain(&mut sum_n).for_each(|s| *s /= count);
+        let means =
+            |sums: sum::Columns<T>| sums.totals().into_iter().map(|s: T| s / count).collect::<Vec<T>>();
+        let (mean, mean_n) = (means(sums), means(sums_n));
         for (grad, n) in grad_a.chunks_exact_mut(channels).zip(seen.normal.chunks_exact(channels)) {
             for c in 0..channels {
-                let centred = grad[c] - sum[c] - n[c] * sum_n[c];
+                let centred = grad[c] - mean[c] - n[c] * mean_n[c];
                 grad[c] = if seen.deviation[c] > T::zero() { centred / seen.deviation[c] } else { T::zero() };
             }
         }
         let mut grad = multiply(Matrix::new(&grad_a, boxes, channels).t(), Matrix::new(x, boxes, channels));
         grad.reserve_exact(parameters(channels) - grad.len());
-        grad.extend(zeros());
-        grad.extend(grad_out);
-        grad.push(grad_bias);
+        grad.extend(std::iter::repeat_n(T::zero(), channels));
+        grad.extend(grad_out.totals());
+        grad.push(grad_bias.total());
         Ok(grad)
+    }
+}
+
+/// On a CUDA device. Nothing here allocates or waits but [`cuda::Workspace::new`], so that a training step can be
+/// captured. Given the same product x W_in^T, every sum is the reference's bit for bit; the products are those of
+/// [`matmul::cuda`](super::matmul::cuda).
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::{OFFSET, parameters};
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Buffer, Gpu, View, ViewMut, blocks,
+            kernels::{self, MlpDims},
+        },
+        ops::{expect_len, matmul},
+    };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+
+    const WARP: usize = 32;
+
+    /// What forward hands to backward, and their room to work in.
+    #[derive(Debug)]
+    pub struct Workspace {
+        boxes: usize,
+        channels: usize,
+        /// x W_in^T, `[slices, B, C]`.
+        product: Buffer<f32>,
+        /// n, before the relu, `[B, C]`.
+        pub normal: Buffer<f32>,
+        /// std(a), `[C]`.
+        pub deviation: Buffer<f32>,
+    }
+
+    impl Workspace {
+        /// Room for B boxes of C channels.
+        ///
+        /// # Errors
+        /// [`Error::Device`] if there is not enough memory.
+        pub fn new(gpu: &Gpu, boxes: usize, channels: usize) -> Result<Workspace> {
+            Ok(Workspace {
+                boxes,
+                channels,
+                product: gpu.alloc(matmul::cuda::slices(channels) * boxes * channels)?,
+                normal: gpu.alloc(boxes * channels)?,
+                deviation: gpu.alloc(channels)?,
+            })
+        }
+
+        fn check(&self, values: usize, x: usize, weights: usize) -> Result<MlpDims> {
+            let Workspace { boxes, channels, .. } = *self;
+            if channels == 0 {
+                return Err(Error::invalid("mlp: 0 channels; at least 1 is needed"));
+            }
+            expect_len("mlp", "values", values, parameters(channels))?;
+            expect_len("mlp", "x [B, C]", x, boxes * channels)?;
+            expect_len("mlp", "weights [B]", weights, boxes)?;
+            Ok(MlpDims {
+                boxes: boxes as u32,
+                channels: channels as u32,
+                slices: matmul::cuda::slices(channels) as u32,
+                offset: OFFSET as f32,
+            })
+        }
+    }
+
+    /// Weighs the boxes. `values`: the parameters; `x`: `[B, C]`; `weights`: `[B]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a shape does not fit, [`Error::Device`] if the driver refuses.
+    pub fn forward(
+        gpu: &Gpu,
+        values: &View<f32>,
+        x: &Buffer<f32>,
+        workspace: &mut Workspace,
+        weights: &mut impl DevicePtrMut<f32>,
+    ) -> Result<()> {
+        let d = workspace.check(values.len(), x.len(), weights.len())?;
+        let Workspace { boxes, channels, product, normal, deviation } = workspace;
+        let weight_in = values.slice(..*channels * *channels);
+        matmul::cuda::by_transpose(gpu, [*boxes, *channels, *channels], x, &weight_in, product)?;
+        kernels::mlp_normalize(gpu, blocks(*channels, WARP as u32), &*product, normal, deviation, d)?;
+        kernels::mlp_weigh(gpu, blocks(*boxes * WARP, 128), values, x, &*normal, weights, d)
+    }
+
+    /// Gradients of the parameters, as many, from those of the weights, `[B]`.
+    ///
+    /// `weights`, `workspace`: as [`forward`] left them; the workspace is good for no second backward.
+    ///
+    /// # Errors
+    /// As [`forward`].
+    pub fn backward(
+        gpu: &Gpu,
+        values: &View<f32>,
+        x: &Buffer<f32>,
+        workspace: &mut Workspace,
+        weights: &impl DevicePtr<f32>,
+        grad_weights: &Buffer<f32>,
+        grad: &mut ViewMut<f32>,
+    ) -> Result<()> {
+        let d = workspace.check(values.len(), x.len(), weights.len())?;
+        let Workspace { boxes, channels, product, normal, deviation } = workspace;
+        expect_len("mlp", "grad_weights [B]", grad_weights.len(), *boxes)?;
+        expect_len("mlp", "grad", grad.len(), parameters(*channels))?;
+        // The product is no longer needed; its first slice has the room for the gradient of a.
+        let mut grad_a = product.slice_mut(..*boxes * *channels);
+        let grid = blocks(*channels, WARP as u32);
+        let (normal, deviation) = (&*normal, &*deviation);
+        kernels::mlp_backward(
+            gpu,
+            grid,
+            values,
+            x,
+            normal,
+            deviation,
+            weights,
+            grad_weights,
+            &mut grad_a,
+            grad,
+            d,
+        )?;
+        let mut grad_in = grad.slice_mut(..*channels * *channels);
+        matmul::cuda::of_transpose(gpu, [*channels, *channels, *boxes], &grad_a, x, &mut grad_in)
     }
 }
 

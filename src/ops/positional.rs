@@ -47,6 +47,51 @@ pub mod cpu {
         }
         codes
     }
+
+    /// What the weight network reads: every box's feature and its code, `[B, F + CODE]`. `features`: `[B, F]`.
+    pub fn inputs<T: Float>(features: &[f32], places: &[[f64; PLACE]]) -> Vec<T> {
+        let (codes, dim) = (encode::<T>(places), features.len() / places.len().max(1));
+        let feature = |f: &f32| T::from(*f).expect("f32 is a float");
+        let rows = codes.chunks_exact(CODE).enumerate();
+        rows.flat_map(|(b, code)| features[b * dim..][..dim].iter().map(feature).chain(code.iter().copied()))
+            .collect()
+    }
+}
+
+/// On a CUDA device. Sines and cosines are computed in f64 there too, and differ from the host's by 1e-15 before they are
+/// rounded to f32: at most by the last bit after that, or by 1e-15 where they vanish.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::{CODE, PLACE};
+    use crate::{
+        error::Result,
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, PositionalDims},
+        },
+        ops::expect_len,
+    };
+
+    /// What the weight network reads: every box's feature and its code. `features`: `[B, F]`, `places`: `[B, 7]`, `x`:
+    /// `[B, F + CODE]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
+    /// the driver refuses.
+    pub fn inputs(
+        gpu: &Gpu,
+        features: &Buffer<f32>,
+        places: &Buffer<f64>,
+        x: &mut Buffer<f32>,
+    ) -> Result<()> {
+        let boxes = places.len() / PLACE;
+        let dim = features.len() / boxes.max(1);
+        expect_len("positional", "places [B, 7]", places.len(), boxes * PLACE)?;
+        expect_len("positional", "features [B, F]", features.len(), boxes * dim)?;
+        expect_len("positional", "x [B, F + 147]", x.len(), boxes * (dim + CODE))?;
+        let d = PositionalDims { boxes: boxes as u32, features: dim as u32 };
+        kernels::positional_inputs(gpu, blocks(x.len(), 256), features, places, x, d)
+    }
 }
 
 #[cfg(test)]

@@ -189,10 +189,11 @@ pub mod cuda {
         error::{Error, Result},
         gpu::{
             Buffer, Gpu, blocks,
-            kernels::{self, RiouDims},
+            kernels::{self, BlendDims, RiouDims},
         },
         ops::expect_len,
     };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
 
     const WARP: usize = 32;
 
@@ -210,7 +211,7 @@ pub mod cuda {
     }
 
     impl Truth<'_> {
-        fn check(&self, predicted: &Buffer<f32>, workspace: &Workspace) -> Result<RiouDims> {
+        fn check(&self, predicted: usize, workspace: &Workspace) -> Result<RiouDims> {
             let s = self.sizes.len();
             if self.columns < 2 {
                 return Err(Error::invalid(format!(
@@ -218,7 +219,7 @@ pub mod cuda {
                     self.columns
                 )));
             }
-            expect_len("riou", "predicted [S, L + 1]", predicted.len(), s * self.columns)?;
+            expect_len("riou", "predicted [S, L + 1]", predicted, s * self.columns)?;
             expect_len("riou", "shares [S, L + 1]", self.shares.len(), s * self.columns)?;
             expect_len("riou", "valid [S]", self.valid.len(), s)?;
             expect_len("riou", "the workspace [L + 1, 3]", workspace.sums.len(), 3 * self.columns)?;
@@ -252,13 +253,13 @@ pub mod cuda {
     /// See [`cuda`](self).
     pub fn forward(
         gpu: &Gpu,
-        predicted: &Buffer<f32>,
+        predicted: &impl DevicePtr<f32>,
         truth: &Truth,
         workspace: &mut Workspace,
         riou: &mut Buffer<f32>,
-        loss: &mut Buffer<f32>,
+        loss: &mut impl DevicePtrMut<f32>,
     ) -> Result<()> {
-        let d = truth.check(predicted, workspace)?;
+        let d = truth.check(predicted.len(), workspace)?;
         expect_len("riou", "riou [L + 1]", riou.len(), truth.columns)?;
         expect_len("riou", "loss [1]", loss.len(), 1)?;
         let Truth { shares, sizes, valid, columns } = *truth;
@@ -274,7 +275,7 @@ pub mod cuda {
     /// # Errors
     /// See [`cuda`](self).
     pub fn backward(gpu: &Gpu, truth: &Truth, workspace: &Workspace, grad: &mut Buffer<f32>) -> Result<()> {
-        let d = truth.check(grad, workspace)?;
+        let d = truth.check(grad.len(), workspace)?;
         let Truth { shares, sizes, valid, .. } = *truth;
         kernels::riou_backward(gpu, blocks(grad.len(), 256), shares, sizes, valid, &workspace.sums, grad, d)
     }
@@ -285,13 +286,13 @@ pub mod cuda {
     /// See [`cuda`](self).
     pub fn cross_entropy(
         gpu: &Gpu,
-        predicted: &Buffer<f32>,
+        predicted: &impl DevicePtr<f32>,
         label: &Buffer<u32>,
         truth: &Truth,
         workspace: &mut Workspace,
-        loss: &mut Buffer<f32>,
+        loss: &mut impl DevicePtrMut<f32>,
     ) -> Result<()> {
-        let d = truth.check(predicted, workspace)?;
+        let d = truth.check(predicted.len(), workspace)?;
         let s = truth.sizes.len();
         expect_len("riou", "label [S]", label.len(), s)?;
         expect_len("riou", "loss [1]", loss.len(), 1)?;
@@ -306,17 +307,32 @@ pub mod cuda {
     /// See [`cuda`](self).
     pub fn cross_entropy_backward(
         gpu: &Gpu,
-        predicted: &Buffer<f32>,
+        predicted: &impl DevicePtr<f32>,
         label: &Buffer<u32>,
         truth: &Truth,
         workspace: &Workspace,
         grad: &mut Buffer<f32>,
     ) -> Result<()> {
-        let d = truth.check(predicted, workspace)?;
+        let d = truth.check(predicted.len(), workspace)?;
         let s = truth.sizes.len();
         expect_len("riou", "label [S]", label.len(), s)?;
         expect_len("riou", "grad [S, L + 1]", grad.len(), predicted.len())?;
         let grid = blocks(s * WARP, 256);
         kernels::cross_entropy_backward(gpu, grid, predicted, label, truth.valid, &workspace.count, grad, d)
+    }
+    /// values = share values + other_share others: two losses, or their gradients, as one.
+    ///
+    /// # Errors
+    /// See [`cuda`](self).
+    pub fn blend(
+        gpu: &Gpu,
+        values: &mut impl DevicePtrMut<f32>,
+        share: f32,
+        others: &Buffer<f32>,
+        other_share: f32,
+    ) -> Result<()> {
+        expect_len("riou", "others", others.len(), values.len())?;
+        let d = BlendDims { count: values.len() as u32, share, other_share };
+        kernels::riou_blend(gpu, blocks(values.len(), 256), others, values, d)
     }
 }

@@ -45,6 +45,7 @@ pub mod cuda {
         },
         ops::expect_len,
     };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
 
     const WARP: usize = 32;
 
@@ -60,7 +61,12 @@ pub mod cuda {
     ///
     /// # Errors
     /// [`Error::Invalid`] if a shape does not fit, [`Error::Device`] if the driver refuses.
-    pub fn forward(gpu: &Gpu, x: &Buffer<f32>, columns: usize, p: &mut Buffer<f32>) -> Result<()> {
+    pub fn forward(
+        gpu: &Gpu,
+        x: &impl DevicePtr<f32>,
+        columns: usize,
+        p: &mut impl DevicePtrMut<f32>,
+    ) -> Result<()> {
         let (grid, d) = dims(x.len(), columns)?;
         expect_len("softmax", "p [rows, columns]", p.len(), x.len())?;
         kernels::softmax_forward(gpu, grid, x, p, d)
@@ -72,7 +78,7 @@ pub mod cuda {
     /// As [`forward`].
     pub fn backward(
         gpu: &Gpu,
-        p: &Buffer<f32>,
+        p: &impl DevicePtr<f32>,
         grad: &Buffer<f32>,
         columns: usize,
         out: &mut Buffer<f32>,

@@ -54,6 +54,38 @@ fn lanes<T: Float, const N: usize>(values: impl IntoIterator<Item = T>) -> Lanes
     lanes
 }
 
+/// Sums of columns, as the warps of a block add whose columns of threads are those: row i goes to lane i % 32.
+#[derive(Debug, Clone)]
+pub struct Columns<T> {
+    /// `[32, columns]`.
+    lanes: Vec<T>,
+    columns: usize,
+}
+
+impl<T: Float> Columns<T> {
+    /// All zero.
+    pub fn new(columns: usize) -> Columns<T> {
+        Columns { lanes: vec![T::zero(); 32 * columns], columns }
+    }
+
+    /// Where row `i` is to be added; rows come in order, and zeros may be left out.
+    pub fn lane(&mut self, i: usize) -> &mut [T] {
+        &mut self.lanes[i % 32 * self.columns..][..self.columns]
+    }
+
+    /// The sums.
+    pub fn totals(mut self) -> Vec<T> {
+        let mut lanes = 32;
+        while lanes > 1 {
+            lanes /= 2;
+            let (low, high) = self.lanes.split_at_mut(lanes * self.columns);
+            low.iter_mut().zip(high).for_each(|(low, high)| *low = *low + *high);
+        }
+        self.lanes.truncate(self.columns);
+        self.lanes
+    }
+}
+
 /// `lanes`: as many as a power of two.
 fn halves<T: Float>(mut lanes: &mut [T]) -> T {
     while lanes.len() > 1 {
@@ -74,6 +106,19 @@ mod tests {
             let exact = (n * n + n) as f64 / 2.0;
             assert_eq!(warp((1..=n).map(f64::from)), exact);
             assert_eq!(block((1..=n).map(f64::from)), exact);
+        }
+    }
+
+    #[test]
+    fn columns_are_the_sums_of_warps() {
+        let value = |i: usize, c: usize| ((i * 37 + c * 11) % 101) as f32 / 7.0;
+        for n in [0, 1, 33, 150] {
+            let mut columns = Columns::new(3);
+            for i in 0..n {
+                columns.lane(i).iter_mut().enumerate().for_each(|(c, lane)| *lane += value(i, c));
+            }
+            let expected = [0, 1, 2].map(|c| warp((0..n).map(|i| value(i, c))));
+            assert_eq!(columns.totals(), expected);
         }
     }
 

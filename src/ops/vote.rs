@@ -200,6 +200,7 @@ pub mod cuda {
         },
         ops::{expect_len, sort},
     };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
 
     const WARP: usize = 32;
 
@@ -229,15 +230,10 @@ pub mod cuda {
             self.set_offsets.len().saturating_sub(1)
         }
 
-        fn check(
-            &self,
-            weights: &Buffer<f32>,
-            null: &Buffer<f32>,
-            workspace: &Workspace,
-        ) -> Result<VoteDims> {
+        fn check(&self, weights: usize, null: usize, workspace: &Workspace) -> Result<VoteDims> {
             let (s, cells) = (self.visible.len(), self.sets() * self.labels);
-            expect_len("vote", "weights [B]", weights.len(), self.box_label.len())?;
-            expect_len("vote", "null [1]", null.len(), 1)?;
+            expect_len("vote", "weights [B]", weights, self.box_label.len())?;
+            expect_len("vote", "null [1]", null, 1)?;
             expect_len("vote", "entry_offsets [S + 1]", self.entry_offsets.len(), s + 1)?;
             expect_len("vote", "entry_count [E]", self.entry_count.len(), self.entry_set.len())?;
             expect_len("vote", "the workspace [D, L]", workspace.winner.len(), cells)?;
@@ -293,13 +289,13 @@ pub mod cuda {
     pub fn forward(
         gpu: &Gpu,
         input: &Input,
-        weights: &Buffer<f32>,
-        null: &Buffer<f32>,
+        weights: &impl DevicePtr<f32>,
+        null: &impl DevicePtr<f32>,
         workspace: &mut Workspace,
-        scores: &mut Buffer<f32>,
+        scores: &mut impl DevicePtrMut<f32>,
         valid: &mut Buffer<u8>,
     ) -> Result<()> {
-        let d = input.check(weights, null, workspace)?;
+        let d = input.check(weights.len(), null.len(), workspace)?;
         let s = input.visible.len();
         expect_len("vote", "scores [S, L + 1]", scores.len(), s * (input.labels + 1))?;
         expect_len("vote", "valid [S]", valid.len(), s)?;
@@ -344,13 +340,13 @@ pub mod cuda {
         gpu: &Gpu,
         input: &Input,
         by_set: &BySet,
-        null: &Buffer<f32>,
+        null: &impl DevicePtr<f32>,
         grad_scores: &Buffer<f32>,
         workspace: &mut Workspace,
         grad_weights: &mut Buffer<f32>,
-        grad_null: &mut Buffer<f32>,
+        grad_null: &mut impl DevicePtrMut<f32>,
     ) -> Result<()> {
-        let d = input.check(grad_weights, null, workspace)?;
+        let d = input.check(grad_weights.len(), null.len(), workspace)?;
         let cells = input.sets() * input.labels;
         expect_len(
             "vote",

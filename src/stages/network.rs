@@ -1,7 +1,10 @@
 //! Network: what learns to weigh boxes; its parameters and the null weight.
 
 use super::{boxes::Boxes, sample, views::Views, weights::Weights};
+#[cfg(feature = "cuda")]
+use crate::buffer::Buf;
 use crate::{
+    device::Device,
     error::{Error, Result},
     ops::{
         matmul::cpu::Real,
@@ -47,6 +50,11 @@ impl<T: Real> Network<T> {
             Some(i) => Err(Error::invalid(format!("network: parameter {i} is {:?}, not finite", values[i]))),
             None => Ok(Network { channels, values }),
         }
+    }
+
+    /// As training left them: [`Network::new`] without its checks.
+    pub(crate) fn of(channels: usize, values: Vec<T>) -> Network<T> {
+        Network { channels, values }
     }
 
     /// Numbers per box that it reads, C.
@@ -95,8 +103,9 @@ impl Network {
     /// What each box's vote counts, and what null counts. The boxes of one shape are weighed together.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it reads other features than the boxes have, or a weight is not finite.
-    pub fn weigh(&self, boxes: &Boxes, views: &Views) -> Result<Weights> {
+    /// [`Error::Invalid`] if it reads other features than the boxes have, or, on the CPU, a weight is not finite;
+    /// [`Error::Device`] if a device fails.
+    pub fn weigh(&self, device: &Device, boxes: &Boxes, views: &Views) -> Result<Weights> {
         if boxes.feature_dim != self.feature_dim() && !boxes.is_empty() {
             return Err(Error::invalid(format!(
                 "network: the boxes have features of {} channels; it was learned from {}: use the detector that it was \
@@ -105,11 +114,26 @@ impl Network {
                 self.feature_dim()
             )));
         }
-        let x = inputs::<f32>(boxes, &sample::places(boxes, views));
-        let weights =
-            Weights { boxes: mlp::cpu::forward(self.mlp(), &x, self.channels())?.weights, null: self.null() };
-        weights.check(boxes.len())?;
-        Ok(weights)
+        let (places, null) = (sample::places(boxes, views), self.null());
+        match device {
+            Device::Cpu => {
+                let x = inputs::<f32>(boxes, &places);
+                let boxes = mlp::cpu::forward(self.mlp(), &x, self.channels())?.weights.into();
+                let weights = Weights { boxes, null };
+                weights.check(places.len())?;
+                Ok(weights)
+            }
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => {
+                let (features, places) = (gpu.upload(&boxes.features)?, gpu.upload(places.as_flattened())?);
+                let mut x = gpu.alloc(boxes.len() * self.channels())?;
+                positional::cuda::inputs(gpu, &features, &places, &mut x)?;
+                let mut workspace = mlp::cuda::Workspace::new(gpu, boxes.len(), self.channels())?;
+                let (values, mut weights) = (gpu.upload(self.mlp())?, gpu.alloc(boxes.len())?);
+                mlp::cuda::forward(gpu, &values.as_view(), &x, &mut workspace, &mut weights)?;
+                Ok(Weights { boxes: Buf::on_device(gpu, weights), null })
+            }
+        }
     }
 }
 
@@ -117,12 +141,7 @@ impl Network {
 ///
 /// `places`: `[B]`.
 pub fn inputs<T: Real>(boxes: &Boxes, places: &[[f64; PLACE]]) -> Vec<T> {
-    let codes = positional::cpu::encode::<T>(places);
-    let features = boxes.features.chunks_exact(boxes.feature_dim.max(1));
-    let row = |(feature, code): (&[f32], &[T])| -> Vec<T> {
-        feature.iter().map(|&f| T::of(f.into())).chain(code.iter().copied()).collect()
-    };
-    features.zip(codes.chunks_exact(CODE)).flat_map(row).collect()
+    positional::cpu::inputs(&boxes.features, places)
 }
 
 #[cfg(test)]

@@ -40,7 +40,10 @@ impl Scores {
             return Err(Error::invalid("scores: no part labels; name at least one part"));
         }
         boxes.check(memberships.views, labels)?;
-        weights.check(boxes.len())?;
+        // Those that a device is still working on are not waited for.
+        if weights.boxes.is_here() {
+            weights.check(boxes.len())?;
+        }
         match device {
             Device::Cpu => Scores::vote_on_cpu(memberships, boxes, weights, labels),
             #[cfg(feature = "cuda")]
@@ -57,7 +60,7 @@ impl Scores {
         let (sets, visible) = (memberships.sets()?, memberships.visible_totals()?);
         let box_label = boxes.labels();
         let votes = sets.votes(&visible, &box_label, labels);
-        let votes = vote::cpu::forward(&votes, &weights.boxes, weights.null)?;
+        let votes = vote::cpu::forward(&votes, weights.boxes.host()?, weights.null)?;
         let probabilities = softmax::cpu::forward(&votes, labels + 1);
         let valid: Vec<u8> = (0..memberships.len()).map(|s| sets.valid(s) as u8).collect();
         Ok(Scores { labels, votes: votes.into(), probabilities: probabilities.into(), valid: valid.into() })
@@ -74,12 +77,12 @@ impl Scores {
         let there = memberships.device(gpu)?;
         let box_label = gpu.upload(&boxes.labels())?;
         let input = there.sets.votes(&there.observed.totals, &box_label, labels);
-        let (weight, null) = (gpu.upload(&weights.boxes)?, gpu.upload(&[weights.null])?);
+        let (weight, null) = (weights.boxes.device(gpu)?, gpu.upload(&[weights.null])?);
         let cells = memberships.len() * (labels + 1);
         let (mut votes, mut probabilities) = (gpu.alloc(cells)?, gpu.alloc(cells)?);
         let mut valid = gpu.alloc(memberships.len())?;
         let mut workspace = vote::cuda::Workspace::new(gpu, &input)?;
-        vote::cuda::forward(gpu, &input, &weight, &null, &mut workspace, &mut votes, &mut valid)?;
+        vote::cuda::forward(gpu, &input, &*weight, &null, &mut workspace, &mut votes, &mut valid)?;
         softmax::cuda::forward(gpu, &votes, labels + 1, &mut probabilities)?;
         Ok(Scores {
             labels,

@@ -39,6 +39,11 @@ impl Targets {
         Targets { labels, sizes: sizes.collect(), counts }
     }
 
+    /// The column of every superpoint's label, `[S]`.
+    pub fn columns(&self) -> Vec<u32> {
+        self.labels.iter().map(|&label| (label + 1) as u32).collect()
+    }
+
     /// The share of each label in each superpoint, `[S, L + 1]`.
     pub fn shares(&self) -> Vec<f64> {
         let columns = self.counts.len() / self.sizes.len().max(1);

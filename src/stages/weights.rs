@@ -2,6 +2,7 @@
 
 use super::boxes::Boxes;
 use crate::{
+    buffer::Buf,
     error::{Error, Result},
     io::npy,
 };
@@ -12,7 +13,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// W(b), `[B]`; a box with a weight of 0 or less does not vote.
-    pub boxes: Vec<f32>,
+    pub boxes: Buf<f32>,
     /// W_null; 5e-4 if it is less.
     pub null: f32,
 }
@@ -63,33 +64,36 @@ impl Weights {
     /// [`Error::Invalid`] if a weight is not finite.
     pub fn new(boxes: &Boxes, options: &Options) -> Result<Weights> {
         let weights = match *options {
-            Options::Constant { weight, null } => Weights { boxes: vec![weight; boxes.len()], null },
+            Options::Constant { weight, null } => Weights { boxes: vec![weight; boxes.len()].into(), null },
             Options::Confidence { scale, null } => {
-                Weights { boxes: boxes.list.iter().map(|b| scale * b.score).collect(), null }
+                let weights: Vec<f32> = boxes.list.iter().map(|b| scale * b.score).collect();
+                Weights { boxes: weights.into(), null }
             }
         };
         weights.check(boxes.len())?;
         Ok(weights)
     }
 
-    /// Checks that there is one finite weight per box.
+    /// Checks that there is one finite weight per box; where they lie on a device, it fetches them.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming the first that is not.
+    /// [`Error::Invalid`] naming the first that is not; [`Error::Device`] if a device failed.
     pub fn check(&self, boxes: usize) -> Result<()> {
-        self.problem(boxes).map_or(Ok(()), |what| Err(Error::invalid(what)))
+        self.problem(boxes)?.map_or(Ok(()), |what| Err(Error::invalid(what)))
     }
 
-    fn problem(&self, boxes: usize) -> Option<String> {
+    fn problem(&self, boxes: usize) -> Result<Option<String>> {
         let bad = |w: &f32| !w.is_finite();
         if self.boxes.len() != boxes {
-            return Some(format!("weights: {} for {boxes} boxes", self.boxes.len()));
+            return Ok(Some(format!("weights: {} for {boxes} boxes", self.boxes.len())));
         }
         if bad(&self.null) {
-            return Some(format!("weights: the null weight is {}; weights must be finite", self.null));
+            return Ok(Some(format!("weights: the null weight is {}; weights must be finite", self.null)));
         }
-        let b = self.boxes.iter().position(bad)?;
-        Some(format!("weights: that of box {b} is {}; weights must be finite", self.boxes[b]))
+        let weights = self.boxes.host()?;
+        let problem =
+            |b: usize| format!("weights: that of box {b} is {}; weights must be finite", weights[b]);
+        Ok(weights.iter().position(bad).map(problem))
     }
 
     /// Reads a `.npy` file: `[B]`, or `[1 + B]` with the null weight first, in the order of the boxes.
@@ -101,8 +105,8 @@ impl Weights {
     pub fn read(path: &Path, boxes: usize, null: f32) -> Result<Weights> {
         let array = npy::read::<f32>(path)?;
         let weights = match array.data.len().checked_sub(boxes) {
-            Some(0) => Weights { boxes: array.data, null },
-            Some(1) => Weights { boxes: array.data[1..].to_vec(), null: array.data[0] },
+            Some(0) => Weights { boxes: array.data.into(), null },
+            Some(1) => Weights { boxes: array.data[1..].to_vec().into(), null: array.data[0] },
             _ => {
                 let found = array.data.len();
                 return Err(Error::format(
@@ -113,15 +117,15 @@ impl Weights {
                 ));
             }
         };
-        weights.problem(boxes).map_or(Ok(weights), |what| Err(Error::format(path, what)))
+        weights.problem(boxes)?.map_or(Ok(weights), |what| Err(Error::format(path, what)))
     }
 
     /// Writes a `.npy` file `[1 + B]`, the null weight first.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written; [`Error::Device`] if a device failed.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let all = [&[self.null], &self.boxes[..]].concat();
+        let all = [&[self.null], self.boxes.host()?].concat();
         npy::write(path, &[all.len()], &all)
     }
 }

@@ -49,7 +49,7 @@ fn it_learns_by_either_loss() {
         // Taken on probabilities, the cross-entropy cannot fall by much.
         assert!(last.loss < 0.99 * first.loss, "{} to {}", first.loss, last.loss);
         let most = trainer.history().iter().map(|e| e.val_miou).fold(0.0, f64::max);
-        let best = trainer.best().0.unwrap();
+        let best = *trainer.best().unwrap().0.unwrap();
         assert_eq!(best.val_miou, most);
         assert!(trainer.history()[..best.epoch - 1].iter().all(|e| e.val_miou < most), "the first best");
     }
@@ -70,10 +70,8 @@ fn an_interrupted_training_ends_with_the_same_bits() {
         }
         half.epoch().unwrap();
     }
-    assert_eq!(half.network(), whole.network());
-    assert_eq!(half.best(), whole.best());
+    assert_eq!(half.engine.state().unwrap(), whole.engine.state().unwrap());
     assert_eq!(half.history(), whole.history());
-    assert_eq!(half.moments, whole.moments);
 
     let refused = |other: Trainer, why: &str| {
         let error = other.resume(&path).err().expect("refused").to_string();

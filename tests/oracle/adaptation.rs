@@ -5,6 +5,7 @@ use crate::{
     lifting::Case,
 };
 use partstad::{
+    Device,
     io::npy,
     ops::{
         matmul::cpu::Real,
@@ -88,14 +89,14 @@ impl Trace {
         }
     }
 
+    fn trainer<T: Real>(&self) -> Trainer<T> {
+        let trainer = Trainer::new(self.samples.clone(), vec![], &Options::default()).unwrap();
+        trainer.start_from(self.network.cast()).unwrap()
+    }
+
     /// Goes along the recorded steps; fails where ours differs from theirs by more than `tolerance` of the largest of
     /// the numbers compared.
-    fn follow<T: Real>(&self, steps: usize, tolerance: f64) {
-        let options = Options::default();
-        let mut trainer = Trainer::<T>::new(self.samples.clone(), vec![], &options)
-            .unwrap()
-            .start_from(self.network.cast())
-            .unwrap();
+    fn follow<T: Real>(&self, mut trainer: Trainer<T>, steps: usize, tolerance: f64) {
         let recorded = npy::members(&self.arrays).unwrap();
         let mut compare = Compare { tolerance, worst: (0.0, String::new()), count: 0 };
         for (i, step) in self.steps.iter().enumerate().take(steps) {
@@ -116,7 +117,7 @@ impl Trace {
             compare.one(
                 i,
                 "null weight",
-                f64s(&[trainer.network().null()])[0],
+                f64s(&[trainer.network().unwrap().null()])[0],
                 step["null_weight_after"].as_f64().unwrap(),
             );
             for (&object, outcome) in batch.iter().zip(&outcomes) {
@@ -132,7 +133,7 @@ impl Trace {
                 }
                 compare.array(i, &self.arrays, &recorded, &format!("{prefix}_score"), &f64s(&outcome.votes));
             }
-            for (name, values) in Split::new(trainer.network().values()).network() {
+            for (name, values) in Split::new(trainer.network().unwrap().values()).network() {
                 compare.parameters(i, &self.arrays, &recorded, &format!("after{i:03}_{name}"), values);
             }
         }
@@ -243,20 +244,46 @@ impl Compare {
     }
 }
 
+fn small() -> Trace {
+    Trace::read(&fixture("train_trace"), "f64_default_syn8k_d", fixture)
+}
+
+fn large() -> impl Iterator<Item = Trace> {
+    let names = ["default_syn8k_d", "std02_syn8k_d", "default_syn30k_a_syn30k_b_syn8k_d"];
+    names.into_iter().map(|name| Trace::read(&golden("train_trace"), &format!("f64_{name}"), golden))
+}
+
+/// Not against their f32 run: its gradients are up to 1e-2 away from those of their f64 run.
+fn follow_in_f32(trace: &Trace, device: &Device) {
+    trace.follow::<f32>(trace.trainer().on(device).unwrap(), 20, 1e-4);
+}
+
 #[test]
 fn a_small_training() {
-    let trace = Trace::read(&fixture("train_trace"), "f64_default_syn8k_d", fixture);
-    trace.follow::<f64>(usize::MAX, 1e-9);
-    trace.follow::<f32>(20, 1e-4);
+    small().follow::<f64>(small().trainer(), usize::MAX, 1e-9);
+    follow_in_f32(&small(), &Device::Cpu);
 }
 
 #[test]
 #[ignore = "needs PARTSTAD_GOLDEN"]
 fn large_trainings() {
-    for name in ["default_syn8k_d", "std02_syn8k_d", "default_syn30k_a_syn30k_b_syn8k_d"] {
-        let trace = Trace::read(&golden("train_trace"), &format!("f64_{name}"), golden);
-        trace.follow::<f64>(usize::MAX, 1e-9);
-        // Not against their f32 run: its gradients are up to 1e-2 away from those of their f64 run.
-        trace.follow::<f32>(20, 1e-4);
+    for trace in large() {
+        trace.follow::<f64>(trace.trainer(), usize::MAX, 1e-9);
+        follow_in_f32(&trace, &Device::Cpu);
     }
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn a_small_training_on_cuda() {
+    cuda_emulator::install();
+    follow_in_f32(&small(), &Device::cuda(0).unwrap());
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+#[ignore = "needs PARTSTAD_GOLDEN"]
+fn large_trainings_on_cuda() {
+    cuda_emulator::install();
+    large().for_each(|trace| follow_in_f32(&trace, &Device::cuda(0).unwrap()));
 }

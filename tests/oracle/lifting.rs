@@ -211,7 +211,7 @@ impl Case {
         let ignored: Vec<bool> =
             (0..self.boxes.len() as u32).map(|b| memberships.ignored.contains(&b)).collect();
         assert_eq!(ignored, self.whole_object, "{}: whole-object boxes", self.name);
-        let weights = Weights { boxes: vec![1.0; self.boxes.len()], null: 0.5 };
+        let weights = Weights { boxes: vec![1.0; self.boxes.len()].into(), null: 0.5 };
         let scores =
             Scores::vote(&Device::Cpu, &memberships, &self.boxes, &weights, self.parts.len()).unwrap();
         let labels = self.labels(&scores, Rule::Votes);
@@ -271,7 +271,8 @@ fn check_vote(case: &Case, out: &str) {
     let columns = case.parts.len() + 1;
     let memberships = case.memberships(&case.masks);
 
-    let rounded = Weights { boxes: weights.iter().map(|&w| w as f32).collect(), null: null as f32 };
+    let boxes: Vec<f32> = weights.iter().map(|&w| w as f32).collect();
+    let rounded = Weights { boxes: boxes.into(), null: null as f32 };
     let scores = Scores::vote(&Device::Cpu, &memberships, &case.boxes, &rounded, case.parts.len()).unwrap();
     close(&what("f32 votes"), &widen(scores.votes.host().unwrap()), &expected("score"), 1e-5);
     close(&what("f32 softmax"), &widen(scores.probabilities.host().unwrap()), &expected("prob"), 1e-5);

@@ -5,11 +5,13 @@ mod clouds;
 mod detections;
 mod memberships;
 mod neighbors;
+mod network;
 mod pipeline;
 mod random;
 mod scores;
 mod sorting;
 mod superpoints;
+mod training;
 mod views;
 
 use partstad::gpu::Gpu;

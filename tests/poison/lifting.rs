@@ -226,8 +226,8 @@ fn what_is_not_a_number_is_named() {
         let one = boxes(one.list);
         let memberships = scene.memberships(&one, &Masks::Boxes).unwrap();
         for (weights, name) in [
-            (Weights { boxes: vec![bad], null: 1.0 }, "box 0"),
-            (Weights { boxes: vec![1.0], null: bad }, "null weight"),
+            (Weights { boxes: vec![bad].into(), null: 1.0 }, "box 0"),
+            (Weights { boxes: vec![1.0].into(), null: bad }, "null weight"),
         ] {
             assert!(message(Scores::vote(&Device::Cpu, &memberships, &one, &weights, 3)).contains(name));
         }
@@ -252,7 +252,7 @@ fn what_does_not_fit_is_named() {
             .contains("-1")
     );
     let memberships = scene.memberships(&one, &Masks::Boxes).unwrap();
-    let weights = Weights { boxes: vec![1.0], null: 1.0 };
+    let weights = Weights { boxes: vec![1.0].into(), null: 1.0 };
     assert!(message(Scores::vote(&Device::Cpu, &memberships, &one, &weights, 2)).contains("label 2"));
     assert!(message(Scores::vote(&Device::Cpu, &memberships, &one, &weights, 0)).contains("part"));
     let other = Superpoints::from_labels(&[0; 99]).unwrap();
@@ -317,12 +317,12 @@ fn features_weights_and_masks_files() {
     assert!(message(boxes.read_features(&path)).contains("of box 1"));
 
     npy::write(&path, &[2], &[1.0f32, 2.0]).unwrap();
-    assert_eq!(Weights::read(&path, 2, 5.0).unwrap(), Weights { boxes: vec![1.0, 2.0], null: 5.0 });
-    assert_eq!(Weights::read(&path, 1, 5.0).unwrap(), Weights { boxes: vec![2.0], null: 1.0 });
+    assert_eq!(Weights::read(&path, 2, 5.0).unwrap(), Weights { boxes: vec![1.0, 2.0].into(), null: 5.0 });
+    assert_eq!(Weights::read(&path, 1, 5.0).unwrap(), Weights { boxes: vec![2.0].into(), null: 1.0 });
     assert!(message(Weights::read(&path, 4, 5.0)).contains("2 weights for 4 boxes"));
     npy::write(&path, &[2], &[1.0, f32::INFINITY]).unwrap();
     assert!(message(Weights::read(&path, 2, 5.0)).contains("box 1 is inf"));
-    let weights = Weights { boxes: vec![0.5, -1.5], null: 0.25 };
+    let weights = Weights { boxes: vec![0.5, -1.5].into(), null: 0.25 };
     weights.write(&path).unwrap();
     assert_eq!(Weights::read(&path, 2, 5.0).unwrap(), weights);
 

@@ -16,7 +16,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 // One copy for each worker; a worker runs one block at a time. The unused neighbour keeps arrays apart, so that an
 // access past the end of one does not land in the next.
 #define EMULATOR_JOIN_(a, b) a##b

@@ -116,13 +116,13 @@ API cuEventRecord(Event *event, Stream *stream) {
     if (Result wrong = check_stream("cuEventRecord", stream)) return wrong;
     if (!events.has(event)) return fail(INVALID_HANDLE, "cuEventRecord: no such event");
     event->capture.reset();
-    if (captured(stream)) event->capture = stream->capture;
-    return submit(stream, [=] {
-        if (!events.has(event)) return fail(INVALID_HANDLE, "a graph records an event that was destroyed");
-        event->recorded = true;
-        event->time = std::chrono::steady_clock::now();
+    if (captured(stream)) {  // an order within the graph, and no node of it: the event may be destroyed
+        event->capture = stream->capture;
         return SUCCESS;
-    });
+    }
+    event->recorded = true;
+    event->time = std::chrono::steady_clock::now();
+    return SUCCESS;
 }
 API cuEventSynchronize(Event *event) {
     ENTER;

@@ -46,6 +46,28 @@ fn a_captured_stream_becomes_a_graph_that_runs_again() {
     }
 }
 
+/// The events that order the streams of a capture are gone when the graph runs.
+#[test]
+fn a_captured_fork_becomes_part_of_the_graph() {
+    let context = stream().context().clone();
+    // SAFETY: the streams are ordered by events.
+    unsafe { context.disable_event_tracking() };
+    let (stream, other) = (context.new_stream().unwrap(), context.new_stream().unwrap());
+    let values = stream.clone_htod(&vec![1u32; 256]).unwrap();
+    let mut sum = stream.alloc_zeros::<u32>(1).unwrap();
+    let function = kernel(&stream, "block_sum");
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
+    other.join(&stream).unwrap();
+    // SAFETY: the arguments are those of the kernel.
+    unsafe { other.launch_builder(&function).arg(&values).arg(&mut sum).arg(&256u32).launch(shape(1, 256)) }
+        .unwrap();
+    stream.join(&other).unwrap();
+    let graph = stream.end_capture(CUgraphInstantiate_flags(0)).unwrap().unwrap();
+    assert_eq!(stream.clone_dtoh(&sum).unwrap(), [0]);
+    graph.launch().unwrap();
+    assert_eq!(stream.clone_dtoh(&sum).unwrap(), [256]);
+}
+
 #[test]
 fn events_measure_time() {
     let context = stream().context().clone();
