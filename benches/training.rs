@@ -57,7 +57,7 @@ fn sample(seed: usize, points: usize) -> Sample {
     let superpoints: Vec<i32> = (0..SUPERPOINTS * each).map(|p| (p / each) as i32).collect();
     let superpoints = Superpoints::from_labels(&superpoints).unwrap();
     // A fifth of each superpoint has no label.
-    let truth = |p: usize| if p % 5 == 0 { -1 } else { (p / each % PARTS) as i32 };
+    let truth = |p: usize| if p.is_multiple_of(5) { -1 } else { (p / each % PARTS) as i32 };
     let truth: Vec<i32> = (0..SUPERPOINTS * each).map(truth).collect();
     let box2d = |b: usize| Box2d { view: 0, label: label(b) as u32, bbox: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
     let feature = |i: usize| pick(seed + i * 17, 1000) as f32 / 1000.0 - 0.5;

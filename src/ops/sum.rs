@@ -113,7 +113,7 @@ mod tests {
     fn columns_are_the_sums_of_warps() {
         let value = |i: usize, c: usize| ((i * 37 + c * 11) % 101) as f32 / 7.0;
         for n in [0, 1, 33, 150] {
-            let mut columns = Columns::new(3);
+            let mut columns = Columns::<f32>::new(3);
             for i in 0..n {
                 columns.lane(i).iter_mut().enumerate().for_each(|(c, lane)| *lane += value(i, c));
             }
