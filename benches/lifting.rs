@@ -179,10 +179,21 @@ fn lifting(c: &mut Criterion) {
             b.iter(|| riou::cpu::backward(probabilities, &truth).unwrap())
         });
 
-        let labels = Labels::assign(&superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
+        let labels =
+            Labels::assign(&Device::Cpu, &superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
         let options = instances::Options::default();
         let merge = || {
-            Instances::merge(&cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options).unwrap()
+            Instances::merge(
+                &Device::Cpu,
+                &cloud,
+                &superpoints,
+                &boxes,
+                &memberships,
+                &scores,
+                &labels,
+                &options,
+            )
+            .unwrap()
         };
         let instances = merge();
         let sizes: u32 = instances.list.iter().map(|i| i.points).sum();

@@ -4,7 +4,8 @@
 
 // Sum over the 256 threads of a block: the trees of its warps, then one over the warps' sums. Thread 0 has the result.
 // A barrier must come before the next use of `sums`.
-__device__ inline float sum_of_block(float value, float (&sums)[8]) {
+template <class T>
+__device__ inline T sum_of_block(T value, T (&sums)[8]) {
     value = warp_sum(value);
     if (threadIdx.x % WARP == 0) sums[threadIdx.x / WARP] = value;
     __syncthreads();

@@ -3,7 +3,7 @@
 // The set of a point is a number of W words of 32 bits, bit i % 32 of word i / 32 = box i of its view. In order:
 // gates (boxes that may hold a superpoint), runs (equal sets of neighbouring points, counted), the runs sorted by
 // (view, set) and then by superpoint (ops::sort), ranks of both orders (ops::scan), and the arrays of `Sets`.
-#include "common.cuh"
+#include "iou.cuh"
 
 struct MembershipDims {
     double min_iou;        // of a superpoint's extent with a box, to look at the box
@@ -23,16 +23,6 @@ struct MembershipRunsDims {
 };
 
 namespace membership {
-
-// Intersection over union of two rectangles (left, top, right, bottom); 0 if they do not touch or both are empty.
-__device__ inline double iou(const float* a, const float* b) {
-    const double width = fmin(double(a[2]), double(b[2])) - fmax(double(a[0]), double(b[0]));
-    const double height = fmin(double(a[3]), double(b[3])) - fmax(double(a[1]), double(b[1]));
-    if (!(width > 0.0 && height > 0.0)) return 0.0;
-    const double area_a = (double(a[2]) - a[0]) * (double(a[3]) - a[1]);
-    const double area_b = (double(b[2]) - b[0]) * (double(b[3]) - b[1]);
-    return width * height / (area_a + area_b - width * height);
-}
 
 // The pixel that a point falls on by truncation, as the authors index their masks; false outside the image.
 __device__ inline bool pixel_of(float x, float y, uint32_t side, uint32_t* column, uint32_t* row) {
@@ -196,7 +186,7 @@ membership_gates(const uint32_t* __restrict__ counts, const float* __restrict__ 
     bool open = false;
     if (counts[cell] >= 2 && i < view_offsets[view + 1]) {
         const uint32_t box = view_boxes[i];
-        open = !ignored[box] && membership::iou(extents + 4 * size_t(cell), rects + 4 * size_t(box)) > d.min_iou;
+        open = !ignored[box] && iou(extents + 4 * size_t(cell), rects + 4 * size_t(box)) > d.min_iou;
     }
     const uint32_t gate = __ballot_sync(ALL_LANES, open);
     if (lane == 0) gates[at] = gate;

@@ -178,7 +178,7 @@ impl<T: Element + fmt::Debug> fmt::Debug for Buf<T> {
     }
 }
 
-/// An array that the host made; it reads as a slice, and a device gets a copy once.
+/// An array that the host has; it reads as a slice, and a device gets a copy once.
 pub struct Mirrored<T: Element> {
     host: Vec<T>,
     #[cfg(feature = "cuda")]
@@ -186,6 +186,17 @@ pub struct Mirrored<T: Element> {
 }
 
 impl<T: Element> Mirrored<T> {
+    /// What an operation left on `gpu`, fetched once and kept on both sides.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if anything before it failed.
+    #[cfg(feature = "cuda")]
+    pub fn on_device(gpu: &Gpu, buffer: Buffer<T::Scalar>) -> Result<Mirrored<T>> {
+        let host = bytemuck::cast_slice(&gpu.download(&buffer)?).to_vec();
+        let resident = Resident { gpu: gpu.clone(), buffer: Arc::new(buffer) };
+        Ok(Mirrored { host, device: OnceLock::from(resident) })
+    }
+
     /// The elements in the memory of `gpu`.
     ///
     /// # Errors

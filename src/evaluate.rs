@@ -310,7 +310,7 @@ impl Evaluator {
                 labels.iter().zip(&seen).map(|(&label, &seen)| if seen { label } else { NONE }).collect()
             };
             let (truth, none) = (only_seen(&truth.semantic), vec![NONE; seen.len()]);
-            let labels = Labels { of_superpoint: vec![], of_point: only_seen(&labels.of_point) };
+            let labels = Labels { of_superpoint: vec![].into(), of_point: only_seen(&labels.of_point) };
             let instances = Instances { of_point: none.clone(), ..Instances::default() };
             visible.add(&labels, &instances, Truth { semantic: &truth, instance: &none })?;
         }
@@ -390,11 +390,20 @@ impl Running {
             },
             _ => constant()?,
         };
-        let scores = Scores::vote(preparer.device(), memberships, boxes, &weights, parts.len())?;
-        let labels = Labels::assign(superpoints, &scores, parts, &labelling)?;
+        let device = preparer.device();
+        let scores = Scores::vote(device, memberships, boxes, &weights, parts.len())?;
+        let labels = Labels::assign(device, superpoints, &scores, parts, &labelling)?;
         weights.check(boxes.len())?;
-        let instances =
-            Instances::merge(cloud, superpoints, boxes, memberships, &scores, &labels, &options.instances)?;
+        let instances = Instances::merge(
+            device,
+            cloud,
+            superpoints,
+            boxes,
+            memberships,
+            &scores,
+            &labels,
+            &options.instances,
+        )?;
         Ok((labels, instances))
     }
 
@@ -444,7 +453,7 @@ fn best_labels(shape: &Shape, parts: usize, may_have: impl Fn(usize, u32) -> boo
     };
     let of_superpoint: Vec<i32> = targets.counts.chunks_exact(parts + 1).enumerate().map(best).collect();
     let of_point = shape.superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-    Ok(Labels { of_superpoint, of_point })
+    Ok(Labels { of_superpoint: of_superpoint.into(), of_point })
 }
 
 /// Whether some view shows the point, `[N]`.

@@ -281,9 +281,19 @@ fn run(
     };
     let scores =
         clock.time(S::Scores, || Scores::vote(device, &memberships, &boxes, &weights, parts.len()))?;
-    let labels = clock.time(S::Labels, || Labels::assign(&superpoints, &scores, parts, &options.labels))?;
+    let labels =
+        clock.time(S::Labels, || Labels::assign(device, &superpoints, &scores, parts, &options.labels))?;
     let instances = clock.time(S::Instances, || {
-        Instances::merge(cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options.instances)
+        Instances::merge(
+            device,
+            cloud,
+            &superpoints,
+            &boxes,
+            &memberships,
+            &scores,
+            &labels,
+            &options.instances,
+        )
     })?;
     weights.check(boxes.len())?;
     Ok(Segmentation {

@@ -64,6 +64,11 @@ impl Boxes {
         self.list.iter().map(|b| b.label).collect()
     }
 
+    /// The view of every box, `[B]`.
+    pub fn views(&self) -> Vec<u32> {
+        self.list.iter().map(|b| b.view).collect()
+    }
+
     /// Left, top, right, bottom of every box, `[B]`.
     pub fn rects(&self) -> Vec<[f32; 4]> {
         self.list.iter().map(Box2d::rect).collect()

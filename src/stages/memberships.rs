@@ -106,7 +106,7 @@ impl Memberships {
         let screen = views.screen.host()?;
         let ignored = match masks {
             Masks::Boxes => {
-                let view_of: Vec<u32> = boxes.list.iter().map(|b| b.view).collect();
+                let view_of = boxes.views();
                 let (rects, share) = (boxes.rects(), options.whole_object_share);
                 let whole = whole_object::cpu::whole(screen, n, &rects, &view_of, share);
                 (0..boxes.len() as u32).filter(|&b| whole[b as usize]).collect()

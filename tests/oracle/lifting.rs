@@ -218,6 +218,7 @@ impl Case {
         assert_eq!(labels.of_point, self.partslip[0], "{}: labels", self.name);
         let options = instances::Options::default();
         let instances = Instances::merge(
+            &Device::Cpu,
             &self.cloud,
             &self.superpoints,
             &self.boxes,
@@ -244,7 +245,8 @@ impl Case {
     }
 
     fn labels(&self, scores: &Scores, rule: Rule) -> Labels {
-        Labels::assign(&self.superpoints, scores, self.parts, &labels::Options { rule }).unwrap()
+        Labels::assign(&Device::Cpu, &self.superpoints, scores, self.parts, &labels::Options { rule })
+            .unwrap()
     }
 }
 

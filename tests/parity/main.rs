@@ -3,6 +3,7 @@
 
 mod clouds;
 mod detections;
+mod instances;
 mod memberships;
 mod neighbors;
 mod network;

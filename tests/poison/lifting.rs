@@ -77,11 +77,21 @@ impl Scene {
         let weights = Weights::new(boxes, &weights::Options::default()).unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, boxes, &weights, PARTS.len()).unwrap();
         assert!(scores.probabilities.host().unwrap().iter().all(|p| p.is_finite()));
-        let labels = Labels::assign(&self.superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
-        let options = instances::Options::default();
-        let instances =
-            Instances::merge(&self.cloud, &self.superpoints, boxes, &memberships, &scores, &labels, &options)
+        let labels =
+            Labels::assign(&Device::Cpu, &self.superpoints, &scores, &PARTS, &labels::Options::default())
                 .unwrap();
+        let options = instances::Options::default();
+        let instances = Instances::merge(
+            &Device::Cpu,
+            &self.cloud,
+            &self.superpoints,
+            boxes,
+            &memberships,
+            &scores,
+            &labels,
+            &options,
+        )
+        .unwrap();
         (memberships, scores, labels, instances)
     }
 
