@@ -43,7 +43,8 @@ fn build(out: &Path) -> Result<(), String> {
     let mut unit = String::from("#include \"common.cuh\"\n");
     for source in &sources {
         let text = fs::read_to_string(source).map_err(|e| format!("{}: {e}", source.display()))?;
-        let (k, s) = signatures::parse(&text).map_err(|why| format!("{}: {why}", source.display()))?;
+        let group = source.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let (k, s) = signatures::parse(group, &text).map_err(|why| format!("{}: {why}", source.display()))?;
         kernels.extend(k);
         scalars.extend(s);
         unit += &format!("#include {:?}\n", source.file_name().expect("a file has a name"));

@@ -5,6 +5,8 @@ use std::fmt::Write;
 /// A kernel as its source declares it.
 pub struct Kernel {
     pub name: String,
+    /// The source that holds it: what profilers call the range of its launch.
+    pub group: String,
     /// The comment above it.
     pub comment: Vec<String>,
     /// Threads of a block, from `__launch_bounds__`.
@@ -42,14 +44,15 @@ fn rust_type(c: &str) -> Option<&'static str> {
     TYPES.iter().find(|(name, _)| *name == c).map(|&(_, rust)| rust)
 }
 
-/// The kernels of one source and the structures that they take.
-pub fn parse(source: &str) -> Result<(Vec<Kernel>, Vec<Scalars>), String> {
+/// The kernels of one source and the structures that they take; `group`: the source's name.
+pub fn parse(group: &str, source: &str) -> Result<(Vec<Kernel>, Vec<Scalars>), String> {
     let mut kernels = vec![];
     let mut scalars: Vec<Scalars> = vec![];
     for (at, _) in source.match_indices("extern \"C\" __global__") {
         let (head, rest) = source[at..].split_once('{').ok_or("a kernel has no body")?;
         debug_assert!(!rest.is_empty());
         let mut kernel = kernel(head).map_err(|why| format!("{}: {why}", head.replace('\n', " ")))?;
+        kernel.group = group.to_string();
         kernel.comment = comment_above(&source[..at]);
         if let Some((name, _)) = &kernel.scalars
             && !scalars.iter().any(|s| s.name == *name)
@@ -67,8 +70,14 @@ fn kernel(head: &str) -> Result<Kernel, String> {
     let block = block.trim().parse().map_err(|_| "__launch_bounds__ is not one literal number")?;
     let (name, parameters) = rest.split_once('(').ok_or("no parameters")?;
     let parameters = parameters.rsplit_once(')').ok_or("the parameters are not closed")?.0;
-    let mut kernel =
-        Kernel { name: name.trim().to_string(), comment: vec![], block, pointers: vec![], scalars: None };
+    let mut kernel = Kernel {
+        name: name.trim().to_string(),
+        group: String::new(),
+        comment: vec![],
+        block,
+        pointers: vec![],
+        scalars: None,
+    };
     for parameter in parameters.split(',') {
         if kernel.scalars.is_some() {
             return Err("the structure must be the last parameter".into());
@@ -140,7 +149,7 @@ pub fn generate(kernels: &[Kernel], scalars: &[Scalars]) -> String {
 }
 
 fn launch(out: &mut String, index: usize, kernel: &Kernel) {
-    let Kernel { name, comment, block, pointers, scalars } = kernel;
+    let Kernel { name, group, comment, block, pointers, scalars } = kernel;
     writeln!(out, "/// Launches `{name}` on `grid` blocks of {block} threads.\n///\n/// ```text").unwrap();
     for line in comment {
         writeln!(out, "///{line}").unwrap();
@@ -156,6 +165,8 @@ fn launch(out: &mut String, index: usize, kernel: &Kernel) {
         write!(out, ", {name}: {structure}").unwrap();
     }
     writeln!(out, ") -> Result<()> {{").unwrap();
+    writeln!(out, "    let _range = tracing::debug_span!(target: \"partstad\", {group:?}).entered();")
+        .unwrap();
     for (i, Pointer { name, mutable, .. }) in pointers.iter().enumerate() {
         let method = if *mutable { "device_ptr_mut" } else { "device_ptr" };
         writeln!(out, "    let ({name}, _sync{i}) = {name}.{method}(gpu.stream());").unwrap();

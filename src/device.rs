@@ -2,7 +2,10 @@
 
 use crate::error::{Error, Result};
 #[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
+use crate::{
+    gpu::{self, Gpu},
+    telemetry,
+};
 use std::{fmt, str::FromStr};
 
 /// The device that a pipeline computes on.
@@ -31,13 +34,25 @@ impl Device {
         )))
     }
 
-    /// The first CUDA device, or the CPU where there is none that works.
+    /// The CUDA device with the most free memory, or the CPU where there is none that works.
     pub fn auto() -> Device {
-        Device::cuda(0).unwrap_or_else(|why| {
+        Device::cuda(freest()).unwrap_or_else(|why| {
             tracing::info!("computing on the CPU: {why}");
             Device::Cpu
         })
     }
+}
+
+/// The device with the most free memory; the first where nobody tells.
+#[cfg(feature = "cuda")]
+fn freest() -> usize {
+    let free = |ordinal: &usize| gpu::bus_id(*ordinal).ok().and_then(|id| telemetry::free_memory(&id));
+    (0..gpu::device_count().unwrap_or(0)).rev().max_by_key(free).unwrap_or(0)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn freest() -> usize {
+    0
 }
 
 impl FromStr for Device {

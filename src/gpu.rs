@@ -5,7 +5,10 @@
 //! stream's pool, which keeps what it once had, so that a shape no larger than an earlier one asks the driver for
 //! nothing.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    telemetry::Telemetry,
+};
 use cudarc::{
     driver::{
         CudaContext, CudaFunction, CudaGraph, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError,
@@ -13,7 +16,11 @@ use cudarc::{
     },
     nvrtc::Ptx,
 };
-use std::{ffi::c_void, fmt, sync::Arc};
+use std::{
+    ffi::{CStr, c_char, c_void},
+    fmt,
+    sync::Arc,
+};
 
 /// Memory on the device.
 pub use cudarc::driver::CudaSlice as Buffer;
@@ -64,6 +71,8 @@ pub struct Description {
     pub free: usize,
     /// CUDA version of the driver, as 1000 * major + 10 * minor.
     pub driver: i32,
+    /// What NVML tells, if it is installed.
+    pub telemetry: Option<Telemetry>,
 }
 
 impl Gpu {
@@ -275,7 +284,8 @@ impl Gpu {
         let (free, memory) = context.mem_get_info().map_err(failed("reading the free memory"))?;
         let capability = context.compute_capability().map_err(failed("reading the compute capability"))?;
         let (ordinal, name) = (self.ordinal(), self.name().to_string());
-        Ok(Description { ordinal, name, capability, memory, free, driver: driver_version()? })
+        let telemetry = Telemetry::read(&bus_id(ordinal)?);
+        Ok(Description { ordinal, name, capability, memory, free, driver: driver_version()?, telemetry })
     }
 
     /// Launches kernel `index` of [`kernels::KERNELS`]; a grid without blocks is nothing to do.
@@ -374,6 +384,22 @@ pub fn device_count() -> Result<usize> {
     Ok(count as usize)
 }
 
+/// The address of device `ordinal` on the PCI bus, without opening it.
+///
+/// # Errors
+/// [`Error::Device`] if the driver refuses.
+pub fn bus_id(ordinal: usize) -> Result<String> {
+    let refused = || failed(&format!("finding cuda:{ordinal} on the PCI bus"));
+    let device = result::device::get(ordinal as i32).map_err(refused())?;
+    let mut text = [0 as c_char; 32];
+    // SAFETY: writes no more than the array holds, a terminating zero among it.
+    unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr(), text.len() as i32, device) }
+        .result()
+        .map_err(refused())?;
+    // SAFETY: the driver ended the text with a zero.
+    Ok(unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
+}
+
 fn driver_version() -> Result<i32> {
     let mut version = 0;
     // SAFETY: writes one i32.
@@ -411,7 +437,7 @@ fn keep_memory(context: &CudaContext) -> Result<()> {
 }
 
 /// For `map_err`: what was being done, and what the driver says.
-fn failed(what: &str) -> impl FnOnce(DriverError) -> Error {
+fn failed(what: &str) -> impl FnOnce(DriverError) -> Error + use<> {
     let what = what.to_string();
     move |error| {
         let text =

@@ -30,6 +30,8 @@ pub mod error;
 pub mod evaluate;
 #[cfg(feature = "cuda")]
 pub mod gpu;
+#[cfg(feature = "cust")]
+pub mod interop;
 pub mod io;
 #[cfg(feature = "ort")]
 pub mod models;
@@ -40,6 +42,8 @@ pub mod pipeline;
 pub mod prepare;
 pub mod report;
 pub mod stages;
+#[cfg(feature = "cuda")]
+pub mod telemetry;
 pub mod train;
 
 pub use device::Device;

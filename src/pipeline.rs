@@ -78,17 +78,27 @@ impl Stage {
 
     /// Its lower-case name.
     pub fn name(self) -> &'static str {
-        match self {
-            Stage::Superpoints => "superpoints",
-            Stage::Views => "views",
-            Stage::Boxes => "boxes",
-            Stage::Masks => "masks",
-            Stage::Memberships => "memberships",
-            Stage::Weights => "weights",
-            Stage::Scores => "scores",
-            Stage::Labels => "labels",
-            Stage::Instances => "instances",
+        self.named().0
+    }
+
+    /// Its name, and the range that a profiler shows while it runs.
+    fn named(self) -> (&'static str, tracing::Span) {
+        macro_rules! named {
+            ($($stage:ident: $name:literal),*) => {
+                match self { $(Stage::$stage => ($name, tracing::info_span!(target: "partstad", $name)),)* }
+            };
         }
+        named!(
+            Superpoints: "superpoints",
+            Views: "views",
+            Boxes: "boxes",
+            Masks: "masks",
+            Memberships: "memberships",
+            Weights: "weights",
+            Scores: "scores",
+            Labels: "labels",
+            Instances: "instances"
+        )
     }
 }
 
@@ -320,7 +330,7 @@ struct Clock<'a> {
 impl Clock<'_> {
     fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T>) -> Result<T> {
         (self.on_stage)(stage);
-        let _span = tracing::info_span!("stage", name = stage.name()).entered();
+        let _range = stage.named().1.entered();
         let start = Instant::now();
         let result = work();
         self.seconds.push((stage, start.elapsed().as_secs_f64()));

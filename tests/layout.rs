@@ -7,7 +7,7 @@ use std::{
 
 const FLOORS: [&[&str]; 9] = [
     &["error"],
-    &["buffer", "device", "gpu", "io", "palette"],
+    &["buffer", "device", "gpu", "interop", "io", "palette", "telemetry"],
     &["ops"],
     &["models"],
     &["stages"],

@@ -73,8 +73,12 @@ fn gpu() -> (Value, String) {
     match found {
         Ok(devices) => {
             let lines = devices.iter().map(|d| {
+                let clock = d.telemetry.as_ref().and_then(|t| t.clock);
+                let clock = clock.map_or(String::new(), |[now, most]| format!(", {now} of {most} MHz"));
+                let watts = d.telemetry.as_ref().and_then(|t| t.watts);
+                let watts = watts.map_or(String::new(), |watts| format!(", {watts:.0} W"));
                 format!(
-                    "cuda:{} {} (compute capability {}.{}, {} of {} MiB free, driver for CUDA {}.{})",
+                    "cuda:{} {} (compute capability {}.{}, {} of {} MiB free, driver for CUDA {}.{}{clock}{watts})",
                     d.ordinal,
                     d.name,
                     d.capability.0,

@@ -24,6 +24,7 @@ use std::{
     io::{IsTerminal, Write},
     process::ExitCode,
 };
+use tracing_subscriber::{filter::LevelFilter, fmt, prelude::*};
 
 /// Segments coloured 3D point clouds into named parts and instances.
 ///
@@ -76,17 +77,19 @@ enum Command {
 pub fn main() -> ExitCode {
     let Cli { command, global } = Cli::parse();
     let level = match global.verbose {
-        0 => tracing_subscriber::filter::LevelFilter::WARN,
-        1 => tracing_subscriber::filter::LevelFilter::INFO,
-        _ => tracing_subscriber::filter::LevelFilter::DEBUG,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
     };
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(color)
-        .without_time()
-        .init();
+    let log = fmt::layer().with_writer(std::io::stderr).with_ansi(color).without_time().with_filter(level);
+    let log = tracing_subscriber::registry().with(log);
+    #[cfg(feature = "nvtx")]
+    let log = {
+        let ours = tracing_subscriber::filter::Targets::new().with_target("partstad", LevelFilter::DEBUG);
+        log.with(nvtx::tracing::NvtxLayer::default().with_filter(ours))
+    };
+    log.init();
     let done = start_threads(global.threads).and_then(|()| match command {
         #[cfg(feature = "ort")]
         Command::Demo(args) => args.run(&global),

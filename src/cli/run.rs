@@ -28,7 +28,7 @@ pub struct Settings {
     /// Options of every stage as JSON; run.json holds those of a run under parameters.options
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
-    /// Where to compute: cpu, cuda:N, or auto for the first CUDA device that works and else the CPU
+    /// Where to compute: cpu, cuda:N, or auto for the CUDA device with the most free memory and else the CPU
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
 }
@@ -151,9 +151,19 @@ pub fn parameters(command: &str, pipeline: &Pipeline) -> Value {
         "command": command,
         "partstad": env!("CARGO_PKG_VERSION"),
         "device": pipeline.device().to_string(),
+        "gpu": gpu(pipeline.device()),
         "threads": rayon::current_num_threads(),
         "options": pipeline.options(),
     })
+}
+
+/// What the device is and does now.
+fn gpu(device: &Device) -> Option<Value> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(gpu) => gpu.describe().ok().map(|description| json!(description)),
+        _ => None,
+    }
 }
 
 fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> String {

@@ -15,12 +15,21 @@ mod superpoints;
 mod training;
 mod views;
 
+use cuda_emulator::Gpu as Driver;
 use partstad::gpu::Gpu;
 
 /// The device that the tests run on: a GPU, or the emulator where there is none.
 fn gpu() -> Gpu {
     cuda_emulator::install();
     Gpu::new(0).unwrap()
+}
+
+#[test]
+fn a_device_describes_itself() {
+    let here = gpu().describe().unwrap();
+    assert!(here.capability >= (8, 0) && here.driver >= 13_000 && 0 < here.free && here.free <= here.memory);
+    // NVML comes with a driver; the emulator has none.
+    assert_eq!(here.telemetry.is_some(), cuda_emulator::install() == Driver::Real, "{here:?}");
 }
 
 #[test]

@@ -168,6 +168,7 @@ API cuCtxSynchronize() {
     return memory().check_red_zones("until cuCtxSynchronize");
 }
 API cuCtxSetFlags(unsigned) { return SUCCESS; }
+API cuDevicePrimaryCtxSetFlags_v2(int, unsigned) { return SUCCESS; }
 API cuCtxGetStreamPriorityRange(int *least, int *greatest) {
     *least = *greatest = 0;
     return SUCCESS;
