@@ -167,6 +167,10 @@ fn launch(out: &mut String, index: usize, kernel: &Kernel) {
     writeln!(out, ") -> Result<()> {{").unwrap();
     writeln!(out, "    let _range = tracing::debug_span!(target: \"partstad\", {group:?}).entered();")
         .unwrap();
+    let bytes: Vec<String> =
+        pointers.iter().map(|p| format!("{}.len() * size_of::<{}>()", p.name, p.element)).collect();
+    writeln!(out, "    let bytes = {};", if bytes.is_empty() { "0".into() } else { bytes.join(" + ") })
+        .unwrap();
     for (i, Pointer { name, mutable, .. }) in pointers.iter().enumerate() {
         let method = if *mutable { "device_ptr_mut" } else { "device_ptr" };
         writeln!(out, "    let ({name}, _sync{i}) = {name}.{method}(gpu.stream());").unwrap();
@@ -179,5 +183,5 @@ fn launch(out: &mut String, index: usize, kernel: &Kernel) {
         "    // SAFETY: the arguments have the number, order and types of the kernel's parameters."
     )
     .unwrap();
-    writeln!(out, "    unsafe {{ gpu.launch({index}, grid, &mut arguments) }}\n}}\n").unwrap();
+    writeln!(out, "    unsafe {{ gpu.launch({index}, grid, bytes, &mut arguments) }}\n}}\n").unwrap();
 }

@@ -11,15 +11,18 @@ use crate::{
 };
 use cudarc::{
     driver::{
-        CudaContext, CudaFunction, CudaGraph, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError,
-        ValidAsZeroBits, result, sys,
+        CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr,
+        DriverError, ValidAsZeroBits, result, sys,
     },
     nvrtc::Ptx,
 };
 use std::{
     ffi::{CStr, c_char, c_void},
     fmt,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 /// Memory on the device.
@@ -54,6 +57,25 @@ struct Inner {
     stream: Arc<CudaStream>,
     functions: Vec<CudaFunction>,
     name: String,
+    profile: Profile,
+}
+
+/// The launches since a profile began, each with an event before and after it.
+#[derive(Default)]
+struct Profile {
+    runs: AtomicBool,
+    launches: Mutex<Vec<(usize, usize, [CudaEvent; 2])>>,
+}
+
+/// One launch of a kernel, as [`Gpu::profile`] saw it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Launch {
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Bytes of the arrays that it was given: what it moves if it touches all of each once.
+    pub bytes: usize,
+    /// How long it ran, by the device's clock.
+    pub milliseconds: f32,
 }
 
 /// What a device is, for people.
@@ -123,7 +145,7 @@ impl Gpu {
             module.load_function(kernel).map_err(failed(&format!("loading kernel {kernel}")))
         };
         let functions = kernels::KERNELS.iter().map(load).collect::<Result<_>>()?;
-        Ok(Gpu(Arc::new(Inner { stream, functions, name })))
+        Ok(Gpu(Arc::new(Inner { stream, functions, name, profile: Profile::default() })))
     }
 
     /// The same device with another new stream: what runs on it overlaps with ours. A buffer stays with the stream
@@ -134,7 +156,8 @@ impl Gpu {
     pub fn fork(&self) -> Result<Gpu> {
         let stream = self.stream().context().new_stream().map_err(failed("making a stream"))?;
         let Inner { functions, name, .. } = &*self.0;
-        Ok(Gpu(Arc::new(Inner { stream, functions: functions.clone(), name: name.clone() })))
+        let (functions, name) = (functions.clone(), name.clone());
+        Ok(Gpu(Arc::new(Inner { stream, functions, name, profile: Profile::default() })))
     }
 
     /// Its number.
@@ -288,11 +311,44 @@ impl Gpu {
         Ok(Description { ordinal, name, capability, memory, free, driver: driver_version()?, telemetry })
     }
 
-    /// Launches kernel `index` of [`kernels::KERNELS`]; a grid without blocks is nothing to do.
+    /// What `work` returns, and the launches that it made on this stream, in order. The events around each launch cost a
+    /// few microseconds of the whole, which is therefore no measure of `work`.
+    ///
+    /// # Errors
+    /// What `work` returns; [`Error::Device`] if anything on the stream failed.
+    pub fn profile<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Launch>)> {
+        let Profile { runs, launches } = &self.0.profile;
+        let taken = || std::mem::take(&mut *launches.lock().unwrap_or_else(PoisonError::into_inner));
+        taken();
+        runs.store(true, Relaxed);
+        let value = work();
+        runs.store(false, Relaxed);
+        let launches = taken();
+        let value = value?;
+        self.synchronize()?;
+        let read = |(index, bytes, [begin, end]): &(usize, usize, [CudaEvent; 2])| {
+            let milliseconds = begin.elapsed_ms(end).map_err(failed("timing a kernel"))?;
+            Ok(Launch { kernel: kernels::KERNELS[*index].0, bytes: *bytes, milliseconds })
+        };
+        Ok((value, launches.iter().map(read).collect::<Result<_>>()?))
+    }
+
+    fn event(&self) -> Result<CudaEvent> {
+        let timing = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
+        self.stream().record_event(timing).map_err(failed("timing a kernel"))
+    }
+
+    /// Launches kernel `index` of [`kernels::KERNELS`]; a grid without blocks is nothing to do. `bytes`: of its arrays.
     ///
     /// # Safety
     /// `arguments` must point to values of the kernel's parameter types, its pointers to enough memory of this device.
-    unsafe fn launch(&self, index: usize, grid: [u32; 3], arguments: &mut [*mut c_void]) -> Result<()> {
+    unsafe fn launch(
+        &self,
+        index: usize,
+        grid: [u32; 3],
+        bytes: usize,
+        arguments: &mut [*mut c_void],
+    ) -> Result<()> {
         if grid.contains(&0) {
             return Ok(());
         }
@@ -301,9 +357,18 @@ impl Gpu {
         stream.context().bind_to_thread().map_err(failed(name))?;
         let function = self.0.functions[index].cu_function();
         let [x, y, z] = grid;
+        let profile = &self.0.profile;
+        let begin = profile.runs.load(Relaxed).then(|| self.event()).transpose()?;
         // SAFETY: the caller's; function and stream live as long as `self`.
-        unsafe { result::launch_kernel(function, (x, y, z), (block, 1, 1), 0, stream.cu_stream(), arguments) }
-            .map_err(failed(&format!("launching {name} on a grid of {x} x {y} x {z}")))
+        unsafe {
+            result::launch_kernel(function, (x, y, z), (block, 1, 1), 0, stream.cu_stream(), arguments)
+        }
+        .map_err(failed(&format!("launching {name} on a grid of {x} x {y} x {z}")))?;
+        if let Some(begin) = begin {
+            let launch = (index, bytes, [begin, self.event()?]);
+            profile.launches.lock().unwrap_or_else(PoisonError::into_inner).push(launch);
+        }
+        Ok(())
     }
 
     fn no_memory(&self, bytes: usize, error: DriverError) -> Error {
