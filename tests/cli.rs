@@ -128,6 +128,9 @@ fn a_device_that_is_not_there_is_refused_with_a_remedy() {
     assert!(message.contains("CUDA") && message.contains("--device cpu"), "{message}");
     let message = fails(&lift("gpu"), 1);
     assert!(message.contains("\"gpu\" is not one of auto, cpu, cuda:N"), "{message}");
+    let train = ["train", "nowhere", "--category", "Chair", "-o", "nowhere", "--device", "cuda:99"];
+    let message = fails(&train, 1);
+    assert!(message.contains("CUDA") && message.contains("--device cpu"), "{message}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -46,16 +47,20 @@ struct Capture {
     std::thread::id owner;
     bool invalid = false;
 };
+// How many of the captured operations of each stream come before something.
+using Before = std::unordered_map<struct Stream *, size_t>;
 struct Stream {
     unsigned flags = 0;
     int priority = 0;
     std::shared_ptr<Capture> capture{};
+    Before before{};  // what comes next in the capture
 };
 struct Event {
     unsigned flags = 0;
     bool recorded = false;
     std::chrono::steady_clock::time_point time{};
     std::weak_ptr<Capture> capture{};  // recorded while a stream was captured
+    Before before{};
 };
 
 extern Handles<Stream> streams;

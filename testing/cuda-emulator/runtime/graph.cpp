@@ -1,6 +1,8 @@
 // Streams, events, and graphs captured from streams. Work is done when it is submitted, so streams are always idle.
 #include "driver.h"
 
+#include <algorithm>
+
 namespace emulator {
 
 std::recursive_mutex api;
@@ -28,6 +30,7 @@ Result submit(Stream *stream, Operation operation) {
     if (!capture) return operation();
     if (capture->invalid) return CAPTURE_INVALIDATED;
     capture->graph.operations.push_back(std::move(operation));
+    stream->before[stream]++;
     return SUCCESS;
 }
 
@@ -90,7 +93,10 @@ API cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
         capture->invalid = true;
         return fail(CAPTURE_ISOLATION, "cuStreamWaitEvent: a captured stream waits for an event recorded outside the capture");
     }
-    if (from && streams.has(stream)) stream->capture = from;  // a fork: it is captured too
+    if (!from || !streams.has(stream)) return SUCCESS;
+    if (!stream->capture) stream->before.clear();
+    stream->capture = from;  // a fork is captured too
+    for (const auto &[other, count] : event->before) stream->before[other] = std::max(stream->before[other], count);
     return SUCCESS;
 }
 API cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *data) {
@@ -118,6 +124,7 @@ API cuEventRecord(Event *event, Stream *stream) {
     event->capture.reset();
     if (captured(stream)) {  // an order within the graph, and no node of it: the event may be destroyed
         event->capture = stream->capture;
+        event->before = stream->before;
         return SUCCESS;
     }
     event->recorded = true;
@@ -148,6 +155,7 @@ API cuStreamBeginCapture_v2(Stream *stream, int mode) {
     if (!streams.has(stream)) return fail(CAPTURE_UNSUPPORTED, "cuStreamBeginCapture: the default stream cannot be captured");
     if (stream->capture) return fail(INVALID_VALUE, "cuStreamBeginCapture: the stream is captured already");
     stream->capture = std::make_shared<Capture>(Capture{{}, stream, mode, std::this_thread::get_id()});
+    stream->before.clear();
     captures.push_back(stream->capture);
     return SUCCESS;
 }
@@ -157,10 +165,14 @@ API cuStreamEndCapture(Stream *stream, Graph **graph) {
     const std::shared_ptr<Capture> capture = streams.has(stream) ? stream->capture : nullptr;
     if (!capture || capture->origin != stream) return fail(CAPTURE_UNMATCHED, "cuStreamEndCapture: no capture began on this stream");
     std::erase(captures, capture);
+    bool joined = true;
     streams.each([&](Stream *other) {
-        if (other->capture == capture) other->capture.reset();
+        if (other->capture != capture) return;
+        joined &= stream->before[other] >= other->before[other];
+        other->capture.reset();
     });
     if (capture->invalid) return CAPTURE_INVALIDATED;
+    if (!joined) return fail(CAPTURE_UNJOINED, "cuStreamEndCapture: the stream does not come after all that was forked from it");
     *graph = graphs.make(std::move(capture->graph));
     return SUCCESS;
 }

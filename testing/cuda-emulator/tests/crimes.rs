@@ -186,3 +186,36 @@ fn calls_that_a_capture_forbids() {
     let outcome = context.default_stream().begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL);
     assert_eq!(error(outcome), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "the default stream");
 }
+
+#[test]
+fn a_fork_that_is_not_joined() {
+    let context = stream().context().clone();
+    // SAFETY: the streams are ordered by events, or nothing comes of the capture.
+    unsafe { context.disable_event_tracking() };
+    let (stream, other) = (context.new_stream().unwrap(), context.new_stream().unwrap());
+    let values = stream.clone_htod(&[1u32; 64]).unwrap();
+    let mut out = stream.alloc_zeros::<u32>(64).unwrap();
+    let function = kernel(&stream, "shift");
+    let mut launch = || {
+        let mut builder = other.launch_builder(&function);
+        builder.arg(&values).arg(&mut out).arg(&64u32);
+        // SAFETY: the arguments are those of the kernel.
+        unsafe { builder.launch(shape(1, 64)) }.unwrap();
+    };
+    for (joined, again) in [(false, false), (true, true), (true, false)] {
+        stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
+        other.join(&stream).unwrap();
+        launch();
+        if joined {
+            stream.join(&other).unwrap();
+        }
+        if again {
+            launch();
+        }
+        let end = stream.end_capture(CUgraphInstantiate_flags(0)).map(|graph| assert!(graph.is_some()));
+        match joined && !again {
+            true => end.unwrap(),
+            false => assert_eq!(error(end), CUDA_ERROR_STREAM_CAPTURE_UNJOINED),
+        }
+    }
+}
