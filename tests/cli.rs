@@ -333,3 +333,50 @@ fn one_bad_cloud_does_not_stop_the_others() {
     let weights = fails(&[&["segment", CLOUD, "--weights", "w.npy"][..], &common].concat(), 1);
     assert!(weights.contains("w.npy"), "{weights}");
 }
+
+#[test]
+#[cfg(feature = "ort")]
+fn models_check_says_what_is_wrong() {
+    const MODELS: &str = "tests/fixtures/models";
+    let text = done(&["models", "check", MODELS]);
+    assert!(text.contains("needs f32 [N, 86, 8]") && text.ends_with("Nothing is wrong.\n"), "{text}");
+    let report = json(&["models", "check", MODELS, "--json"]);
+    assert_eq!(report["problems"], serde_json::json!([]));
+    assert!(report["trial"]["detect"].is_f64() && report["models"][1]["ports"][0]["name"] == "image");
+
+    let dir = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(MODELS).unwrap() {
+        let file = file.unwrap().path();
+        fs::copy(&file, dir.path().join(file.file_name().unwrap())).unwrap();
+    }
+    fs::write(dir.path().join("sam_encoder.onnx"), "onnx").unwrap();
+    let folder = dir.path().display().to_string();
+    let output = run(&["models", "check", &folder]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("sam_encoder.onnx: SHA-256 is ") && text.contains("cannot use this model"),
+        "{text}"
+    );
+    assert!(String::from_utf8(output.stderr).unwrap().contains("2 problems"));
+}
+
+#[test]
+#[cfg(feature = "ort")]
+fn models_export_forwards_to_the_tools() {
+    let dir = tempfile::tempdir().unwrap();
+    let tools = dir.path().display().to_string();
+    let error = fails(&["models", "export", "--tools", &tools, "sam"], 1);
+    assert!(error.contains("export.py: there are no exporters"), "{error}");
+    fs::write(
+        dir.path().join("export.py"),
+        "import sys; print(sys.argv[1:]); sys.exit('--fail' in sys.argv)",
+    )
+    .unwrap();
+    let arguments = ["models", "export", "--tools", &tools, "sam", "a.pth", "--model", "vit_b", "-o", "out"];
+    assert_eq!(done(&arguments).trim(), "['sam', 'a.pth', '--model', 'vit_b', '-o', 'out']");
+    let error = fails(&["models", "export", "--tools", &tools, "sam", "--fail"], 1);
+    assert!(error.contains("the exporter ended with exit status: 1"), "{error}");
+    let error = fails(&["models", "export", "--tools", &tools, "--python", "no/python", "sam"], 1);
+    assert!(error.contains("no/python: there is no such Python"), "{error}");
+}

@@ -8,6 +8,8 @@ mod evaluate;
 mod info;
 mod lift;
 #[cfg(feature = "ort")]
+mod models;
+#[cfg(feature = "ort")]
 mod prepare;
 mod progress;
 mod render;
@@ -70,6 +72,8 @@ enum Command {
     #[cfg(feature = "ort")]
     Evaluate(evaluate::Evaluate),
     #[cfg(feature = "ort")]
+    Models(models::ModelsCommand),
+    #[cfg(feature = "ort")]
     Info(info::Info),
 }
 
@@ -104,6 +108,8 @@ pub fn main() -> ExitCode {
         Command::Weights(args) => args.run(&global),
         #[cfg(feature = "ort")]
         Command::Evaluate(args) => args.run(&global),
+        #[cfg(feature = "ort")]
+        Command::Models(args) => args.run(&global),
         #[cfg(feature = "ort")]
         Command::Info(args) => args.run(&global),
     });

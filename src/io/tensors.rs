@@ -47,13 +47,19 @@ impl Tensors {
         self.header.offset_keys()
     }
 
+    /// A value of the metadata that another program wrote.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.header.metadata().as_ref()?.get(key).map(String::as_str)
+    }
+
     /// The note.
     ///
     /// # Errors
     /// [`Error::Format`] if there is none or it does not fit `T`. `what`: what the file should be, for the message.
     pub fn note<T: DeserializeOwned>(&self, what: &str) -> Result<T> {
-        let note = self.header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-        let note = note.ok_or_else(|| self.unfit(format!("not {what}: its metadata lacks `{KEY}`")))?;
+        let note = self
+            .metadata(KEY)
+            .ok_or_else(|| self.unfit(format!("not {what}: its metadata lacks `{KEY}`")))?;
         serde_json::from_str(note).map_err(|e| self.unfit(format!("not {what}: {e} in its metadata")))
     }
 

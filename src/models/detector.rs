@@ -5,6 +5,7 @@ use super::{
     image::{self, Images},
     manifest,
     onnx::{
+        Contract,
         Dim::{Any, Fixed, Free},
         Model, Port, Values,
     },
@@ -13,12 +14,13 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    io::{npy::Array, tensors::Tensors},
     ops::detection::{self, Detection, Head, Level},
 };
 use rayon::prelude::*;
 use std::{
-    collections::HashMap,
-    path::Path,
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -28,6 +30,8 @@ pub struct Detector {
     rules: manifest::Detector,
     levels: Vec<Level>,
     tokenizer: Tokenizer,
+    /// By caption.
+    offsets: BTreeMap<String, Offset>,
     text_encoder: Model,
     head: Model,
     prompts: Mutex<HashMap<String, Arc<Prompt>>>,
@@ -38,7 +42,7 @@ pub struct Detector {
 pub struct Prompt {
     /// The caption's tokens.
     pub tokens: Tokens,
-    /// The text encoder's last hidden state, `[L, D]`.
+    /// The text encoder's last hidden state plus the caption's learned offset, if it has one, `[L, D]`.
     pub hidden: Vec<f32>,
 }
 
@@ -51,6 +55,68 @@ pub struct Found {
     pub features: Vec<f32>,
 }
 
+/// What PartSLIP learned to add to the text encoder's output, by position, for one caption.
+#[derive(Debug)]
+struct Offset {
+    path: PathBuf,
+    /// `[>= L, D]`
+    rows: Array<f32>,
+}
+
+impl Offset {
+    fn parse(data: Vec<u8>, path: &Path, caption: &str) -> Result<Offset> {
+        let file = Tensors::parse(data, path)?;
+        if let Some(own) = file.metadata("caption").filter(|&own| own != caption) {
+            return Err(file.unfit(format!(
+                "was learned for the caption {own:?}, but the manifest gives it to {caption:?}"
+            )));
+        }
+        Ok(Offset { path: path.to_path_buf(), rows: file.get("text_offset")? })
+    }
+
+    /// Adds the offset to `hidden`, `[L, D]`.
+    fn add(&self, hidden: &mut [f32], tokens: usize) -> Result<()> {
+        let channels = hidden.len() / tokens;
+        if self.rows.shape.len() != 2 || self.rows.shape[0] < tokens || self.rows.shape[1] != channels {
+            let shape = &self.rows.shape;
+            return Err(Error::format(
+                &self.path,
+                format!(
+                    "`text_offset` is {shape:?}; this caption and text encoder need [{tokens}, {channels}]"
+                ),
+            ));
+        }
+        hidden.iter_mut().zip(&self.rows.data).for_each(|(x, offset)| *x += offset);
+        Ok(())
+    }
+}
+
+/// What the text encoder and the head take and give.
+pub(super) fn contracts(rules: &manifest::Detector) -> [Contract; 2] {
+    let [height, width] = rules.image.size.map(Fixed);
+    let a = Fixed(detection::locations(&rules.levels()));
+    let (n, t, l, d) = (Free("N"), Free("T"), Free("L"), Any("D"));
+    [
+        Contract {
+            inputs: vec![Port::i64("input_ids", &[t, l]), Port::i64("attention_mask", &[t, l])],
+            outputs: vec![Port::f32("text_hidden", &[t, l, d])],
+        },
+        Contract {
+            inputs: vec![
+                Port::f32("image", &[n, Fixed(3), height, width]),
+                Port::f32("text_hidden", &[n, l, d]),
+                Port::i64("text_mask", &[n, l]),
+            ],
+            outputs: vec![
+                Port::f32("token_logits", &[n, a, l]),
+                Port::f32("box_regression", &[n, a, Fixed(4)]),
+                Port::f32("centerness", &[n, a]),
+                Port::f32("features", &[n, a, Fixed(rules.feature_dim)]),
+            ],
+        },
+    ]
+}
+
 impl Detector {
     pub(super) fn new(
         runtime: &Runtime,
@@ -58,43 +124,24 @@ impl Detector {
         rules: &manifest::Detector,
         options: &Options,
     ) -> Result<Detector> {
-        let [height, width] = rules.image.size;
-        let levels = rules.levels();
-        let a = Fixed(detection::locations(&levels));
         let vocab = folder.read(&rules.text.vocab)?;
         let path = folder.path(&rules.text.vocab);
         let tokenizer =
             Tokenizer::new(&vocab, &rules.text.separator, rules.text.max_tokens, Path::new(&path))?;
-        let (n, t, l, d) = (Free("N"), Free("T"), Free("L"), Any("D"));
-        let text_encoder = folder.model(
-            runtime,
-            &rules.text_encoder,
-            options.threads,
-            vec![Port::i64("input_ids", &[t, l]), Port::i64("attention_mask", &[t, l])],
-            vec![Port::f32("text_hidden", &[t, l, d])],
-        )?;
-        let head = folder.model(
-            runtime,
-            &rules.model,
-            options.threads,
-            vec![
-                Port::f32("image", &[n, Fixed(3), Fixed(height), Fixed(width)]),
-                Port::f32("text_hidden", &[n, l, d]),
-                Port::i64("text_mask", &[n, l]),
-            ],
-            vec![
-                Port::f32("token_logits", &[n, a, l]),
-                Port::f32("box_regression", &[n, a, Fixed(4)]),
-                Port::f32("centerness", &[n, a]),
-                Port::f32("features", &[n, a, Fixed(rules.feature_dim)]),
-            ],
-        )?;
+        let offsets = rules.text.offsets.iter().map(|(caption, file)| {
+            Ok((
+                caption.clone(),
+                Offset::parse(folder.read(file)?.into_owned(), &folder.path(file), caption)?,
+            ))
+        });
+        let [text_encoder, head] = contracts(rules);
         Ok(Detector {
             rules: rules.clone(),
-            levels,
+            levels: rules.levels(),
             tokenizer,
-            text_encoder,
-            head,
+            offsets: offsets.collect::<Result<_>>()?,
+            text_encoder: folder.model(runtime, &rules.text_encoder, options.threads, text_encoder)?,
+            head: folder.model(runtime, &rules.model, options.threads, head)?,
             prompts: Mutex::default(),
         })
     }
@@ -137,7 +184,10 @@ impl Detector {
         let shape = [1, tokens.ids.len()];
         let mask = vec![1; tokens.ids.len()];
         let inputs = [(&shape[..], Values::I64(&tokens.ids)), (&shape[..], Values::I64(&mask))];
-        let hidden = self.text_encoder.run(&inputs, |outputs| Ok(outputs[0].to_vec()))?;
+        let mut hidden = self.text_encoder.run(&inputs, |outputs| Ok(outputs[0].to_vec()))?;
+        if let Some(offset) = self.offsets.get(&tokens.caption) {
+            offset.add(&mut hidden, tokens.ids.len())?;
+        }
         let prompt = Arc::new(Prompt { tokens, hidden });
         prompts().insert(prompt.tokens.caption.clone(), prompt.clone());
         Ok(prompt)

@@ -129,6 +129,10 @@ pub struct Text {
     pub separator: String,
     /// Longer captions are cut, special tokens included.
     pub max_tokens: usize,
+    /// Files of offsets that PartSLIP learned for one caption each, by caption: safetensors with `text_offset`, f32 `[>= L,
+    /// D]`, added to the text encoder's output.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub offsets: BTreeMap<String, String>,
 }
 
 /// Families of tokenizers.
@@ -173,6 +177,7 @@ impl Manifest {
             ));
         }
         let mut used = vec![&self.detector.text_encoder, &self.detector.model, &self.detector.text.vocab];
+        used.extend(self.detector.text.offsets.values());
         used.extend(self.segmenter.iter().flat_map(|s| [&s.encoder, &s.decoder]));
         if let Some(name) = used.into_iter().find(|&name| !self.files.contains_key(name)) {
             return Err(format!("{name:?} is used but has no SHA-256 under files"));

@@ -5,6 +5,7 @@
 
 mod image;
 
+pub mod check;
 pub mod detector;
 pub mod manifest;
 pub mod onnx;
@@ -15,7 +16,7 @@ pub mod tokenizer;
 pub use self::{detector::Detector, image::Images, manifest::Manifest, segmenter::Segmenter};
 
 use self::{
-    onnx::{Model, Port, Source},
+    onnx::{Comparison, Contract, Model, Source},
     runtime::Runtime,
 };
 use crate::{
@@ -156,37 +157,39 @@ impl Folder {
     }
 
     fn check_files(&self) -> Result<()> {
-        for (name, expected) in &self.files {
-            let found = match &self.place {
-                Place::Disk(_) => hash::sha256_of_file(&self.path(name))?,
-                Place::Memory(_) => hash::sha256(&self.read(name)?),
-            };
-            if !found.eq_ignore_ascii_case(expected) {
-                return Err(Error::Model(format!(
-                    "{}: SHA-256 is {found}, but the manifest says {expected}; the file is damaged or another one: copy \
-                     it again, or correct the manifest if you changed it",
-                    self.path(name).display()
-                )));
-            }
-        }
-        Ok(())
+        self.files.keys().try_for_each(|name| self.check_file(name))
     }
 
-    fn model(
-        &self,
-        runtime: &Runtime,
-        name: &str,
-        threads: usize,
-        inputs: Vec<Port>,
-        outputs: Vec<Port>,
-    ) -> Result<Model> {
+    fn check_file(&self, name: &str) -> Result<()> {
+        let expected = &self.files[name];
+        let found = match &self.place {
+            Place::Disk(_) => hash::sha256_of_file(&self.path(name))?,
+            Place::Memory(_) => hash::sha256(&self.read(name)?),
+        };
+        if found.eq_ignore_ascii_case(expected) {
+            return Ok(());
+        }
+        Err(Error::Model(format!(
+            "{}: SHA-256 is {found}, but the manifest says {expected}; the file is damaged or another one: copy it \
+             again, or correct the manifest if you changed it",
+            self.path(name).display()
+        )))
+    }
+
+    fn model(&self, runtime: &Runtime, name: &str, threads: usize, contract: Contract) -> Result<Model> {
+        self.with_source(name, |title, source| Model::new(runtime, title, source, threads, contract))
+    }
+
+    fn inspect(&self, runtime: &Runtime, name: &str, contract: &Contract) -> Result<Vec<Comparison>> {
+        self.with_source(name, |title, source| Model::inspect(runtime, title, source, contract))
+    }
+
+    fn with_source<T>(&self, name: &str, open: impl FnOnce(&str, Source) -> Result<T>) -> Result<T> {
         let path = self.path(name);
         let title = path.display().to_string();
         match &self.place {
-            Place::Disk(_) => Model::new(runtime, &title, Source::File(&path), threads, inputs, outputs),
-            Place::Memory(_) => {
-                Model::new(runtime, &title, Source::Bytes(&self.read(name)?), threads, inputs, outputs)
-            }
+            Place::Disk(_) => open(&title, Source::File(&path)),
+            Place::Memory(_) => open(&title, Source::Bytes(&self.read(name)?)),
         }
     }
 }

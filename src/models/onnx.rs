@@ -4,8 +4,9 @@ use super::runtime::Runtime;
 use crate::error::{Error, Result};
 use ort::{
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
-    value::{Outlet, TensorElementType, TensorRef},
+    value::{Outlet, TensorElementType, TensorRef, ValueType},
 };
+use serde::Serialize;
 use std::{
     borrow::Cow,
     fmt,
@@ -73,6 +74,30 @@ impl fmt::Display for Dim {
     }
 }
 
+/// What a model takes and gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contract {
+    /// Every input there may be.
+    pub inputs: Vec<Port>,
+    /// The outputs that are read; a model may have more.
+    pub outputs: Vec<Port>,
+}
+
+/// An input or output of a contract, of a model or of both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// "input" or "output".
+    pub kind: &'static str,
+    /// Its name in the graph.
+    pub name: String,
+    /// What the contract asks for, if it knows it.
+    pub contract: Option<String>,
+    /// What the model has, if it has it.
+    pub model: Option<String>,
+    /// What is wrong, in words.
+    pub problem: Option<String>,
+}
+
 /// Where a model's bytes are.
 #[derive(Debug, Clone, Copy)]
 pub enum Source<'a> {
@@ -95,8 +120,7 @@ pub enum Values<'a> {
 #[derive(Debug)]
 pub struct Model {
     name: String,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
+    contract: Contract,
     /// ONNX Runtime wants sole access while it runs.
     session: Mutex<Session>,
 }
@@ -112,38 +136,26 @@ impl Model {
         name: &str,
         source: Source,
         threads: usize,
-        inputs: Vec<Port>,
-        outputs: Vec<Port>,
+        contract: Contract,
     ) -> Result<Model> {
-        let session = open(runtime, source, threads)
-            .map_err(|e| Error::Model(format!("{name}: ONNX Runtime cannot use this model: {e}")))?;
-        let model = Model { name: name.into(), inputs, outputs, session: session.into() };
-        model.check().map_err(|message| Error::Model(format!("{name}: {message}")))?;
-        Ok(model)
+        let session = open(runtime, name, source, threads)?;
+        match compare(&session, &contract).into_iter().find_map(|port| port.problem) {
+            Some(problem) => Err(Error::Model(format!("{name}: {problem}"))),
+            None => Ok(Model { name: name.into(), contract, session: session.into() }),
+        }
     }
 
-    fn check(&self) -> Result<(), String> {
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        for (ports, outlets, kind) in
-            [(&self.inputs, session.inputs(), "input"), (&self.outputs, session.outputs(), "output")]
-        {
-            for port in ports {
-                let Some(outlet) = outlets.iter().find(|outlet| outlet.name() == port.name) else {
-                    let names: Vec<&str> = outlets.iter().map(|o| o.name()).collect();
-                    let names = names.join(", ");
-                    return Err(format!(
-                        "there is no {kind} `{}` ({port}); the {kind}s are: {names}",
-                        port.name
-                    ));
-                };
-                compare(port, outlet, kind == "input")
-                    .map_err(|why| format!("{kind} `{}` should be {port}, but {why}", port.name))?;
-            }
-        }
-        match session.inputs().iter().find(|o| self.inputs.iter().all(|port| port.name != o.name())) {
-            Some(extra) => Err(format!("input `{}` is none that the contract knows", extra.name())),
-            None => Ok(()),
-        }
+    /// Compares a model with a contract, port by port, without keeping it.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if there is no session to be had, as for [`Model::new`].
+    pub fn inspect(
+        runtime: &Runtime,
+        name: &str,
+        source: Source,
+        contract: &Contract,
+    ) -> Result<Vec<Comparison>> {
+        Ok(compare(&open(runtime, name, source, 0)?, contract))
     }
 
     /// Runs the model on one batch and hands its outputs, in the contract's order, to `read`.
@@ -161,7 +173,7 @@ impl Model {
         let failed = |why: String| Error::Model(format!("{}: {why}", self.name));
         let symbols = self.bind(inputs).map_err(failed)?;
         let mut values: Vec<(Cow<str>, SessionInputValue)> = vec![];
-        for (port, (shape, data)) in self.inputs.iter().zip(inputs) {
+        for (port, (shape, data)) in self.contract.inputs.iter().zip(inputs) {
             let value = match *data {
                 Values::F32(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
                 Values::I64(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
@@ -172,7 +184,7 @@ impl Model {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let results = session.run(values).map_err(|e| failed(format!("ONNX Runtime failed: {e}")))?;
         let mut outputs = vec![];
-        for port in &self.outputs {
+        for port in &self.contract.outputs {
             let wrong = |why: String| failed(format!("output `{}` {why}", port.name));
             let value = results.get(port.name).ok_or_else(|| wrong("is missing".into()))?;
             let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| wrong(e.to_string()))?;
@@ -198,11 +210,11 @@ impl Model {
 
     /// The lengths of the free axes, by symbol.
     fn bind(&self, inputs: &[(&[usize], Values)]) -> Result<Vec<(&'static str, usize)>, String> {
-        if inputs.len() != self.inputs.len() {
-            return Err(format!("{} inputs given, {} needed", inputs.len(), self.inputs.len()));
+        if inputs.len() != self.contract.inputs.len() {
+            return Err(format!("{} inputs given, {} needed", inputs.len(), self.contract.inputs.len()));
         }
         let mut symbols: Vec<(&'static str, usize)> = vec![];
-        for (port, (shape, data)) in self.inputs.iter().zip(inputs) {
+        for (port, (shape, data)) in self.contract.inputs.iter().zip(inputs) {
             let (element, len) = match data {
                 Values::F32(data) => (Element::F32, data.len()),
                 Values::I64(data) => (Element::I64, data.len()),
@@ -232,20 +244,69 @@ impl Model {
     }
 }
 
-fn open(runtime: &Runtime, source: Source, threads: usize) -> ort::Result<Session> {
-    let mut builder = Session::builder(runtime.environment())?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(threads)?
-        // Idle workers would take the cores from the stages that follow.
-        .with_intra_op_spinning(false)?;
-    match source {
-        Source::File(path) => builder.commit_from_file(path),
-        Source::Bytes(bytes) => builder.commit_from_memory(bytes),
+fn open(runtime: &Runtime, name: &str, source: Source, threads: usize) -> Result<Session> {
+    let made = || {
+        let mut builder = Session::builder(runtime.environment())?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(threads)?
+            // Idle workers would take the cores from the stages that follow.
+            .with_intra_op_spinning(false)?;
+        match source {
+            Source::File(path) => builder.commit_from_file(path),
+            Source::Bytes(bytes) => builder.commit_from_memory(bytes),
+        }
+    };
+    made().map_err(|e: ort::Error| Error::Model(format!("{name}: ONNX Runtime cannot use this model: {e}")))
+}
+
+/// Every input and output of the contract beside the model's, then the inputs that only the model has.
+fn compare(session: &Session, contract: &Contract) -> Vec<Comparison> {
+    let mut ports = vec![];
+    for (expected, outlets, kind) in
+        [(&contract.inputs, session.inputs(), "input"), (&contract.outputs, session.outputs(), "output")]
+    {
+        for port in expected {
+            let outlet = outlets.iter().find(|outlet| outlet.name() == port.name);
+            let problem = match outlet {
+                Some(outlet) => differs(port, outlet, kind == "input")
+                    .err()
+                    .map(|why| format!("{kind} `{}` should be {port}, but {why}", port.name)),
+                None => {
+                    let names: Vec<&str> = outlets.iter().map(|o| o.name()).collect();
+                    let names = names.join(", ");
+                    Some(format!("there is no {kind} `{}` ({port}); the {kind}s are: {names}", port.name))
+                }
+            };
+            let (name, contract) = (port.name.to_string(), Some(port.to_string()));
+            ports.push(Comparison { kind, name, contract, model: outlet.map(shape), problem });
+        }
     }
+    for outlet in session.inputs() {
+        if contract.inputs.iter().all(|port| port.name != outlet.name()) {
+            let problem = Some(format!("input `{}` is none that the contract knows", outlet.name()));
+            let (name, model) = (outlet.name().to_string(), Some(shape(outlet)));
+            ports.push(Comparison { kind: "input", name, contract: None, model, problem });
+        }
+    }
+    ports
+}
+
+/// Elements and axes of a model's input or output, as a [`Port`] shows them.
+fn shape(outlet: &Outlet) -> String {
+    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
+        return outlet.dtype().to_string();
+    };
+    let axis = |(&n, symbol): (&i64, &String)| match n {
+        0.. => n.to_string(),
+        _ if symbol.is_empty() => "?".into(),
+        _ => symbol.clone(),
+    };
+    let axes: Vec<String> = shape.iter().zip(dimension_symbols.iter()).map(axis).collect();
+    format!("{ty} [{}]", axes.join(", "))
 }
 
 /// How a graph's input or output differs from the contract.
-fn compare(port: &Port, outlet: &Outlet, is_input: bool) -> Result<(), String> {
+fn differs(port: &Port, outlet: &Outlet, is_input: bool) -> Result<(), String> {
     let expected =
         if port.element == Element::F32 { TensorElementType::Float32 } else { TensorElementType::Int64 };
     let found = outlet.dtype();

@@ -5,6 +5,7 @@ use super::{
     image::{self, Images},
     manifest,
     onnx::{
+        Contract,
         Dim::{Fixed, Free},
         Model, Port, Values,
     },
@@ -32,6 +33,27 @@ pub struct Prompt {
     pub corners: [f32; 4],
 }
 
+/// What the encoder and the decoder take and give.
+pub(super) fn contracts(rules: &manifest::Segmenter) -> [Contract; 2] {
+    let [height, width] = rules.image.size.map(Fixed);
+    let [channels, side] = rules.embedding.map(Fixed);
+    let (n, b, one, logits) = (Free("N"), Free("B"), Fixed(1), Fixed(LOGITS));
+    let embeddings = Port::f32("image_embeddings", &[n, channels, side, side]);
+    [
+        Contract {
+            inputs: vec![Port::f32("image", &[n, Fixed(3), height, width])],
+            outputs: vec![embeddings.clone()],
+        },
+        Contract {
+            inputs: vec![embeddings, Port::f32("boxes", &[b, Fixed(4)]), Port::i64("image_index", &[b])],
+            outputs: vec![
+                Port::f32("low_res_logits", &[b, one, logits, logits]),
+                Port::f32("iou", &[b, one]),
+            ],
+        },
+    ]
+}
+
 impl Segmenter {
     pub(super) fn new(
         runtime: &Runtime,
@@ -39,28 +61,12 @@ impl Segmenter {
         rules: &manifest::Segmenter,
         options: &Options,
     ) -> Result<Segmenter> {
-        let [height, width] = rules.image.size.map(Fixed);
-        let [channels, side] = rules.embedding.map(Fixed);
-        let (n, b, one, logits) = (Free("N"), Free("B"), Fixed(1), Fixed(LOGITS));
-        let encoder = folder.model(
-            runtime,
-            &rules.encoder,
-            options.threads,
-            vec![Port::f32("image", &[n, Fixed(3), height, width])],
-            vec![Port::f32("image_embeddings", &[n, channels, side, side])],
-        )?;
-        let decoder = folder.model(
-            runtime,
-            &rules.decoder,
-            options.threads,
-            vec![
-                Port::f32("image_embeddings", &[n, channels, side, side]),
-                Port::f32("boxes", &[b, Fixed(4)]),
-                Port::i64("image_index", &[b]),
-            ],
-            vec![Port::f32("low_res_logits", &[b, one, logits, logits]), Port::f32("iou", &[b, one])],
-        )?;
-        Ok(Segmenter { rules: rules.clone(), encoder, decoder })
+        let [encoder, decoder] = contracts(rules);
+        Ok(Segmenter {
+            rules: rules.clone(),
+            encoder: folder.model(runtime, &rules.encoder, options.threads, encoder)?,
+            decoder: folder.model(runtime, &rules.decoder, options.threads, decoder)?,
+        })
     }
 
     /// The mask logits of every box, `[B, 256, 256]`, over the model's square input (`models.md`'s 1024-frame).

@@ -1,13 +1,17 @@
 //! Folders of models with something wrong in them.
 
-use crate::common::{PARTS, complaint, copy, load, views};
-use partstad::stages::boxes::{Boxes, Options};
+use crate::common::{PARTS, complaint, copy, load, tiny, views};
+use partstad::{
+    models::Models,
+    stages::boxes::{Boxes, Options},
+};
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{fs, path::Path};
 
 /// Changes the manifest of a folder.
-fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
+pub fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
     let path = folder.join("manifest.json");
     let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(&mut manifest);
@@ -15,15 +19,18 @@ fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
 }
 
 /// Has another file of the folder take the place of the detector.
-fn with_detector(file: &str) -> tempfile::TempDir {
+pub fn with_detector(file: &str) -> tempfile::TempDir {
     let folder = copy();
-    let bytes = fs::read(folder.path().join(file)).unwrap();
-    let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-    edit(folder.path(), |manifest| {
-        manifest["detector"]["model"] = json!(file);
-        manifest["files"][file] = json!(sha256);
-    });
+    edit(folder.path(), |manifest| manifest["detector"]["model"] = json!(file));
+    sum(folder.path(), file);
     folder
+}
+
+/// Enters a file's checksum into the manifest.
+fn sum(folder: &Path, file: &str) {
+    let bytes = fs::read(folder.join(file)).unwrap();
+    let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+    edit(folder, |manifest| manifest["files"][file] = json!(sha256));
 }
 
 #[test]
@@ -118,6 +125,44 @@ fn a_folder_without_segmenter() {
     let folder = copy();
     edit(folder.path(), |m| _ = m.as_object_mut().unwrap().remove("segmenter"));
     assert!(load(folder.path()).unwrap().segmenter.is_none());
+}
+
+/// A folder with a learned offset of `[rows, 16]` for `caption`, whose file says it belongs to `own`.
+fn with_offset(rows: usize, caption: &str, own: &str) -> tempfile::TempDir {
+    let folder = copy();
+    let bytes: Vec<u8> = (0..rows * 16).flat_map(|i| (i as f32 * 0.7).sin().to_le_bytes()).collect();
+    let tensor = TensorView::new(Dtype::F32, vec![rows, 16], &bytes).unwrap();
+    let metadata = Some([("caption".to_string(), own.to_string())].into());
+    let file = safetensors::serialize([("text_offset", tensor)], metadata).unwrap();
+    fs::write(folder.path().join("offset.safetensors"), file).unwrap();
+    edit(folder.path(), |m| m["detector"]["text"]["offsets"] = json!({ caption: "offset.safetensors" }));
+    sum(folder.path(), "offset.safetensors");
+    folder
+}
+
+#[test]
+fn a_learned_offset_serves_its_caption_alone() {
+    let prompt = |models: &Models, parts: &[&str]| models.detector.prompt(parts).unwrap().hidden.clone();
+    let (plain, learned) = (tiny(), load(with_offset(256, "arm . leg . ", "arm . leg . ").path()).unwrap());
+    let (before, after) = (prompt(&plain, &["arm", "leg"]), prompt(&learned, &["arm", "leg"]));
+    assert_eq!(before.len(), 6 * 16);
+    for (i, (a, b)) in before.iter().zip(&after).enumerate() {
+        assert_eq!(a + (i as f32 * 0.7).sin(), *b);
+    }
+    assert_eq!(prompt(&plain, &["leg", "arm"]), prompt(&learned, &["leg", "arm"]));
+
+    let short = load(with_offset(5, "arm . leg . ", "arm . leg . ").path()).unwrap();
+    let error = short.detector.prompt(&["arm", "leg"]).unwrap_err().to_string();
+    assert!(
+        error.contains("offset.safetensors: `text_offset` is [5, 16]") && error.contains("[6, 16]"),
+        "{error}"
+    );
+    let message = complaint(with_offset(256, "arm . leg . ", "arm . seat . ").path());
+    assert!(message.contains(r#"learned for the caption "arm . seat . ", but"#), "{message}");
+    let unlisted = with_offset(256, "arm . leg . ", "arm . leg . ");
+    edit(unlisted.path(), |m| _ = m["files"].as_object_mut().unwrap().remove("offset.safetensors"));
+    let message = complaint(unlisted.path());
+    assert!(message.contains(r#""offset.safetensors" is used but has no SHA-256"#), "{message}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The models' side end to end, on tiny ONNX models with the real signatures. ONNX Runtime is fetched if need be.
 #![cfg(feature = "ort")]
 
+mod check;
 mod common;
 mod detector;
 mod folder;

@@ -1,0 +1,176 @@
+//! Does a folder of models keep the contracts? All that is wrong with it at once, and what a view costs.
+
+use super::{
+    Folder, Images, Models, Options, Place, detector,
+    manifest::Manifest,
+    onnx::Comparison,
+    runtime,
+    segmenter::{self, Prompt},
+};
+use crate::{device::Device, error::Result};
+use serde::Serialize;
+use std::{fs, path::Path, time::Instant};
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The folder's own words.
+    pub manifest: Manifest,
+    /// The models, with each input and output beside its contract.
+    pub models: Vec<Checked>,
+    /// What is wrong, in words; none = the folder can be used.
+    pub problems: Vec<String>,
+    /// What a view cost, if nothing was wrong before.
+    pub trial: Option<Trial>,
+}
+
+/// One model.
+#[derive(Debug, Serialize)]
+pub struct Checked {
+    /// Its file.
+    pub file: String,
+    /// Size of the file with its external data.
+    pub bytes: u64,
+    /// Inputs and outputs; none if ONNX Runtime could not open it.
+    pub ports: Vec<Comparison>,
+}
+
+/// What a run on made-up views found and cost, on the CPU.
+#[derive(Debug, Default, Serialize)]
+pub struct Trial {
+    /// Seconds to make the sessions.
+    pub load: f64,
+    /// Seconds to encode the part names.
+    pub text: f64,
+    /// Seconds to detect in one view.
+    pub detect: f64,
+    /// Boxes found in it; the views show nothing, so this says little.
+    pub boxes: usize,
+    /// Seconds to encode one view and decode one box, if there is a segmenter.
+    pub segment: Option<f64>,
+    /// Seconds for each further box.
+    pub decode: Option<f64>,
+    /// Bytes of weights.
+    pub weights: u64,
+    /// Bytes of the detector's outputs for one view.
+    pub outputs: u64,
+    /// The most memory that this process held, in bytes, where the system tells (Linux).
+    pub peak: Option<u64>,
+}
+
+/// The side of the made-up views, that of the pipeline's own.
+const SIDE: usize = 800;
+const BOXES: usize = 17;
+
+/// Checks the models of a folder. `parts` are the names to look for in the trial.
+///
+/// # Errors
+/// Those of reading the manifest, and of finding ONNX Runtime; everything else is in the report.
+pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Result<Report> {
+    let (files, manifest) = Folder::open(Place::Disk(folder.to_path_buf()))?;
+    let runtime = runtime::load()?;
+    let mut problems: Vec<String> =
+        files.files.keys().filter_map(|name| files.check_file(name).err()).map(|e| e.to_string()).collect();
+    let rules = &manifest.detector;
+    let mut named: Vec<_> =
+        [&rules.text_encoder, &rules.model].into_iter().zip(detector::contracts(rules)).collect();
+    if let Some(rules) = &manifest.segmenter {
+        named.extend([&rules.encoder, &rules.decoder].into_iter().zip(segmenter::contracts(rules)));
+    }
+    let mut models = vec![];
+    for (file, contract) in named {
+        let size = |name: &str| fs::metadata(folder.join(name)).map_or(0, |file| file.len());
+        let ports = files.inspect(runtime, file, &contract).unwrap_or_else(|e| {
+            problems.push(e.to_string());
+            vec![]
+        });
+        let wrong = ports.iter().filter_map(|port| port.problem.as_ref());
+        problems.extend(wrong.map(|problem| format!("{}: {problem}", folder.join(file).display())));
+        models.push(Checked { file: file.clone(), bytes: size(file) + size(&format!("{file}.data")), ports });
+    }
+    let mut report = Report { manifest, models, problems, trial: None };
+    if report.problems.is_empty() {
+        let mut trial = Trial { weights: report.models.iter().map(|m| m.bytes).sum(), ..Trial::default() };
+        match trial.run(folder, parts, options) {
+            Ok(problems) => report.problems = problems,
+            Err(e) => report.problems.push(e.to_string()),
+        }
+        trial.peak = peak();
+        report.trial = Some(trial);
+    }
+    Ok(report)
+}
+
+impl Trial {
+    /// Runs everything once; returns what went wrong without an error.
+    fn run(&mut self, folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Result<Vec<String>> {
+        let (models, seconds) = timed(|| Models::load(&Device::Cpu, folder, options))?;
+        self.load = seconds;
+        let (prompt, seconds) = timed(|| models.detector.prompt(parts))?;
+        self.text = seconds;
+        let rules = &models.manifest.detector;
+        let locations: usize = rules.levels().iter().map(|level| level.rows * level.columns).sum();
+        self.outputs = (4 * locations * (prompt.tokens.ids.len() + 5 + rules.feature_dim)) as u64;
+
+        let pixels = views();
+        let both = Images { pixels: &pixels, height: SIDE, width: SIDE };
+        let first = Images { pixels: both.get(0), ..both };
+        let (alone, seconds) = timed(|| models.detector.detect(first, &prompt, 0.0, 1))?;
+        (self.detect, self.boxes) = (seconds, alone[0].boxes.len());
+        let mut problems = vec![];
+        let together = models.detector.detect(both, &prompt, 0.0, 2)?;
+        let best = |found: &detector::Found| found.boxes.first().map(|b| b.score);
+        if let (Some(a), Some(b)) = (best(&alone[0]), best(&together[0]))
+            && (a - b).abs() > 1e-3
+        {
+            problems.push(format!(
+                "{}: the best box of a view scores {a} alone, but {b} in a batch of two: views must not depend on their \
+                 batch; export with a dynamic first axis",
+                folder.join(&rules.model).display()
+            ));
+        }
+        if let Some(segmenter) = &models.segmenter {
+            let side = SIDE as f32;
+            let prompts: Vec<Prompt> = (0..BOXES)
+                .map(|b| Prompt {
+                    image: 0,
+                    corners: [0.1, 0.1, 0.5 + 0.02 * b as f32, 0.9].map(|x| x * side),
+                })
+                .collect();
+            let (_, one) = timed(|| segmenter.segment(first, &prompts[..1], 1, BOXES))?;
+            let (_, all) = timed(|| segmenter.segment(first, &prompts, 1, BOXES))?;
+            self.segment = Some(one);
+            self.decode = Some(((all - one) / (BOXES - 1) as f64).max(0.0));
+        }
+        Ok(problems)
+    }
+}
+
+fn timed<T>(run: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
+    let start = Instant::now();
+    let result = run()?;
+    Ok((result, start.elapsed().as_secs_f64()))
+}
+
+/// Two views: coloured rings on the background of rendered ones, and their negative.
+fn views() -> Vec<u8> {
+    let center = (SIDE / 2) as f32;
+    let mut pixels: Vec<u8> = (0..SIDE * SIDE)
+        .flat_map(|i| {
+            let (x, y) = ((i % SIDE) as f32 - center, (i / SIDE) as f32 - center);
+            match x.hypot(y) as u32 {
+                radius @ 0..300 => [(radius / 2) as u8, 200, (radius / 50 * 40) as u8],
+                _ => [254; 3],
+            }
+        })
+        .collect();
+    pixels.extend_from_within(..);
+    pixels[SIDE * SIDE * 3..].iter_mut().for_each(|x| *x = 255 - *x);
+    pixels
+}
+
+fn peak() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
