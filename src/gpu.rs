@@ -289,7 +289,10 @@ impl Gpu {
         let stream = self.stream();
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         stream.begin_capture(mode).map_err(failed("capturing a graph"))?;
+        // What is captured does not run, and has no time.
+        let profiled = self.0.profile.runs.swap(false, Relaxed);
         let done = work();
+        self.0.profile.runs.store(profiled, Relaxed);
         let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
         done?;
         match graph.map_err(failed("capturing a graph"))? {

@@ -2,12 +2,20 @@
 
 use crate::{gpu, random::Random};
 use partstad::{
+    Device,
     gpu::{Buffer, Gpu},
+    io::points::PointCloud,
     ops::{
         adamw,
         matmul::{self, Matrix},
         mlp,
         positional::{self, CODE, PLACE},
+    },
+    stages::{
+        boxes::{Box2d, Boxes},
+        cloud::Cloud,
+        network::Network,
+        views::{self, Views},
     },
 };
 
@@ -213,6 +221,35 @@ fn positional_codes() {
             exact += (f == e) as usize;
         }
         assert!(exact * 1000 >= found.len() * 999, "{exact} of {} are exact", found.len());
+    }
+}
+
+/// Weights from a network, as the pipeline asks for them.
+#[test]
+fn boxes_are_weighed_on_the_device() {
+    let (gpu, mut random) = (gpu(), Random(19));
+    let cloud = PointCloud::read("tests/fixtures/syn8k_d/pc.ply".as_ref()).unwrap();
+    let options = views::Options { side: 40, ..Default::default() };
+    let views = Views::render(&Device::Cpu, &Cloud::new(&cloud).unwrap(), &options).unwrap();
+    let network = Network::<f32>::initial(5 + CODE, 0.05, 3);
+    for count in [0, 1, 40] {
+        let box2d = |i: usize| Box2d {
+            view: (i % views.len()) as u32,
+            label: 0,
+            bbox: [i as f32, 3.0, 5.0 + i as f32, 7.5],
+            score: 0.5,
+        };
+        let list = (0..count).map(box2d).collect();
+        let boxes = Boxes { list, features: random.floats(5 * count), feature_dim: 5 };
+        let here = network.weigh(&Device::Cpu, &boxes, &views).unwrap();
+        let there = network.weigh(&Device::Cuda(gpu.clone()), &boxes, &views).unwrap();
+        assert_eq!((there.null, there.boxes.len(), there.boxes.is_here()), (here.null, count, false));
+        there.check(count).unwrap();
+        for (f, e) in there.boxes.host().unwrap().iter().zip(here.boxes.host().unwrap()) {
+            assert!((f - e).abs() <= 1e-4, "a weight of {f} on the device, not {e}");
+        }
+        let spread = here.boxes.host().unwrap().iter().map(|w| (w - 10.0).abs()).fold(0.0, f32::max);
+        assert!(count == 0 || spread > 0.01, "the network has no say");
     }
 }
 
