@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         self.out = ConvNorm(self.channels, self.channels)
 
     def forward(self, image):
-        x4, *coarse = self.backbone(image.flip(1))  # the trunk starts from the detector's, which sees BGR
+        x4, *coarse = self.backbone(image)
         x8, x16, x32 = [lateral(x) for lateral, x in zip(self.lateral, coarse)]
         x8 = self.smooth(merge(merge(x32, x16), x8))
         return self.out(merge(self.reduce(x8), self.fine(x4)))

@@ -21,7 +21,7 @@ from vocabulary import Tokenizer, build_vocabulary
 
 
 class DetectorTask:
-    def __init__(self, data, run):
+    def __init__(self, data):
         self.data, vocabulary = data, build_vocabulary()
         self.tokenizer = Tokenizer(vocabulary)
         self.model = torch.nn.ModuleDict({
@@ -37,15 +37,8 @@ class DetectorTask:
 
 
 class SegmenterTask:
-    def __init__(self, data, run):
+    def __init__(self, data):
         self.data, self.model = data, segmenter.Segmenter()
-        start = run / "detector.pt"
-        if start.exists():  # the detector's trunk already knows parts
-            weights = torch.load(start, weights_only=True)["average"]
-            prefix = "detector.backbone."
-            self.model.encoder.backbone.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
-            print(f"trunk from {start}")
 
     def loss(self, random):
         images, boxes, image_index, instances, codes = segmenter_batch(self.data, random)
@@ -73,7 +66,7 @@ def main():
     torch.manual_seed(args.seed)
     random = np.random.default_rng(args.seed)
     make, rate = TASKS[args.model]
-    task = make(Dataset(args.data), args.run)
+    task = make(Dataset(args.data))
     model = task.model.to(memory_format=torch.channels_last).train()
     decayed = [p for p in model.parameters() if p.ndim > 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05},
@@ -87,8 +80,8 @@ def main():
 
     def save(step):
         torch.save({"average": average, "step": step, "seed": args.seed, "steps": args.steps,
-                    "images": len(task.data), "seconds": time.time() - started}, args.run / "new.pt")
-        (args.run / "new.pt").replace(args.run / f"{args.model}.pt")
+                    "images": len(task.data), "seconds": time.time() - started}, args.run / f"{args.model}.new")
+        (args.run / f"{args.model}.new").replace(args.run / f"{args.model}.pt")
 
     for step in range(args.steps):
         loss, terms = task.loss(random)
