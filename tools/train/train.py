@@ -1,7 +1,7 @@
 """Trains the two small models: `python train.py detector DATA -o RUN`, then `python train.py segmenter DATA -o RUN`.
 
-Everything is drawn from --seed; the step count fixes the schedule. A checkpoint with the averaged weights is written every
-few minutes to RUN/<model>.pt, so a run can be exported at any moment.
+Everything is drawn from --seed; the step count fixes the schedule. Every few minutes RUN/<model>.pt takes the averaged weights,
+so that a run can be exported at any moment, and the state of the run, so that the same command continues it.
 """
 
 import argparse
@@ -74,16 +74,30 @@ def main():
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min(
         (s + 1) / 200, 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * min(s / args.steps, 1)))))
     average = {k: v.clone() for k, v in model.state_dict().items()}
+    checkpoint = args.run / f"{args.model}.pt"
+    begin, before = 0, 0.0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        if (saved["seed"], saved["steps"], saved["images"]) != (args.seed, args.steps, len(task.data)):
+            parser.error(f"{checkpoint} is of another run: remove it, or give its --seed and --steps")
+        begin, before, average = saved["step"], saved["seconds"], saved["average"]
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        random.bit_generator.state = saved["random"]
+        torch.set_rng_state(saved["torch_random"])
     log = open(args.run / f"{args.model}.log", "a")
-    started = saved = time.time()
+    started, last_save = time.time() - before, time.time()
     sums, since = {}, 0
 
     def save(step):
-        torch.save({"average": average, "step": step, "seed": args.seed, "steps": args.steps,
-                    "images": len(task.data), "seconds": time.time() - started}, args.run / f"{args.model}.new")
-        (args.run / f"{args.model}.new").replace(args.run / f"{args.model}.pt")
+        torch.save({"average": average, "step": step, "seed": args.seed, "steps": args.steps, "images": len(task.data),
+                    "seconds": time.time() - started, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(), "random": random.bit_generator.state,
+                    "torch_random": torch.get_rng_state()}, checkpoint.with_suffix(".new"))
+        checkpoint.with_suffix(".new").replace(checkpoint)
 
-    for step in range(args.steps):
+    for step in range(begin, args.steps):
         loss, terms = task.loss(random)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -105,9 +119,9 @@ def main():
             print(json.dumps(line), file=log, flush=True)
             print(json.dumps(line), flush=True)
             sums, since = {}, 0
-        if time.time() - saved > 60 * args.minutes:
+        if time.time() - last_save > 60 * args.minutes:
             save(step + 1)
-            saved = time.time()
+            last_save = time.time()
     save(args.steps)
 
 
