@@ -13,6 +13,7 @@ use super::{
     tokenizer::{Tokenizer, Tokens},
 };
 use crate::{
+    device::Device,
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
     ops::detection::{self, Detection, Head, Level},
@@ -22,6 +23,11 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+};
+#[cfg(feature = "cuda")]
+use {
+    super::{image::ImagesOnDevice, onnx::OnDevice},
+    crate::{gpu::Gpu, ops::detection::cuda::Workspace},
 };
 
 /// A text encoder and a grounding head, ready to run.
@@ -34,6 +40,7 @@ pub struct Detector {
     offsets: BTreeMap<String, Offset>,
     text_encoder: Model,
     head: Model,
+    device: Device,
     prompts: Mutex<HashMap<String, Arc<Prompt>>>,
 }
 
@@ -53,6 +60,29 @@ pub struct Found {
     pub boxes: Vec<Detection>,
     /// The feature at each box's location, `[B, C]`.
     pub features: Vec<f32>,
+}
+
+/// What was found in images on a device: images ascending, strongest first in each.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Placed {
+    /// The image, `[B]`.
+    pub views: Vec<u32>,
+    /// The part, `[B]`.
+    pub parts: Vec<u32>,
+    /// In [0, 1], `[B]`.
+    pub scores: Vec<f32>,
+    /// x, y of the upper left corner, width, height in pixels of the image as it was given, `[B]`.
+    pub rects: Vec<[f32; 4]>,
+    /// The feature at each box's location, `[B, C]`.
+    pub features: Vec<f32>,
+}
+
+fn check_threshold(threshold: f32) -> Result<()> {
+    match (0.0..=1.0).contains(&threshold) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("detection threshold {threshold} is not in [0, 1]"))),
+    }
 }
 
 /// What PartSLIP learned to add to the text encoder's output, by position, for one caption.
@@ -120,6 +150,7 @@ pub(super) fn contracts(rules: &manifest::Detector) -> [Contract; 2] {
 impl Detector {
     pub(super) fn new(
         runtime: &Runtime,
+        device: &Device,
         folder: &Folder,
         rules: &manifest::Detector,
         options: &Options,
@@ -140,10 +171,22 @@ impl Detector {
             levels: rules.levels(),
             tokenizer,
             offsets: offsets.collect::<Result<_>>()?,
-            text_encoder: folder.model(runtime, &rules.text_encoder, options.threads, text_encoder)?,
-            head: folder.model(runtime, &rules.model, options.threads, head)?,
+            text_encoder: folder.model(
+                runtime,
+                &Device::Cpu,
+                &rules.text_encoder,
+                options.threads,
+                text_encoder,
+            )?,
+            head: folder.model(runtime, device, &rules.model, options.threads, head)?,
+            device: device.clone(),
             prompts: Mutex::default(),
         })
+    }
+
+    /// The device that it was loaded for.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// Channels of a box's feature, C.
@@ -205,9 +248,7 @@ impl Detector {
         batch: usize,
     ) -> Result<Vec<Found>> {
         images.check()?;
-        if !(0.0..=1.0).contains(&threshold) {
-            return Err(Error::invalid(format!("detection threshold {threshold} is not in [0, 1]")));
-        }
+        check_threshold(threshold)?;
         let mut found = vec![];
         for images in images.chunks(batch) {
             found.extend(self.detect_batch(images, prompt, threshold)?);
@@ -226,7 +267,7 @@ impl Detector {
             (&[n, l, prompt.hidden.len() / l][..], Values::F32(&hidden)),
             (&[n, l][..], Values::I64(&mask)),
         ];
-        let size = image::size_within(images, &self.rules.image)?;
+        let size = image::size_within(images.size(), &self.rules.image)?;
         self.head.run(&inputs, |outputs| {
             let row = |output: usize, i: usize| {
                 let len = outputs[output].len() / n;
@@ -234,10 +275,68 @@ impl Detector {
             };
             let find = |i: usize| {
                 let head = Head { token_logits: row(0, i), box_regression: row(1, i), centerness: row(2, i) };
-                self.find(head, row(3, i), prompt, threshold, size, [images.height, images.width])
+                self.find(head, row(3, i), prompt, threshold, size, images.size())
             };
             Ok((0..n).into_par_iter().map(find).collect())
         })
+    }
+
+    /// As [`Detector::detect`], for images on a device. Of the head's outputs only the boxes and their features leave it.
+    ///
+    /// # Errors
+    /// As [`Detector::detect`]; [`Error::Device`] if the driver refuses.
+    #[cfg(feature = "cuda")]
+    pub fn detect_on(
+        &self,
+        gpu: &Gpu,
+        images: ImagesOnDevice,
+        prompt: &Prompt,
+        threshold: f32,
+        batch: usize,
+    ) -> Result<Placed> {
+        check_threshold(threshold)?;
+        let (count, batch) = (images.count()?, batch.max(1));
+        let (l, a, c) = (prompt.tokens.ids.len(), detection::locations(&self.levels), self.rules.feature_dim);
+        let ([height, width], rules) = (self.rules.image.size, self.rules.rules());
+        let size = image::size_within(images.size, &self.rules.image)?;
+        let scale = [1, 0].map(|axis| images.size[axis] as f32 / size[axis] as f32);
+        let prepare = images.prepare(gpu, &self.rules.image)?;
+        let most = batch.min(count);
+        let parts = &prompt.tokens.parts;
+        let mut workspace = Workspace::new(gpu, most, &self.levels, parts, rules.top_n)?;
+        let mut placed = Placed::default();
+        for view in (0..count).step_by(batch) {
+            let n = batch.min(count - view);
+            let input = prepare.f32(gpu, &images.slice(view..view + n))?;
+            let (hidden, mask) = (gpu.upload(&prompt.hidden.repeat(n))?, gpu.upload(&vec![1i64; n * l])?);
+            let (mut token_logits, mut box_regression) = (gpu.alloc(n * a * l)?, gpu.alloc(n * a * 4)?);
+            let (mut centerness, mut features) = (gpu.alloc(n * a)?, gpu.alloc(n * a * c)?);
+            self.head.run_on(
+                gpu,
+                &[
+                    (&[n, 3, height, width], OnDevice::F32(&input)),
+                    (&[n, l, prompt.hidden.len() / l], OnDevice::F32(&hidden)),
+                    (&[n, l], OnDevice::I64(&mask)),
+                ],
+                &mut [&mut token_logits, &mut box_regression, &mut centerness, &mut features]
+                    .map(|output| output.as_view_mut()),
+            )?;
+            let head = detection::cuda::Head {
+                token_logits: &token_logits,
+                box_regression: &box_regression,
+                centerness: &centerness,
+            };
+            let counts = detection::cuda::detect(gpu, &head, n, size, &rules, threshold, &mut workspace)?;
+            let found = counts.iter().sum::<u32>() as usize;
+            let mut boxes = detection::cuda::Boxes::new(gpu, found, c)?;
+            detection::cuda::gather(gpu, &workspace, &counts, &features, scale, view, 0, &mut boxes)?;
+            placed.views.extend(gpu.download(&boxes.views)?);
+            placed.parts.extend(gpu.download(&boxes.parts)?);
+            placed.scores.extend(gpu.download(&boxes.scores)?);
+            placed.rects.extend(gpu.download(&boxes.rects)?.as_chunks().0);
+            placed.features.extend(gpu.download(&boxes.features)?);
+        }
+        Ok(placed)
     }
 
     /// The boxes of one image that is `size` in the model's input and was `given` in the caller's hands.

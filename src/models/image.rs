@@ -1,10 +1,14 @@
 //! Images as a model's input.
 
 use super::manifest::{Image, Resize};
+#[cfg(feature = "cuda")]
+use crate::gpu::{Buffer, Gpu, View};
 use crate::{
     error::{Error, Result},
     ops::prepare::{self, Plan},
 };
+#[cfg(feature = "cuda")]
+use std::ops::Range;
 
 /// Images of one size, RGB.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +25,11 @@ impl<'a> Images<'a> {
     /// Number of images, N.
     pub fn len(&self) -> usize {
         self.pixels.len() / (self.height * self.width * 3).max(1)
+    }
+
+    /// Height and width.
+    pub fn size(&self) -> [usize; 2] {
+        [self.height, self.width]
     }
 
     /// Whether there is none.
@@ -53,12 +62,11 @@ impl<'a> Images<'a> {
     }
 }
 
-/// Height and width of images within the model's input.
+/// Height and width of images within the model's input, from those they have.
 ///
 /// # Errors
 /// [`Error::Invalid`] if they do not fit.
-pub(super) fn size_within(images: Images, rule: &Image) -> Result<[usize; 2]> {
-    let Images { height, width, .. } = images;
+pub(super) fn size_within([height, width]: [usize; 2], rule: &Image) -> Result<[usize; 2]> {
     let [rows, columns] = rule.size;
     let (from, to) = match rule.resize {
         Resize::Shorter => (height.min(width), rows.min(columns)),
@@ -80,7 +88,51 @@ pub(super) fn size_within(images: Images, rule: &Image) -> Result<[usize; 2]> {
 /// Resizes, normalises and pads: `[N, 3, rule.size]`.
 pub(super) fn prepare(images: Images, rule: &Image) -> Result<Vec<f32>> {
     images.check()?;
-    let from = [images.height, images.width];
-    let plan = Plan { from, to: size_within(images, rule)?, padded: rule.size, rule: rule.normalization() };
-    prepare::cpu::prepare(images.pixels, &plan)
+    prepare::cpu::prepare(images.pixels, &plan(images.size(), rule)?)
+}
+
+fn plan(from: [usize; 2], rule: &Image) -> Result<Plan> {
+    Ok(Plan { from, to: size_within(from, rule)?, padded: rule.size, rule: rule.normalization() })
+}
+
+/// Images of one size on a device, RGB.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Copy)]
+pub struct ImagesOnDevice<'a> {
+    /// `[N, height, width, 3]`.
+    pub pixels: &'a Buffer<u8>,
+    /// Height and width.
+    pub size: [usize; 2],
+}
+
+#[cfg(feature = "cuda")]
+impl ImagesOnDevice<'_> {
+    fn bytes(&self) -> usize {
+        self.size[0] * self.size[1] * 3
+    }
+
+    /// Number of images, N.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the pixels are not so many images.
+    pub fn count(&self) -> Result<usize> {
+        let (bytes, one) = (self.pixels.len(), self.bytes());
+        if one == 0 || !bytes.is_multiple_of(one) {
+            let [height, width] = self.size;
+            return Err(Error::invalid(format!(
+                "{bytes} bytes are not images of {height} x {width} RGB pixels"
+            )));
+        }
+        Ok(bytes / one)
+    }
+
+    /// What resizes, normalises and pads them.
+    pub(super) fn prepare(&self, gpu: &Gpu, rule: &Image) -> Result<prepare::cuda::Prepare> {
+        prepare::cuda::Prepare::new(gpu, plan(self.size, rule)?)
+    }
+
+    /// Some of them.
+    pub(super) fn slice(&self, images: Range<usize>) -> View<'_, u8> {
+        self.pixels.slice(images.start * self.bytes()..images.end * self.bytes())
+    }
 }

@@ -3,6 +3,8 @@
 //! A folder of models holds a [`manifest`], a vocabulary and ONNX files; [`Models::load`] reads it,
 //! [`Models::embedded`] takes the small stand-ins that ship inside this crate.
 
+#[cfg(feature = "cuda")]
+mod binding;
 mod image;
 
 pub mod check;
@@ -13,6 +15,8 @@ pub mod runtime;
 pub mod segmenter;
 pub mod tokenizer;
 
+#[cfg(feature = "cuda")]
+pub use self::image::ImagesOnDevice;
 pub use self::{detector::Detector, image::Images, manifest::Manifest, segmenter::Segmenter};
 
 use self::{
@@ -52,7 +56,7 @@ pub struct Models {
 }
 
 impl Models {
-    /// Loads the folder's models; fetches ONNX Runtime if this machine has none ([`runtime::load`]).
+    /// Loads the folder's models for a device; fetches ONNX Runtime if this machine has none ([`runtime::load`]).
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Format`] for the manifest and vocabulary; [`Error::Model`] for a file whose SHA-256 is
@@ -78,15 +82,14 @@ impl Models {
     }
 
     fn open(device: &Device, place: Place, options: &Options) -> Result<Models> {
-        let _ = device;
         let (folder, manifest) = Folder::open(place)?;
         folder.check_files()?;
         let runtime = runtime::load()?;
-        let detector = Detector::new(runtime, &folder, &manifest.detector, options)?;
+        let detector = Detector::new(runtime, device, &folder, &manifest.detector, options)?;
         let segmenter = manifest
             .segmenter
             .as_ref()
-            .map(|rules| Segmenter::new(runtime, &folder, rules, options))
+            .map(|rules| Segmenter::new(runtime, device, &folder, rules, options))
             .transpose()?;
         Ok(Models { manifest, detector, segmenter })
     }
@@ -176,8 +179,15 @@ impl Folder {
         )))
     }
 
-    fn model(&self, runtime: &Runtime, name: &str, threads: usize, contract: Contract) -> Result<Model> {
-        self.with_source(name, |title, source| Model::new(runtime, title, source, threads, contract))
+    fn model(
+        &self,
+        runtime: &Runtime,
+        device: &Device,
+        name: &str,
+        threads: usize,
+        contract: Contract,
+    ) -> Result<Model> {
+        self.with_source(name, |title, source| Model::new(runtime, device, title, source, threads, contract))
     }
 
     fn inspect(&self, runtime: &Runtime, name: &str, contract: &Contract) -> Result<Vec<Comparison>> {

@@ -1,7 +1,14 @@
 //! Models in ONNX files: made once, checked against their contract, run many times.
 
+#[cfg(feature = "cuda")]
+use super::binding;
 use super::runtime::Runtime;
-use crate::error::{Error, Result};
+#[cfg(feature = "cuda")]
+use crate::gpu::{Buffer, Gpu, ViewMut};
+use crate::{
+    device::Device,
+    error::{Error, Result},
+};
 use ort::{
     session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
     value::{Outlet, TensorElementType, TensorRef, ValueType},
@@ -12,6 +19,14 @@ use std::{
     fmt,
     path::Path,
     sync::{Mutex, PoisonError},
+};
+#[cfg(feature = "cuda")]
+use {
+    ort::{
+        ep::{self, ExecutionProvider},
+        memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType},
+    },
+    std::sync::OnceLock,
 };
 
 /// Element types of the contracts.
@@ -116,6 +131,49 @@ pub enum Values<'a> {
     I64(&'a [i64]),
 }
 
+/// The values of an input, on a device.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Copy)]
+pub enum OnDevice<'a> {
+    /// 32-bit floats.
+    F32(&'a Buffer<f32>),
+    /// 64-bit integers.
+    I64(&'a Buffer<i64>),
+}
+
+#[cfg(feature = "cuda")]
+impl OnDevice<'_> {
+    fn len(&self) -> usize {
+        match self {
+            OnDevice::F32(values) => values.len(),
+            OnDevice::I64(values) => values.len(),
+        }
+    }
+
+    fn element(&self) -> Element {
+        match self {
+            OnDevice::F32(_) => Element::F32,
+            OnDevice::I64(_) => Element::I64,
+        }
+    }
+}
+
+impl Values<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Values::F32(values) => values.len(),
+            Values::I64(values) => values.len(),
+        }
+    }
+
+    fn element(&self) -> Element {
+        match self {
+            Values::F32(_) => Element::F32,
+            Values::I64(_) => Element::I64,
+        }
+    }
+}
+
 /// A model that keeps its contract.
 #[derive(Debug)]
 pub struct Model {
@@ -123,25 +181,40 @@ pub struct Model {
     contract: Contract,
     /// ONNX Runtime wants sole access while it runs.
     session: Mutex<Session>,
+    /// The device whose stream it computes on; none if it computes on the CPU. It goes after the session.
+    #[cfg(feature = "cuda")]
+    gpu: Option<Gpu>,
 }
 
 impl Model {
-    /// Makes the session. `name` is for messages; `threads` work within an operator, 0 = one per core.
+    /// Makes the session. `name` is for messages; `threads` work within an operator, 0 = one per core. On a CUDA device
+    /// it computes on the device's stream, or on the CPU if this ONNX Runtime cannot, which is said as a warning.
     ///
     /// # Errors
     /// [`Error::Model`] if the file is missing, broken or needs operators that this ONNX Runtime lacks, or if an input
     /// or output is not what the contract asks for; the message says which and how it differs.
     pub fn new(
         runtime: &Runtime,
+        device: &Device,
         name: &str,
         source: Source,
         threads: usize,
         contract: Contract,
     ) -> Result<Model> {
-        let session = open(runtime, name, source, threads)?;
+        let device = if provides(device) { device } else { &Device::Cpu };
+        let session = open(runtime, device, name, source, threads)?;
         match compare(&session, &contract).into_iter().find_map(|port| port.problem) {
             Some(problem) => Err(Error::Model(format!("{name}: {problem}"))),
-            None => Ok(Model { name: name.into(), contract, session: session.into() }),
+            None => Ok(Model {
+                name: name.into(),
+                contract,
+                #[cfg(feature = "cuda")]
+                gpu: match device {
+                    Device::Cuda(gpu) => Some(gpu.clone()),
+                    Device::Cpu => None,
+                },
+                session: session.into(),
+            }),
         }
     }
 
@@ -155,7 +228,7 @@ impl Model {
         source: Source,
         contract: &Contract,
     ) -> Result<Vec<Comparison>> {
-        Ok(compare(&open(runtime, name, source, 0)?, contract))
+        Ok(compare(&open(runtime, &Device::Cpu, name, source, 0)?, contract))
     }
 
     /// Runs the model on one batch and hands its outputs, in the contract's order, to `read`.
@@ -171,7 +244,8 @@ impl Model {
         read: impl FnOnce(&[&[f32]]) -> Result<T>,
     ) -> Result<T> {
         let failed = |why: String| Error::Model(format!("{}: {why}", self.name));
-        let symbols = self.bind(inputs).map_err(failed)?;
+        let given = inputs.iter().map(|(shape, data)| (*shape, data.element(), data.len()));
+        let symbols = self.bind(given).map_err(failed)?;
         let mut values: Vec<(Cow<str>, SessionInputValue)> = vec![];
         for (port, (shape, data)) in self.contract.inputs.iter().zip(inputs) {
             let value = match *data {
@@ -208,17 +282,119 @@ impl Model {
         read(&outputs)
     }
 
-    /// The lengths of the free axes, by symbol.
-    fn bind(&self, inputs: &[(&[usize], Values)]) -> Result<Vec<(&'static str, usize)>, String> {
+    /// As [`Model::run`], from and to memory of `gpu`. A model that computes there copies nothing and does not wait; one
+    /// that computes on the CPU copies inputs and outputs.
+    ///
+    /// `outputs`: in the contract's order, each of the length that its shape asks for. They are not looked at for NaN
+    /// where the model computes on the device.
+    ///
+    /// # Errors
+    /// As [`Model::run`]; [`Error::Device`] if the driver refuses.
+    #[cfg(feature = "cuda")]
+    pub fn run_on(
+        &self,
+        gpu: &Gpu,
+        inputs: &[(&[usize], OnDevice)],
+        outputs: &mut [ViewMut<f32>],
+    ) -> Result<()> {
+        let failed = |why: String| Error::Model(format!("{}: {why}", self.name));
+        let given = inputs.iter().map(|(shape, data)| (*shape, data.element(), data.len()));
+        let symbols = self.bind(given).map_err(failed)?;
+        let mut shapes = vec![];
+        for (port, output) in self.contract.outputs.iter().zip(&*outputs) {
+            let length = |dim: &Dim| match *dim {
+                Dim::Fixed(n) => Some(n),
+                Dim::Free(symbol) | Dim::Any(symbol) => {
+                    symbols.iter().find(|(s, _)| *s == symbol).map(|&(_, n)| n)
+                }
+            };
+            let shape: Option<Vec<usize>> = port.dims.iter().map(length).collect();
+            match shape.filter(|shape| shape.iter().product::<usize>() == output.len()) {
+                Some(shape) => shapes.push(shape),
+                None => {
+                    let room = output.len();
+                    return Err(failed(format!(
+                        "output `{}` is {port}; there is room for {room}",
+                        port.name
+                    )));
+                }
+            }
+        }
+        if self.gpu.as_ref() == Some(gpu) {
+            return self.run_bound(gpu, inputs, &shapes, outputs).map_err(|e| failed(e.to_string()));
+        }
+        // Both kinds for each input, one of them empty.
+        let fetch = |(_, data): &(_, OnDevice)| match data {
+            OnDevice::F32(values) => Ok((gpu.download(*values)?, vec![])),
+            OnDevice::I64(values) => Ok((vec![], gpu.download(*values)?)),
+        };
+        let here = inputs.iter().map(fetch).collect::<Result<Vec<_>>>()?;
+        let mut values = vec![];
+        for ((shape, data), (f32s, i64s)) in inputs.iter().zip(&here) {
+            values.push(match data {
+                OnDevice::F32(_) => (*shape, Values::F32(f32s)),
+                OnDevice::I64(_) => (*shape, Values::I64(i64s)),
+            });
+        }
+        self.run(&values, |found| {
+            found.iter().zip(outputs).try_for_each(|(found, output)| gpu.write(found, output))
+        })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn run_bound(
+        &self,
+        gpu: &Gpu,
+        inputs: &[(&[usize], OnDevice)],
+        shapes: &[Vec<usize>],
+        outputs: &mut [ViewMut<f32>],
+    ) -> ort::Result<()> {
+        use cudarc::driver::{DevicePtr, DevicePtrMut};
+        let memory = MemoryInfo::new(
+            AllocationDevice::CUDA,
+            gpu.ordinal() as i32,
+            AllocatorType::Device,
+            MemoryType::Default,
+        )?;
+        let inputs: Vec<binding::Tensor> = self
+            .contract
+            .inputs
+            .iter()
+            .zip(inputs)
+            .map(|(port, (shape, data))| {
+                let at = match data {
+                    OnDevice::F32(values) => values.device_ptr(gpu.stream()).0,
+                    OnDevice::I64(values) => values.device_ptr(gpu.stream()).0,
+                };
+                binding::Tensor { name: port.name, element: data.element(), shape, at: at as *mut _ }
+            })
+            .collect();
+        let outputs: Vec<binding::Tensor> = self
+            .contract
+            .outputs
+            .iter()
+            .zip(shapes)
+            .zip(outputs)
+            .map(|((port, shape), output)| {
+                let at = output.device_ptr_mut(gpu.stream()).0;
+                binding::Tensor { name: port.name, element: port.element, shape, at: at as *mut _ }
+            })
+            .collect();
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: the buffers are the shapes' products long, and everything that uses them later is on the same stream.
+        unsafe { binding::run(&mut session, &memory, &inputs, &outputs) }
+    }
+
+    /// The lengths of the free axes, by symbol. `inputs`: shape, elements and number of values.
+    fn bind<'a>(
+        &self,
+        inputs: impl ExactSizeIterator<Item = (&'a [usize], Element, usize)>,
+    ) -> Result<Vec<(&'static str, usize)>, String> {
         if inputs.len() != self.contract.inputs.len() {
             return Err(format!("{} inputs given, {} needed", inputs.len(), self.contract.inputs.len()));
         }
         let mut symbols: Vec<(&'static str, usize)> = vec![];
-        for (port, (shape, data)) in self.contract.inputs.iter().zip(inputs) {
-            let (element, len) = match data {
-                Values::F32(data) => (Element::F32, data.len()),
-                Values::I64(data) => (Element::I64, data.len()),
-            };
+        for (port, (shape, element, len)) in self.contract.inputs.iter().zip(inputs) {
             let agrees = |(&dim, &n): (&Dim, &usize)| match dim {
                 Dim::Fixed(fixed) => fixed == n,
                 Dim::Free(symbol) | Dim::Any(symbol) => match symbols.iter().find(|(s, _)| *s == symbol) {
@@ -232,7 +408,7 @@ impl Model {
             if element != port.element
                 || shape.len() != port.dims.len()
                 || len != shape.iter().product::<usize>()
-                || !port.dims.iter().zip(*shape).all(agrees)
+                || !port.dims.iter().zip(shape).all(agrees)
             {
                 return Err(format!(
                     "input `{}` is {len} values of shape {shape:?}, expected {port}",
@@ -244,13 +420,44 @@ impl Model {
     }
 }
 
-fn open(runtime: &Runtime, name: &str, source: Source, threads: usize) -> Result<Session> {
+/// Whether the library that is loaded computes on such a device.
+fn provides(device: &Device) -> bool {
+    match device {
+        Device::Cpu => true,
+        #[cfg(feature = "cuda")]
+        Device::Cuda(_) => {
+            static FOUND: OnceLock<bool> = OnceLock::new();
+            *FOUND.get_or_init(|| {
+                let found = ep::CUDA::is_available().unwrap_or(false);
+                if !found {
+                    tracing::warn!(
+                        "this ONNX Runtime has no CUDA provider, so the models run on the CPU; pip install onnxruntime-gpu \
+                         and set ORT_DYLIB_PATH to its library"
+                    );
+                }
+                found
+            })
+        }
+    }
+}
+
+fn open(runtime: &Runtime, device: &Device, name: &str, source: Source, threads: usize) -> Result<Session> {
     let made = || {
         let mut builder = Session::builder(runtime.environment())?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads)?
             // Idle workers would take the cores from the stages that follow.
             .with_intra_op_spinning(false)?;
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(gpu) = device {
+            // In full precision, as on the CPU.
+            let provider = ep::CUDA::default().with_device_id(gpu.ordinal() as i32).with_tf32(false);
+            // SAFETY: the model keeps the device, whose stream lives as long as it.
+            let provider = unsafe { provider.with_compute_stream(gpu.stream().cu_stream().cast()) };
+            builder = builder.with_execution_providers([provider.build().error_on_failure()])?;
+        }
+        #[cfg(not(feature = "cuda"))]
+        let Device::Cpu = device;
         match source {
             Source::File(path) => builder.commit_from_file(path),
             Source::Bytes(bytes) => builder.commit_from_memory(bytes),

@@ -12,8 +12,14 @@ use super::{
     runtime::Runtime,
 };
 use crate::{
+    device::Device,
     error::{Error, Result},
     ops::mask::LOGITS,
+};
+#[cfg(feature = "cuda")]
+use {
+    super::{image::ImagesOnDevice, onnx::OnDevice},
+    crate::gpu::{Buffer, Gpu},
 };
 
 /// An image encoder and a box decoder, ready to run.
@@ -22,6 +28,7 @@ pub struct Segmenter {
     rules: manifest::Segmenter,
     encoder: Model,
     decoder: Model,
+    device: Device,
 }
 
 /// A box of one of the images.
@@ -57,6 +64,7 @@ pub(super) fn contracts(rules: &manifest::Segmenter) -> [Contract; 2] {
 impl Segmenter {
     pub(super) fn new(
         runtime: &Runtime,
+        device: &Device,
         folder: &Folder,
         rules: &manifest::Segmenter,
         options: &Options,
@@ -64,8 +72,9 @@ impl Segmenter {
         let [encoder, decoder] = contracts(rules);
         Ok(Segmenter {
             rules: rules.clone(),
-            encoder: folder.model(runtime, &rules.encoder, options.threads, encoder)?,
-            decoder: folder.model(runtime, &rules.decoder, options.threads, decoder)?,
+            encoder: folder.model(runtime, device, &rules.encoder, options.threads, encoder)?,
+            decoder: folder.model(runtime, device, &rules.decoder, options.threads, decoder)?,
+            device: device.clone(),
         })
     }
 
@@ -85,17 +94,7 @@ impl Segmenter {
         boxes_at_once: usize,
     ) -> Result<Vec<f32>> {
         images.check()?;
-        for (b, Prompt { image, corners }) in boxes.iter().enumerate() {
-            if *image >= images.len() || (b > 0 && boxes[b - 1].image > *image) {
-                let n = images.len();
-                return Err(Error::invalid(format!(
-                    "box {b} lies in image {image}; there are {n} images, and boxes must come in their order"
-                )));
-            }
-            if corners.iter().any(|x| !x.is_finite()) {
-                return Err(Error::invalid(format!("box {b} has corners {corners:?}, which are not finite")));
-            }
-        }
+        check(boxes, images.len())?;
         let mut logits = Vec::with_capacity(boxes.len() * LOGITS * LOGITS);
         let by_image: Vec<&[Prompt]> = boxes.chunk_by(|a, b| a.image == b.image).collect();
         for group in by_image.chunks(images_at_once.max(1)) {
@@ -107,15 +106,73 @@ impl Segmenter {
             }
             let inputs = [(&[group.len(), 3, height, width][..], Values::F32(&input))];
             let embeddings = self.encoder.run(&inputs, |outputs| Ok(outputs[0].to_vec()))?;
-            let indexed: Vec<(i64, [f32; 4])> = (0..)
-                .zip(group)
-                .flat_map(|(index, boxes)| boxes.iter().map(move |b| (index, b.corners)))
-                .collect();
-            for chunk in indexed.chunks(boxes_at_once.max(1)) {
+            for chunk in indexed(group).chunks(boxes_at_once.max(1)) {
                 self.decode(images, &embeddings, group.len(), chunk, &mut logits)?;
             }
         }
         Ok(logits)
+    }
+
+    /// As [`Segmenter::segment`], from images to logits on a device.
+    ///
+    /// # Errors
+    /// As [`Segmenter::segment`]; [`Error::Device`] if the driver refuses.
+    #[cfg(feature = "cuda")]
+    pub fn segment_on(
+        &self,
+        gpu: &Gpu,
+        images: ImagesOnDevice,
+        boxes: &[Prompt],
+        images_at_once: usize,
+        boxes_at_once: usize,
+    ) -> Result<Buffer<f32>> {
+        check(boxes, images.count()?)?;
+        const MASK: usize = LOGITS * LOGITS;
+        let ([height, width], [channels, side]) = (self.rules.image.size, self.rules.embedding);
+        let prepare = images.prepare(gpu, &self.rules.image)?;
+        let mut logits = gpu.alloc(boxes.len() * MASK)?;
+        let mut done = 0;
+        let by_image: Vec<&[Prompt]> = boxes.chunk_by(|a, b| a.image == b.image).collect();
+        for group in by_image.chunks(images_at_once.max(1)) {
+            let (n, pixels) = (group.len(), 3 * height * width);
+            let mut input = gpu.alloc(n * pixels)?;
+            for (i, boxes) in group.iter().enumerate() {
+                let image = boxes[0].image;
+                let prepared = prepare.f32(gpu, &images.slice(image..image + 1))?;
+                gpu.copy(&prepared, &mut input.slice_mut(i * pixels..(i + 1) * pixels))?;
+            }
+            let mut embeddings = gpu.alloc(n * channels * side * side)?;
+            let inputs = [(&[n, 3, height, width][..], OnDevice::F32(&input))];
+            self.encoder.run_on(gpu, &inputs, &mut [embeddings.as_view_mut()])?;
+            for chunk in indexed(group).chunks(boxes_at_once.max(1)) {
+                let b = chunk.len();
+                let (corners, index) = self.within(images.size, chunk)?;
+                let (corners, index) = (gpu.upload(&corners)?, gpu.upload(&index)?);
+                let mut quality = gpu.alloc(b)?;
+                let inputs = [
+                    (&[n, channels, side, side][..], OnDevice::F32(&embeddings)),
+                    (&[b, 4][..], OnDevice::F32(&corners)),
+                    (&[b][..], OnDevice::I64(&index)),
+                ];
+                let masks = logits.slice_mut(done * MASK..(done + b) * MASK);
+                self.decoder.run_on(gpu, &inputs, &mut [masks, quality.as_view_mut()])?;
+                done += b;
+            }
+        }
+        Ok(logits)
+    }
+
+    /// The device that it was loaded for.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Corners in the model's input and image indices, of boxes of images that have this size.
+    fn within(&self, size: [usize; 2], boxes: &[(i64, [f32; 4])]) -> Result<(Vec<f32>, Vec<i64>)> {
+        let [rows, columns] = image::size_within(size, &self.rules.image)?;
+        let (x, y) = (columns as f32 / size[1] as f32, rows as f32 / size[0] as f32);
+        let scaled = boxes.iter().flat_map(|(_, [x1, y1, x2, y2])| [x1 * x, y1 * y, x2 * x, y2 * y]);
+        Ok((scaled.collect(), boxes.iter().map(|b| b.0).collect()))
     }
 
     /// Decodes boxes (with the index of their embedding) and appends their logits.
@@ -127,11 +184,7 @@ impl Segmenter {
         boxes: &[(i64, [f32; 4])],
         logits: &mut Vec<f32>,
     ) -> Result<()> {
-        let [rows, columns] = image::size_within(images, &self.rules.image)?;
-        let (x, y) = (columns as f32 / images.width as f32, rows as f32 / images.height as f32);
-        let corners: Vec<f32> =
-            boxes.iter().flat_map(|(_, [x1, y1, x2, y2])| [x1 * x, y1 * y, x2 * x, y2 * y]).collect();
-        let index: Vec<i64> = boxes.iter().map(|b| b.0).collect();
+        let (corners, index) = self.within(images.size(), boxes)?;
         let [channels, side] = self.rules.embedding;
         let inputs = [
             (&[n, channels, side, side][..], Values::F32(embeddings)),
@@ -143,4 +196,25 @@ impl Segmenter {
             Ok(())
         })
     }
+}
+
+fn check(boxes: &[Prompt], images: usize) -> Result<()> {
+    for (b, Prompt { image, corners }) in boxes.iter().enumerate() {
+        if *image >= images || (b > 0 && boxes[b - 1].image > *image) {
+            return Err(Error::invalid(format!(
+                "box {b} lies in image {image}; there are {images} images, and boxes must come in their order"
+            )));
+        }
+        if corners.iter().any(|x| !x.is_finite()) {
+            return Err(Error::invalid(format!("box {b} has corners {corners:?}, which are not finite")));
+        }
+    }
+    Ok(())
+}
+
+/// The corners of the boxes, with the index of their image's embedding.
+fn indexed(by_image: &[&[Prompt]]) -> Vec<(i64, [f32; 4])> {
+    let of_image =
+        |(index, boxes): (i64, &&[Prompt])| -> Vec<_> { boxes.iter().map(|b| (index, b.corners)).collect() };
+    (0..).zip(by_image).flat_map(of_image).collect()
 }

@@ -205,6 +205,8 @@ fn check_features(features: &[f32], dim: usize, boxes: usize) -> Result<(), Stri
 #[cfg(feature = "ort")]
 mod detect {
     use super::{Box2d, Boxes};
+    #[cfg(feature = "cuda")]
+    use crate::{device::Device, models::ImagesOnDevice};
     use crate::{
         error::Result,
         models::{Detector, Images},
@@ -230,7 +232,8 @@ mod detect {
     }
 
     impl Boxes {
-        /// Finds the parts in the views (GLIP; paper section 4.1): views ascending, scores descending within each.
+        /// Finds the parts in the views (GLIP; paper section 4.1): views ascending, scores descending within each. On the
+        /// device that the detector was loaded for.
         ///
         /// # Errors
         /// [`Error::Invalid`](crate::Error::Invalid) for part names that make no caption,
@@ -242,6 +245,20 @@ mod detect {
             options: &Options,
         ) -> Result<Boxes> {
             let prompt = detector.prompt(parts)?;
+            #[cfg(feature = "cuda")]
+            if let Device::Cuda(gpu) = detector.device() {
+                let pixels = &*views.images.device(gpu)?;
+                let images = ImagesOnDevice { pixels, size: [views.side; 2] };
+                let found = detector.detect_on(gpu, images, &prompt, options.threshold, options.batch)?;
+                let box2d = |b: usize| Box2d {
+                    view: found.views[b],
+                    label: found.parts[b],
+                    bbox: found.rects[b],
+                    score: found.scores[b],
+                };
+                let list = (0..found.views.len()).map(box2d).collect();
+                return Ok(Boxes { list, features: found.features, feature_dim: detector.feature_dim() });
+            }
             let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
             let mut boxes = Boxes { feature_dim: detector.feature_dim(), ..Boxes::default() };
             for (view, found) in

@@ -105,10 +105,15 @@ impl Masks {
 #[cfg(feature = "ort")]
 mod predict {
     use super::Masks;
+    #[cfg(feature = "cuda")]
+    use crate::{buffer::Buf, device::Device, models::ImagesOnDevice};
     use crate::{
         error::Result,
         models::{Images, Segmenter, segmenter::Prompt},
-        stages::{boxes::Boxes, views::Views},
+        stages::{
+            boxes::{Box2d, Boxes},
+            views::Views,
+        },
     };
     use serde::{Deserialize, Serialize};
 
@@ -129,7 +134,8 @@ mod predict {
     }
 
     impl Masks {
-        /// Segments what each box holds (SAM; paper section 4.1). Views without boxes cost nothing.
+        /// Segments what each box holds (SAM; paper section 4.1). Views without boxes cost nothing. On the device that the
+        /// segmenter was loaded for.
         ///
         /// # Errors
         /// [`Error::Invalid`](crate::Error::Invalid) for boxes of no view, out of order or not finite,
@@ -140,17 +146,25 @@ mod predict {
             segmenter: &Segmenter,
             options: &Options,
         ) -> Result<Masks> {
+            let prompts = prompts(boxes);
+            #[cfg(feature = "cuda")]
+            if let Device::Cuda(gpu) = segmenter.device() {
+                let pixels = &*views.images.device(gpu)?;
+                let images = ImagesOnDevice { pixels, size: [views.side; 2] };
+                let logits = segmenter.segment_on(gpu, images, &prompts, options.views, options.boxes)?;
+                return Ok(Masks::Logits(Buf::on_device(gpu, logits)));
+            }
             let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
-            let prompts: Vec<Prompt> = boxes
-                .list
-                .iter()
-                .map(|b| {
-                    let [x, y, width, height] = b.bbox;
-                    Prompt { image: b.view as usize, corners: [x, y, x + width, y + height] }
-                })
-                .collect();
             Ok(Masks::Logits(segmenter.segment(images, &prompts, options.views, options.boxes)?.into()))
         }
+    }
+
+    fn prompts(boxes: &Boxes) -> Vec<Prompt> {
+        let prompt = |b: &Box2d| {
+            let [x, y, width, height] = b.bbox;
+            Prompt { image: b.view as usize, corners: [x, y, x + width, y + height] }
+        };
+        boxes.list.iter().map(prompt).collect()
     }
 }
 

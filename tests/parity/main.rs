@@ -5,6 +5,7 @@ mod clouds;
 mod detections;
 mod instances;
 mod memberships;
+mod models;
 mod neighbors;
 mod network;
 mod pipeline;

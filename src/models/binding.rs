@@ -1,0 +1,80 @@
+//! Runs a session on tensors that lie in memory of its device: nothing is copied, and the host does not wait.
+
+use super::onnx::Element;
+use ort::{
+    AsPointer,
+    memory::MemoryInfo,
+    session::{RunOptions, Session},
+    value::{Shape, TensorRefMut},
+};
+use std::ffi::{CString, c_void};
+
+/// A tensor of someone else's.
+pub struct Tensor<'a> {
+    /// The input or output of the graph that it is.
+    pub name: &'a str,
+    /// Its elements.
+    pub element: Element,
+    /// Its axes.
+    pub shape: &'a [usize],
+    /// Its first element.
+    pub at: *mut c_void,
+}
+
+/// Runs the graph once. ort's own `bind_input` would copy borrowed tensors, so the C interface's is called.
+///
+/// # Safety
+/// Every tensor must be so many elements of memory of the kind `memory`, until the session's work is done; nobody else
+/// may use the outputs meanwhile.
+pub unsafe fn run(
+    session: &mut Session,
+    memory: &MemoryInfo,
+    inputs: &[Tensor],
+    outputs: &[Tensor],
+) -> ort::Result<()> {
+    let binding = session.create_binding()?;
+    let api = ort::api();
+    let at = binding.ptr().cast_mut();
+    let values = [inputs, outputs].map(|tensors| tensors.iter().map(|tensor| value(memory, tensor)));
+    let [inputs_held, outputs_held] = values.map(Iterator::collect::<ort::Result<Vec<_>>>);
+    let (inputs_held, outputs_held) = (inputs_held?, outputs_held?);
+    for (tensor, value) in inputs.iter().zip(&inputs_held) {
+        let name = CString::new(tensor.name).map_err(ort::Error::wrap)?;
+        // SAFETY: the binding, the name and the value are alive.
+        unsafe { ort::Error::result_from_status((api.BindInput)(at, name.as_ptr(), value.ptr())) }?;
+    }
+    for (tensor, value) in outputs.iter().zip(&outputs_held) {
+        let name = CString::new(tensor.name).map_err(ort::Error::wrap)?;
+        // SAFETY: the binding, the name and the value are alive.
+        unsafe { ort::Error::result_from_status((api.BindOutput)(at, name.as_ptr(), value.ptr())) }?;
+    }
+    let mut options = RunOptions::new()?;
+    options.disable_device_sync()?;
+    session.run_binding_with_options(&binding, &options)?;
+    Ok(())
+}
+
+enum Value<'a> {
+    F32(TensorRefMut<'a, f32>),
+    I64(TensorRefMut<'a, i64>),
+}
+
+impl Value<'_> {
+    fn ptr(&self) -> *const ort::sys::OrtValue {
+        match self {
+            Value::F32(tensor) => tensor.ptr(),
+            Value::I64(tensor) => tensor.ptr(),
+        }
+    }
+}
+
+fn value<'a>(memory: &MemoryInfo, tensor: &Tensor<'a>) -> ort::Result<Value<'a>> {
+    let (memory, shape) = (memory.clone(), Shape::from(tensor.shape));
+    // SAFETY: by the promise made to `run`.
+    unsafe {
+        match tensor.element {
+            Element::F32 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::F32),
+            Element::I64 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::I64),
+        }
+    }
+}
