@@ -47,7 +47,7 @@ pub struct Train {
     /// Options of the training as JSON, like {"rate": 1e-4, "null_rate": 0.05, "batch": 2}
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
-    /// Where to compute: cpu, cuda:N, or auto for the first CUDA device that works and else the CPU
+    /// Where to compute: cpu, cuda:N, or auto for the CUDA device with the most free memory and else the CPU
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     device: String,
     /// Begin anew where an interrupted training left its state
