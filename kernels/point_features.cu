@@ -9,22 +9,22 @@ struct PointFeaturesDims {
 };
 
 // f = [n, w rgb], or, without the sign, [xx, yy, zz, r xy, r xz, r yz, w rgb] with r = sqrt(2).
-// normals [N, 3], colors [N, 3], features [N, 6 or 9]. One thread per point.
+// normals [N, 3], colors [N, 3], features [N, 6 or 9]. One thread per value of f, so that a warp's stores lie side by side.
 extern "C" __global__ void __launch_bounds__(256)
-    point_features(const float* __restrict__ normals, const float* __restrict__ colors, float* __restrict__ features,
-                   PointFeaturesDims d) {
-    uint32_t i = thread_index();
+point_features(const float* __restrict__ normals, const float* __restrict__ colors, float* __restrict__ features,
+               PointFeaturesDims d) {
+    const uint32_t dimensions = d.sign_free ? 9 : 6, first_color = dimensions - 3;
+    const uint64_t at = uint64_t(blockIdx.x) * blockDim.x + threadIdx.x, i = at / dimensions;
     if (i >= d.points) return;
-    float x = normals[3 * i], y = normals[3 * i + 1], z = normals[3 * i + 2];
-    float* to = features + uint64_t(i) * (d.sign_free ? 9 : 6);
-    if (d.sign_free) {
-        constexpr float R = 1.41421356f;
-        to[0] = x * x, to[1] = y * y, to[2] = z * z;
-        to[3] = R * x * y, to[4] = R * x * z, to[5] = R * y * z;
-        to += 6;
+    const uint32_t c = at % dimensions;
+    const float* n = normals + 3 * i;
+    if (c >= first_color) {
+        features[at] = d.color_weight * colors[3 * i + c - first_color];
+    } else if (!d.sign_free) {
+        features[at] = n[c];
+    } else if (c < 3) {
+        features[at] = n[c] * n[c];
     } else {
-        to[0] = x, to[1] = y, to[2] = z;
-        to += 3;
+        features[at] = 1.41421356f * n[c == 5 ? 1 : 0] * n[c == 3 ? 1 : 2];
     }
-    for (uint32_t c = 0; c < 3; ++c) to[c] = d.color_weight * colors[3 * i + c];
 }

@@ -75,7 +75,7 @@ pub mod cuda {
             )));
         }
         let d = PointFeaturesDims { points: n as u32, sign_free: sign_free as u32, color_weight };
-        kernels::point_features(gpu, blocks(n, BLOCK), normals, colors, features, d)?;
+        kernels::point_features(gpu, blocks(n * dimensions, BLOCK), normals, colors, features, d)?;
         Ok(dimensions)
     }
 }
