@@ -3,14 +3,18 @@
 use super::gpu;
 use partstad::{
     Device, Pipeline, Predictions, Segmentation,
+    dataset::Dataset,
     io::points::PointCloud,
     pipeline::Options,
     stages::{
         boxes::Boxes,
         cloud::Cloud,
         masks::{LOGIT_SIDE, Masks},
+        views::{self, Views},
     },
 };
+use procedural::predictions;
+use std::path::Path;
 
 const PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
 /// Pixels a side; the boxes are of views of 800.
@@ -52,13 +56,50 @@ fn a_device_segments_as_the_cpu_does() {
     for masks in [Masks::Boxes, logits, Masks::pack(&bits, SIDE)] {
         let here = lift(Device::Cpu, &cloud, &boxes, &masks);
         let there = lift(Device::Cuda(gpu.clone()), &cloud, &boxes, &masks);
-        assert_eq!(there.superpoints, here.superpoints);
-        assert_eq!(there.views, here.views);
-        assert_eq!(there.memberships, here.memberships);
-        assert_eq!(there.scores, here.scores);
-        assert_eq!(there.labels, here.labels);
-        assert_eq!(there.instances, here.instances);
+        same(&there, &here, "syn8k_d");
         let labelled = here.labels.of_point.iter().filter(|&&label| label >= 0).count();
         assert!(labelled > cloud.len() / 2, "{labelled} of {} points have a part", cloud.len());
     }
+}
+
+#[track_caller]
+fn same(there: &Segmentation, here: &Segmentation, name: &str) {
+    assert_eq!(there.superpoints, here.superpoints, "{name}");
+    assert_eq!(there.views, here.views, "{name}");
+    assert_eq!(there.memberships, here.memberships, "{name}");
+    assert_eq!(there.scores, here.scores, "{name}");
+    assert_eq!(there.labels, here.labels, "{name}");
+    assert_eq!(there.instances, here.instances, "{name}");
+}
+
+/// One object of every category that has test objects, with boxes and faulty masks made from its ground truth.
+#[test]
+#[ignore = "needs PARTSTAD_CLOUDS"]
+fn a_device_segments_real_clouds_as_the_cpu_does() {
+    let device = Device::Cuda(gpu());
+    let root =
+        std::env::var_os("PARTSTAD_CLOUDS").expect("PARTSTAD_CLOUDS must name the folder of real clouds");
+    let dataset = Dataset::open(Path::new(&root)).unwrap();
+    let mut seen = vec![];
+    for object in dataset.objects("test").unwrap() {
+        if seen.contains(&object.category) {
+            continue;
+        }
+        let parts = &dataset.parts[&object.category];
+        let (points, truth) = object.read(parts.len()).unwrap();
+        let cloud = Cloud::new(&points).unwrap();
+        let views = Views::render(&Device::Cpu, &cloud, &views::Options::default()).unwrap();
+        let (semantic, instance) = (&truth.semantic, &truth.instance);
+        let options = predictions::Options::default();
+        let (boxes, masks) = predictions::predict(&views, semantic, instance, parts.len(), 1, &options);
+        let on = |device: &Device| {
+            let (boxes, masks) = (boxes.clone(), masks.clone());
+            let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
+            Pipeline::new(device.clone(), Options::default()).lift(&cloud, parts, predictions).unwrap()
+        };
+        same(&on(&device), &on(&Device::Cpu), &object.id);
+        println!("{} {}: {} boxes", object.category, object.id, boxes.len());
+        seen.push(object.category);
+    }
+    assert!(!seen.is_empty());
 }

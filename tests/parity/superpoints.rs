@@ -7,7 +7,6 @@ use crate::{
 };
 use partstad::{
     Device,
-    dataset::Dataset,
     gpu::Gpu,
     ops::{
         components,
@@ -21,8 +20,6 @@ use partstad::{
         superpoints::{Features, Options, Superpoints},
     },
 };
-use std::path::Path;
-
 const SIZES: [usize; 8] = [0, 1, 2, 31, 32, 33, 1023, 1025];
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -247,26 +244,4 @@ fn every_kind_of_features() {
             }
         }
     }
-}
-
-/// The whole way, on clouds as they come.
-#[test]
-#[ignore = "needs PARTSTAD_CLOUDS"]
-fn superpoints_of_real_clouds() {
-    let device = Device::Cuda(gpu());
-    let root =
-        std::env::var_os("PARTSTAD_CLOUDS").expect("PARTSTAD_CLOUDS must name the folder of real clouds");
-    let dataset = Dataset::open(Path::new(&root)).unwrap();
-    let mut seen = vec![];
-    for object in dataset.objects("test").unwrap() {
-        if seen.contains(&object.category) {
-            continue;
-        }
-        let (cloud, _) = object.read(dataset.parts[&object.category].len()).unwrap();
-        let cloud = Cloud::new(&cloud).unwrap();
-        let on = |device: &Device| Superpoints::partition(device, &cloud, &Options::default()).unwrap();
-        assert!(on(&device) == on(&Device::Cpu), "superpoints of {}", object.id);
-        seen.push(object.category);
-    }
-    assert!(!seen.is_empty());
 }
