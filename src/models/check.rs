@@ -109,8 +109,7 @@ impl Trial {
         let (prompt, seconds) = timed(|| models.detector.prompt(parts))?;
         self.text = seconds;
         let rules = &models.manifest.detector;
-        let locations: usize = rules.levels().iter().map(|level| level.rows * level.columns).sum();
-        self.outputs = (4 * locations * (prompt.tokens.ids.len() + 5 + rules.feature_dim)) as u64;
+        self.outputs = (4 * rules.rows() * (prompt.tokens.ids.len() + 5 + rules.feature_dim)) as u64;
 
         let pixels = views();
         let both = Images { pixels: &pixels, height: SIDE, width: SIDE };

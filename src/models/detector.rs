@@ -16,7 +16,10 @@ use crate::{
     device::Device,
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
-    ops::detection::{self, Detection, Head, Level},
+    ops::{
+        detection::{self, Detection, Head},
+        queries,
+    },
 };
 use rayon::prelude::*;
 use std::{
@@ -34,7 +37,7 @@ use {
 #[derive(Debug)]
 pub struct Detector {
     rules: manifest::Detector,
-    levels: Vec<Level>,
+    decoding: manifest::Head,
     tokenizer: Tokenizer,
     /// By caption.
     offsets: BTreeMap<String, Offset>,
@@ -124,8 +127,16 @@ impl Offset {
 /// What the text encoder and the head take and give.
 pub(super) fn contracts(rules: &manifest::Detector) -> [Contract; 2] {
     let [height, width] = rules.image.size.map(Fixed);
-    let a = Fixed(detection::locations(&rules.levels()));
+    let a = Fixed(rules.rows());
     let (n, t, l, d) = (Free("N"), Free("T"), Free("L"), Any("D"));
+    let mut outputs = vec![
+        Port::f32("token_logits", &[n, a, l]),
+        Port::f32("box_regression", &[n, a, Fixed(4)]),
+        Port::f32("features", &[n, a, Fixed(rules.feature_dim)]),
+    ];
+    if rules.kind == manifest::Kind::Atss {
+        outputs.push(Port::f32("centerness", &[n, a]));
+    }
     [
         Contract {
             inputs: vec![Port::i64("input_ids", &[t, l]), Port::i64("attention_mask", &[t, l])],
@@ -137,12 +148,7 @@ pub(super) fn contracts(rules: &manifest::Detector) -> [Contract; 2] {
                 Port::f32("text_hidden", &[n, l, d]),
                 Port::i64("text_mask", &[n, l]),
             ],
-            outputs: vec![
-                Port::f32("token_logits", &[n, a, l]),
-                Port::f32("box_regression", &[n, a, Fixed(4)]),
-                Port::f32("centerness", &[n, a]),
-                Port::f32("features", &[n, a, Fixed(rules.feature_dim)]),
-            ],
+            outputs,
         },
     ]
 }
@@ -168,7 +174,7 @@ impl Detector {
         let [text_encoder, head] = contracts(rules);
         Ok(Detector {
             rules: rules.clone(),
-            levels: rules.levels(),
+            decoding: rules.head(),
             tokenizer,
             offsets: offsets.collect::<Result<_>>()?,
             text_encoder: folder.model(
@@ -179,12 +185,15 @@ impl Detector {
                 text_encoder,
             )?,
             head: folder.model(runtime, device, &rules.model, options.threads, head)?,
-            device: device.clone(),
+            device: match rules.kind {
+                manifest::Kind::Atss => device.clone(),
+                manifest::Kind::Detr => Device::Cpu,
+            },
             prompts: Mutex::default(),
         })
     }
 
-    /// The device that it was loaded for.
+    /// The device that it was loaded for; the CPU for a detector of queries, whose outputs are read there.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -192,11 +201,6 @@ impl Detector {
     /// Channels of a box's feature, C.
     pub fn feature_dim(&self) -> usize {
         self.rules.feature_dim
-    }
-
-    /// The levels that a [`Detection::location`] indexes.
-    pub fn levels(&self) -> &[Level] {
-        &self.levels
     }
 
     /// Encodes part names; a second call with the same names answers from memory.
@@ -274,8 +278,19 @@ impl Detector {
                 &outputs[output][i * len..][..len]
             };
             let find = |i: usize| {
-                let head = Head { token_logits: row(0, i), box_regression: row(1, i), centerness: row(2, i) };
-                self.find(head, row(3, i), prompt, threshold, size, images.size())
+                let (logits, regression, parts) = (row(0, i), row(1, i), &prompt.tokens.parts);
+                let boxes = match &self.decoding {
+                    manifest::Head::Atss(levels, rules) => {
+                        let head =
+                            Head { token_logits: logits, box_regression: regression, centerness: row(3, i) };
+                        detection::cpu::detect(&head, parts, levels, size, rules, threshold)
+                    }
+                    manifest::Head::Detr(rules) => {
+                        let input = self.rules.image.size;
+                        queries::cpu::detect(logits, regression, parts, input, size, rules, threshold)
+                    }
+                };
+                self.gather(boxes, row(2, i), size, images.size())
             };
             Ok((0..n).into_par_iter().map(find).collect())
         })
@@ -284,7 +299,7 @@ impl Detector {
     /// As [`Detector::detect`], for images on a device. Of the head's outputs only the boxes and their features leave it.
     ///
     /// # Errors
-    /// As [`Detector::detect`]; [`Error::Device`] if the driver refuses.
+    /// As [`Detector::detect`]; [`Error::Device`] if the driver refuses; [`Error::Invalid`] for a detector of queries.
     #[cfg(feature = "cuda")]
     pub fn detect_on(
         &self,
@@ -296,14 +311,19 @@ impl Detector {
     ) -> Result<Placed> {
         check_threshold(threshold)?;
         let (count, batch) = (images.count()?, batch.max(1));
-        let (l, a, c) = (prompt.tokens.ids.len(), detection::locations(&self.levels), self.rules.feature_dim);
-        let ([height, width], rules) = (self.rules.image.size, self.rules.rules());
+        let manifest::Head::Atss(levels, rules) = &self.decoding else {
+            return Err(Error::invalid(
+                "detectors of queries read their outputs on the host; use Detector::detect",
+            ));
+        };
+        let (l, a, c) = (prompt.tokens.ids.len(), detection::locations(levels), self.rules.feature_dim);
+        let [height, width] = self.rules.image.size;
         let size = image::size_within(images.size, &self.rules.image)?;
         let scale = [1, 0].map(|axis| images.size[axis] as f32 / size[axis] as f32);
         let prepare = images.prepare(gpu, &self.rules.image)?;
         let most = batch.min(count);
         let parts = &prompt.tokens.parts;
-        let mut workspace = Workspace::new(gpu, most, &self.levels, parts, rules.top_n)?;
+        let mut workspace = Workspace::new(gpu, most, levels, parts, rules.top_n)?;
         let mut placed = Placed::default();
         for view in (0..count).step_by(batch) {
             let n = batch.min(count - view);
@@ -318,7 +338,7 @@ impl Detector {
                     (&[n, l, prompt.hidden.len() / l], OnDevice::F32(&hidden)),
                     (&[n, l], OnDevice::I64(&mask)),
                 ],
-                &mut [&mut token_logits, &mut box_regression, &mut centerness, &mut features]
+                &mut [&mut token_logits, &mut box_regression, &mut features, &mut centerness]
                     .map(|output| output.as_view_mut()),
             )?;
             let head = detection::cuda::Head {
@@ -326,7 +346,7 @@ impl Detector {
                 box_regression: &box_regression,
                 centerness: &centerness,
             };
-            let counts = detection::cuda::detect(gpu, &head, n, size, &rules, threshold, &mut workspace)?;
+            let counts = detection::cuda::detect(gpu, &head, n, size, rules, threshold, &mut workspace)?;
             let found = counts.iter().sum::<u32>() as usize;
             let mut boxes = detection::cuda::Boxes::new(gpu, found, c)?;
             detection::cuda::gather(gpu, &workspace, &counts, &features, scale, view, 0, &mut boxes)?;
@@ -339,19 +359,15 @@ impl Detector {
         Ok(placed)
     }
 
-    /// The boxes of one image that is `size` in the model's input and was `given` in the caller's hands.
-    fn find(
+    /// The boxes of one image that is `size` in the model's input and was `given` in the caller's hands, with their
+    /// features.
+    fn gather(
         &self,
-        head: Head,
+        mut boxes: Vec<Detection>,
         features: &[f32],
-        prompt: &Prompt,
-        threshold: f32,
         size: [usize; 2],
         given: [usize; 2],
     ) -> Found {
-        let rules = self.rules.rules();
-        let mut boxes =
-            detection::cpu::detect(&head, &prompt.tokens.parts, &self.levels, size, &rules, threshold);
         let (x, y) = (given[1] as f32 / size[1] as f32, given[0] as f32 / size[0] as f32);
         let c = self.rules.feature_dim;
         let mut rows = Vec::with_capacity(boxes.len() * c);

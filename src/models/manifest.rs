@@ -3,8 +3,9 @@
 use crate::{
     error::{Error, Result},
     ops::{
-        detection::{Level, Rules},
+        detection::{self, Level},
         normalize::{Normalization, Order},
+        queries::{self, Phrase},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -46,18 +47,26 @@ pub struct Detector {
     pub image: Image,
     /// How part names become tokens.
     pub text: Text,
-    /// Pixels between the locations of each level, fine to coarse.
+    /// Pixels between the locations of each level, fine to coarse. Of [`Kind::Atss`], like all up to `top_n`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strides: Vec<usize>,
     /// Side of the square anchor of each level, in pixels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anchor_sizes: Vec<usize>,
     /// Divisors of the regression's dx, dy, dw, dh.
+    #[serde(default)]
     pub box_weights: [f32; 4],
     /// How outputs become a score.
     pub score: Score,
     /// A part's mean probability must exceed this before the centerness counts.
+    #[serde(default)]
     pub pre_nms: f32,
     /// Candidates kept per level.
+    #[serde(default)]
     pub top_n: usize,
+    /// Boxes that the model proposes per image, Q. Of [`Kind::Detr`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queries: Option<usize>,
     /// IoU above which the weaker of two boxes of one part goes.
     pub nms: f32,
     /// Boxes kept per image.
@@ -72,6 +81,8 @@ pub struct Detector {
 pub enum Kind {
     /// One square anchor per location, centerness (GLIP).
     Atss,
+    /// Queries with a box each (GroundingDINO).
+    Detr,
 }
 
 /// Scoring rules.
@@ -80,6 +91,10 @@ pub enum Kind {
 pub enum Score {
     /// sqrt(mean of the tokens' sigmoids x sigmoid of the centerness).
     SqrtMeanSigmoidXCenterness,
+    /// The mean of the tokens' sigmoids.
+    MeanSigmoid,
+    /// The largest of the tokens' sigmoids.
+    MaxSigmoid,
 }
 
 /// How images become a model's input: resized, channels ordered and normalised, zeros appended right and below.
@@ -157,6 +172,15 @@ pub struct Segmenter {
     pub embedding: [usize; 2],
 }
 
+/// How a detector's outputs become boxes.
+#[derive(Debug, Clone)]
+pub(super) enum Head {
+    /// Of [`Kind::Atss`].
+    Atss(Vec<Level>, detection::Rules),
+    /// Of [`Kind::Detr`].
+    Detr(queries::Rules),
+}
+
 impl Manifest {
     /// Reads and checks the text of a manifest; `path` is for messages.
     ///
@@ -215,12 +239,27 @@ impl Image {
 
 impl Detector {
     /// The rules that turn the outputs into boxes.
-    pub fn rules(&self) -> Rules {
+    pub(super) fn head(&self) -> Head {
         let Detector { box_weights, pre_nms, top_n, nms, max_det, .. } = *self;
-        Rules { box_weights, pre_nms, top_n, nms, max_det }
+        let phrase = match self.score {
+            Score::SqrtMeanSigmoidXCenterness => {
+                return Head::Atss(
+                    self.levels(),
+                    detection::Rules { box_weights, pre_nms, top_n, nms, max_det },
+                );
+            }
+            Score::MeanSigmoid => Phrase::Mean,
+            Score::MaxSigmoid => Phrase::Max,
+        };
+        Head::Detr(queries::Rules { phrase, nms, max_det })
     }
 
-    /// The levels of the detector's input, fine to coarse.
+    /// Rows of the outputs per image: locations of all levels, or queries.
+    pub fn rows(&self) -> usize {
+        self.queries.unwrap_or_else(|| detection::locations(&self.levels()))
+    }
+
+    /// The levels of the detector's input, fine to coarse; none for [`Kind::Detr`].
     pub fn levels(&self) -> Vec<Level> {
         let [height, width] = self.image.size;
         let level = |(&stride, &anchor): (&usize, &usize)| Level {
@@ -234,14 +273,31 @@ impl Detector {
 
     fn check(&self) -> Result<(), String> {
         self.image.check()?;
-        let paired = !self.strides.is_empty() && self.strides.len() == self.anchor_sizes.len();
-        need(paired, "strides and anchor_sizes must have one number per level")?;
-        let positive = self.strides.iter().chain(&self.anchor_sizes).all(|n| (1..=4096).contains(n));
-        need(positive, "strides and anchor_sizes must be in 1..=4096 pixels")?;
-        need(self.box_weights.iter().all(|&w| w > 0.0 && w.is_finite()), "box_weights must be above 0")?;
-        need((0.0..1.0).contains(&self.pre_nms), "pre_nms must be in [0, 1)")?;
+        match self.kind {
+            Kind::Atss => {
+                let paired = !self.strides.is_empty() && self.strides.len() == self.anchor_sizes.len();
+                need(paired, "strides and anchor_sizes must have one number per level")?;
+                let positive = self.strides.iter().chain(&self.anchor_sizes).all(|n| (1..=4096).contains(n));
+                need(positive, "strides and anchor_sizes must be in 1..=4096 pixels")?;
+                need(
+                    self.box_weights.iter().all(|&w| w > 0.0 && w.is_finite()),
+                    "box_weights must be above 0",
+                )?;
+                need((0.0..1.0).contains(&self.pre_nms), "pre_nms must be in [0, 1)")?;
+                need(self.top_n > 0 && self.max_det > 0, "top_n and max_det must be above 0")?;
+                let score = self.score == Score::SqrtMeanSigmoidXCenterness;
+                need(score && self.queries.is_none(), "score and queries do not fit the kind \"atss\"")?;
+            }
+            Kind::Detr => {
+                let queries = self.queries.is_some_and(|n| (1..=65536).contains(&n));
+                need(queries && self.max_det > 0, "queries and max_det must be above 0")?;
+                let none = self.strides.is_empty() && self.anchor_sizes.is_empty();
+                need(none, "strides and anchor_sizes are not of the kind \"detr\"")?;
+                let score = self.score != Score::SqrtMeanSigmoidXCenterness;
+                need(score, "score must be mean_sigmoid or max_sigmoid for the kind \"detr\"")?;
+            }
+        }
         need((0.0..=1.0).contains(&self.nms), "nms must be in [0, 1]")?;
-        need(self.top_n > 0 && self.max_det > 0, "top_n and max_det must be above 0")?;
         need((1..=65536).contains(&self.feature_dim), "feature_dim must be in 1..=65536")?;
         need(self.text.max_tokens > 2, "text.max_tokens must be above 2")?;
         need(!self.text.separator.is_empty(), "text.separator must not be empty")

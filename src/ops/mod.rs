@@ -23,6 +23,7 @@ pub mod observe;
 pub mod point_features;
 pub mod positional;
 pub mod prepare;
+pub mod queries;
 pub mod random;
 pub mod rasterize;
 pub mod region_merge;

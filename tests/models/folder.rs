@@ -85,7 +85,7 @@ fn damaged_files() {
 #[test]
 fn bad_manifests() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 16] = [
+    let cases: [(Change, &str); 19] = [
         (|m| m["version"] = json!(2), "manifest version 2 is not 1"),
         (|m| m["colour"] = json!(1), "unknown field `colour`"),
         (|m| m["detector"]["topn"] = json!(1), "unknown field `topn`"),
@@ -103,6 +103,15 @@ fn bad_manifests() {
         (|m| m["detector"]["image"]["size"] = json!([65, 64]), "detector.image.size"),
         (|m| m["detector"]["image"]["divisor"] = json!(0), "detector.image.size"),
         (|m| m["detector"]["max_det"] = json!(0), "top_n and max_det must be above 0"),
+        (|m| m["detector"]["kind"] = json!("detr"), "detector.queries and max_det must be above 0"),
+        (
+            |m| {
+                m["detector"]["kind"] = json!("detr");
+                m["detector"]["queries"] = json!(9);
+            },
+            "detector.strides and anchor_sizes are not of the kind \"detr\"",
+        ),
+        (|m| m["detector"]["score"] = json!("max_sigmoid"), "score and queries do not fit the kind \"atss\""),
         (|m| m["segmenter"]["image"]["size"] = json!([64, 32]), "segmenter.image.size must be square"),
         (
             |m| m["segmenter"]["embedding"] = json!([6, 5]),

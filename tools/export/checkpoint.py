@@ -52,3 +52,14 @@ def load(module: nn.Module, state: State, what: str, ignore: tuple[str, ...] = (
     if unknown:
         raise Refused(f"the checkpoint is not {what}: {unknown[0]} is not known ({len(unknown)} tensors are not)")
     module.load_state_dict({name: found[name].to(tensor.dtype) for name, tensor in expected.items()})
+
+
+def check_vocabulary(path: pathlib.Path, tokens: int) -> None:
+    """The vocabulary is no part of the checkpoint; that of another BERT would number the words differently."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise Refused(f"{path}: not a vocabulary: {e}") from None
+    if len(lines) != tokens or not {"[CLS]", "[SEP]", "[UNK]"} <= set(lines):
+        raise Refused(f"{path}: {len(lines)} lines; this model's vocabulary has {tokens}, among them [CLS], [SEP] and [UNK]: "
+                      "take the vocab.txt of bert-base-uncased")

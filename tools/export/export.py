@@ -4,6 +4,7 @@ import argparse
 import pathlib
 import sys
 
+import detr
 import glip
 import offset
 import sam
@@ -27,9 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def command(name: str, what: str, run) -> argparse.ArgumentParser:
+    def command(name: str, what: str, run, weights="the weights: .pth, .pt, .bin or .safetensors") -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=what, description=what)
-        added.add_argument("checkpoint", type=pathlib.Path, help="the weights: .pth, .pt, .bin or .safetensors")
+        added.add_argument("checkpoint", type=pathlib.Path, help=weights)
         added.add_argument("-o", "--out", type=pathlib.Path, required=True, help="folder of models; its other models stay")
         added.set_defaults(run=run)
         return added
@@ -48,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
                     export_offset)
     added.add_argument("--base", type=pathlib.Path, required=True, metavar="FILE", help="the checkpoint it was learned on")
     added.add_argument("--parts", type=names, required=True, metavar="NAMES", help="the parts of its caption, in order")
+
+    command("grounding-dino", "GroundingDINO of transformers", lambda a: detr.export_folder(a.checkpoint, a.out),
+            "folder with config.json, model.safetensors and vocab.txt")
 
     args = parser.parse_args(arguments)
     try:

@@ -11,7 +11,7 @@ import graph
 import manifest
 import offset
 from bert import Bert, BertConfig
-from checkpoint import Refused, State, load
+from checkpoint import Refused, State, check_vocabulary, load
 from dyhead import Head, locations
 from swin import FeaturePyramid, Swin
 
@@ -103,17 +103,6 @@ def export(glip: Glip, config: Config, vocabulary: pathlib.Path, out: pathlib.Pa
         "strides": STRIDES, "anchor_sizes": [8 * stride for stride in STRIDES], "box_weights": [10.0, 10.0, 5.0, 5.0],
         "score": "sqrt_mean_sigmoid_x_centerness", "pre_nms": 0.05, "top_n": 1000, "nms": 0.6, "max_det": 100,
         "feature_dim": config.channels})
-
-
-def check_vocabulary(path: pathlib.Path, tokens: int) -> None:
-    """The vocabulary is no part of the checkpoint; that of another BERT would number the words differently."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise Refused(f"{path}: not a vocabulary: {e}") from None
-    if len(lines) != tokens or not {"[CLS]", "[SEP]", "[UNK]"} <= set(lines):
-        raise Refused(f"{path}: {len(lines)} lines; this model's vocabulary has {tokens}, among them [CLS], [SEP] and [UNK]: "
-                      "take the vocab.txt of bert-base-uncased")
 
 
 def export_checkpoint(state: State, size: str, vocabulary: pathlib.Path, out: pathlib.Path, parts: list[str] | None) -> None:

@@ -16,7 +16,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import Grounding
 import dyhead
 import glip
 from bert import Bert, BertConfig
-from checkpoint import Refused, load
+from checkpoint import Refused, check_vocabulary, load
 from swin import FeaturePyramid, Swin
 
 # The windows of 7 divide none of the maps' sides, so that they are padded; the last two levels are odd.
@@ -118,7 +118,7 @@ def test_the_coarser_level_reads_the_finer_levels_offsets_from_their_memory():
             assert small[image, channel, row, column] == memory[(channel * 2 + row) * 3 + column]
 
 
-def test_onnx_runtime_computes_the_model(tmp_path, vocabulary):
+def test_onnx_runtime_computes_the_model(tmp_path, vocabulary, check):
     model = randomize(glip.Glip(TINY))
     out = tmp_path / "tiny"
     glip.export(model, TINY, vocabulary, out)
@@ -136,6 +136,8 @@ def test_onnx_runtime_computes_the_model(tmp_path, vocabulary):
     assert set(manifest["files"]) == {"text_encoder.onnx", "grounding_detector.onnx", "vocab.txt"}
     assert manifest["name"] == "tiny" and not manifest["stand_in"]
     assert manifest["detector"]["anchor_sizes"] == [64, 128, 256, 512, 1024]
+    report = check(out)
+    assert report["problems"] == [] and report["trial"]["boxes"] > 0
 
 
 def test_the_text_matters_and_padding_does_not():
@@ -200,4 +202,4 @@ def test_a_wrong_checkpoint_is_named(vocabulary, tmp_path):
     with pytest.raises(Refused, match=re.escape("not glip-t: backbone.body.patch_embed.proj.weight is [16, 3, 4, 4], not [96, 3, 4, 4]")):
         glip.export_checkpoint(state, "glip-t", vocabulary, tmp_path)
     with pytest.raises(Refused, match="40 lines; this model's vocabulary has 41"):
-        glip.check_vocabulary(vocabulary, 41)
+        check_vocabulary(vocabulary, 41)

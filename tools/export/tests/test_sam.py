@@ -1,7 +1,9 @@
 """SAM with random weights: a tiny one through ONNX Runtime, the real sizes by names and shapes."""
 
 import json
+import pathlib
 import re
+import shutil
 
 import onnxruntime
 import pytest
@@ -12,6 +14,7 @@ from transformers import SamConfig, SamModel
 
 import sam
 from checkpoint import Refused, load
+from manifest import update
 
 SIZE, SIDE, CHANNELS = 256, 64, 32
 
@@ -46,7 +49,7 @@ def test_the_decoder_is_the_packages_with_mask_token_0():
         torch.testing.assert_close(iou[b:b + 1], score, rtol=1e-5, atol=1e-5)
 
 
-def test_onnx_runtime_computes_the_model(tmp_path):
+def test_onnx_runtime_computes_the_model(tmp_path, check):
     model = tiny()
     sam.export(model, tmp_path)
     images, prompts, index = torch.randn(3, 3, SIZE, SIZE), boxes(4), torch.tensor([0, 2, 2, 1])
@@ -63,6 +66,12 @@ def test_onnx_runtime_computes_the_model(tmp_path):
     assert manifest["segmenter"]["embedding"] == [CHANNELS, SIDE]
     assert manifest["segmenter"]["image"]["size"] == [SIZE, SIZE]
     assert set(manifest["files"]) == {"sam_encoder.onnx", "sam_decoder.onnx"}
+    small = pathlib.Path(__file__).parents[3] / "models/small"
+    for file in ("text_encoder.onnx", "grounding_detector.onnx", "vocab.txt"):
+        shutil.copyfile(small / file, tmp_path / file)
+    update(tmp_path, "detector", json.loads((small / "manifest.json").read_text())["detector"])
+    report = check(tmp_path)
+    assert report["problems"] == [] and report["trial"]["segment"] > 0
 
 
 def test_another_encoder_with_the_same_embedding(tmp_path):

@@ -1,0 +1,142 @@
+//! From a query detector's outputs to boxes: GroundingDINO's post-processing, by parts instead of by tokens.
+//!
+//! With logits `x[q, t]`, boxes (cx, cy, w, h)`[q]` in parts of the image, and part j covering the tokens T_j: the score of (q, j) is
+//! the mean or the largest over t in T_j of `sigmoid(x[q, t])`. Scores above the threshold count, descending; ties stay in the
+//! order of query, then part; non-maximum suppression within each part; the strongest max_det remain.
+
+use crate::ops::{detection::Detection, nms};
+
+/// How the scores of a part's tokens become the part's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phrase {
+    /// Their mean.
+    Mean,
+    /// The largest.
+    Max,
+}
+
+/// The numbers of the post-processing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// From tokens to parts.
+    pub phrase: Phrase,
+    /// IoU above which the weaker of two boxes of one part goes; 1 keeps all.
+    pub nms: f32,
+    /// Boxes kept per image.
+    pub max_det: usize,
+}
+
+/// CPU reference.
+pub mod cpu {
+    use super::{Detection, Phrase, Rules, nms};
+    use crate::ops::detection::cpu::exp;
+    use std::ops::Range;
+
+    /// The boxes of one image; their location is the query.
+    ///
+    /// `token_logits`: `[Q, L]`; `boxes`: `[Q, 4]`, in parts of the detector's input; `parts`: `[P]` the tokens of each part;
+    /// `input`, `size`: height and width of the detector's input, and of the image within it.
+    pub fn detect(
+        token_logits: &[f32],
+        boxes: &[f32],
+        parts: &[Range<usize>],
+        input: [usize; 2],
+        size: [usize; 2],
+        rules: &Rules,
+        threshold: f32,
+    ) -> Vec<Detection> {
+        let (boxes, _) = boxes.as_chunks::<4>();
+        let tokens = token_logits.len() / boxes.len().max(1);
+        assert_eq!(token_logits.len(), tokens * boxes.len(), "queries: token_logits must be [Q, L]");
+        assert!(
+            parts.iter().all(|t| t.end <= tokens),
+            "queries: a part's tokens must lie below L = {tokens}"
+        );
+        let mut found = vec![];
+        for (location, (logits, &center)) in token_logits.chunks_exact(tokens.max(1)).zip(boxes).enumerate() {
+            for (part, span) in parts.iter().enumerate() {
+                let score = score(&logits[span.clone()], rules.phrase);
+                if score > threshold {
+                    found.push(Detection { location, part, score, corners: corners(center, input, size) });
+                }
+            }
+        }
+        let corners: Vec<_> = found.iter().map(|d| d.corners).collect();
+        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
+        let labels: Vec<_> = found.iter().map(|d| d.part).collect();
+        let kept = nms::cpu::nms(&corners, &scores, &labels, rules.nms);
+        found = kept.into_iter().map(|i| found[i]).collect();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        found.truncate(rules.max_det);
+        found
+    }
+
+    /// The score of one part; NaN, which exceeds no threshold, for a part without tokens.
+    fn score(logits: &[f32], phrase: Phrase) -> f32 {
+        let sigmoids = logits.iter().map(|&x| 1.0 / (1.0 + exp(-x)));
+        match phrase {
+            Phrase::Mean => sigmoids.sum::<f32>() / logits.len() as f32,
+            Phrase::Max => sigmoids.fold(f32::NAN, f32::max),
+        }
+    }
+
+    fn corners([cx, cy, w, h]: [f32; 4], input: [usize; 2], size: [usize; 2]) -> [f32; 4] {
+        let [height, width] = input.map(|pixels| pixels as f32);
+        let clip = |v: f32, pixels: usize| v.clamp(0.0, pixels as f32 - 1.0);
+        [
+            clip((cx - w / 2.0) * width, size[1]),
+            clip((cy - h / 2.0) * height, size[0]),
+            clip((cx + w / 2.0) * width, size[1]),
+            clip((cy + h / 2.0) * height, size[0]),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Phrase, Rules, cpu::detect};
+
+    const BOXES: [f32; 12] = [0.5, 0.5, 0.5, 0.25, 0.5, 0.5, 0.5, 0.25, 0.0, 1.0, 0.5, 0.5];
+
+    fn rules(phrase: Phrase, nms: f32, max_det: usize) -> Rules {
+        Rules { phrase, nms, max_det }
+    }
+
+    #[test]
+    fn tokens_become_parts_and_centres_become_corners() {
+        // sigmoid(0) = 0.5, sigmoid(ln 3) = 0.75, sigmoid(-inf) = 0.
+        let ln3 = 3f32.ln();
+        let logits = [9.0, 0.0, ln3, -50.0, 9.0, -50.0, -50.0, ln3, 9.0, -50.0, -50.0, -50.0];
+        let parts = [1..3, 3..4, 0..0];
+        let found = detect(&logits, &BOXES, &parts, [80, 80], [80, 60], &rules(Phrase::Mean, 1.0, 9), 0.5);
+        let seen: Vec<_> = found.iter().map(|d| (d.location, d.part)).collect();
+        assert_eq!(seen, [(1, 1), (0, 0)]);
+        assert!((found[0].score - 0.75).abs() < 1e-6 && (found[1].score - 0.625).abs() < 1e-6);
+        assert_eq!(found[1].corners, [20.0, 30.0, 59.0, 50.0], "clipped to the image's 60 columns");
+
+        let found = detect(&logits, &BOXES, &parts, [80, 80], [80, 80], &rules(Phrase::Max, 1.0, 9), 0.5);
+        assert_eq!(found[0].location, 0, "ties stay in the order of the queries");
+        assert!((found[0].score - 0.75).abs() < 1e-6);
+    }
+
+    #[test]
+    fn suppression_and_the_most_boxes() {
+        let logits = [1.0, 2.0, 3.0];
+        let find = |nms, max_det| {
+            detect(
+                &logits,
+                &BOXES,
+                std::slice::from_ref(&(0..1)),
+                [80, 80],
+                [80, 80],
+                &rules(Phrase::Max, nms, max_det),
+                0.0,
+            )
+        };
+        let locations = |found: Vec<super::Detection>| found.iter().map(|d| d.location).collect::<Vec<_>>();
+        assert_eq!(locations(find(1.0, 9)), [2, 1, 0]);
+        assert_eq!(locations(find(0.6, 9)), [2, 1]);
+        assert_eq!(locations(find(1.0, 1)), [2]);
+        assert_eq!(find(1.0, 1)[0].corners, [0.0, 60.0, 20.0, 79.0]);
+    }
+}
