@@ -384,7 +384,7 @@ impl Running {
             method if method.weights_folder().is_some() => match self.network(category, parts)? {
                 Some(network) => (
                     network.weigh(preparer.device(), boxes, views)?,
-                    labels::Options { rule: Rule::Threshold },
+                    labels::Options { rule: Rule::Threshold, ..options.labels.clone() },
                 ),
                 None => constant()?,
             },

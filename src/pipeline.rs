@@ -8,6 +8,7 @@ use crate::{
     stages::{
         boxes::Boxes,
         cloud::Cloud,
+        evidence::{self, Evidence},
         instances::{self, Instances},
         labels::{self, Labels, Rule},
         masks::Masks,
@@ -36,6 +37,8 @@ pub struct Options {
     /// How to segment boxes.
     #[cfg(feature = "ort")]
     pub masks: crate::stages::masks::Options,
+    /// How to cut superpoints where the masks say so.
+    pub evidence: evidence::Options,
     /// How to find the boxes' points.
     pub memberships: memberships::Options,
     /// How to weigh the boxes.
@@ -55,6 +58,7 @@ pub enum Stage {
     Views,
     Boxes,
     Masks,
+    Evidence,
     Memberships,
     Weights,
     Scores,
@@ -64,11 +68,12 @@ pub enum Stage {
 
 impl Stage {
     /// The stages in the order they run.
-    pub const ALL: [Stage; 9] = [
+    pub const ALL: [Stage; 10] = [
         Stage::Superpoints,
         Stage::Views,
         Stage::Boxes,
         Stage::Masks,
+        Stage::Evidence,
         Stage::Memberships,
         Stage::Weights,
         Stage::Scores,
@@ -93,6 +98,7 @@ impl Stage {
             Views: "views",
             Boxes: "boxes",
             Masks: "masks",
+            Evidence: "evidence",
             Memberships: "memberships",
             Weights: "weights",
             Scores: "scores",
@@ -281,6 +287,18 @@ fn run(
     };
     let views = clock.time(S::Views, || Views::render(device, cloud, &options.views))?;
     let (boxes, masks) = predict(&mut clock, &views)?;
+    // Boxes without masks end where no part does.
+    let superpoints = if options.evidence.border > 0.0 && !matches!(masks, Masks::Boxes) {
+        clock.time(S::Evidence, || {
+            Evidence::gather(&views, &boxes, &masks, parts.len())?.split(
+                cloud,
+                &superpoints,
+                &options.evidence,
+            )
+        })?
+    } else {
+        superpoints
+    };
     let memberships = clock.time(S::Memberships, || {
         Memberships::find(device, &superpoints, &views, &boxes, &masks, &options.memberships)
     })?;
@@ -291,8 +309,10 @@ fn run(
     };
     let scores =
         clock.time(S::Scores, || Scores::vote(device, &memberships, &boxes, &weights, parts.len()))?;
-    let labels =
-        clock.time(S::Labels, || Labels::assign(device, &superpoints, &scores, parts, &options.labels))?;
+    let labels = clock.time(S::Labels, || {
+        let labels = Labels::assign(device, &superpoints, &scores, parts, &options.labels)?;
+        if options.labels.fill_hidden { labels.fill(cloud, &superpoints, &memberships) } else { Ok(labels) }
+    })?;
     let instances = clock.time(S::Instances, || {
         Instances::merge(
             device,

@@ -123,7 +123,7 @@ impl<T: Real> Outcome<T> {
             probabilities: f32s(&self.probabilities),
             valid: sample.valid().into_iter().map(u8::from).collect::<Vec<_>>().into(),
         };
-        let options = labels::Options { rule: Rule::Threshold };
+        let options = labels::Options { rule: Rule::Threshold, ..Default::default() };
         let labels = labels::of_superpoints(&scores, &sample.parts, &options)?;
         Ok(metrics::mean(sample.iou(&labels)))
     }

@@ -16,12 +16,13 @@ const FLOORS: [&[&str]; 9] = [
     &["prepare"],
     &["evaluate", "report", "output"],
 ];
-const STAGES: [&str; 11] = [
+const STAGES: [&str; 12] = [
     "cloud",
     "superpoints",
     "views",
     "boxes",
     "masks",
+    "evidence",
     "memberships",
     "weights",
     "scores",

@@ -10,7 +10,7 @@ use partstad::{
     output::Output,
     pipeline::{Options, PartSummary},
     report::Report,
-    stages::{cloud::Cloud, views},
+    stages::{cloud::Cloud, evidence, views},
 };
 use serde_json::{Value, json};
 use std::{
@@ -28,6 +28,12 @@ pub struct Settings {
     /// Options of every stage as JSON; run.json holds those of a run under parameters.options
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
+    /// Cut superpoints where the masks of several views agree on a border
+    #[arg(long)]
+    cut_by_masks: bool,
+    /// Give points that no view shows the part that surrounds them, instead of none
+    #[arg(long)]
+    fill_hidden: bool,
     /// Where to compute: cpu, cuda:N, or auto for the CUDA device with the most free memory and else the CPU
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
@@ -43,6 +49,10 @@ impl Settings {
         if let Some(path) = &self.views {
             options.views = views_options(path)?;
         }
+        if self.cut_by_masks {
+            options.evidence = evidence::Options::cut();
+        }
+        options.labels.fill_hidden |= self.fill_hidden;
         Ok(options)
     }
 

@@ -8,7 +8,7 @@ use partstad::{
     palette,
     stages::{
         cloud::Cloud,
-        superpoints::{Options, Superpoints},
+        superpoints::{Features, Options, Superpoints},
     },
 };
 use serde_json::json;
@@ -28,14 +28,27 @@ pub struct SuperpointsCommand {
     /// Also write the points in the colours of their superpoints
     #[arg(long, value_name = "FILE")]
     ply: Option<PathBuf>,
+    /// What makes two points alike beside their colour: normals (as the authors take them), oriented, sign-free
+    /// [default: sign-free]
+    #[arg(long, value_name = "KIND")]
+    features: Option<Features>,
+    /// Weight of the borders: higher makes fewer superpoints [default: 0.05]
+    #[arg(long, value_name = "X")]
+    lambda: Option<f32>,
 }
 
 impl SuperpointsCommand {
     pub fn run(&self, global: &Global) -> Result<()> {
         let mut points = PointCloud::read(&self.cloud)?;
         let cloud = Cloud::new(&points)?;
+        let usual = Options::default();
+        let options = Options {
+            features: self.features.unwrap_or(usual.features),
+            lambda: self.lambda.unwrap_or(usual.lambda),
+            ..usual
+        };
         let start = Instant::now();
-        let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &Options::default())?;
+        let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options)?;
         let seconds = start.elapsed().as_secs_f64();
         superpoints.save(&self.out)?;
         if let Some(path) = &self.ply {

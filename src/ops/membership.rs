@@ -145,27 +145,29 @@ impl Input<'_> {
             }
         }
     }
+}
 
-    /// Whether box `b` holds a point that falls at `at`.
-    fn holds(&self, b: usize, at: [f32; 2]) -> bool {
-        if let Region::Boxes = self.region {
-            let [left, top, right, bottom] = self.rects[b];
+impl Region<'_> {
+    /// Whether box `b`, of rectangle `rect`, holds a point that falls at `at` in its view of `side` x `side` pixels.
+    pub(super) fn holds(&self, b: usize, rect: [f32; 4], at: [f32; 2], side: usize) -> bool {
+        if let Region::Boxes = self {
+            let [left, top, right, bottom] = rect;
             return at[0] > left && at[0] < right && at[1] > top && at[1] < bottom;
         }
         // Truncation, as the authors index their masks; what falls outside the image is in no mask.
         let [x, y] = at.map(|v| if v > -1.0 { v as usize } else { usize::MAX });
-        if x >= self.side || y >= self.side {
+        if x >= side || y >= side {
             return false;
         }
-        match self.region {
+        match self {
             Region::Boxes => unreachable!("answered above"),
             Region::Logits(logits, taps) => {
                 let size = mask::LOGITS * mask::LOGITS;
                 mask::cpu::logit(&logits[b * size..][..size], &taps[y], &taps[x]) > 0.0
             }
             Region::Bits(bits) => {
-                let size = mask::bytes(self.side * self.side);
-                mask::cpu::bit(&bits[b * size..][..size], y * self.side + x)
+                let size = mask::bytes(side * side);
+                mask::cpu::bit(&bits[b * size..][..size], y * side + x)
             }
         }
     }
@@ -261,7 +263,8 @@ pub mod cpu {
             for (i, &b) in boxes.iter().enumerate() {
                 if iou(extent, input.rects[b as usize]) > MIN_IOU {
                     for (&at, row) in at.iter().zip(bits.chunks_exact_mut(words)) {
-                        row[i / 64] |= (input.holds(b as usize, at) as u64) << (i % 64);
+                        let inside = input.region.holds(b as usize, input.rects[b as usize], at, input.side);
+                        row[i / 64] |= (inside as u64) << (i % 64);
                     }
                 }
             }

@@ -5,6 +5,7 @@ pub mod components;
 pub mod cut_pursuit;
 pub mod detection;
 pub mod edge_weights;
+pub mod evidence;
 pub mod extents;
 pub mod group;
 pub mod instances;

@@ -1,13 +1,14 @@
 //! Labels: one part, or none, for every superpoint and point.
 
-use super::{scores::Scores, superpoints::Superpoints};
+use super::{cloud::Cloud, memberships::Memberships, scores::Scores, superpoints::Superpoints};
 use crate::{
     buffer::Mirrored,
     device::Device,
     error::{Error, Result},
-    ops,
+    ops::{self, knn},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 pub use ops::labels::{NONE, Rule};
 
@@ -21,6 +22,8 @@ pub const SMALL_PARTS: [&str; 10] =
 pub struct Options {
     /// The rule.
     pub rule: Rule,
+    /// Whether superpoints that no view shows take the label of what surrounds them, instead of none.
+    pub fill_hidden: bool,
 }
 
 /// The semantic segmentation.
@@ -72,6 +75,63 @@ impl Labels {
             }
         }
     }
+
+    /// Spreads the labels to the superpoints that no view shows: each takes the label, none included, that it borders on
+    /// most, in rounds from the superpoints in sight inwards. Borders are counted in edges of the graph of nearest
+    /// neighbours.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the arguments are of different clouds.
+    pub fn fill(self, cloud: &Cloud, superpoints: &Superpoints, memberships: &Memberships) -> Result<Labels> {
+        let (n, s) = (superpoints.of_point.len(), superpoints.len());
+        let fits = [self.of_superpoint.len(), memberships.len()] == [s; 2];
+        if !fits || [cloud.len(), self.of_point.len()] != [n; 2] {
+            return Err(Error::invalid(format!(
+                "labels: {s} superpoints of {n} points, but labels of {} of {}, memberships of {} and {} points",
+                self.of_superpoint.len(),
+                self.of_point.len(),
+                memberships.len(),
+                cloud.len()
+            )));
+        }
+        let mut label: Vec<Option<i32>> = (self.of_superpoint.iter().zip(memberships.visible_totals()?))
+            .map(|(&label, visible)| (visible > 0).then_some(label))
+            .collect();
+        if label.iter().all(Option::is_some) {
+            return Ok(self);
+        }
+        let around = knn::cpu::nearest(&cloud.positions, 10);
+        let mut borders: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+        for (i, row) in around.indices.chunks_exact(around.k.max(1)).enumerate() {
+            for &j in row {
+                let (a, b) = (superpoints.of_point[i], superpoints.of_point[j as usize]);
+                if a != b {
+                    *borders.entry((a, b)).or_default() += 1;
+                    *borders.entry((b, a)).or_default() += 1;
+                }
+            }
+        }
+        loop {
+            let mut votes: BTreeMap<(u32, i32), u32> = BTreeMap::new();
+            for (&(a, b), &edges) in &borders {
+                if let (None, Some(label)) = (label[a as usize], label[b as usize]) {
+                    *votes.entry((a, label)).or_default() += edges;
+                }
+            }
+            let votes: Vec<((u32, i32), u32)> = votes.into_iter().collect();
+            // Of equally long borders the lowest label wins.
+            for of_one in votes.chunk_by(|a, b| a.0.0 == b.0.0) {
+                let most = of_one.iter().rev().max_by_key(|(_, edges)| edges);
+                label[of_one[0].0.0 as usize] = most.map(|((_, label), _)| *label);
+            }
+            if votes.is_empty() {
+                break;
+            }
+        }
+        let of_superpoint: Vec<i32> = label.into_iter().map(|label| label.unwrap_or(NONE)).collect();
+        let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
+        Ok(Labels { of_superpoint: of_superpoint.into(), of_point })
+    }
 }
 
 /// The label of every superpoint, below L, or [`NONE`], `[S]`. `parts`: the names of the L parts.
@@ -100,6 +160,14 @@ fn small(scores: &Scores, parts: &[impl AsRef<str>]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        io::points::PointCloud,
+        stages::{
+            boxes::Boxes,
+            masks::Masks,
+            views::{self, Views},
+        },
+    };
 
     #[test]
     fn points_have_the_label_of_their_superpoint() {
@@ -117,5 +185,32 @@ mod tests {
         assert_eq!(labels.of_point, [1, NONE, 1]);
         assert_eq!(assign(&["door", "drawer"]).unwrap().of_superpoint, [0, NONE]);
         assert!(assign(&["door"]).is_err());
+    }
+
+    #[test]
+    fn hidden_superpoints_take_what_surrounds_them() {
+        // A row of superpoints of three points: seen as part 1, hidden, hidden, seen as none; and one far from all others.
+        let x = |i: usize| if i < 12 { i as f64 } else { 100.0 + i as f64 };
+        let points =
+            PointCloud { positions: (0..15).map(|i| [x(i), 0.0, 0.0]).collect(), colors: vec![[0.5; 3]; 15] };
+        let cloud = Cloud::new(&points).unwrap();
+        let superpoints = Superpoints::from_labels(&(0..15).map(|i| i / 3).collect::<Vec<_>>()).unwrap();
+        let hidden = [false, true, true, false, true];
+        let views = Views::render(&Device::Cpu, &cloud, &views::Options::default()).unwrap();
+        let shows = |&point: &i32| if point >= 0 && hidden[point as usize / 3] { -1 } else { point };
+        let shown: Vec<i32> = views.pixel_to_point.host().unwrap().iter().map(shows).collect();
+        let views = Views { pixel_to_point: shown.into(), ..views };
+        let (boxes, masks) = (Boxes::default(), Masks::Boxes);
+        let memberships =
+            Memberships::find(&Device::Cpu, &superpoints, &views, &boxes, &masks, &Default::default())
+                .unwrap();
+        let of_superpoint = vec![1, NONE, NONE, NONE, NONE];
+        let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
+        let labels = Labels { of_superpoint: of_superpoint.into(), of_point };
+        let filled = labels.clone().fill(&cloud, &superpoints, &memberships).unwrap();
+        assert_eq!(filled.of_superpoint[..4], [1, 1, NONE, NONE]);
+        assert_eq!(filled.of_point[3..6], [1; 3]);
+        let fewer = Superpoints::from_labels(&[0; 15]).unwrap();
+        assert!(labels.fill(&cloud, &fewer, &memberships).is_err());
     }
 }

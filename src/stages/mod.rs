@@ -1,8 +1,9 @@
-//! The data's way, one noun a file: cloud, superpoints, views, boxes, masks, memberships, weights, scores, labels,
-//! instances, targets, metrics; and the samples that training reads.
+//! The data's way, one noun a file: cloud, superpoints, views, boxes, masks, evidence, memberships, weights, scores,
+//! labels, instances, targets, metrics; and the samples that training reads.
 
 pub mod boxes;
 pub mod cloud;
+pub mod evidence;
 pub mod instances;
 pub mod labels;
 pub mod masks;

@@ -46,6 +46,9 @@ pub struct Options {
     pub lambda: f32,
     /// Components of at most this many points are merged away.
     pub small: usize,
+    /// The number of points that `lambda` and `small` are meant for. A cloud of more points raises both, one of fewer lowers
+    /// them, so that a shape falls into the same pieces however densely it was sampled; `None` takes them as they are.
+    pub points: Option<usize>,
     /// What small components are merged with.
     pub small_into: SmallInto,
 }
@@ -108,9 +111,10 @@ impl Default for Options {
             neighbors: 10,
             normal_radius: 0.1,
             normal_neighbors: 30,
-            color_weight: 0.3,
+            color_weight: 0.6,
             lambda: 0.05,
             small: 20,
+            points: Some(80_000),
             small_into: SmallInto::Similar,
         }
     }
@@ -121,8 +125,10 @@ impl Options {
     pub fn authors() -> Options {
         Options {
             features: Features::Normals,
+            color_weight: 0.3,
             lambda: 0.05,
             small: 10,
+            points: None,
             small_into: SmallInto::Nearest,
             ..Options::default()
         }
@@ -144,7 +150,21 @@ impl Options {
         if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
             return invalid("lambda", &self.lambda, "a number from 0");
         }
+        if self.points == Some(0) {
+            return invalid("points", &0, "a number from 1, or null");
+        }
         Ok(())
+    }
+
+    /// With `lambda` and `small` as a cloud of `n` points needs them: the points on a surface go with n, the edges along a
+    /// border with its root.
+    fn scaled(&self, n: usize) -> Options {
+        let denser = self.points.map_or(1.0, |meant| n as f64 / meant as f64);
+        Options {
+            lambda: (self.lambda as f64 * denser.sqrt()) as f32,
+            small: (self.small as f64 * denser).round() as usize,
+            ..self.clone()
+        }
     }
 }
 
@@ -156,6 +176,7 @@ impl Superpoints {
     /// [`Error::Invalid`] if an option is outside its range.
     pub fn partition(device: &Device, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
         options.check()?;
+        let options = &options.scaled(cloud.len());
         let likeness = match device {
             Device::Cpu => Likeness::of(cloud, options),
             #[cfg(feature = "cuda")]
@@ -355,5 +376,16 @@ mod tests {
             assert_eq!(serde_json::to_value(features).unwrap(), name);
         }
         assert!("cosine".parse::<Features>().unwrap_err().to_string().contains("sign-free"));
+    }
+
+    #[test]
+    fn options_follow_the_number_of_points() {
+        let options = Options { points: Some(1000), ..Options::default() };
+        assert_eq!(options.scaled(1000), options);
+        let scaled = options.scaled(4000);
+        assert_eq!((scaled.lambda, scaled.small), (2.0 * options.lambda, 4 * options.small));
+        let fixed = Options { points: None, ..options };
+        assert_eq!(fixed.scaled(4000), fixed);
+        assert!(Options { points: Some(0), ..fixed }.check().is_err());
     }
 }

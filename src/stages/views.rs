@@ -58,11 +58,14 @@ pub struct Options {
     pub side: usize,
     /// Radius of a point's disc in NDC (2 over the image's side).
     pub radius: f64,
+    /// The number of points that `radius` is meant for: a cloud of fewer gets larger discs, so that its surfaces stay
+    /// closed. `None` keeps to `radius`, as the authors do.
+    pub points: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { poses: POSES.to_vec(), side: 800, radius: 0.005 }
+        Options { poses: POSES.to_vec(), side: 800, radius: 0.005, points: None }
     }
 }
 
@@ -157,6 +160,7 @@ impl Views {
     /// [`Error::Invalid`] if an option is out of range; the message names it.
     pub fn render(device: &Device, cloud: &Cloud, options: &Options) -> Result<Views> {
         options.check()?;
+        let options = &Options { radius: options.radius_of(cloud.len()), ..options.clone() };
         let cameras: Vec<Camera> = options.poses.iter().copied().map(Camera::new).collect();
         match device {
             Device::Cpu => Ok(Views::render_on_cpu(cameras, cloud, options)),
@@ -337,6 +341,15 @@ impl Options {
         if !(self.radius > 0.0 && self.radius <= 1.0) {
             return Err(Error::invalid(format!("views: radius {} is not in (0, 1] NDC", self.radius)));
         }
+        if self.points == Some(0) {
+            return Err(Error::invalid("views: points is 0; it must be a number from 1, or null"));
+        }
         Ok(())
+    }
+
+    /// The radius that a cloud of `n` points needs.
+    fn radius_of(&self, n: usize) -> f64 {
+        let sparser = self.points.map_or(1.0, |meant| meant as f64 / n as f64);
+        (self.radius * sparser.sqrt().max(1.0)).min(1.0)
     }
 }

@@ -163,7 +163,12 @@ impl Trace {
         let (votes, probabilities) = (f32s(&outcome.votes), f32s(&outcome.probabilities));
         let scores = Scores { labels: sample.labels(), votes, probabilities, valid: bytes(&valid) };
         for (rule, theirs) in [(Rule::Threshold, "miou"), (Rule::ArgMax, "miou_wo_thr")] {
-            let labels = labels::of_superpoints(&scores, &sample.parts, &labels::Options { rule }).unwrap();
+            let labels = labels::of_superpoints(
+                &scores,
+                &sample.parts,
+                &labels::Options { rule, ..Default::default() },
+            )
+            .unwrap();
             let miou = metrics::mean(sample.iou(&labels)).unwrap();
             let theirs = step[theirs][name].as_f64().unwrap();
             assert!(

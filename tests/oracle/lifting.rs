@@ -245,8 +245,14 @@ impl Case {
     }
 
     fn labels(&self, scores: &Scores, rule: Rule) -> Labels {
-        Labels::assign(&Device::Cpu, &self.superpoints, scores, self.parts, &labels::Options { rule })
-            .unwrap()
+        Labels::assign(
+            &Device::Cpu,
+            &self.superpoints,
+            scores,
+            self.parts,
+            &labels::Options { rule, ..Default::default() },
+        )
+        .unwrap()
     }
 }
 

@@ -6,6 +6,7 @@ pub mod clouds;
 pub mod dataset;
 mod material;
 pub mod measure;
+pub mod partitions;
 pub mod predictions;
 mod rng;
 mod scene;

@@ -16,6 +16,7 @@ use procedural::{
     clouds::{self, Split},
     dataset, generate,
     measure::{Figures, Labelled, Voters, measure},
+    partitions::{Change, Comparison, Way},
     predictions,
 };
 use std::{
@@ -77,6 +78,45 @@ enum Command {
         /// Folder of models whose predictions to measure, instead of those made from the ground truth.
         #[arg(long)]
         models: Option<PathBuf>,
+    },
+    /// Compares partitions: superpoints, ceilings, and the figures of lifting predictions made from the ground truth.
+    Partitions {
+        /// Folder of real clouds in PartNet-Ensembled's layout.
+        clouds: PathBuf,
+        /// Splits.
+        #[arg(long, value_delimiter = ',', default_value = "val")]
+        splits: Vec<String>,
+        /// Categories, comma separated; all of them by default.
+        #[arg(long, value_delimiter = ',')]
+        categories: Vec<String>,
+        /// Clouds of each category and split, at most.
+        #[arg(long, default_value_t = 1)]
+        objects: usize,
+        /// The ways compared: JSON like {"authors": {"superpoints": {"small": 10}}, "ours": {}}, each with the options of
+        /// the pipeline that are not the usual ones.
+        #[arg(long, default_value = r#"{"default": {}}"#)]
+        ways: String,
+        /// Values of lambda, comma separated: every way's curve; its own value by default.
+        #[arg(long, value_delimiter = ',')]
+        lambdas: Vec<f32>,
+        /// Only the partitions, not what the pipeline makes of them.
+        #[arg(long)]
+        only: bool,
+        /// Points of each cloud, drawn at random or put in between; as many as there are by default.
+        #[arg(long)]
+        points: Option<usize>,
+        /// Standard deviation of noise added to each coordinate, in cloud radii.
+        #[arg(long, default_value_t = 0.0)]
+        noise: f64,
+        /// Degrees to turn the clouds around the vertical axis.
+        #[arg(long, default_value_t = 0.0)]
+        rotation: f64,
+        /// Without colours.
+        #[arg(long)]
+        gray: bool,
+        /// Seed of the predictions.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
     },
     /// Writes labelled clouds in PartNet-Ensembled's layout, for `partstad prepare` and `partstad evaluate`.
     Clouds {
@@ -195,6 +235,53 @@ fn run(command: Command) -> Result<()> {
             for (title, figures) in titles.iter().zip(&figures) {
                 println!("Votes: {title}\n\n{}", figures.table(title).markdown());
             }
+            Ok(())
+        }
+        Command::Partitions {
+            clouds,
+            splits,
+            categories,
+            objects,
+            ways,
+            lambdas,
+            only,
+            points,
+            noise,
+            rotation,
+            gray,
+            seed,
+        } => {
+            let ways: std::collections::BTreeMap<String, pipeline::Options> =
+                serde_json::from_str(&ways).map_err(|e| Error::invalid(format!("--ways {ways}: {e}")))?;
+            let along = |(name, options): (String, pipeline::Options)| {
+                let lambdas =
+                    if lambdas.is_empty() { vec![options.superpoints.lambda] } else { lambdas.clone() };
+                lambdas.into_iter().map(move |lambda| {
+                    let mut options = options.clone();
+                    options.superpoints.lambda = lambda;
+                    Way { name: format!("{name}, {lambda}"), options }
+                })
+            };
+            let mut comparison = Comparison::new(ways.into_iter().flat_map(along).collect(), !only);
+            let change = Change { points, noise, rotation, gray };
+            let dataset = Dataset::open(&clouds)?;
+            for split in splits {
+                let mut of_category = std::collections::BTreeMap::<String, usize>::new();
+                for object in dataset.objects(&split)? {
+                    let count = of_category.entry(object.category.clone()).or_default();
+                    *count += 1;
+                    if *count > objects || !categories.is_empty() && !categories.contains(&object.category) {
+                        continue;
+                    }
+                    let parts = dataset.parts[&object.category].clone();
+                    let (points, Truth { semantic, instance }) = object.read(parts.len())?;
+                    let category = object.category.clone();
+                    let shape = Labelled { category, parts, points, semantic, instance };
+                    comparison.add(&change.apply(shape)?, seed)?;
+                    eprintln!("{}", object.place().display());
+                }
+            }
+            println!("{}", comparison.table().markdown());
             Ok(())
         }
         Command::Clouds { categories, shapes, seed, points, output } => {

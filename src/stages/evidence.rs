@@ -1,0 +1,137 @@
+//! Evidence: what the masks say of every single point, and superpoints cut where it changes.
+
+use super::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views};
+use crate::{
+    error::{Error, Result},
+    ops::{
+        evidence::{self, Split},
+        knn, mask,
+        membership::Region,
+        visibility,
+    },
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// How superpoints are cut.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// What a point of new border costs, in squared shares of evidence; 0 leaves the superpoints as they are.
+    pub border: f32,
+    /// Pieces of at most this many points are not cut off.
+    pub small: usize,
+    /// Neighbours of each point in the graph, at least 1.
+    pub neighbors: usize,
+}
+
+impl Default for Options {
+    /// No cuts, as in the paper.
+    fn default() -> Options {
+        Options { border: 0.0, small: 20, neighbors: 10 }
+    }
+}
+
+impl Options {
+    /// Cuts where several views agree.
+    pub fn cut() -> Options {
+        Options { border: 1.0, ..Options::default() }
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(self.border >= 0.0 && self.border.is_finite()) {
+            return Err(Error::invalid(format!(
+                "evidence: option border is {}; it must be a number from 0",
+                self.border
+            )));
+        }
+        if !(1..=255).contains(&self.neighbors) {
+            return Err(Error::invalid(format!(
+                "evidence: option neighbors is {}; it must be from 1 to 255",
+                self.neighbors
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// In how many views each point is seen, and in how many of these a box of each part holds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The counts.
+    pub counts: evidence::Evidence,
+    /// Number of part labels, L.
+    pub labels: usize,
+}
+
+impl Evidence {
+    /// Looks up every point in every box of the views that show it. `labels`: L.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if boxes, masks and views do not fit together; [`Error::Device`] if they lie on a device that failed.
+    pub fn gather(views: &Views, boxes: &Boxes, masks: &Masks, labels: usize) -> Result<Evidence> {
+        if labels == 0 {
+            return Err(Error::invalid("evidence: no part labels; name at least one part"));
+        }
+        boxes.check(views.len(), labels)?;
+        masks.check(boxes.len(), views.side)?;
+        let n = views.screen.len() / views.len().max(1);
+        let visible = (0..views.len())
+            .into_par_iter()
+            .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k)?, n))
+            .collect::<Result<Vec<_>>>()?
+            .concat();
+        let (view_offsets, view_boxes) = boxes.by_view(views.len(), |_| true);
+        let taps;
+        let region = match masks {
+            Masks::Boxes => Region::Boxes,
+            Masks::Bits(bits) => Region::Bits(bits),
+            Masks::Logits(logits) => {
+                taps = mask::taps(views.side);
+                Region::Logits(logits.host()?, &taps)
+            }
+        };
+        let counts = evidence::cpu::evidence(&evidence::Input {
+            visible: &visible,
+            screen: views.screen.host()?,
+            view_offsets: &view_offsets,
+            view_boxes: &view_boxes,
+            rects: &boxes.rects(),
+            box_label: &boxes.labels(),
+            region,
+            side: views.side,
+            labels,
+        });
+        Ok(Evidence { counts, labels })
+    }
+
+    /// The superpoints, each cut where the evidence of its points changes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if an option is outside its range or the arguments are of different clouds.
+    pub fn split(&self, cloud: &Cloud, superpoints: &Superpoints, options: &Options) -> Result<Superpoints> {
+        options.check()?;
+        let (n, ours) = (cloud.len(), self.counts.seen.len());
+        if superpoints.of_point.len() != n || ours != n {
+            return Err(Error::invalid(format!(
+                "evidence: of {ours} points, the superpoints of {}, the cloud has {n}",
+                superpoints.of_point.len()
+            )));
+        }
+        if options.border == 0.0 {
+            return Ok(superpoints.clone());
+        }
+        let around = knn::cpu::nearest(&cloud.positions, options.neighbors);
+        let pieces = evidence::cpu::split(
+            &self.counts,
+            &Split {
+                superpoint_of: &superpoints.of_point,
+                neighbors: &around.indices,
+                k: around.k,
+                border: options.border,
+                small: options.small,
+            },
+        );
+        Superpoints::from_labels(&pieces.into_iter().map(|piece| piece as i32).collect::<Vec<_>>())
+    }
+}
