@@ -102,9 +102,9 @@ impl fmt::Display for Features {
 }
 
 impl Default for Options {
-    /// What wins on real clouds: with the best possible label per superpoint, mean IoU 0.936 with 573 superpoints where
-    /// [`Options::authors`] reach 0.873 with 540 (16 validation objects of PartNet-Mobility, one a category), and 0.905
-    /// with 679 against 0.862 with 645 (14 test objects).
+    /// What wins on real clouds: with the best possible label per superpoint, mean IoU 0.949 with 596 superpoints where
+    /// [`Options::authors`] reach 0.873 with 540 (16 validation objects of PartNet-Mobility, one a category), and 0.926
+    /// with 685 against 0.862 with 645 (14 test objects).
     fn default() -> Options {
         Options {
             features: Features::SignFree,

@@ -89,7 +89,7 @@ fn options_out_of_range() {
 #[test]
 fn saved_views_load_again_or_say_why_not() {
     let cloud = Cloud::new(&points(&[[0.0; 3], [1.0, 0.5, 0.2], [0.3, 0.1, -0.8]])).unwrap();
-    let options = Options { poses: POSES[..3].to_vec(), side: 64, radius: 0.1 };
+    let options = Options { poses: POSES[..3].to_vec(), side: 64, radius: 0.1, points: None };
     let views = Views::render(&Device::Cpu, &cloud, &options).unwrap();
     let folder = tempfile::tempdir().unwrap();
     views.save(folder.path()).unwrap();
