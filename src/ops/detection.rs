@@ -109,15 +109,21 @@ pub mod cpu {
                 Detection { location, part, score: values[index].sqrt(), corners }
             })
             .collect();
-        let corners: Vec<_> = found.iter().map(|d| d.corners).collect();
-        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
-        let labels: Vec<_> = found.iter().map(|d| d.part).collect();
-        let kept = nms::cpu::nms(&corners, &scores, &labels, rules.nms);
-        found = kept.into_iter().map(|i| found[i]).collect();
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        found = suppress(&found, rules.nms);
         if let Some(last) = found.get(rules.max_det - 1).map(|d| d.score) {
             found.retain(|d| d.score >= last);
         }
+        found
+    }
+
+    /// What is left of some boxes by non-maximum suppression within each part, strongest first.
+    pub fn suppress(found: &[Detection], iou: f32) -> Vec<Detection> {
+        let corners: Vec<_> = found.iter().map(|d| d.corners).collect();
+        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
+        let labels: Vec<_> = found.iter().map(|d| d.part).collect();
+        let kept = nms::cpu::nms(&corners, &scores, &labels, iou);
+        let mut found: Vec<Detection> = kept.into_iter().map(|i| found[i]).collect();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
         found
     }
 

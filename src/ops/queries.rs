@@ -4,7 +4,7 @@
 //! the mean or the largest over t in T_j of `sigmoid(x[q, t])`. Scores above the threshold count, descending; ties stay in the
 //! order of query, then part; non-maximum suppression within each part; the strongest max_det remain.
 
-use crate::ops::{detection::Detection, nms};
+use crate::ops::detection::Detection;
 
 /// How the scores of a part's tokens become the part's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub struct Rules {
 
 /// CPU reference.
 pub mod cpu {
-    use super::{Detection, Phrase, Rules, nms};
-    use crate::ops::detection::cpu::exp;
+    use super::{Detection, Phrase, Rules};
+    use crate::ops::detection::cpu::{exp, suppress};
     use std::ops::Range;
 
     /// The boxes of one image; their location is the query.
@@ -61,12 +61,7 @@ pub mod cpu {
                 }
             }
         }
-        let corners: Vec<_> = found.iter().map(|d| d.corners).collect();
-        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
-        let labels: Vec<_> = found.iter().map(|d| d.part).collect();
-        let kept = nms::cpu::nms(&corners, &scores, &labels, rules.nms);
-        found = kept.into_iter().map(|i| found[i]).collect();
-        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        found = suppress(&found, rules.nms);
         found.truncate(rules.max_det);
         found
     }
