@@ -78,3 +78,56 @@ fn value<'a>(memory: &MemoryInfo, tensor: &Tensor<'a>) -> ort::Result<Value<'a>>
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::runtime;
+    use ort::memory::{AllocationDevice, AllocatorType, MemoryType};
+
+    const TOKENS: usize = 3;
+    const CHANNELS: usize = 16;
+
+    /// The CPU's memory stands for a device's.
+    #[test]
+    fn tensors_are_read_and_written_where_they_lie() {
+        let runtime = runtime::load().unwrap();
+        let mut session = Session::builder(runtime.environment())
+            .unwrap()
+            .commit_from_file("tests/fixtures/models/text_encoder.onnx")
+            .unwrap();
+        let memory =
+            MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default).unwrap();
+        let shape = [1, TOKENS];
+        let (mut ids, mut mask) = (vec![5i64, 6, 7], vec![1i64; TOKENS]);
+        let mut hidden = vec![f32::NAN; TOKENS * CHANNELS];
+        let mut encode = |ids: &mut [i64], hidden: &mut [f32]| {
+            let input = |name, values: &mut [i64]| Tensor {
+                name,
+                element: Element::I64,
+                shape: &shape,
+                at: values.as_mut_ptr().cast(),
+            };
+            let output = Tensor {
+                name: "text_hidden",
+                element: Element::F32,
+                shape: &[1, TOKENS, CHANNELS],
+                at: hidden.as_mut_ptr().cast(),
+            };
+            let inputs = [input("input_ids", ids), input("attention_mask", &mut mask)];
+            // SAFETY: the arrays are of these lengths, and outlive the call, which waits on a CPU.
+            unsafe { run(&mut session, &memory, &inputs, &[output]) }
+        };
+        encode(&mut ids, &mut hidden).unwrap();
+        let first = hidden.clone();
+        assert!(first.iter().all(|x| x.is_finite()));
+        ids[1] = 8;
+        hidden.fill(f32::NAN);
+        encode(&mut ids, &mut hidden).unwrap();
+        let row = |values: &[f32], i: usize| values[i * CHANNELS..][..CHANNELS].to_vec();
+        assert_ne!(row(&hidden, 1), row(&first, 1), "another token");
+        ids[1] = 6;
+        encode(&mut ids, &mut hidden).unwrap();
+        assert_eq!(hidden, first);
+    }
+}
