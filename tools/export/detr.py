@@ -109,7 +109,7 @@ def logits(queries: Tensor, text: Tensor, token: Tensor) -> Tensor:
     return (queries @ text.transpose(1, 2)).masked_fill(~token[:, None], -1e4)
 
 
-def export(dino: GroundingDinoForObjectDetection, vocabulary: pathlib.Path, out: pathlib.Path, size: int = SIZE) -> None:
+def export(dino: GroundingDinoForObjectDetection, vocabulary: pathlib.Path, out: pathlib.Path, size: int) -> None:
     """Writes text_encoder.onnx, grounding_detector.onnx, vocab.txt and their part of the manifest to the folder `out`."""
     config = dino.config
     check_vocabulary(vocabulary, config.text_config.vocab_size)
@@ -145,7 +145,7 @@ def export(dino: GroundingDinoForObjectDetection, vocabulary: pathlib.Path, out:
         "queries": q, "score": "max_sigmoid", "nms": 1.0, "max_det": q, "feature_dim": config.d_model})
 
 
-def export_folder(folder: pathlib.Path, out: pathlib.Path) -> None:
+def export_folder(folder: pathlib.Path, out: pathlib.Path, size: int = SIZE) -> None:
     """Exports what a folder as the hub keeps it holds: config.json, model.safetensors, vocab.txt."""
     try:
         dino, info = GroundingDinoForObjectDetection.from_pretrained(folder, local_files_only=True, output_loading_info=True)
@@ -154,4 +154,4 @@ def export_folder(folder: pathlib.Path, out: pathlib.Path) -> None:
     for kind in ("missing_keys", "mismatched_keys"):
         if info[kind]:
             raise Refused(f"{folder}: not a GroundingDINO of transformers: {sorted(map(str, info[kind]))[0]} is among its {kind}")
-    export(dino, folder / "vocab.txt", out)
+    export(dino, folder / "vocab.txt", out, size)

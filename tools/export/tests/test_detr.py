@@ -58,7 +58,7 @@ def test_the_adapter_is_transformers(dino):
 def test_a_folder_goes_all_the_way(dino, tmp_path, check):
     dino.save_pretrained(tmp_path / "theirs")
     words(tmp_path / "theirs" / "vocab.txt")
-    detr.export_folder(tmp_path / "theirs", tmp_path / "ours")
+    detr.export_folder(tmp_path / "theirs", tmp_path / "ours", SIZE)
     session = lambda file: onnxruntime.InferenceSession(tmp_path / "ours" / file)
     mask = torch.ones_like(IDS)
     hidden, = session("text_encoder.onnx").run(None, {"input_ids": IDS.numpy(), "attention_mask": mask.numpy()})
