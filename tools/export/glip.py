@@ -105,7 +105,8 @@ def export(glip: Glip, config: Config, vocabulary: pathlib.Path, out: pathlib.Pa
         "feature_dim": config.channels})
 
 
-def export_checkpoint(state: State, size: str, vocabulary: pathlib.Path, out: pathlib.Path, parts: list[str] | None) -> None:
+def export_checkpoint(state: State, size: str, vocabulary: pathlib.Path, out: pathlib.Path,
+                      parts: list[str] | None = None) -> None:
     """Exports the checkpoint `state` of `size`, a key of `SIZES`; `parts` are those of its learned offset, if it has one."""
     learned = offset.learned(state)
     if learned is not None and not parts:
