@@ -53,7 +53,7 @@ impl Trainer<f32> {
     /// Writes all that is needed to go on later as if nothing had happened.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written; [`Error::Device`].
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be written; [`Error::Device`](crate::Error::Device).
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut file = Writer::default();
         let State { values, moments: [first, second], best } = self.engine.state()?;
@@ -78,7 +78,8 @@ impl Trainer<f32> {
     /// Goes on, on the CPU, where [`Trainer::save`] left off. Only the number of epochs may have changed.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] if the file is no such state, or of other samples or options.
+    /// [`Error::Io`](crate::Error::Io); [`Error::Format`](crate::Error::Format) if the file is no such state, or of other
+    /// samples or options.
     pub fn resume(mut self, path: &Path) -> Result<Trainer<f32>> {
         let file = Tensors::read(path)?;
         let note: Note = file.note(WHAT)?;
