@@ -19,7 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let votes = [4.0f32, 1.0, 0.5, 0.0, 2.0, 2.0];
     let on_device = DeviceBuffer::from_slice(&votes)?;
     let mut probabilities = DeviceBuffer::from_slice(&[0.0f32; 6])?;
-    softmax::cuda::forward(&gpu, &gpu.borrow(&on_device), COLUMNS, &mut gpu.borrow_mut(&mut probabilities))?;
+    let (from, mut to) = (gpu.borrow(&on_device), gpu.borrow_mut(&mut probabilities));
+    softmax::cuda::forward(&gpu, &*from, COLUMNS, &mut *to)?;
+    drop(to);
     stream.synchronize()?;
     let found = probabilities.as_host_vec()?;
     assert_eq!(found, softmax::cpu::forward(&votes, COLUMNS));
