@@ -25,15 +25,13 @@ use scene::{PARTS, Scene, scene};
 use std::{collections::BTreeMap, time::Instant};
 
 const POINTS: [usize; 5] = [30_000, 80_000, 300_000, 1_000_000, 3_000_000];
-/// Beyond this cut pursuit, which runs on the host, would be all that one waits for.
-const MOST_PARTITIONED: usize = 300_000;
 const RUNS: usize = 11;
 const STAGES: [&str; 6] = ["superpoints", "views", "memberships", "scores", "labels", "instances"];
 
 /// What the stages make of a scene on a device, and how long each took, in milliseconds.
 #[derive(PartialEq)]
 struct Answer {
-    superpoints: Option<Superpoints>,
+    superpoints: Superpoints,
     views: Views,
     memberships: Memberships,
     scores: Scores,
@@ -52,8 +50,7 @@ fn run(device: &Device, scene: &Scene, milliseconds: &mut [f64; 6]) -> Result<An
         milliseconds[stage] = begin.elapsed().as_secs_f64() * 1e3;
         (stage, begin) = (stage + 1, Instant::now());
     };
-    let partition = || Superpoints::partition(device, cloud, &superpoints::Options::default());
-    let own = (cloud.len() <= MOST_PARTITIONED).then(partition).transpose()?;
+    let own = Superpoints::partition(device, cloud, &superpoints::Options::default())?;
     lap();
     let views = Views::render(device, cloud, &views::Options::default())?;
     lap();

@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
     Device,
-    ops::{cut_pursuit, edge_weights, knn, merge_small, normals},
+    ops::{agglomeration, cut_pursuit, edge_weights, knn, merge_small, normals},
     stages::{
         cloud::Cloud,
         superpoints::{Options, Superpoints},
@@ -64,9 +64,18 @@ fn bench(c: &mut Criterion) {
         let options = cut_pursuit::Options::default();
         let cut = || cut_pursuit::cpu::partition(&graph, &features, &options);
         let labels = cut();
-        let energy = |labels: &[u32]| cut_pursuit::energy(&graph, &features, labels, options.lambda);
+        let lambda = options.lambda;
+        let energy = |labels: &[u32]| cut_pursuit::energy(&graph, &features, labels, lambda);
         assert!(energy(&labels) < 0.5 * energy(&vec![0; n]));
         group.bench_function(id("cut pursuit"), |b| b.iter(cut));
+
+        let options = agglomeration::Options { lambda: options.lambda, small: 0, bound: 1.0 };
+        let agglomerate =
+            || agglomeration::cpu::agglomerate(&features, black_box(&nearest.indices), &weights, K, &options);
+        let (ours, theirs) = (energy(&agglomerate()), energy(&labels));
+        println!("{n} points: energy of agglomeration over that of cut pursuit {:.4}", ours / theirs);
+        assert!(ours < 1.02 * theirs);
+        group.bench_function(id("agglomeration"), |b| b.iter(agglomerate));
 
         let merged = merge_small::cpu::merge_small(points, &labels, 10);
         let superpoints =

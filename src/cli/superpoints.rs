@@ -8,7 +8,7 @@ use partstad::{
     palette,
     stages::{
         cloud::Cloud,
-        superpoints::{Features, Options, Superpoints},
+        superpoints::{Features, Method, Options, Superpoints},
     },
 };
 use serde_json::json;
@@ -16,7 +16,7 @@ use std::{path::PathBuf, time::Instant};
 
 /// Partition a cloud into superpoints
 ///
-/// Neighbouring points of like normal and colour form one superpoint (l0 cut pursuit); the votes are counted on these.
+/// Neighbouring points of like normal and colour form one superpoint; the votes are counted on these.
 #[derive(Args)]
 #[command(after_help = "Example: partstad superpoints chair.ply -o sp.npy --ply sp.ply")]
 pub struct SuperpointsCommand {
@@ -28,11 +28,15 @@ pub struct SuperpointsCommand {
     /// Also write the points in the colours of their superpoints
     #[arg(long, value_name = "FILE")]
     ply: Option<PathBuf>,
+    /// How the points are parted: agglomeration, or cut-pursuit as the authors do it, which takes longer
+    /// [default: agglomeration]
+    #[arg(long, value_name = "NAME")]
+    method: Option<Method>,
     /// What makes two points alike beside their colour: normals (as the authors take them), oriented, sign-free
     /// [default: sign-free]
     #[arg(long, value_name = "KIND")]
     features: Option<Features>,
-    /// Weight of the borders: higher makes fewer superpoints [default: 0.05]
+    /// Weight of the borders: higher makes fewer superpoints [default: 0.12]
     #[arg(long, value_name = "X")]
     lambda: Option<f32>,
 }
@@ -43,6 +47,7 @@ impl SuperpointsCommand {
         let cloud = Cloud::new(&points)?;
         let usual = Options::default();
         let options = Options {
+            method: self.method.unwrap_or(usual.method),
             features: self.features.unwrap_or(usual.features),
             lambda: self.lambda.unwrap_or(usual.lambda),
             ..usual

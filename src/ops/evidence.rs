@@ -1,10 +1,10 @@
 //! Evidence: what the views say of every single point, and superpoints cut where it changes.
 //!
 //! The evidence of point i for label j is the share of the views that show i in which a box of j holds it. A superpoint is
-//! cut by [`cut_pursuit`] on these shares, along its own edges of the neighbour graph: a cut pays where the masks of
+//! cut by [`agglomeration`] on these shares, along its own edges of the neighbour graph: a cut pays where the masks of
 //! several views agree on a border, and one wrong mask among several moves the shares by little.
 
-use super::{cut_pursuit, membership::Region};
+use super::{agglomeration, membership::Region};
 
 /// What the evidence is made from.
 #[derive(Debug, Clone, Copy)]
@@ -105,9 +105,8 @@ pub mod cpu {
         let own: Vec<u32> = (0..neighbors.len()).into_par_iter().map(own).collect();
         let shares = shares(evidence, superpoint_of, &own, k);
         let weights = vec![1.0 / k as f32; own.len()];
-        let graph = cut_pursuit::Graph::from_neighbors(&own, &weights, superpoint_of.len(), k);
-        let options = cut_pursuit::Options { lambda: border, small, ..Default::default() };
-        let pieces = cut_pursuit::cpu::partition(&graph, &shares, &options);
+        let options = agglomeration::Options { lambda: border, small, bound: 1.0 };
+        let pieces = agglomeration::cpu::agglomerate(&shares, &own, &weights, k, &options);
         rejoin(superpoint_of, pieces, small)
     }
 

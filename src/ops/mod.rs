@@ -1,6 +1,7 @@
 //! The operations: slices in, slices out, each with its CPU reference (`cpu`).
 
 pub mod adamw;
+pub mod agglomeration;
 pub mod components;
 pub mod cut_pursuit;
 pub mod detection;

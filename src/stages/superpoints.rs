@@ -1,21 +1,25 @@
 //! Superpoints: the over-segmentation whose pieces vote as one.
 
-#[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
 use crate::{
     buffer::Mirrored,
     device::Device,
     error::{Error, Result},
     io::npy,
     ops::{
-        cut_pursuit, edge_weights,
+        agglomeration, cut_pursuit, edge_weights,
         group::{self, Groups},
         knn, merge_small, normals, point_features,
     },
     stages::cloud::Cloud,
 };
-use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path, str::FromStr};
+use serde::{
+    Deserialize, Serialize,
+    de::{
+        IntoDeserializer,
+        value::{self, StrDeserializer},
+    },
+};
+use std::{path::Path, str::FromStr};
 
 /// A partition of the cloud's N points into S superpoints, each with at least one point.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub struct Superpoints {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// How the energy is minimised.
+    pub method: Method,
     /// What makes two points alike.
     pub features: Features,
     /// Neighbours of each point in the graph, at least 1.
@@ -75,31 +81,30 @@ pub enum Features {
     SignFree,
 }
 
-impl FromStr for Features {
-    type Err = Error;
+/// How the energy is minimised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Points merge into ever larger regions, the same bits on every device; [`agglomeration`].
+    Agglomeration,
+    /// The cloud is cut into ever smaller components, on the CPU, as the authors do it; [`cut_pursuit`].
+    CutPursuit,
+}
 
-    /// `normals`, `oriented` or `sign-free`.
-    fn from_str(name: &str) -> Result<Features> {
-        match name {
-            "normals" => Ok(Features::Normals),
-            "oriented" => Ok(Features::Oriented),
-            "sign-free" => Ok(Features::SignFree),
-            other => {
-                Err(Error::invalid(format!("features {other:?} are not one of normals, oriented, sign-free")))
+macro_rules! named {
+    ($($kind:ty: $what:literal),*) => {$(
+        impl FromStr for $kind {
+            type Err = Error;
+
+            /// By the name that it has in files.
+            fn from_str(name: &str) -> Result<$kind> {
+                let name: StrDeserializer<value::Error> = name.into_deserializer();
+                <$kind>::deserialize(name).map_err(|e| Error::invalid(format!("{}: {e}", $what)))
             }
         }
-    }
+    )*};
 }
-
-impl fmt::Display for Features {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Features::Normals => "normals",
-            Features::Oriented => "oriented",
-            Features::SignFree => "sign-free",
-        })
-    }
-}
+named!(Features: "features", Method: "method");
 
 impl Default for Options {
     /// What wins on real clouds: with the best possible label per superpoint, mean IoU 0.949 with 596 superpoints where
@@ -107,12 +112,13 @@ impl Default for Options {
     /// with 685 against 0.862 with 645 (14 test objects).
     fn default() -> Options {
         Options {
+            method: Method::Agglomeration,
             features: Features::SignFree,
             neighbors: 10,
             normal_radius: 0.1,
             normal_neighbors: 30,
-            color_weight: 0.6,
-            lambda: 0.05,
+            color_weight: 1.5,
+            lambda: 0.12,
             small: 20,
             points: Some(80_000),
             small_into: SmallInto::Similar,
@@ -124,6 +130,7 @@ impl Options {
     /// The authors' features, energy and treatment of small components.
     pub fn authors() -> Options {
         Options {
+            method: Method::CutPursuit,
             features: Features::Normals,
             color_weight: 0.3,
             lambda: 0.05,
@@ -156,6 +163,15 @@ impl Options {
         Ok(())
     }
 
+    /// What the partition minimises.
+    fn energy(&self) -> agglomeration::Options {
+        agglomeration::Options {
+            lambda: self.lambda,
+            small: if self.small_into == SmallInto::Similar { self.small } else { 0 },
+            bound: self.color_weight.max(1.0),
+        }
+    }
+
     /// With `lambda` and `small` as a cloud of `n` points needs them: the points on a surface go with n, the edges along a
     /// border with its root.
     fn scaled(&self, n: usize) -> Options {
@@ -169,25 +185,24 @@ impl Options {
 }
 
 impl Superpoints {
-    /// Partitions the cloud: l0 cut pursuit of normals and colours on the graph of nearest neighbours, then small
-    /// components are merged (the authors' `gen_superpoint`).
+    /// Partitions the cloud by the normals and colours on the graph of nearest neighbours, then merges small components
+    /// (the authors' `gen_superpoint`).
     ///
     /// # Errors
-    /// [`Error::Invalid`] if an option is outside its range.
+    /// [`Error::Invalid`] if an option is outside its range, [`Error::Device`] if the device fails.
     pub fn partition(device: &Device, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
         options.check()?;
         let options = &options.scaled(cloud.len());
-        let likeness = match device {
-            Device::Cpu => Likeness::of(cloud, options),
-            #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => Likeness::on_device(gpu, cloud, options)?,
-        };
-        let labels = match options.features {
-            Features::Normals | Features::Oriented => likeness.cut::<6>(options),
-            Features::SignFree => likeness.cut::<9>(options),
-        };
-        let labels = merge_small::cpu::merge_small(&cloud.positions, &labels, options.small);
-        Superpoints::from_labels(&labels.into_iter().map(|label| label as i32).collect::<Vec<_>>())
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(gpu) = device {
+            let likeness = on_device::Likeness::of(gpu, cloud, options)?;
+            return match options.method {
+                Method::Agglomeration => likeness.agglomerate(gpu, cloud, options),
+                Method::CutPursuit => likeness.download(gpu)?.partition(cloud, options),
+            };
+        }
+        let _ = device;
+        Likeness::of(cloud, options).partition(cloud, options)
     }
 
     /// The superpoints that `labels` names, one for each value that occurs, in the values' order.
@@ -255,7 +270,7 @@ impl Superpoints {
     }
 }
 
-/// What cut pursuit needs to know of a cloud.
+/// What a partition follows from.
 struct Likeness {
     /// What makes two points alike, `[N, D]`.
     features: Vec<f32>,
@@ -285,71 +300,149 @@ impl Likeness {
         Likeness { features, neighbors: indices, weights, k }
     }
 
-    /// The same bits. Cut pursuit runs on the host, as does the orientation of normals.
-    #[cfg(feature = "cuda")]
-    fn on_device(gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Likeness> {
-        let Options { neighbors, normal_radius, normal_neighbors, color_weight, .. } = *options;
-        let n = cloud.len();
-        let (positions, colors) = (cloud.positions.device(gpu)?, cloud.colors.device(gpu)?);
-        let mut tree = knn::cuda::Tree::new(gpu, n)?;
-        let mut around = knn::cuda::Around::new(gpu, n, n.min(normal_neighbors.max(neighbors + 1)))?;
-        tree.build(gpu, &*positions, n)?;
-        around.find(gpu, &tree)?;
-
-        let k = neighbors.min(n.saturating_sub(1));
-        let (mut indices, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
-        knn::cuda::nearest(gpu, &*positions, &around, k, &mut indices, &mut distances)?;
-        let mut normals = gpu.alloc(3 * n)?;
-        let mut workspace = normals::cuda::Workspace::new(gpu, n)?;
-        normals::cuda::estimate(
-            gpu,
-            &*positions,
-            &around,
-            normal_radius,
-            normal_neighbors,
-            &mut normals,
-            &mut workspace,
-        )?;
-        let neighbors = gpu.download(&indices)?;
-        if options.features == Features::Oriented {
-            let mut oriented = gpu.download(&normals)?;
-            normals::cpu::orient(oriented.as_chunks_mut().0, &neighbors, k);
-            gpu.write(&oriented, &mut normals)?;
-        }
-
-        let sign_free = options.features == Features::SignFree;
-        let mut features = gpu.alloc(n * if sign_free { 9 } else { 6 })?;
-        let dimensions = point_features::cuda::point_features(
-            gpu,
-            &normals,
-            &*colors,
-            n,
-            color_weight,
-            sign_free,
-            &mut features,
-        )?;
-        let mut weights = gpu.alloc(n * k)?;
-        let mut workspace = edge_weights::cuda::Workspace::new(gpu, n * k)?;
-        let shape = [n, dimensions, k];
-        edge_weights::cuda::edge_weights(
-            gpu,
-            &features,
-            &indices,
-            &distances,
-            shape,
-            &mut weights,
-            &mut workspace,
-        )?;
-        Ok(Likeness { features: gpu.download(&features)?, neighbors, weights: gpu.download(&weights)?, k })
+    fn partition(&self, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
+        let labels = match options.features {
+            Features::Normals | Features::Oriented => self.regions::<6>(options),
+            Features::SignFree => self.regions::<9>(options),
+        };
+        let labels = merge_small::cpu::merge_small(&cloud.positions, &labels, options.small);
+        Superpoints::from_labels(&labels.into_iter().map(|label| label as i32).collect::<Vec<_>>())
     }
 
-    fn cut<const D: usize>(&self, options: &Options) -> Vec<u32> {
+    fn regions<const D: usize>(&self, options: &Options) -> Vec<u32> {
+        let Likeness { neighbors, weights, k, .. } = self;
         let (features, _) = self.features.as_chunks::<D>();
-        let graph =
-            cut_pursuit::Graph::from_neighbors(&self.neighbors, &self.weights, features.len(), self.k);
-        let small = if options.small_into == SmallInto::Similar { options.small } else { 0 };
-        let options = cut_pursuit::Options { lambda: options.lambda, small, ..Default::default() };
-        cut_pursuit::cpu::partition(&graph, features, &options)
+        let agglomeration::Options { lambda, small, .. } = options.energy();
+        match options.method {
+            Method::Agglomeration => {
+                agglomeration::cpu::agglomerate(features, neighbors, weights, *k, &options.energy())
+            }
+            Method::CutPursuit => {
+                let graph = cut_pursuit::Graph::from_neighbors(neighbors, weights, features.len(), *k);
+                let options = cut_pursuit::Options { lambda, small, ..Default::default() };
+                cut_pursuit::cpu::partition(&graph, features, &options)
+            }
+        }
+    }
+}
+
+#[cfg(feature = "cuda")]
+mod on_device {
+    use super::*;
+    use crate::{
+        buffer::Mirrored,
+        gpu::{Buffer, Gpu},
+        ops::knn::cuda::{Around, Tree},
+    };
+
+    /// As [`super::Likeness`], the same bits.
+    pub struct Likeness {
+        tree: Tree,
+        features: Buffer<f32>,
+        neighbors: Buffer<u32>,
+        weights: Buffer<f32>,
+        /// N, D, k.
+        shape: [usize; 3],
+    }
+
+    impl Likeness {
+        /// The orientation of normals runs on the host.
+        pub fn of(gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Likeness> {
+            let Options { normal_radius, normal_neighbors, color_weight, .. } = *options;
+            let n = cloud.len();
+            let (positions, colors) = (cloud.positions.device(gpu)?, cloud.colors.device(gpu)?);
+            let mut tree = Tree::new(gpu, n)?;
+            let mut around = Around::new(gpu, n, n.min(normal_neighbors.max(options.neighbors + 1)))?;
+            tree.build(gpu, &*positions, n)?;
+            around.find(gpu, &tree)?;
+
+            let k = options.neighbors.min(n.saturating_sub(1));
+            let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
+            knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;
+            let mut normals = gpu.alloc(3 * n)?;
+            let mut workspace = normals::cuda::Workspace::new(gpu, n)?;
+            normals::cuda::estimate(
+                gpu,
+                &*positions,
+                &around,
+                normal_radius,
+                normal_neighbors,
+                &mut normals,
+                &mut workspace,
+            )?;
+            if options.features == Features::Oriented {
+                let mut oriented = gpu.download(&normals)?;
+                normals::cpu::orient(oriented.as_chunks_mut().0, &gpu.download(&neighbors)?, k);
+                gpu.write(&oriented, &mut normals)?;
+            }
+
+            let sign_free = options.features == Features::SignFree;
+            let mut features = gpu.alloc(n * if sign_free { 9 } else { 6 })?;
+            let dimensions = point_features::cuda::point_features(
+                gpu,
+                &normals,
+                &*colors,
+                n,
+                color_weight,
+                sign_free,
+                &mut features,
+            )?;
+            let mut weights = gpu.alloc(n * k)?;
+            let mut workspace = edge_weights::cuda::Workspace::new(gpu, n * k)?;
+            let shape = [n, dimensions, k];
+            edge_weights::cuda::edge_weights(
+                gpu,
+                &features,
+                &neighbors,
+                &distances,
+                shape,
+                &mut weights,
+                &mut workspace,
+            )?;
+            Ok(Likeness { tree, features, neighbors, weights, shape })
+        }
+
+        pub fn download(&self, gpu: &Gpu) -> Result<super::Likeness> {
+            let Likeness { features, neighbors, weights, shape, .. } = self;
+            let (features, neighbors) = (gpu.download(features)?, gpu.download(neighbors)?);
+            Ok(super::Likeness { features, neighbors, weights: gpu.download(weights)?, k: shape[2] })
+        }
+
+        pub fn agglomerate(&self, gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
+            let Likeness { tree, features, neighbors, weights, shape } = self;
+            let (labels, regions) = agglomeration::cuda::agglomerate(
+                gpu,
+                features,
+                neighbors,
+                weights,
+                *shape,
+                &options.energy(),
+            )?;
+            let n = cloud.len();
+            let bits = usize::BITS - regions.leading_zeros();
+            let mut groups = group::cuda::Groups::new(gpu, n)?;
+            let mut workspace = group::cuda::Workspace::new(gpu, n)?;
+            group::cuda::group(gpu, &labels, n, bits, &mut groups, &mut workspace)?;
+            let mut merged = gpu.alloc(n)?;
+            merge_small::cuda::merge_small(
+                gpu,
+                &*cloud.positions.device(gpu)?,
+                tree,
+                &groups,
+                regions,
+                options.small,
+                &mut merged,
+                &mut merge_small::cuda::Workspace::new(gpu, regions)?,
+            )?;
+            group::cuda::group(gpu, &merged, n, bits, &mut groups, &mut workspace)?;
+            let mut offsets = gpu.alloc(groups.count(gpu)? + 1)?;
+            gpu.copy(&groups.offsets.slice(..offsets.len()), &mut offsets)?;
+            Ok(Superpoints {
+                of_point: Mirrored::on_device(gpu, groups.of_point)?,
+                offsets: Mirrored::on_device(gpu, offsets)?,
+                points: Mirrored::on_device(gpu, groups.points)?,
+            })
+        }
     }
 }
 
@@ -369,13 +462,14 @@ mod tests {
     }
 
     #[test]
-    fn features_have_one_name() {
+    fn kinds_have_one_name() {
         for features in [Features::Normals, Features::Oriented, Features::SignFree] {
-            let name = features.to_string();
-            assert_eq!(name.parse::<Features>().unwrap(), features);
-            assert_eq!(serde_json::to_value(features).unwrap(), name);
+            let name = serde_json::to_value(features).unwrap();
+            assert_eq!(name.as_str().unwrap().parse::<Features>().unwrap(), features);
         }
-        assert!("cosine".parse::<Features>().unwrap_err().to_string().contains("sign-free"));
+        assert_eq!("cut-pursuit".parse::<Method>().unwrap(), Method::CutPursuit);
+        let error = "cosine".parse::<Features>().unwrap_err().to_string();
+        assert!(error.contains("cosine") && error.contains("sign-free"), "{error}");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use crate::common::golden;
 use partstad::{
     io::{npy, ply},
     ops::{
-        cut_pursuit, edge_weights::cpu::edge_weights, knn::cpu::nearest, merge_small::cpu::merge_small,
-        normals,
+        agglomeration, cut_pursuit, edge_weights::cpu::edge_weights, knn::cpu::nearest,
+        merge_small::cpu::merge_small, normals,
     },
     stages::cloud::Cloud,
 };
@@ -134,15 +134,20 @@ fn energy_is_no_higher() {
         let graph = cut_pursuit::Graph::from_neighbors(&case.neighbors, &case.weights, n, K);
         let options = cut_pursuit::Options::default();
         let ours = cut_pursuit::cpu::partition(&graph, &case.features, &options);
+        let merging = agglomeration::Options { lambda: options.lambda, small: 0, bound: 1.0 };
+        let agglomerate = agglomeration::cpu::agglomerate::<6>;
+        let merged = agglomerate(&case.features, &case.neighbors, &case.weights, K, &merging);
         let energy = |labels: &[u32], lambda| cut_pursuit::energy(&graph, &case.features, labels, lambda);
         for lambda in [options.lambda, options.lambda / 2.0] {
             println!(
-                "{name}: lambda {lambda}: ours {:.2}, theirs {:.2}",
+                "{name}: lambda {lambda}: cut pursuit {:.2}, agglomeration {:.2}, theirs {:.2}",
                 energy(&ours, lambda),
+                energy(&merged, lambda),
                 energy(&case.raw, lambda)
             );
         }
         assert!(energy(&ours, options.lambda) <= energy(&case.raw, options.lambda));
+        assert!(energy(&merged, options.lambda) <= energy(&case.raw, options.lambda));
     }
 }
 

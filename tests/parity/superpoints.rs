@@ -9,7 +9,7 @@ use partstad::{
     Device,
     gpu::Gpu,
     ops::{
-        components,
+        agglomeration, components,
         cut_pursuit::Graph,
         edge_weights, extents, group,
         knn::{self, cuda::Tree},
@@ -17,7 +17,7 @@ use partstad::{
     },
     stages::{
         cloud::Cloud,
-        superpoints::{Features, Options, Superpoints},
+        superpoints::{Features, Method, Options, Superpoints},
     },
 };
 const SIZES: [usize; 8] = [0, 1, 2, 31, 32, 33, 1023, 1025];
@@ -126,6 +126,47 @@ fn connected_components() {
     }
 }
 
+#[test]
+fn regions_agglomerate() {
+    let gpu = gpu();
+    let mut random = Random(12);
+    for n in [0, 1, 2, 33, 1025] {
+        for (name, points) in clouds(n, &mut random) {
+            // Noise, plateaus, and ties everywhere.
+            let plateau = |x: f32| if x > 0.1 { 0.9 } else { -0.9 };
+            let features: [Vec<[f32; 4]>; 3] = [
+                points.iter().map(|_| [0; 4].map(|_| 2.0 * random.uniform() - 1.0)).collect(),
+                points
+                    .iter()
+                    .map(|p| [plateau(p[0]), plateau(p[1] + p[2]), 0.1 * random.uniform(), 0.0])
+                    .collect(),
+                vec![[0.5; 4]; n],
+            ];
+            let around = knn::cpu::nearest(&points, 5);
+            let (k, edges) = (around.k, around.indices.len());
+            let noisy: Vec<f32> = (0..edges).map(|_| random.uniform()).collect();
+            for (features, weights) in features.iter().zip([&noisy, &noisy, &vec![0.25; edges]]) {
+                for small in [6, 0, n].into_iter().take(if n < 1000 { 3 } else { 1 }) {
+                    let options = agglomeration::Options { lambda: 0.3, small, bound: 1.0 };
+                    let expected =
+                        agglomeration::cpu::agglomerate(features, &around.indices, weights, k, &options);
+                    let (found, regions) = agglomeration::cuda::agglomerate(
+                        &gpu,
+                        &gpu.upload(&flat(features)).unwrap(),
+                        &gpu.upload(&around.indices).unwrap(),
+                        &gpu.upload(weights).unwrap(),
+                        [n, 4, k],
+                        &options,
+                    )
+                    .unwrap();
+                    assert_eq!(gpu.download(&found).unwrap(), expected, "{name}, {n} points, {small}");
+                    assert_eq!(regions, expected.iter().max().map_or(0, |&label| label as usize + 1));
+                }
+            }
+        }
+    }
+}
+
 /// Labels of `n` points: one for all, one each, few, and many of which most are rare.
 fn labellings(n: usize, random: &mut Random) -> Vec<Vec<u32>> {
     vec![
@@ -222,6 +263,9 @@ fn buffers_that_are_too_small() {
     assert!(error.unwrap_err().to_string().starts_with("edge_weights: "));
     let error = extents::cuda::extents(&gpu, &short(), &indices, &indices, 5, &mut short());
     assert!(error.unwrap_err().to_string().starts_with("extents: "));
+    let options = agglomeration::Options { lambda: 0.1, small: 0, bound: 1.0 };
+    let error = agglomeration::cuda::agglomerate(&gpu, &short(), &indices, &short(), [5, 2, 1], &options);
+    assert!(error.unwrap_err().to_string().starts_with("agglomerate: "));
     let mut groups = group::cuda::Groups::new(&gpu, 4).unwrap();
     let mut workspace = group::cuda::Workspace::new(&gpu, 5).unwrap();
     let error = group::cuda::group(&gpu, &indices, 5, 8, &mut groups, &mut workspace);
@@ -238,9 +282,11 @@ fn every_kind_of_features() {
             let colors = (0..n).map(|_| [0; 3].map(|_| random.uniform())).collect::<Vec<_>>().into();
             let cloud = Cloud { positions, colors, ..Cloud::default() };
             for features in [Features::Normals, Features::Oriented, Features::SignFree] {
-                let options = Options { features, ..Options::default() };
-                let on = |device: &Device| Superpoints::partition(device, &cloud, &options).unwrap();
-                assert_eq!(on(&device), on(&Device::Cpu), "{name}, {n} points, {features}");
+                for method in [Method::Agglomeration, Method::CutPursuit] {
+                    let options = Options { features, method, ..Options::default() };
+                    let on = |device: &Device| Superpoints::partition(device, &cloud, &options).unwrap();
+                    assert_eq!(on(&device), on(&Device::Cpu), "{name}, {n} points, {options:?}");
+                }
             }
         }
     }

@@ -5,10 +5,11 @@ use partstad::{
     io::npy,
     stages::{
         cloud::Cloud,
-        superpoints::{Features, Options, Superpoints},
+        superpoints::{Features, Method, Options, Superpoints},
     },
 };
 
+/// By both methods; returns what the options' own makes.
 fn partition(positions: Vec<[f32; 3]>, options: &Options) -> Superpoints {
     let n = positions.len();
     let cloud = Cloud {
@@ -17,14 +18,19 @@ fn partition(positions: Vec<[f32; 3]>, options: &Options) -> Superpoints {
         center: [0.0; 3],
         radius: 1.0,
     };
-    let superpoints = Superpoints::partition(&Device::Cpu, &cloud, options).unwrap();
-    assert_eq!(superpoints.of_point.len(), n);
-    assert_eq!(superpoints.points.len(), n);
-    for s in 0..superpoints.len() {
-        assert!(!superpoints.points(s).is_empty());
-        assert!(superpoints.points(s).iter().all(|&i| superpoints.of_point[i as usize] == s as u32));
-    }
-    superpoints
+    let by = |method| {
+        let options = Options { method, ..options.clone() };
+        let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options).unwrap();
+        assert_eq!(superpoints.of_point.len(), n);
+        assert_eq!(superpoints.points.len(), n);
+        for s in 0..superpoints.len() {
+            assert!(!superpoints.points(s).is_empty());
+            assert!(superpoints.points(s).iter().all(|&i| superpoints.of_point[i as usize] == s as u32));
+        }
+        superpoints
+    };
+    let both = [Method::Agglomeration, Method::CutPursuit].map(|method| (method, by(method)));
+    both.into_iter().find(|(method, _)| *method == options.method).unwrap().1
 }
 
 const FEATURES: [Features; 3] = [Features::Normals, Features::Oriented, Features::SignFree];
