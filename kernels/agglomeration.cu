@@ -90,7 +90,7 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // gains[e] = border - n_a n_b / (n_a + n_b) |mean_a - mean_b|^2, ordered; best[a] = the largest of a region's edges that
-// it considers: those that gain, and all if it is small.
+// it considers: those that lose nothing, and all if it is small.
 // low, high, border, gains [E], count, best [R], means [R, D]. One thread per edge.
 extern "C" __global__ void __launch_bounds__(256)
     agglomeration_gains(const uint32_t* __restrict__ low, const uint32_t* __restrict__ high,
@@ -106,8 +106,8 @@ extern "C" __global__ void __launch_bounds__(256)
                   of_a * of_b / (of_a + of_b) * agglomeration::squared(means, a, b, d);
     uint64_t key = agglomeration::ordered(gain);
     gains[e] = key;
-    if (gain > 0.0 || count[a] <= d.small) atomicMax(agglomeration::atomic(&best[a]), key);
-    if (gain > 0.0 || count[b] <= d.small) atomicMax(agglomeration::atomic(&best[b]), key);
+    if (gain >= 0.0 || count[a] <= d.small) atomicMax(agglomeration::atomic(&best[a]), key);
+    if (gain >= 0.0 || count[b] <= d.small) atomicMax(agglomeration::atomic(&best[b]), key);
 }
 
 // chosen[a] = the edge whose gain is best[a], of several the one whose scrambled number is the largest.
@@ -150,7 +150,7 @@ extern "C" __global__ void __launch_bounds__(256)
             bool idle = back == 0 || (chosen[c] == back && root(b, c) == b);
             bool joins = count[a] <= d.small ||
                          (count[b] / agglomeration::LARGER >= count[a] &&
-                          double(border[edge(own)]) * d.border >
+                          double(border[edge(own)]) * d.border >=
                               double(count[a]) * agglomeration::squared(means, a, b, d));
             if (idle && joins) result = b;
         }
