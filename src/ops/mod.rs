@@ -1,6 +1,7 @@
 //! The operations: slices in, slices out, each with its CPU reference (`cpu`).
 
 pub mod adamw;
+pub mod boxes;
 pub mod components;
 pub mod cut_pursuit;
 pub mod detection;
@@ -17,6 +18,7 @@ pub mod max_flow;
 pub mod membership;
 pub mod merge_small;
 pub mod mlp;
+pub mod nan;
 pub mod nms;
 pub mod normalize;
 pub mod normals;

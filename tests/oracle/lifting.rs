@@ -179,7 +179,8 @@ impl Case {
                 .for_each(|&p| visible[p as usize] = true);
             for p in (0..n).filter(|&p| visible[p]) {
                 let held = |&i: &u32| {
-                    self.boxes.list[i as usize].view == k as u32 && self.in_mask[p * b + i as usize]
+                    self.boxes.list().unwrap()[i as usize].view == k as u32
+                        && self.in_mask[p * b + i as usize]
                 };
                 let set: Vec<u32> = (0..b as u32).filter(held).collect();
                 if !set.is_empty() {
@@ -209,7 +210,7 @@ impl Case {
     fn check_partslip(&self) {
         let memberships = self.memberships(&Masks::Boxes);
         let ignored: Vec<bool> =
-            (0..self.boxes.len() as u32).map(|b| memberships.ignored.contains(&b)).collect();
+            (0..self.boxes.len() as u32).map(|b| memberships.ignored().unwrap().contains(&b)).collect();
         assert_eq!(ignored, self.whole_object, "{}: whole-object boxes", self.name);
         let weights = Weights { boxes: vec![1.0; self.boxes.len()].into(), null: 0.5 };
         let scores =

@@ -3,7 +3,7 @@
 //! Tests call [`install`] before anything of CUDA.
 #![deny(missing_docs)]
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_void};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -52,6 +52,25 @@ pub fn live_allocations() -> Option<usize> {
     let count = symbol::<unsafe extern "C" fn() -> usize>(c"emulator_live_allocations")?;
     // SAFETY: it only counts.
     Some(unsafe { count() })
+}
+
+/// Bytes that were copied between host and device on one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfers {
+    /// From the host.
+    pub to_device: u64,
+    /// To the host.
+    pub to_host: u64,
+}
+
+/// What was copied on a stream since it was made; `None` on a real GPU. `stream`: the driver's handle.
+pub fn transfers(stream: *mut c_void) -> Option<Transfers> {
+    type Function = unsafe extern "C" fn(*mut c_void, *mut u64, *mut u64);
+    let read = symbol::<Function>(c"emulator_transfers")?;
+    let mut found = Transfers::default();
+    // SAFETY: it writes two numbers; a handle that is no stream's has none.
+    unsafe { read(stream, &mut found.to_device, &mut found.to_host) };
+    Some(found)
 }
 
 /// Sectors of 32 bytes that a kernel's warps moved in counted blocks, against those they needed at the least: the
