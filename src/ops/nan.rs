@@ -24,14 +24,14 @@ pub mod cuda {
     /// Blocks that are enough to keep a device's memory busy.
     const BLOCKS: u32 = 1024;
 
-    /// Adds their number to `total`, one value.
+    /// Adds their number to `total`, one value. The values begin at a multiple of four within their buffer.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if `total` is not one value, [`Error::Device`](crate::Error::Device) if
     /// the driver refuses.
     pub fn count(gpu: &Gpu, values: &impl DevicePtr<f32>, total: &mut impl DevicePtrMut<u32>) -> Result<()> {
         expect_len("nan", "total", total.len(), 1)?;
-        let [all, ..] = blocks(values.len(), 256);
+        let [all, ..] = blocks(values.len().div_ceil(4), 256);
         kernels::nan_count(
             gpu,
             [all.min(BLOCKS), 1, 1],
