@@ -86,7 +86,7 @@ fn lifting(c: &mut Criterion) {
         let scores = Scores::vote(&Device::Cpu, &memberships, &boxes, &weights, PARTS.len()).unwrap();
         let (votes, probabilities) = (scores.votes.host().unwrap(), scores.probabilities.host().unwrap());
         let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
-        let (totals, box_label) = (memberships.visible_totals().unwrap(), boxes.labels());
+        let (totals, box_label) = (memberships.visible_totals().unwrap(), boxes.labels().unwrap());
         let input = memberships.sets().unwrap().votes(&totals, &box_label, PARTS.len());
         let columns = PARTS.len() + 1;
         let truth: Vec<i32> = cloud.positions.iter().map(|p| (p[1] * 2.4 + 2.5) as i32).collect();

@@ -255,7 +255,7 @@ impl Gpu {
     ) -> Result<Buffer<T>> {
         let mut all = self.alloc(buffers.clone().map(|buffer| buffer.len()).sum())?;
         let mut at = 0;
-        for buffer in buffers.filter(|buffer| buffer.len() > 0) {
+        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
             self.copy(buffer, &mut all.slice_mut(at..at + buffer.len()))?;
             at += buffer.len();
         }

@@ -113,7 +113,8 @@ mod tests {
             let mut seen = vec![];
             let mut runs = 0;
             let run = |items: Range<usize>| {
-                (seen.extend(items), runs += 1);
+                seen.extend(items);
+                runs += 1;
                 Ok(())
             };
             in_runs(2..7, &mut { size }, run).unwrap();

@@ -250,9 +250,11 @@ impl Engine {
         let mut tensorrt =
             ep::TensorRT::default().with_device_id(device).with_cuda_graph(self.options.cuda_graphs);
         if let Some(folder) = runtime::cache_dir() {
-            // An engine takes minutes to make.
+            // An engine takes minutes to make; one that cannot be kept is made again.
             let folder = folder.join("tensorrt");
-            tensorrt = tensorrt.with_engine_cache(true).with_engine_cache_path(folder.display());
+            if std::fs::create_dir_all(&folder).is_ok() {
+                tensorrt = tensorrt.with_engine_cache(true).with_engine_cache_path(folder.display());
+            }
         }
         // SAFETY: as above.
         let tensorrt = unsafe { tensorrt.with_compute_stream(stream) }.build().error_on_failure();

@@ -165,10 +165,10 @@ mod tests {
         assert!(p.bias_in.iter().chain([p.bias_out]).all(|&b| b == 0.0));
         let spread = p.weight_in.iter().map(|&w| w as f64 * w as f64).sum::<f64>() / 150.0 / 150.0;
         approx::assert_relative_eq!(spread.sqrt(), 1e-4, epsilon = 2e-6);
-        let boxes = Boxes { features: vec![0.5; 6].into(), feature_dim: 3, ..Boxes::default() };
+        let boxes = Boxes::with_features(vec![], vec![0.5; 6], 3);
         let mut places = [[0.1; PLACE]; 2];
         places[1][3] = 0.9;
-        let x = inputs::<f32>(&boxes, &places);
+        let x = inputs::<f32>(&boxes, &places).unwrap();
         assert_eq!((x.len(), x[0], x[3]), (300, 0.5, 0.1));
         let seen = mlp::cpu::forward(network.mlp(), &x, 150).unwrap();
         seen.weights.iter().for_each(|&w| approx::assert_relative_eq!(w, 10.0, epsilon = 1e-2));

@@ -288,7 +288,7 @@ fn check_vote(case: &Case, out: &str) {
     let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
     assert_eq!(valid, member::<bool>(&file, "valid"), "{}", what("valid"));
 
-    let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels());
+    let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels().unwrap());
     let input = memberships.sets().unwrap().votes(&visible, &box_label, case.parts.len());
     let votes = vote::cpu::forward(&input, weights, null).unwrap();
     close(&what("votes"), &votes, &expected("score"), 1e-12);
@@ -371,7 +371,7 @@ fn scores_while_training() {
         for object in ["syn8k_d", "syn30k_a", "syn30k_b"] {
             let case = Case::full(golden(object));
             let memberships = case.memberships(&case.masks);
-            let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels());
+            let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels().unwrap());
             let input = memberships.sets().unwrap().votes(&visible, &box_label, case.parts.len());
             for name in names.iter().filter(|name| name.ends_with(&format!("{object}_weights"))) {
                 let weights: Vec<f64> = member(&arrays, name);

@@ -153,7 +153,7 @@ fn the_cpu_is_no_silent_substitute() {
 }
 
 fn transfers(gpu: &Gpu) -> Transfers {
-    cuda_emulator::transfers(gpu.stream().cu_stream().cast()).unwrap()
+    cuda_emulator::transfers(gpu.stream().cu_stream() as usize).unwrap()
 }
 
 /// Of the test of what crosses.
@@ -195,9 +195,11 @@ fn nothing_but_counts_crosses() {
         let models = Models::load(&device, folder.path(), &options()).unwrap();
         let superpoints = Superpoints::partition(&device, &cloud, &superpoints::Options::default()).unwrap();
         // The device's copies of the partition and of the prompt stay there for the next views.
-        (superpoints.points.device(&gpu).unwrap(), superpoints.of_point.device(&gpu).unwrap());
+        superpoints.points.device(&gpu).unwrap();
+        superpoints.of_point.device(&gpu).unwrap();
         let prompt = models.detector.prompt(&PARTS).unwrap();
-        (prompt.hidden.device(&gpu).unwrap(), prompt.mask.device(&gpu).unwrap());
+        prompt.hidden.device(&gpu).unwrap();
+        prompt.mask.device(&gpu).unwrap();
         let views = views(&device, VIEWS as usize, 64);
 
         let before = transfers(&gpu);

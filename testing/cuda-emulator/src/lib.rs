@@ -3,7 +3,7 @@
 //! Tests call [`install`] before anything of CUDA.
 #![deny(missing_docs)]
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -63,12 +63,12 @@ pub struct Transfers {
     pub to_host: u64,
 }
 
-/// What was copied on a stream since it was made; `None` on a real GPU. `stream`: the driver's handle.
-pub fn transfers(stream: *mut c_void) -> Option<Transfers> {
-    type Function = unsafe extern "C" fn(*mut c_void, *mut u64, *mut u64);
+/// What was copied on a stream since it was made; `None` on a real GPU. `stream`: the address that is the driver's handle.
+pub fn transfers(stream: usize) -> Option<Transfers> {
+    type Function = unsafe extern "C" fn(usize, *mut u64, *mut u64);
     let read = symbol::<Function>(c"emulator_transfers")?;
     let mut found = Transfers::default();
-    // SAFETY: it writes two numbers; a handle that is no stream's has none.
+    // SAFETY: it writes two numbers, and looks the handle up without following it.
     unsafe { read(stream, &mut found.to_device, &mut found.to_host) };
     Some(found)
 }

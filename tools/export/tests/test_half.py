@@ -24,7 +24,7 @@ def test_images_go_in_as_f16_and_all_comes_out_as_f32(tmp_path, check):
     assert (tmp_path / "text_encoder.onnx").read_bytes() == (TINY / "text_encoder.onnx").read_bytes()
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["stand_in"] and manifest["detector"] == json.loads((TINY / "manifest.json").read_text())["detector"]
-    check(tmp_path)
+    assert check(tmp_path)["problems"] == []
 
 
 def test_a_folder_without_segmenter(tmp_path):
