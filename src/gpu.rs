@@ -206,7 +206,7 @@ impl Gpu {
     /// Memory for `len` values, all zero.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory.
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn zeros<T: DeviceRepr + ValidAsZeroBits + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
         let mut buffer = self.alloc(len)?;
         self.clear(&mut buffer)?;
@@ -227,7 +227,7 @@ impl Gpu {
     /// Copies values to the device.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory.
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn upload<T: DeviceRepr + bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer<T>> {
         let mut buffer = self.alloc(values.len())?;
         self.write(values, &mut buffer)?;

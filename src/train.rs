@@ -385,7 +385,7 @@ impl Trainer<f32> {
     /// The same training, on a device from here on.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory.
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn on(mut self, device: &Device) -> Result<Trainer<f32>> {
         let state = self.engine.state()?;
         self.engine = match device {

@@ -273,7 +273,7 @@ pub mod cuda {
         /// Room for `most` boxes with `channels` features each.
         ///
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize, channels: usize) -> Result<Boxes> {
             Ok(Boxes {
                 views: gpu.alloc(most)?,

@@ -333,7 +333,7 @@ impl Memberships {
     /// Both in the memory of `gpu`.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory or a device failed.
+    /// [`Error::Memory`] if there is not enough memory, [`Error::Device`] if a device failed.
     #[cfg(feature = "cuda")]
     pub fn device(&self, gpu: &Gpu) -> Result<Arc<OnDevice>> {
         if let Some(there) = self.device.get().filter(|there| there.gpu == *gpu) {
