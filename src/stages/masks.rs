@@ -47,6 +47,7 @@ impl Masks {
     /// [`Error::Io`] if the file cannot be written.
     pub fn write(&self, path: &Path, boxes: &Boxes, side: usize) -> Result<()> {
         let mut archive = npy::ArchiveWriter::create(path)?;
+        boxes.list()?;
         if let Masks::Logits(logits) = self {
             logits.host()?;
         }
