@@ -54,7 +54,7 @@ fn lifting(c: &mut Criterion) {
             (0..k).map(|k| visibility::cpu::visible_points(views.pixel_to_point(k).unwrap(), points).unwrap())
         };
         let visible: Vec<bool> = seen().flatten().collect();
-        for (b, found) in boxes.list.iter().enumerate().step_by(10) {
+        for (b, found) in boxes.list().unwrap().iter().enumerate().step_by(10) {
             let Masks::Logits(logits) = &logits else { unreachable!() };
             let (taps, size, k) = (mask::taps(views.side), LOGIT_SIDE * LOGIT_SIDE, found.view as usize);
             let mask = &logits.host().unwrap()[b * size..][..size];
@@ -81,12 +81,12 @@ fn lifting(c: &mut Criterion) {
         group.bench_function(id("memberships of logits"), |b| b.iter(|| find(&logits)));
         group.bench_function(id("memberships of full masks"), |b| b.iter(|| find(&bits)));
 
-        let weights = Weights::new(&boxes, &weights::Options::default()).unwrap();
+        let weights = Weights::new(&Device::Cpu, &boxes, &weights::Options::default()).unwrap();
         let of_boxes = weights.boxes.host().unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, &boxes, &weights, PARTS.len()).unwrap();
         let (votes, probabilities) = (scores.votes.host().unwrap(), scores.probabilities.host().unwrap());
         let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
-        let (totals, box_label) = (memberships.visible_totals().unwrap(), boxes.labels());
+        let (totals, box_label) = (memberships.visible_totals().unwrap(), boxes.labels().unwrap());
         let input = memberships.sets().unwrap().votes(&totals, &box_label, PARTS.len());
         let columns = PARTS.len() + 1;
         let truth: Vec<i32> = cloud.positions.iter().map(|p| (p[1] * 2.4 + 2.5) as i32).collect();

@@ -63,11 +63,11 @@ fn sample(seed: usize, points: usize) -> Sample {
     let feature = |i: usize| pick(seed + i * 17, 1000) as f32 / 1000.0 - 0.5;
     Sample {
         parts: (0..PARTS).map(|part| format!("part {part}")).collect(),
-        boxes: Boxes {
-            list: (0..BOXES).map(box2d).collect(),
-            features: (0..BOXES * FEATURES).map(feature).collect(),
-            feature_dim: FEATURES,
-        },
+        boxes: Boxes::with_features(
+            (0..BOXES).map(box2d).collect(),
+            (0..BOXES * FEATURES).map(feature).collect(),
+            FEATURES,
+        ),
         places: (0..BOXES).map(|b| std::array::from_fn::<_, PLACE, _>(|i| feature(b + i).into())).collect(),
         sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
         visible: vec![(each / 2) as u32; SUPERPOINTS],

@@ -321,14 +321,14 @@ struct DetectionGatherDims {
 };
 
 // Row `row + b` of the outputs: the b-th box found, images ascending, descending score within each.
-// keys [N, M], corners [N, M, 4], chosen [N, M], found [N], features [N, A, C]; views, parts, scores [B], rects [B, 4] x,
-// y, width, height, box_features [B, C]. One block per box.
+// keys [N, M], corners [N, M, 4], chosen [N, M], found [N], features [N, A, C]; views, parts, scores [B], bboxes [B, 4] x,
+// y, width, height, rects [B, 4] left, top, right, bottom, box_features [B, C]. One block per box.
 extern "C" __global__ void __launch_bounds__(256)
     detection_gather(const uint64_t* __restrict__ keys, const float* __restrict__ corners,
                      const uint32_t* __restrict__ chosen, const uint32_t* __restrict__ found,
                      const float* __restrict__ features, uint32_t* __restrict__ views, uint32_t* __restrict__ parts,
-                     float* __restrict__ scores, float* __restrict__ rects, float* __restrict__ box_features,
-                     DetectionGatherDims d) {
+                     float* __restrict__ scores, float* __restrict__ bboxes, float* __restrict__ rects,
+                     float* __restrict__ box_features, DetectionGatherDims d) {
     uint32_t image = 0, at = blockIdx.x;
     while (image + 1 < d.images && at >= found[image]) at -= found[image++];
     uint64_t slot = uint64_t(image) * d.slots + chosen[uint64_t(image) * d.slots + at];
@@ -337,7 +337,9 @@ extern "C" __global__ void __launch_bounds__(256)
     if (threadIdx.x == 0) {
         float4 box = reinterpret_cast<const float4*>(corners)[slot];
         float x1 = box.x * d.scale_x, y1 = box.y * d.scale_y, x2 = box.z * d.scale_x, y2 = box.w * d.scale_y;
-        reinterpret_cast<float4*>(rects)[row] = {x1, y1, x2 - x1, y2 - y1};
+        float4 bbox = {x1, y1, x2 - x1, y2 - y1};
+        reinterpret_cast<float4*>(bboxes)[row] = bbox;
+        reinterpret_cast<float4*>(rects)[row] = {x1, y1, x1 + bbox.z, y1 + bbox.w};
         views[row] = d.view + image;
         parts[row] = detection::part_of(key);
         scores[row] = detection::score_of(key);

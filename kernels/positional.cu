@@ -49,3 +49,26 @@ positional_inputs(const float* __restrict__ feature, const double* __restrict__ 
     const double angle = double(1u << (of - 1) / 2) * u;
     x[i] = float(positional::sine(angle, of % 2 == 1 ? 0 : 1));
 }
+
+struct PositionalPlacesDims {
+    uint32_t boxes;  // B
+    uint32_t side;   // of the views' images
+};
+
+// place[b] = direction of the view (3), x / side, y / side, (x + height) / side, (y + width) / side
+// bboxes [B, 4] x, y, width, height, views [B], directions [K, 3], place [B, 7]. One thread per box.
+extern "C" __global__ void __launch_bounds__(256)
+positional_places(const float* __restrict__ bboxes, const uint32_t* __restrict__ views,
+                  const double* __restrict__ directions, double* __restrict__ place, PositionalPlacesDims d) {
+    const uint32_t b = thread_index();
+    if (b >= d.boxes) return;
+    const float4 box = reinterpret_cast<const float4*>(bboxes)[b];
+    const double* direction = directions + 3 * size_t(views[b]);
+    const double x = box.x, y = box.y, width = box.z, height = box.w, side = d.side;
+    double* out = place + positional::PLACE * size_t(b);
+    for (uint32_t i = 0; i < 3; i++) out[i] = direction[i];
+    out[3] = x / side;
+    out[4] = y / side;
+    out[5] = (x + height) / side;
+    out[6] = (y + width) / side;
+}

@@ -26,7 +26,7 @@ macro_rules! elements {
         impl Element for $element {}
     )*};
 }
-elements!(u8: u8, i32: i32, u32: u32, f32: f32, [f32; 2]: f32, [f32; 3]: f32, [f32; 4]: f32);
+elements!(u8: u8, i32: i32, u32: u32, i64: i64, f32: f32, [f32; 2]: f32, [f32; 3]: f32, [f32; 4]: f32);
 
 /// A copy of an array on the device that last asked for one.
 #[cfg(feature = "cuda")]
@@ -104,7 +104,8 @@ impl<T: Element> Buf<T> {
     /// The elements in the memory of `gpu`.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if there is not enough memory or a device failed.
+    /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory, [`Error::Device`](crate::Error::Device) if a
+    /// device failed.
     #[cfg(feature = "cuda")]
     pub fn device(&self, gpu: &Gpu) -> Result<Arc<Buffer<T::Scalar>>> {
         if let Some(resident) = self.device.get().filter(|resident| resident.gpu == *gpu) {
@@ -200,7 +201,7 @@ impl<T: Element> Mirrored<T> {
     /// The elements in the memory of `gpu`.
     ///
     /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if there is not enough memory.
+    /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
     #[cfg(feature = "cuda")]
     pub fn device(&self, gpu: &Gpu) -> Result<Arc<Buffer<T::Scalar>>> {
         match self.device.get().filter(|resident| resident.gpu == *gpu) {

@@ -31,6 +31,9 @@ pub enum Error {
     /// The requested device cannot be used.
     #[error("{0}")]
     Device(String),
+    /// A device, or the host while a model runs, has not enough memory.
+    #[error("{0}")]
+    Memory(String),
 }
 
 /// The crate's result.

@@ -360,37 +360,39 @@ impl Running {
         parts: &[String],
     ) -> Result<(Labels, Instances)> {
         let Shape { cloud, superpoints, views, boxes, .. } = shape;
-        let options = preparer.options();
+        let (options, device) = (preparer.options(), preparer.device());
         let sets = memberships.sets()?;
         let bound = match self.run.method {
             Method::Ceiling => Some(best_labels(shape, parts.len(), |_, _| true)?),
-            Method::BoxCeiling => Some(best_labels(shape, parts.len(), |s, label| {
-                let mut boxes_of = sets.entries(s).flat_map(|(set, _)| set);
-                boxes_of.any(|&b| boxes.list[b as usize].label == label)
-            })?),
+            Method::BoxCeiling => {
+                let list = boxes.list()?;
+                Some(best_labels(shape, parts.len(), |s, label| {
+                    let mut boxes_of = sets.entries(s).flat_map(|(set, _)| set);
+                    boxes_of.any(|&b| list[b as usize].label == label)
+                })?)
+            }
             _ => None,
         };
         if let Some(labels) = bound {
             let instances = Instances { of_point: vec![NONE; cloud.len()], ..Instances::default() };
             return Ok((labels, instances));
         }
-        let constant = || Ok((Weights::new(boxes, &options.weights)?, options.labels.clone()));
+        let constant = || Ok((Weights::new(device, boxes, &options.weights)?, options.labels.clone()));
         let (weights, labelling) = match self.run.method {
             Method::Confidence => {
                 let (scale, null) = (weights::INITIAL, weights::INITIAL / 2.0);
-                let weights = Weights::new(boxes, &weights::Options::Confidence { scale, null })?;
+                let weights = Weights::new(device, boxes, &weights::Options::Confidence { scale, null })?;
                 (weights, options.labels.clone())
             }
             method if method.weights_folder().is_some() => match self.network(category, parts)? {
                 Some(network) => (
-                    network.weigh(preparer.device(), boxes, views)?,
+                    network.weigh(device, boxes, views)?,
                     labels::Options { rule: Rule::Threshold, ..options.labels.clone() },
                 ),
                 None => constant()?,
             },
             _ => constant()?,
         };
-        let device = preparer.device();
         let scores = Scores::vote(device, memberships, boxes, &weights, parts.len())?;
         let labels = Labels::assign(device, superpoints, &scores, parts, &labelling)?;
         weights.check(boxes.len())?;

@@ -7,7 +7,7 @@
 
 use crate::{
     error::{Error, Result},
-    telemetry::Telemetry,
+    telemetry::{self, Telemetry},
 };
 use cudarc::{
     driver::{
@@ -170,6 +170,18 @@ impl Gpu {
         &self.0.name
     }
 
+    /// Bytes of its memory that nobody has: as NVML tells, else the driver.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn free_memory(&self) -> Result<u64> {
+        if let Some(free) = telemetry::free_memory(&bus_id(self.ordinal())?) {
+            return Ok(free);
+        }
+        let told = self.stream().context().mem_get_info();
+        Ok(told.map_err(failed("reading the free memory"))?.0 as u64)
+    }
+
     /// The stream that everything runs on.
     pub fn stream(&self) -> &Arc<CudaStream> {
         &self.0.stream
@@ -178,7 +190,7 @@ impl Gpu {
     /// Memory for `len` values, which are whatever lay there.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory.
+    /// [`Error::Memory`] if there is not enough.
     pub fn alloc<T: DeviceRepr + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
         // The driver allocates nothing but something: a buffer of no values holds one that nobody sees.
         // SAFETY: any bits are a valid T.
@@ -194,7 +206,7 @@ impl Gpu {
     /// Memory for `len` values, all zero.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory.
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn zeros<T: DeviceRepr + ValidAsZeroBits + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
         let mut buffer = self.alloc(len)?;
         self.clear(&mut buffer)?;
@@ -215,7 +227,7 @@ impl Gpu {
     /// Copies values to the device.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory.
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn upload<T: DeviceRepr + bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer<T>> {
         let mut buffer = self.alloc(values.len())?;
         self.write(values, &mut buffer)?;
@@ -231,6 +243,39 @@ impl Gpu {
             return Err(Error::invalid(format!("{} values do not fit a buffer of {}", from.len(), to.len())));
         }
         self.stream().memcpy_dtod(from, to).map_err(failed("copying on the device"))
+    }
+
+    /// The values of all buffers, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+    pub fn concat<'a, T: DeviceRepr + bytemuck::Pod>(
+        &self,
+        buffers: impl Iterator<Item = &'a Buffer<T>> + Clone,
+    ) -> Result<Buffer<T>> {
+        let mut all = self.alloc(buffers.clone().map(|buffer| buffer.len()).sum())?;
+        let mut at = 0;
+        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
+            self.copy(buffer, &mut all.slice_mut(at..at + buffer.len()))?;
+            at += buffer.len();
+        }
+        Ok(all)
+    }
+
+    /// Memory for `len` times the same value.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+    pub fn filled(&self, value: f32, len: usize) -> Result<Buffer<f32>> {
+        let mut buffer = self.alloc(len)?;
+        if len > 0 {
+            let (at, _order) = buffer.device_ptr_mut(self.stream());
+            // SAFETY: the buffer has `len` values of 32 bits.
+            unsafe { sys::cuMemsetD32Async(at, value.to_bits(), len, self.stream().cu_stream()) }
+                .result()
+                .map_err(failed("filling memory"))?;
+        }
+        Ok(buffer)
     }
 
     /// Copies values over the first of a buffer's.
@@ -379,7 +424,7 @@ impl Gpu {
             return failed("allocating memory")(error);
         }
         let free = self.stream().context().mem_get_info().map_or(0, |(free, _)| free);
-        Error::Device(format!(
+        Error::Memory(format!(
             "cuda:{} is out of memory: {} MiB asked for, {} MiB free; use a smaller cloud, fewer boxes at once or \
              another device",
             self.ordinal(),

@@ -42,26 +42,29 @@ impl Output<'_> {
         let colored = PointCloud { positions: points.positions.clone(), colors };
         ply::write(&dir.join("segmentation.ply"), &colored, &[("label", labels), ("instance", instances)])?;
         let path = dir.join("run.json");
-        fs::write(&path, format!("{:#}\n", self.run())).map_err(Error::io(&path))?;
+        fs::write(&path, format!("{:#}\n", self.run()?)).map_err(Error::io(&path))?;
         self.report.write(&dir.join("report.html"))
     }
 
     /// What `run.json` says.
-    pub fn run(&self) -> Value {
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the boxes lie on a device that failed.
+    pub fn run(&self) -> Result<Value> {
         let Report { title, cloud, found, parameters, warnings } = self.report;
         let seconds: serde_json::Map<String, Value> =
             found.seconds.iter().map(|(stage, s)| (stage.name().to_string(), json!(s))).collect();
-        json!({
+        Ok(json!({
             "cloud": title,
             "points": cloud.len(),
             "superpoints": found.superpoints.len(),
             "views": found.views.len(),
             "boxes": found.boxes.len(),
-            "parts": found.summary(),
+            "parts": found.summary()?,
             "instances": found.instances.list,
             "parameters": parameters,
             "seconds": seconds,
             "warnings": warnings,
-        })
+        }))
     }
 }

@@ -163,14 +163,18 @@ pub struct PartSummary<'a> {
 
 impl Segmentation {
     /// What was found of every part, `[L]`.
-    pub fn summary(&self) -> Vec<PartSummary<'_>> {
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the boxes lie on a device that failed.
+    pub fn summary(&self) -> Result<Vec<PartSummary<'_>>> {
+        let boxes = self.boxes.list()?;
         let of_part = |(j, name)| PartSummary {
             name,
             points: self.labels.of_point.iter().filter(|&&label| label == j as i32).count(),
             instances: self.instances.list.iter().filter(|i| i.label as usize == j).count(),
-            boxes: self.boxes.list.iter().filter(|b| b.label as usize == j).count(),
+            boxes: boxes.iter().filter(|b| b.label as usize == j).count(),
         };
-        self.parts.iter().map(String::as_str).enumerate().map(of_part).collect()
+        Ok(self.parts.iter().map(String::as_str).enumerate().map(of_part).collect())
     }
 }
 
@@ -305,7 +309,7 @@ fn run(
     let weights = match (known.1, known.2) {
         (Some(weights), _) => weights,
         (None, Some(network)) => clock.time(S::Weights, || network.weigh(device, &boxes, &views))?,
-        (None, None) => clock.time(S::Weights, || Weights::new(&boxes, &options.weights))?,
+        (None, None) => clock.time(S::Weights, || Weights::new(device, &boxes, &options.weights))?,
     };
     let scores =
         clock.time(S::Scores, || Scores::vote(device, &memberships, &boxes, &weights, parts.len()))?;

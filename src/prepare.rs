@@ -427,6 +427,6 @@ pub fn write_predictions(folder: &Path, boxes: &Boxes, masks: &Masks, side: usiz
     make_folder(Some(folder))?;
     boxes.write(&folder.join("pred.json"))?;
     let (features, path) = ([boxes.len(), boxes.feature_dim], folder.join("masks.npz"));
-    npy::write(&folder.join("features.npy"), &features, &boxes.features)?;
+    npy::write(&folder.join("features.npy"), &features, boxes.features.host()?)?;
     if *masks == Masks::Boxes { remove(&path) } else { masks.write(&path, boxes, side) }
 }

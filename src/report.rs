@@ -57,7 +57,7 @@ impl Report<'_> {
 
     fn data(&self) -> Result<Value> {
         let parts: Vec<Value> = (0..)
-            .zip(self.found.summary())
+            .zip(self.found.summary()?)
             .map(|(j, part)| {
                 let mut part = json!(part);
                 part["color"] = json!(palette::color(j));
@@ -73,10 +73,11 @@ impl Report<'_> {
                 Ok(json!({ "elevation": pose.elevation, "azimuth": pose.azimuth, "image": image }))
             })
             .collect::<Result<_>>()?;
-        let boxes: Vec<Value> = (0..self.found.boxes.len())
+        let list = self.found.boxes.list()?;
+        let boxes: Vec<Value> = (0..list.len())
             .into_par_iter()
             .map(|b| {
-                let found = &self.found.boxes.list[b];
+                let found = &list[b];
                 Ok(json!({
                     "view": found.view, "part": found.label, "bbox": found.bbox, "score": found.score,
                     "mask": self.mask(b)?,

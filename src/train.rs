@@ -231,19 +231,19 @@ impl<T: Real> Trainer<T> {
                 )));
             }
         }
-        let fingerprint = state::fingerprint(&train, &val);
+        let fingerprint = state::fingerprint(&train, &val)?;
         let channels = dim + crate::ops::positional::CODE;
         let network = Network::initial(channels, options.deviation, options.seed);
         let shared = |samples: Vec<Sample>| samples.into_iter().map(Arc::new).collect::<Vec<_>>();
         let (train, val) = (shared(train), shared(val));
         let val = if val.is_empty() { train.clone() } else { val };
-        let engine = Box::new(cpu::Engine::new(&train, &val, channels, State::begin(network), options));
+        let engine = Box::new(cpu::Engine::new(&train, &val, channels, State::begin(network), options)?);
         let options = options.clone();
         Ok(Trainer { options, train, val, fingerprint, channels, engine, steps: 0, history: vec![] })
     }
 
-    fn resumed(&self, state: State<T>) -> Box<dyn Engine<T>> {
-        Box::new(cpu::Engine::new(&self.train, &self.val, self.channels, state, &self.options))
+    fn resumed(&self, state: State<T>) -> Result<Box<dyn Engine<T>>> {
+        Ok(Box::new(cpu::Engine::new(&self.train, &self.val, self.channels, state, &self.options)?))
     }
 
     /// Begins from another network.
@@ -257,7 +257,7 @@ impl<T: Real> Trainer<T> {
                 "train: a network of {found} channels for samples of {wanted}"
             )));
         }
-        self.engine = self.resumed(State::begin(network));
+        self.engine = self.resumed(State::begin(network))?;
         Ok(self)
     }
 
@@ -385,11 +385,11 @@ impl Trainer<f32> {
     /// The same training, on a device from here on.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory.
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn on(mut self, device: &Device) -> Result<Trainer<f32>> {
         let state = self.engine.state()?;
         self.engine = match device {
-            Device::Cpu => self.resumed(state),
+            Device::Cpu => self.resumed(state)?,
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
                 Box::new(cuda::Engine::new(gpu, &self.train, &self.val, self.channels, state, &self.options)?)

@@ -120,6 +120,18 @@ fn failures_exit_with_1_and_name_the_file() {
     assert!(fails(&device, 1).contains("tpu"));
 }
 
+#[cfg(feature = "small-models")]
+#[test]
+fn what_computes_the_models_is_checked() {
+    let with = |option: &'static str, value: &'static str| {
+        fails(&["segment", CLOUD, "--parts", PARTS, "-o", "nowhere", option, value], 1)
+    };
+    assert!(with("--provider", "tensorrt").contains("provider tensorrt: the device is the CPU"));
+    assert!(with("--model-options", "Cargo.toml").contains("Cargo.toml: not model options"));
+    let unknown = ["segment", CLOUD, "--parts", PARTS, "-o", "nowhere", "--provider", "gpu"];
+    assert!(fails(&unknown, 2).contains("device-or-cpu"));
+}
+
 #[test]
 fn a_device_that_is_not_there_is_refused_with_a_remedy() {
     let lift =

@@ -50,9 +50,9 @@ pub fn scene(points: usize) -> Scene {
         ],
         score: 0.5,
     };
-    let boxes = Boxes { list: (0..BOXES).map(found).collect(), ..Boxes::default() };
+    let boxes: Boxes = (0..BOXES).map(found).collect::<Vec<_>>().into();
     let mut logits = vec![];
-    for b in &boxes.list {
+    for b in boxes.list().unwrap() {
         let [x, y, width, height] = b.bbox.map(|v| v * LOGIT_SIDE as f32 / 800.0);
         let disc = |i: usize| {
             let dx = ((i % LOGIT_SIDE) as f32 - x) / width - 0.5;

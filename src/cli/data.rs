@@ -1,11 +1,13 @@
 //! What the commands on labelled data share: which objects, and where their 2D predictions come from.
 
-use super::{run::Settings, segment::STAND_IN};
+use super::{
+    run::{ModelSettings, Settings},
+    segment::STAND_IN,
+};
 use clap::Args;
 use partstad::{
     Error, Result,
     dataset::{Dataset, Object},
-    models::{self, Models},
     prepare::{Predictor, Preparer},
 };
 use std::path::{Path, PathBuf};
@@ -23,6 +25,8 @@ pub struct Data {
     /// masks.npz as `partstad lift` reads them
     #[arg(long, value_name = "DIR", conflicts_with = "models")]
     predictions: Option<PathBuf>,
+    #[command(flatten)]
+    model_settings: ModelSettings,
     #[command(flatten)]
     settings: Settings,
 }
@@ -56,11 +60,13 @@ impl Data {
     /// Keeps what it makes in `folder`, if one is given.
     pub fn preparer(&self, folder: Option<&Path>) -> Result<Preparer> {
         let (device, options) = (self.settings.device()?, self.settings.options()?);
-        let how = models::Options::default();
-        let predictor = match (&self.predictions, &self.models) {
-            (Some(folder), _) => Predictor::Folder(folder.clone()),
-            (None, Some(folder)) => Predictor::Models(Box::new(Models::load(&device, folder, &how)?)),
-            (None, None) => Predictor::Models(Box::new(Models::embedded(&device, &how)?)),
+        let predictor = match &self.predictions {
+            Some(folder) => Predictor::Folder(folder.clone()),
+            None => {
+                let (models, _) =
+                    self.model_settings.load(&self.settings, &device, self.models.as_deref())?;
+                Predictor::Models(Box::new(models))
+            }
         };
         Ok(Preparer::new(device, options, predictor, folder.map(Path::to_path_buf)))
     }

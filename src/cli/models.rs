@@ -76,7 +76,7 @@ impl ModelsCommand {
 impl Check {
     fn run(&self, global: &Global) -> Result<()> {
         let threads = global.threads.unwrap_or(0).into();
-        let report = check::check(&self.folder, &self.parts, &Options { threads })?;
+        let report = check::check(&self.folder, &self.parts, &Options { threads, ..Options::default() })?;
         global.report(json!(report), &describe(&report))?;
         match report.problems.len() {
             0 => Ok(()),

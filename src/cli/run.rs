@@ -3,6 +3,8 @@
 use super::{Global, progress};
 use clap::Args;
 use indicatif::ProgressBar;
+#[cfg(feature = "ort")]
+use partstad::models::{self, Models, Provider};
 use partstad::{
     Device, Error, Pipeline, Result, Segmentation,
     checkpoint::Checkpoint,
@@ -59,6 +61,46 @@ impl Settings {
     /// The device.
     pub fn device(&self) -> Result<Device> {
         self.device.parse()
+    }
+}
+
+/// Where the models come from and what computes them.
+#[cfg(feature = "ort")]
+#[derive(Args)]
+pub struct ModelSettings {
+    /// What computes the models on a CUDA device: device (ONNX Runtime's CUDA provider), device-or-cpu, tensorrt or cpu
+    /// [default: device, device-or-cpu with --device auto]
+    #[arg(long, value_name = "NAME")]
+    provider: Option<Provider>,
+    /// Options of the models as JSON, like {"batch_memory": 8000000000, "cuda_graphs": true}; run.json holds those of a run
+    /// under parameters.models.options
+    #[arg(long, value_name = "FILE")]
+    model_options: Option<PathBuf>,
+}
+
+#[cfg(feature = "ort")]
+impl ModelSettings {
+    /// Loads a folder's models, or those inside this program, and the options that they were loaded with.
+    pub fn load(
+        &self,
+        settings: &Settings,
+        device: &Device,
+        folder: Option<&Path>,
+    ) -> Result<(Models, models::Options)> {
+        let mut options: models::Options = match &self.model_options {
+            Some(path) => read_json(path, "model options")?,
+            None => models::Options::default(),
+        };
+        if let Some(provider) = self.provider {
+            options.provider = provider;
+        } else if settings.device == "auto" && options.provider == Provider::Device {
+            options.provider = Provider::DeviceOrCpu;
+        }
+        let models = match folder {
+            Some(folder) => Models::load(device, folder, &options),
+            None => Models::embedded(device, &options),
+        };
+        Ok((models?, options))
     }
 }
 
@@ -148,9 +190,9 @@ impl<'a> Job<'a> {
         let report = Report { title: &title, cloud: &self.cloud, found, parameters: &parameters, warnings };
         let output = Output { points: &self.points, report };
         output.write(dir)?;
-        let mut run = output.run();
+        let mut run = output.run()?;
         run["out"] = json!(dir);
-        let text = summary(&title, found, dir, self.start.elapsed().as_secs_f64());
+        let text = summary(&title, found, dir, self.start.elapsed().as_secs_f64())?;
         Ok((run, text))
     }
 }
@@ -176,16 +218,16 @@ fn gpu(device: &Device) -> Option<Value> {
     }
 }
 
-fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> String {
+fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Result<String> {
     let n = found.labels.of_point.len();
     let mut text =
         format!("{title}: {n} points, {} boxes in {} views\n", found.boxes.len(), found.views.len());
     let width = found.parts.iter().map(String::len).max().unwrap_or_default();
-    for PartSummary { name, points, instances, .. } in found.summary() {
+    for PartSummary { name, points, instances, .. } in found.summary()? {
         let share = 100.0 * points as f64 / n as f64;
         text += &format!("  {name:width$}  {points:>8} points  {share:5.1} %  {instances:>3} instances\n");
     }
-    text + &format!("{seconds:.1} s; look at {}", dir.join("report.html").display())
+    Ok(text + &format!("{seconds:.1} s; look at {}", dir.join("report.html").display()))
 }
 
 /// Prints the warnings, and what every cloud gave.

@@ -2,15 +2,11 @@
 
 use super::{
     Global, progress,
-    run::{self, Job, Learned, Settings},
+    run::{self, Job, Learned, ModelSettings, Settings},
 };
 use clap::Args;
 use indicatif::ProgressBar;
-use partstad::{
-    Error, Pipeline, Result,
-    io::ply,
-    models::{self, Models},
-};
+use partstad::{Error, Pipeline, Result, io::ply, models::runtime};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -39,6 +35,8 @@ pub struct Segment {
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     #[command(flatten)]
+    model_settings: ModelSettings,
+    #[command(flatten)]
     learned: Learned,
     /// Directory to write to; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
@@ -51,7 +49,7 @@ impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
         let folders = folders(&self.clouds, &self.out)?;
         let bar = progress::stages("models");
-        let session = Session::start(&self.settings, self.models.as_deref(), &bar)?
+        let session = Session::start(&self.settings, &self.model_settings, self.models.as_deref(), &bar)?
             .learned(&self.learned, &self.parts)?;
         let mut results = vec![];
         let mut failed = 0;
@@ -109,6 +107,8 @@ pub struct Demo {
     #[arg(short, long, value_name = "DIR", default_value = "partstad-demo")]
     out: PathBuf,
     #[command(flatten)]
+    model_settings: ModelSettings,
+    #[command(flatten)]
     settings: Settings,
 }
 
@@ -119,7 +119,7 @@ const DEMO_PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
 impl Demo {
     pub fn run(&self, global: &Global) -> Result<()> {
         let bar = progress::stages("demo");
-        let session = Session::start(&self.settings, None, &bar)?;
+        let session = Session::start(&self.settings, &self.model_settings, None, &bar)?;
         let path = Path::new("demo.ply");
         let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
         let job = Job::new(path, points, Instant::now())?;
@@ -143,26 +143,29 @@ struct Session {
 }
 
 impl Session {
-    fn start(settings: &Settings, folder: Option<&Path>, bar: &ProgressBar) -> Result<Session> {
+    fn start(
+        settings: &Settings,
+        model_settings: &ModelSettings,
+        folder: Option<&Path>,
+        bar: &ProgressBar,
+    ) -> Result<Session> {
         let device = settings.device()?;
         let options = settings.options()?;
         bar.set_message("loading models");
-        let (start, how) = (Instant::now(), models::Options::default());
-        let models = match folder {
-            Some(folder) => Models::load(&device, folder, &how)?,
-            None => Models::embedded(&device, &how)?,
-        };
+        let start = Instant::now();
+        let (models, how) = model_settings.load(settings, &device, folder)?;
         tracing::info!(seconds = start.elapsed().as_secs_f64(), name = models.manifest.name, "models loaded");
         let mut warnings = vec![];
         if models.manifest.stand_in {
             warnings.push(STAND_IN.to_string());
         }
-        let runtime = models::runtime::load()?;
+        let runtime = runtime::load()?;
         let record = json!({
             "name": models.manifest.name,
             "stand_in": models.manifest.stand_in,
             "folder": folder,
             "files": models.manifest.files,
+            "options": how,
             "onnx_runtime": runtime.location().path(),
         });
         let pipeline = run::pipeline(device, options, bar).with_models(models);

@@ -1,6 +1,7 @@
 //! Runs a session on tensors that lie in memory of its device: nothing is copied, and the host does not wait.
 
 use super::onnx::Element;
+use half::f16;
 use ort::{
     AsPointer,
     memory::MemoryInfo,
@@ -23,6 +24,9 @@ pub struct Tensor<'a> {
 
 /// Runs the graph once. ort's own `bind_input` would copy borrowed tensors, so the C interface's is called.
 ///
+/// `graph`: where ONNX Runtime replays CUDA graphs, the number of the one that this is: always of these shapes, at these
+/// addresses.
+///
 /// # Safety
 /// Every tensor must be so many elements of memory of the kind `memory`, until the session's work is done; nobody else
 /// may use the outputs meanwhile.
@@ -31,6 +35,7 @@ pub unsafe fn run(
     memory: &MemoryInfo,
     inputs: &[Tensor],
     outputs: &[Tensor],
+    graph: Option<usize>,
 ) -> ort::Result<()> {
     let binding = session.create_binding()?;
     let api = ort::api();
@@ -50,11 +55,15 @@ pub unsafe fn run(
     }
     let mut options = RunOptions::new()?;
     options.disable_device_sync()?;
+    if let Some(graph) = graph {
+        options.set("gpu_graph_id", graph.to_string())?;
+    }
     session.run_binding_with_options(&binding, &options)?;
     Ok(())
 }
 
 enum Value<'a> {
+    F16(TensorRefMut<'a, f16>),
     F32(TensorRefMut<'a, f32>),
     I64(TensorRefMut<'a, i64>),
 }
@@ -62,6 +71,7 @@ enum Value<'a> {
 impl Value<'_> {
     fn ptr(&self) -> *const ort::sys::OrtValue {
         match self {
+            Value::F16(tensor) => tensor.ptr(),
             Value::F32(tensor) => tensor.ptr(),
             Value::I64(tensor) => tensor.ptr(),
         }
@@ -73,6 +83,7 @@ fn value<'a>(memory: &MemoryInfo, tensor: &Tensor<'a>) -> ort::Result<Value<'a>>
     // SAFETY: by the promise made to `run`.
     unsafe {
         match tensor.element {
+            Element::F16 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::F16),
             Element::F32 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::F32),
             Element::I64 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::I64),
         }
@@ -116,7 +127,7 @@ mod tests {
             };
             let inputs = [input("input_ids", ids), input("attention_mask", &mut mask)];
             // SAFETY: the arrays are of these lengths, and outlive the call, which waits on a CPU.
-            unsafe { run(&mut session, &memory, &inputs, &[output]) }
+            unsafe { run(&mut session, &memory, &inputs, &[output], None) }
         };
         encode(&mut ids, &mut hidden).unwrap();
         let first = hidden.clone();

@@ -2,6 +2,7 @@
 
 use super::{
     Folder, Images, Models, Options, Place, detector,
+    engine::Engine,
     manifest::Manifest,
     onnx::Comparison,
     runtime,
@@ -68,7 +69,7 @@ const BOXES: usize = 17;
 /// Those of reading the manifest, and of finding ONNX Runtime; everything else is in the report.
 pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Result<Report> {
     let (files, manifest) = Folder::open(Place::Disk(folder.to_path_buf()))?;
-    let runtime = runtime::load()?;
+    let engine = Engine::cpu(runtime::load()?, options);
     let mut problems: Vec<String> =
         files.files.keys().filter_map(|name| files.check_file(name).err()).map(|e| e.to_string()).collect();
     let rules = &manifest.detector;
@@ -80,7 +81,7 @@ pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Res
     let mut models = vec![];
     for (file, contract) in named {
         let size = |name: &str| fs::metadata(folder.join(name)).map_or(0, |file| file.len());
-        let ports = files.inspect(runtime, file, &contract).unwrap_or_else(|e| {
+        let ports = files.inspect(&engine, file, &contract).unwrap_or_else(|e| {
             problems.push(e.to_string());
             vec![]
         });

@@ -1,7 +1,9 @@
 //! The grounding detector (GLIP): images and part names to boxes with scores and features.
 
 use super::{
-    Folder, Options,
+    Folder,
+    batch::Batch,
+    engine::Engine,
     image::{self, Images},
     manifest,
     onnx::{
@@ -9,10 +11,10 @@ use super::{
         Dim::{Any, Fixed, Free},
         Model, Port, Values,
     },
-    runtime::Runtime,
     tokenizer::{Tokenizer, Tokens},
 };
 use crate::{
+    buffer::Mirrored,
     device::Device,
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
@@ -22,6 +24,8 @@ use crate::{
     },
 };
 use rayon::prelude::*;
+#[cfg(feature = "cuda")]
+use std::ops::Range;
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
@@ -30,7 +34,11 @@ use std::{
 #[cfg(feature = "cuda")]
 use {
     super::{image::ImagesOnDevice, onnx::OnDevice},
-    crate::{gpu::Gpu, ops::detection::cuda::Workspace},
+    crate::{
+        gpu::{Buffer, Gpu},
+        ops::detection::cuda::{Boxes, Workspace},
+    },
+    std::iter::repeat_n,
 };
 
 /// A text encoder and a grounding head, ready to run.
@@ -44,6 +52,7 @@ pub struct Detector {
     text_encoder: Model,
     head: Model,
     device: Device,
+    batch: Batch,
     prompts: Mutex<HashMap<String, Arc<Prompt>>>,
 }
 
@@ -53,7 +62,9 @@ pub struct Prompt {
     /// The caption's tokens.
     pub tokens: Tokens,
     /// The text encoder's last hidden state plus the caption's learned offset, if it has one, `[L, D]`.
-    pub hidden: Vec<f32>,
+    pub hidden: Mirrored<f32>,
+    /// 1 for every token, `[L]`.
+    pub mask: Mirrored<i64>,
 }
 
 /// What was found in one image, strongest first.
@@ -67,18 +78,12 @@ pub struct Found {
 
 /// What was found in images on a device: images ascending, strongest first in each.
 #[cfg(feature = "cuda")]
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Placed {
-    /// The image, `[B]`.
-    pub views: Vec<u32>,
-    /// The part, `[B]`.
-    pub parts: Vec<u32>,
-    /// In [0, 1], `[B]`.
-    pub scores: Vec<f32>,
-    /// x, y of the upper left corner, width, height in pixels of the image as it was given, `[B]`.
-    pub rects: Vec<[f32; 4]>,
-    /// The feature at each box's location, `[B, C]`.
-    pub features: Vec<f32>,
+#[derive(Debug)]
+pub struct FoundOnDevice {
+    /// How many boxes each image has, `[N]`; the host's.
+    pub per_view: Vec<u32>,
+    /// The boxes, in pixels of the image as it was given.
+    pub boxes: Boxes,
 }
 
 fn check_threshold(threshold: f32) -> Result<()> {
@@ -144,7 +149,7 @@ pub(super) fn contracts(rules: &manifest::Detector) -> [Contract; 2] {
         },
         Contract {
             inputs: vec![
-                Port::f32("image", &[n, Fixed(3), height, width]),
+                Port::float("image", &[n, Fixed(3), height, width]),
                 Port::f32("text_hidden", &[n, l, d]),
                 Port::i64("text_mask", &[n, l]),
             ],
@@ -155,11 +160,10 @@ pub(super) fn contracts(rules: &manifest::Detector) -> [Contract; 2] {
 
 impl Detector {
     pub(super) fn new(
-        runtime: &Runtime,
+        engine: &Engine,
         device: &Device,
         folder: &Folder,
         rules: &manifest::Detector,
-        options: &Options,
     ) -> Result<Detector> {
         let vocab = folder.read(&rules.text.vocab)?;
         let path = folder.path(&rules.text.vocab);
@@ -177,18 +181,13 @@ impl Detector {
             decoding: rules.head(),
             tokenizer,
             offsets: offsets.collect::<Result<_>>()?,
-            text_encoder: folder.model(
-                runtime,
-                &Device::Cpu,
-                &rules.text_encoder,
-                options.threads,
-                text_encoder,
-            )?,
-            head: folder.model(runtime, device, &rules.model, options.threads, head)?,
+            text_encoder: folder.model(&engine.on_cpu(), &rules.text_encoder, text_encoder)?,
+            head: folder.model(engine, &rules.model, head)?,
             device: match rules.kind {
                 manifest::Kind::Atss => device.clone(),
                 manifest::Kind::Detr => Device::Cpu,
             },
+            batch: Batch::new(1, 10, engine.options().batch_memory),
             prompts: Mutex::default(),
         })
     }
@@ -235,15 +234,17 @@ impl Detector {
         if let Some(offset) = self.offsets.get(&tokens.caption) {
             offset.add(&mut hidden, tokens.ids.len())?;
         }
-        let prompt = Arc::new(Prompt { tokens, hidden });
+        let prompt = Arc::new(Prompt { tokens, hidden: hidden.into(), mask: mask.into() });
         prompts().insert(prompt.tokens.caption.clone(), prompt.clone());
         Ok(prompt)
     }
 
-    /// Finds the parts of a prompt in images, at most `batch` of them in one run. Returns one [`Found`] an image.
+    /// Finds the parts of a prompt in images, at most `batch` of them in one run, 0 = as many as suit the machine. Returns
+    /// one [`Found`] an image.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for images that the model cannot take, [`Error::Model`] if the model fails.
+    /// [`Error::Invalid`] for images that the model cannot take, [`Error::Model`] if the model fails, [`Error::Memory`] if
+    /// memory does not suffice for one image.
     pub fn detect(
         &self,
         images: Images,
@@ -254,20 +255,20 @@ impl Detector {
         images.check()?;
         check_threshold(threshold)?;
         let mut found = vec![];
-        for images in images.chunks(batch) {
-            found.extend(self.detect_batch(images, prompt, threshold)?);
-        }
+        self.batch.on_cpu(0..images.len(), batch, |some| {
+            found.extend(self.detect_batch(images.slice(some), prompt, threshold)?);
+            Ok(())
+        })?;
         Ok(found)
     }
 
     fn detect_batch(&self, images: Images, prompt: &Prompt, threshold: f32) -> Result<Vec<Found>> {
         let (n, l) = (images.len(), prompt.tokens.ids.len());
         let [height, width] = self.rules.image.size;
-        let input = image::prepare(images, &self.rules.image)?;
-        let hidden = prompt.hidden.repeat(n);
-        let mask = vec![1; n * l];
+        let input = image::prepare(images, &self.rules.image, self.head.element(0))?;
+        let (hidden, mask) = (prompt.hidden.repeat(n), prompt.mask.repeat(n));
         let inputs = [
-            (&[n, 3, height, width][..], Values::F32(&input)),
+            (&[n, 3, height, width][..], input.values()),
             (&[n, l, prompt.hidden.len() / l][..], Values::F32(&hidden)),
             (&[n, l][..], Values::I64(&mask)),
         ];
@@ -296,7 +297,7 @@ impl Detector {
         })
     }
 
-    /// As [`Detector::detect`], for images on a device. Of the head's outputs only the boxes and their features leave it.
+    /// As [`Detector::detect`], for images on a device. The host learns how many boxes each image has.
     ///
     /// # Errors
     /// As [`Detector::detect`]; [`Error::Device`] if the driver refuses; [`Error::Invalid`] for a detector of queries.
@@ -308,9 +309,8 @@ impl Detector {
         prompt: &Prompt,
         threshold: f32,
         batch: usize,
-    ) -> Result<Placed> {
+    ) -> Result<FoundOnDevice> {
         check_threshold(threshold)?;
-        let (count, batch) = (images.count()?, batch.max(1));
         let manifest::Head::Atss(levels, rules) = &self.decoding else {
             return Err(Error::invalid(
                 "detectors of queries read their outputs on the host; use Detector::detect",
@@ -320,43 +320,50 @@ impl Detector {
         let [height, width] = self.rules.image.size;
         let size = image::size_within(images.size, &self.rules.image)?;
         let scale = [1, 0].map(|axis| images.size[axis] as f32 / size[axis] as f32);
-        let prepare = images.prepare(gpu, &self.rules.image)?;
-        let most = batch.min(count);
-        let parts = &prompt.tokens.parts;
-        let mut workspace = Workspace::new(gpu, most, levels, parts, rules.top_n)?;
-        let mut placed = Placed::default();
-        for view in (0..count).step_by(batch) {
-            let n = batch.min(count - view);
-            let input = prepare.f32(gpu, &images.slice(view..view + n))?;
-            let (hidden, mask) = (gpu.upload(&prompt.hidden.repeat(n))?, gpu.upload(&vec![1i64; n * l])?);
+        let preparer = images.preparer(gpu, &self.rules.image, self.head.element(0))?;
+        let text = (&*prompt.hidden.device(gpu)?, &*prompt.mask.device(gpu)?);
+        let mut workspace: Option<Workspace> = None;
+        let (mut per_view, mut batches) = (vec![], vec![]);
+        let run = |some: Range<usize>| {
+            let (n, view) = (some.len(), some.start);
+            let input = preparer.run(gpu, &images.slice(some))?;
+            let (hidden, mask) = (gpu.concat(repeat_n(text.0, n))?, gpu.concat(repeat_n(text.1, n))?);
             let (mut token_logits, mut box_regression) = (gpu.alloc(n * a * l)?, gpu.alloc(n * a * 4)?);
-            let (mut centerness, mut features) = (gpu.alloc(n * a)?, gpu.alloc(n * a * c)?);
+            let (mut centerness, mut features): (_, Buffer<f32>) = (gpu.alloc(n * a)?, gpu.alloc(n * a * c)?);
+            let mut nans = gpu.zeros(4)?;
             self.head.run_on(
                 gpu,
                 &[
-                    (&[n, 3, height, width], OnDevice::F32(&input)),
+                    (&[n, 3, height, width], input.values()),
                     (&[n, l, prompt.hidden.len() / l], OnDevice::F32(&hidden)),
                     (&[n, l], OnDevice::I64(&mask)),
                 ],
                 &mut [&mut token_logits, &mut box_regression, &mut features, &mut centerness]
                     .map(|output| output.as_view_mut()),
+                &mut nans,
             )?;
+            let workspace = match &mut workspace {
+                Some(large) if large.most() >= n => large,
+                small => small.insert(Workspace::new(gpu, n, levels, &prompt.tokens.parts, rules.top_n)?),
+            };
             let head = detection::cuda::Head {
                 token_logits: &token_logits,
                 box_regression: &box_regression,
                 centerness: &centerness,
             };
-            let counts = detection::cuda::detect(gpu, &head, n, size, rules, threshold, &mut workspace)?;
-            let found = counts.iter().sum::<u32>() as usize;
-            let mut boxes = detection::cuda::Boxes::new(gpu, found, c)?;
-            detection::cuda::gather(gpu, &workspace, &counts, &features, scale, view, 0, &mut boxes)?;
-            placed.views.extend(gpu.download(&boxes.views)?);
-            placed.parts.extend(gpu.download(&boxes.parts)?);
-            placed.scores.extend(gpu.download(&boxes.scores)?);
-            placed.rects.extend(gpu.download(&boxes.rects)?.as_chunks().0);
-            placed.features.extend(gpu.download(&boxes.features)?);
+            let counts = detection::cuda::detect(gpu, &head, n, size, rules, threshold, workspace)?;
+            self.head.check_nans(&gpu.download(&nans)?)?;
+            let mut boxes = Boxes::new(gpu, counts.iter().sum::<u32>() as usize, c)?;
+            detection::cuda::gather(gpu, workspace, &counts, &features, scale, view, 0, &mut boxes)?;
+            per_view.extend(counts);
+            batches.push(boxes);
+            Ok(())
+        };
+        match self.head.is_on(gpu) {
+            true => self.batch.on_device(gpu, 0..images.count()?, batch, run)?,
+            false => self.batch.on_cpu(0..images.count()?, batch, run)?,
         }
-        Ok(placed)
+        Ok(FoundOnDevice { per_view, boxes: Boxes::concat(gpu, batches)? })
     }
 
     /// The boxes of one image that is `size` in the model's input and was `given` in the caller's hands, with their

@@ -1,13 +1,17 @@
 //! Images as a model's input.
 
-use super::manifest::{Image, Resize};
+#[cfg(feature = "cuda")]
+use super::onnx::OwnedOnDevice;
+use super::{
+    manifest::{Image, Resize},
+    onnx::{Element, Owned},
+};
 #[cfg(feature = "cuda")]
 use crate::gpu::{Buffer, Gpu, View};
 use crate::{
     error::{Error, Result},
     ops::prepare::{self, Plan},
 };
-#[cfg(feature = "cuda")]
 use std::ops::Range;
 
 /// Images of one size, RGB.
@@ -48,11 +52,10 @@ impl<'a> Images<'a> {
         Ok(())
     }
 
-    /// Groups of at most `size` images, in order.
-    pub(super) fn chunks(&self, size: usize) -> impl Iterator<Item = Images<'a>> {
-        let Images { height, width, .. } = *self;
-        let chunks = self.pixels.chunks(size.max(1) * height * width * 3);
-        chunks.map(move |pixels| Images { pixels, height, width })
+    /// Some of them.
+    pub(super) fn slice(&self, images: Range<usize>) -> Images<'a> {
+        let one = self.height * self.width * 3;
+        Images { pixels: &self.pixels[images.start * one..images.end * one], ..*self }
     }
 
     /// The image of index `n` alone.
@@ -85,10 +88,11 @@ pub(super) fn size_within([height, width]: [usize; 2], rule: &Image) -> Result<[
     Ok(size)
 }
 
-/// Resizes, normalises and pads: `[N, 3, rule.size]`.
-pub(super) fn prepare(images: Images, rule: &Image) -> Result<Vec<f32>> {
+/// Resizes, normalises and pads: `[N, 3, rule.size]`, in the elements that a model takes.
+pub(super) fn prepare(images: Images, rule: &Image, element: Element) -> Result<Owned> {
     images.check()?;
-    prepare::cpu::prepare(images.pixels, &plan(images.size(), rule)?)
+    let prepared = prepare::cpu::prepare(images.pixels, &plan(images.size(), rule)?)?;
+    Ok(Owned::floats(prepared, element))
 }
 
 fn plan(from: [usize; 2], rule: &Image) -> Result<Plan> {
@@ -126,13 +130,32 @@ impl ImagesOnDevice<'_> {
         Ok(bytes / one)
     }
 
-    /// What resizes, normalises and pads them.
-    pub(super) fn prepare(&self, gpu: &Gpu, rule: &Image) -> Result<prepare::cuda::Prepare> {
-        prepare::cuda::Prepare::new(gpu, plan(self.size, rule)?)
+    /// What resizes, normalises and pads them, for a model that takes these elements.
+    pub(super) fn preparer(&self, gpu: &Gpu, rule: &Image, element: Element) -> Result<Preparer> {
+        Ok(Preparer { prepare: prepare::cuda::Prepare::new(gpu, plan(self.size, rule)?)?, element })
     }
 
     /// Some of them.
     pub(super) fn slice(&self, images: Range<usize>) -> View<'_, u8> {
         self.pixels.slice(images.start * self.bytes()..images.end * self.bytes())
+    }
+}
+
+/// Makes images a model's input.
+#[cfg(feature = "cuda")]
+#[derive(Debug)]
+pub(super) struct Preparer {
+    prepare: prepare::cuda::Prepare,
+    element: Element,
+}
+
+#[cfg(feature = "cuda")]
+impl Preparer {
+    /// `[n, 3, rule.size]`.
+    pub(super) fn run(&self, gpu: &Gpu, images: &View<u8>) -> Result<OwnedOnDevice> {
+        Ok(match self.element {
+            Element::F16 => OwnedOnDevice::F16(self.prepare.f16(gpu, images)?),
+            _ => OwnedOnDevice::F32(self.prepare.f32(gpu, images)?),
+        })
     }
 }

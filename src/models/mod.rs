@@ -3,12 +3,14 @@
 //! A folder of models holds a [`manifest`], a vocabulary and ONNX files; [`Models::load`] reads it,
 //! [`Models::embedded`] takes the small stand-ins that ship inside this crate.
 
+mod batch;
 #[cfg(feature = "cuda")]
 mod binding;
 mod image;
 
 pub mod check;
 pub mod detector;
+pub mod engine;
 pub mod manifest;
 pub mod onnx;
 pub mod runtime;
@@ -17,11 +19,17 @@ pub mod tokenizer;
 
 #[cfg(feature = "cuda")]
 pub use self::image::ImagesOnDevice;
-pub use self::{detector::Detector, image::Images, manifest::Manifest, segmenter::Segmenter};
+pub use self::{
+    detector::Detector,
+    engine::{ConvolutionSearch, Provider},
+    image::Images,
+    manifest::Manifest,
+    segmenter::Segmenter,
+};
 
 use self::{
+    engine::Engine,
     onnx::{Comparison, Contract, Model, Source},
-    runtime::Runtime,
 };
 use crate::{
     device::Device,
@@ -36,12 +44,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How to make the sessions.
+/// How to make the sessions, and how much memory they may take. All but the threads is for models on a CUDA device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Threads within an operator; 0 = one per core.
+    /// Threads within an operator on the CPU; 0 = one per core.
     pub threads: usize,
+    /// What computes them.
+    pub provider: Provider,
+    /// Refuse models of which ONNX Runtime would compute any node on the CPU. Dynamic models usually compute their shapes
+    /// there.
+    pub whole_on_device: bool,
+    /// Replay a model's work as one CUDA graph for each shape of its inputs, after that shape's first runs. Its inputs and
+    /// outputs get memory of their own. Asks for models that compute nothing on the CPU.
+    pub cuda_graphs: bool,
+    /// How cuDNN looks for algorithms.
+    pub convolution_search: ConvolutionSearch,
+    /// The most bytes that ONNX Runtime takes for a model, weights included; none = no limit.
+    pub memory_limit: Option<u64>,
+    /// The bytes that a run of a model may take, which decides how many images or boxes it takes where the stages leave
+    /// that open; none = nine tenths of what is free when it first runs.
+    pub batch_memory: Option<u64>,
 }
 
 /// The models of one folder, ready to run. Make them once: sessions are costly.
@@ -58,9 +81,13 @@ pub struct Models {
 impl Models {
     /// Loads the folder's models for a device; fetches ONNX Runtime if this machine has none ([`runtime::load`]).
     ///
+    /// On a CUDA device they compute on its stream, one run at a time. For two pipelines that overlap on one device, load
+    /// models twice, each for a [`Gpu::fork`](crate::gpu::Gpu::fork) of its own: a session has one stream.
+    ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Format`] for the manifest and vocabulary; [`Error::Model`] for a file whose SHA-256 is
-    /// not the manifest's, a model that breaks its contract, or without ONNX Runtime.
+    /// not the manifest's, a model that breaks its contract, or without ONNX Runtime; where the options do not allow the
+    /// CPU, also for a device on which ONNX Runtime does not compute.
     pub fn load(device: &Device, folder: &Path, options: &Options) -> Result<Models> {
         Models::open(device, Place::Disk(folder.to_path_buf()), options)
     }
@@ -84,12 +111,23 @@ impl Models {
     fn open(device: &Device, place: Place, options: &Options) -> Result<Models> {
         let (folder, manifest) = Folder::open(place)?;
         folder.check_files()?;
-        let runtime = runtime::load()?;
-        let detector = Detector::new(runtime, device, &folder, &manifest.detector, options)?;
+        let engine = Engine::new(runtime::load()?, device, options)?;
+        if !engine.has_deform_conv() && folder.mentions(&manifest.detector.model, "DeformConv")? {
+            let text = format!(
+                "{}: this ONNX Runtime computes its DeformConv on the CPU, with copies there and back; take onnxruntime-gpu \
+                 1.31.1 or newer",
+                folder.path(&manifest.detector.model).display()
+            );
+            match options.provider {
+                Provider::DeviceOrCpu => tracing::warn!("{text}"),
+                _ => return Err(Error::Model(text + ", or allow it with the provider device-or-cpu")),
+            }
+        }
+        let detector = Detector::new(&engine, device, &folder, &manifest.detector)?;
         let segmenter = manifest
             .segmenter
             .as_ref()
-            .map(|rules| Segmenter::new(runtime, device, &folder, rules, options))
+            .map(|rules| Segmenter::new(&engine, device, &folder, rules))
             .transpose()?;
         Ok(Models { manifest, detector, segmenter })
     }
@@ -179,19 +217,18 @@ impl Folder {
         )))
     }
 
-    fn model(
-        &self,
-        runtime: &Runtime,
-        device: &Device,
-        name: &str,
-        threads: usize,
-        contract: Contract,
-    ) -> Result<Model> {
-        self.with_source(name, |title, source| Model::new(runtime, device, title, source, threads, contract))
+    /// Whether a file's bytes hold a word.
+    fn mentions(&self, name: &str, word: &str) -> Result<bool> {
+        let bytes = self.read(name)?;
+        Ok(bytes.windows(word.len()).any(|window| window == word.as_bytes()))
     }
 
-    fn inspect(&self, runtime: &Runtime, name: &str, contract: &Contract) -> Result<Vec<Comparison>> {
-        self.with_source(name, |title, source| Model::inspect(runtime, title, source, contract))
+    fn model(&self, engine: &Engine, name: &str, contract: Contract) -> Result<Model> {
+        self.with_source(name, |title, source| Model::new(engine, title, source, contract))
+    }
+
+    fn inspect(&self, engine: &Engine, name: &str, contract: &Contract) -> Result<Vec<Comparison>> {
+        self.with_source(name, |title, source| Model::inspect(engine, title, source, contract))
     }
 
     fn with_source<T>(&self, name: &str, open: impl FnOnce(&str, Source) -> Result<T>) -> Result<T> {

@@ -2,15 +2,16 @@
 
 #[cfg(feature = "cuda")]
 use super::binding;
-use super::runtime::Runtime;
+use super::engine::{self, Engine};
+use crate::error::{Error, Result};
 #[cfg(feature = "cuda")]
-use crate::gpu::{Buffer, Gpu, ViewMut};
 use crate::{
-    device::Device,
-    error::{Error, Result},
+    gpu::{Buffer, Gpu, ViewMut},
+    ops::nan,
 };
+use half::f16;
 use ort::{
-    session::{Session, SessionInputValue, builder::GraphOptimizationLevel},
+    session::{Session, SessionInputValue},
     value::{Outlet, TensorElementType, TensorRef, ValueType},
 };
 use serde::Serialize;
@@ -20,22 +21,27 @@ use std::{
     path::Path,
     sync::{Mutex, PoisonError},
 };
-#[cfg(feature = "cuda")]
-use {
-    ort::{
-        ep::{self, ExecutionProvider},
-        memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType},
-    },
-    std::sync::OnceLock,
-};
 
 /// Element types of the contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
+    /// 16-bit float.
+    F16,
     /// 32-bit float.
     F32,
     /// 64-bit integer.
     I64,
+}
+
+impl Element {
+    fn of(kind: TensorElementType) -> Option<Element> {
+        match kind {
+            TensorElementType::Float16 => Some(Element::F16),
+            TensorElementType::Float32 => Some(Element::F32),
+            TensorElementType::Int64 => Some(Element::I64),
+            _ => None,
+        }
+    }
 }
 
 /// Length of an axis.
@@ -54,8 +60,8 @@ pub enum Dim {
 pub struct Port {
     /// Its name in the graph.
     pub name: &'static str,
-    /// Its elements.
-    pub element: Element,
+    /// What its elements may be.
+    pub elements: &'static [Element],
     /// Its axes.
     pub dims: Vec<Dim>,
 }
@@ -63,20 +69,35 @@ pub struct Port {
 impl Port {
     /// A port of f32.
     pub fn f32(name: &'static str, dims: &[Dim]) -> Port {
-        Port { name, element: Element::F32, dims: dims.to_vec() }
+        Port { name, elements: &[Element::F32], dims: dims.to_vec() }
+    }
+
+    /// A port of f32 or f16, as the file has it.
+    pub fn float(name: &'static str, dims: &[Dim]) -> Port {
+        Port { name, elements: &[Element::F32, Element::F16], dims: dims.to_vec() }
     }
 
     /// A port of i64.
     pub fn i64(name: &'static str, dims: &[Dim]) -> Port {
-        Port { name, element: Element::I64, dims: dims.to_vec() }
+        Port { name, elements: &[Element::I64], dims: dims.to_vec() }
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Element::F16 => "f16",
+            Element::F32 => "f32",
+            Element::I64 => "i64",
+        })
     }
 }
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let element = if self.element == Element::F32 { "f32" } else { "i64" };
+        let elements: Vec<String> = self.elements.iter().map(|e| e.to_string()).collect();
         let dims: Vec<String> = self.dims.iter().map(|d| d.to_string()).collect();
-        write!(f, "{element} [{}]", dims.join(", "))
+        write!(f, "{} [{}]", elements.join(" or "), dims.join(", "))
     }
 }
 
@@ -125,6 +146,8 @@ pub enum Source<'a> {
 /// The values of an input.
 #[derive(Debug, Clone, Copy)]
 pub enum Values<'a> {
+    /// 16-bit floats.
+    F16(&'a [f16]),
     /// 32-bit floats.
     F32(&'a [f32]),
     /// 64-bit integers.
@@ -135,41 +158,106 @@ pub enum Values<'a> {
 #[cfg(feature = "cuda")]
 #[derive(Debug, Clone, Copy)]
 pub enum OnDevice<'a> {
+    /// 16-bit floats.
+    F16(&'a Buffer<f16>),
     /// 32-bit floats.
     F32(&'a Buffer<f32>),
     /// 64-bit integers.
     I64(&'a Buffer<i64>),
 }
 
+macro_rules! values {
+    ($type:ident) => {
+        impl $type<'_> {
+            fn len(&self) -> usize {
+                match self {
+                    $type::F16(values) => values.len(),
+                    $type::F32(values) => values.len(),
+                    $type::I64(values) => values.len(),
+                }
+            }
+
+            fn element(&self) -> Element {
+                match self {
+                    $type::F16(_) => Element::F16,
+                    $type::F32(_) => Element::F32,
+                    $type::I64(_) => Element::I64,
+                }
+            }
+        }
+    };
+}
+values!(Values);
 #[cfg(feature = "cuda")]
-impl OnDevice<'_> {
-    fn len(&self) -> usize {
-        match self {
-            OnDevice::F32(values) => values.len(),
-            OnDevice::I64(values) => values.len(),
+values!(OnDevice);
+
+/// The values of an input, with their memory.
+#[derive(Debug)]
+pub enum Owned {
+    /// 16-bit floats.
+    F16(Vec<f16>),
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// 64-bit integers.
+    I64(Vec<i64>),
+}
+
+impl Owned {
+    /// Floats as a model takes them: rounded to the nearest, if it takes f16.
+    pub fn floats(values: Vec<f32>, element: Element) -> Owned {
+        match element {
+            Element::F16 => Owned::F16(values.into_iter().map(f16::from_f32).collect()),
+            _ => Owned::F32(values),
         }
     }
 
-    fn element(&self) -> Element {
+    /// What a run takes.
+    pub fn values(&self) -> Values<'_> {
         match self {
-            OnDevice::F32(_) => Element::F32,
-            OnDevice::I64(_) => Element::I64,
+            Owned::F16(values) => Values::F16(values),
+            Owned::F32(values) => Values::F32(values),
+            Owned::I64(values) => Values::I64(values),
         }
     }
 }
 
-impl Values<'_> {
-    fn len(&self) -> usize {
+/// The values of an input, with their memory on a device.
+#[cfg(feature = "cuda")]
+#[derive(Debug)]
+pub enum OwnedOnDevice {
+    /// 16-bit floats.
+    F16(Buffer<f16>),
+    /// 32-bit floats.
+    F32(Buffer<f32>),
+    /// 64-bit integers.
+    I64(Buffer<i64>),
+}
+
+#[cfg(feature = "cuda")]
+impl OwnedOnDevice {
+    /// What a run takes.
+    pub fn values(&self) -> OnDevice<'_> {
         match self {
-            Values::F32(values) => values.len(),
-            Values::I64(values) => values.len(),
+            OwnedOnDevice::F16(values) => OnDevice::F16(values),
+            OwnedOnDevice::F32(values) => OnDevice::F32(values),
+            OwnedOnDevice::I64(values) => OnDevice::I64(values),
         }
     }
 
-    fn element(&self) -> Element {
-        match self {
-            Values::F32(_) => Element::F32,
-            Values::I64(_) => Element::I64,
+    fn alloc(gpu: &Gpu, like: &OnDevice) -> Result<OwnedOnDevice> {
+        Ok(match like {
+            OnDevice::F16(values) => OwnedOnDevice::F16(gpu.alloc(values.len())?),
+            OnDevice::F32(values) => OwnedOnDevice::F32(gpu.alloc(values.len())?),
+            OnDevice::I64(values) => OwnedOnDevice::I64(gpu.alloc(values.len())?),
+        })
+    }
+
+    fn copy_from(&mut self, gpu: &Gpu, from: &OnDevice) -> Result<()> {
+        match (self, from) {
+            (OwnedOnDevice::F16(to), OnDevice::F16(from)) => gpu.copy(*from, to),
+            (OwnedOnDevice::F32(to), OnDevice::F32(from)) => gpu.copy(*from, to),
+            (OwnedOnDevice::I64(to), OnDevice::I64(from)) => gpu.copy(*from, to),
+            _ => unreachable!("made like it"),
         }
     }
 }
@@ -179,43 +267,54 @@ impl Values<'_> {
 pub struct Model {
     name: String,
     contract: Contract,
+    /// Of every input.
+    elements: Vec<Element>,
     /// ONNX Runtime wants sole access while it runs.
     session: Mutex<Session>,
     /// The device whose stream it computes on; none if it computes on the CPU. It goes after the session.
     #[cfg(feature = "cuda")]
     gpu: Option<Gpu>,
+    /// Where its work is replayed as a graph: the memory that the graph of each shape works on.
+    #[cfg(feature = "cuda")]
+    kept: Option<Mutex<Vec<Kept>>>,
+}
+
+/// Inputs and outputs that stay where they are, for inputs of one shape.
+#[cfg(feature = "cuda")]
+#[derive(Debug)]
+struct Kept {
+    shapes: Vec<Vec<usize>>,
+    inputs: Vec<OwnedOnDevice>,
+    outputs: Vec<Buffer<f32>>,
 }
 
 impl Model {
-    /// Makes the session. `name` is for messages; `threads` work within an operator, 0 = one per core. On a CUDA device
-    /// it computes on the device's stream, or on the CPU if this ONNX Runtime cannot, which is said as a warning.
+    /// Makes the session. `name` is for messages.
     ///
     /// # Errors
     /// [`Error::Model`] if the file is missing, broken or needs operators that this ONNX Runtime lacks, or if an input
-    /// or output is not what the contract asks for; the message says which and how it differs.
-    pub fn new(
-        runtime: &Runtime,
-        device: &Device,
-        name: &str,
-        source: Source,
-        threads: usize,
-        contract: Contract,
-    ) -> Result<Model> {
-        let device = if provides(device) { device } else { &Device::Cpu };
-        let session = open(runtime, device, name, source, threads)?;
-        match compare(&session, &contract).into_iter().find_map(|port| port.problem) {
-            Some(problem) => Err(Error::Model(format!("{name}: {problem}"))),
-            None => Ok(Model {
-                name: name.into(),
-                contract,
-                #[cfg(feature = "cuda")]
-                gpu: match device {
-                    Device::Cuda(gpu) => Some(gpu.clone()),
-                    Device::Cpu => None,
-                },
-                session: session.into(),
-            }),
+    /// or output is not what the contract asks for; the message says which and how it differs. [`Error::Memory`] if
+    /// memory does not suffice.
+    pub fn new(engine: &Engine, name: &str, source: Source, contract: Contract) -> Result<Model> {
+        let session = engine.session(name, source)?;
+        if let Some(problem) = compare(&session, &contract).into_iter().find_map(|port| port.problem) {
+            return Err(Error::Model(format!("{name}: {problem}")));
         }
+        let element = |port: &Port| {
+            let input = session.inputs().iter().find(|input| input.name() == port.name);
+            let found = input.and_then(|input| Element::of(input.dtype().tensor_type()?));
+            found.expect("compared with the contract")
+        };
+        Ok(Model {
+            name: name.into(),
+            elements: contract.inputs.iter().map(element).collect(),
+            contract,
+            #[cfg(feature = "cuda")]
+            gpu: engine.gpu().cloned(),
+            #[cfg(feature = "cuda")]
+            kept: engine.options().cuda_graphs.then(Mutex::default),
+            session: session.into(),
+        })
     }
 
     /// Compares a model with a contract, port by port, without keeping it.
@@ -223,12 +322,23 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] if there is no session to be had, as for [`Model::new`].
     pub fn inspect(
-        runtime: &Runtime,
+        engine: &Engine,
         name: &str,
         source: Source,
         contract: &Contract,
     ) -> Result<Vec<Comparison>> {
-        Ok(compare(&open(runtime, &Device::Cpu, name, source, 0)?, contract))
+        Ok(compare(&engine.session(name, source)?, contract))
+    }
+
+    /// What the elements of an input are, by its place in the contract.
+    pub fn element(&self, input: usize) -> Element {
+        self.elements[input]
+    }
+
+    /// Whether it computes on this device's stream.
+    #[cfg(feature = "cuda")]
+    pub fn is_on(&self, gpu: &Gpu) -> bool {
+        self.gpu.as_ref() == Some(gpu)
     }
 
     /// Runs the model on one batch and hands its outputs, in the contract's order, to `read`.
@@ -237,8 +347,20 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Model`] if ONNX Runtime fails, if an output's shape breaks the contract or if an output holds NaN;
-    /// what `read` returns.
+    /// [`Error::Memory`] if memory does not suffice; what `read` returns.
     pub fn run<T>(
+        &self,
+        inputs: &[(&[usize], Values)],
+        read: impl FnOnce(&[&[f32]]) -> Result<T>,
+    ) -> Result<T> {
+        self.run_unchecked(inputs, |outputs| {
+            let nans: Vec<u32> = outputs.iter().map(|values| nan::cpu::count(values)).collect();
+            self.check_nans(&nans)?;
+            read(outputs)
+        })
+    }
+
+    fn run_unchecked<T>(
         &self,
         inputs: &[(&[usize], Values)],
         read: impl FnOnce(&[&[f32]]) -> Result<T>,
@@ -249,6 +371,7 @@ impl Model {
         let mut values: Vec<(Cow<str>, SessionInputValue)> = vec![];
         for (port, (shape, data)) in self.contract.inputs.iter().zip(inputs) {
             let value = match *data {
+                Values::F16(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
                 Values::F32(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
                 Values::I64(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
             };
@@ -256,7 +379,7 @@ impl Model {
                 .push((port.name.into(), value.map_err(|e| failed(format!("input `{}`: {e}", port.name)))?));
         }
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let results = session.run(values).map_err(|e| failed(format!("ONNX Runtime failed: {e}")))?;
+        let results = session.run(values).map_err(|e| self.failure(&e))?;
         let mut outputs = vec![];
         for port in &self.contract.outputs {
             let wrong = |why: String| failed(format!("output `{}` {why}", port.name));
@@ -274,28 +397,45 @@ impl Model {
                 let bound: Vec<String> = symbols.iter().map(|(s, n)| format!("{s} = {n}")).collect();
                 return Err(wrong(format!("has shape {shape:?}, expected {port} with {}", bound.join(", "))));
             }
-            if let Some(at) = data.iter().position(|x| x.is_nan()) {
-                return Err(wrong(format!("is NaN at element {at}: the weights or the input are broken")));
-            }
             outputs.push(data);
         }
         read(&outputs)
     }
 
+    fn failure(&self, error: &ort::Error) -> Error {
+        engine::failure(&format!("{}: ONNX Runtime failed", self.name), &error.to_string())
+    }
+
+    /// Refuses outputs with NaN. `counts`: how many each output has, in the contract's order, as [`Model::run_on`] counts.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the first that has any.
+    pub fn check_nans(&self, counts: &[u32]) -> Result<()> {
+        match self.contract.outputs.iter().zip(counts).find(|(_, count)| **count > 0) {
+            Some((port, count)) => Err(Error::Model(format!(
+                "{}: output `{}` is NaN in {count} elements: the weights or the input are broken, or the numbers too \
+                 large for a model in f16",
+                self.name, port.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// As [`Model::run`], from and to memory of `gpu`. A model that computes there copies nothing and does not wait; one
     /// that computes on the CPU copies inputs and outputs.
     ///
-    /// `outputs`: in the contract's order, each of the length that its shape asks for. They are not looked at for NaN
-    /// where the model computes on the device.
+    /// `outputs`: in the contract's order, each of the length that its shape asks for. `nans`: one number per output, to
+    /// which those of its elements are added that are NaN; [`Model::check_nans`] looks at them when the host has them.
     ///
     /// # Errors
-    /// As [`Model::run`]; [`Error::Device`] if the driver refuses.
+    /// As [`Model::run`], but for NaN; [`Error::Device`] if the driver refuses.
     #[cfg(feature = "cuda")]
     pub fn run_on(
         &self,
         gpu: &Gpu,
         inputs: &[(&[usize], OnDevice)],
         outputs: &mut [ViewMut<f32>],
+        nans: &mut Buffer<u32>,
     ) -> Result<()> {
         let failed = |why: String| Error::Model(format!("{}: {why}", self.name));
         let given = inputs.iter().map(|(shape, data)| (*shape, data.element(), data.len()));
@@ -320,23 +460,75 @@ impl Model {
                 }
             }
         }
-        if self.gpu.as_ref() == Some(gpu) {
-            return self.run_bound(gpu, inputs, &shapes, outputs).map_err(|e| failed(e.to_string()));
+        match &self.kept {
+            Some(kept) => self.run_kept(gpu, kept, inputs, &shapes, outputs)?,
+            None => self.compute(gpu, inputs, &shapes, outputs, None)?,
         }
-        // Both kinds for each input, one of them empty.
-        let fetch = |(_, data): &(_, OnDevice)| match data {
-            OnDevice::F32(values) => Ok((gpu.download(*values)?, vec![])),
-            OnDevice::I64(values) => Ok((vec![], gpu.download(*values)?)),
+        for (i, output) in outputs.iter().enumerate() {
+            nan::cuda::count(gpu, output, &mut nans.slice_mut(i..=i))?;
+        }
+        Ok(())
+    }
+
+    /// On memory that stays where it is, as a graph that is replayed asks for: `inputs` are copied to it, and `outputs`
+    /// from it.
+    #[cfg(feature = "cuda")]
+    fn run_kept(
+        &self,
+        gpu: &Gpu,
+        kept: &Mutex<Vec<Kept>>,
+        inputs: &[(&[usize], OnDevice)],
+        shapes: &[Vec<usize>],
+        outputs: &mut [ViewMut<f32>],
+    ) -> Result<()> {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |kept: &Kept| kept.shapes.iter().zip(inputs).all(|(kept, (shape, _))| kept == shape);
+        let graph = match kept.iter().position(same) {
+            Some(graph) => graph,
+            None => {
+                kept.push(Kept {
+                    shapes: inputs.iter().map(|(shape, _)| shape.to_vec()).collect(),
+                    inputs: inputs
+                        .iter()
+                        .map(|(_, data)| OwnedOnDevice::alloc(gpu, data))
+                        .collect::<Result<_>>()?,
+                    outputs: outputs.iter().map(|output| gpu.alloc(output.len())).collect::<Result<_>>()?,
+                });
+                kept.len() - 1
+            }
+        };
+        let Kept { inputs: own, outputs: made, .. } = &mut kept[graph];
+        own.iter_mut().zip(inputs).try_for_each(|(to, (_, from))| to.copy_from(gpu, from))?;
+        let own: Vec<_> = inputs.iter().zip(&*own).map(|((shape, _), own)| (*shape, own.values())).collect();
+        let mut views: Vec<_> = made.iter_mut().map(|made| made.as_view_mut()).collect();
+        self.compute(gpu, &own, shapes, &mut views, Some(graph))?;
+        made.iter().zip(outputs).try_for_each(|(from, to)| gpu.copy(from, to))
+    }
+
+    /// `graph`: the number of the graph that it is, if it may be one.
+    #[cfg(feature = "cuda")]
+    fn compute(
+        &self,
+        gpu: &Gpu,
+        inputs: &[(&[usize], OnDevice)],
+        shapes: &[Vec<usize>],
+        outputs: &mut [ViewMut<f32>],
+        graph: Option<usize>,
+    ) -> Result<()> {
+        if self.is_on(gpu) {
+            return self.run_bound(gpu, inputs, shapes, outputs, graph).map_err(|e| self.failure(&e));
+        }
+        let fetch = |(_, data): &(_, OnDevice)| {
+            Ok(match data {
+                OnDevice::F16(values) => Owned::F16(gpu.download(*values)?),
+                OnDevice::F32(values) => Owned::F32(gpu.download(*values)?),
+                OnDevice::I64(values) => Owned::I64(gpu.download(*values)?),
+            })
         };
         let here = inputs.iter().map(fetch).collect::<Result<Vec<_>>>()?;
-        let mut values = vec![];
-        for ((shape, data), (f32s, i64s)) in inputs.iter().zip(&here) {
-            values.push(match data {
-                OnDevice::F32(_) => (*shape, Values::F32(f32s)),
-                OnDevice::I64(_) => (*shape, Values::I64(i64s)),
-            });
-        }
-        self.run(&values, |found| {
+        let values: Vec<_> =
+            inputs.iter().zip(&here).map(|((shape, _), here)| (*shape, here.values())).collect();
+        self.run_unchecked(&values, |found| {
             found.iter().zip(outputs).try_for_each(|(found, output)| gpu.write(found, output))
         })
     }
@@ -348,8 +540,10 @@ impl Model {
         inputs: &[(&[usize], OnDevice)],
         shapes: &[Vec<usize>],
         outputs: &mut [ViewMut<f32>],
+        graph: Option<usize>,
     ) -> ort::Result<()> {
         use cudarc::driver::{DevicePtr, DevicePtrMut};
+        use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
         let memory = MemoryInfo::new(
             AllocationDevice::CUDA,
             gpu.ordinal() as i32,
@@ -363,6 +557,7 @@ impl Model {
             .zip(inputs)
             .map(|(port, (shape, data))| {
                 let at = match data {
+                    OnDevice::F16(values) => values.device_ptr(gpu.stream()).0,
                     OnDevice::F32(values) => values.device_ptr(gpu.stream()).0,
                     OnDevice::I64(values) => values.device_ptr(gpu.stream()).0,
                 };
@@ -377,12 +572,12 @@ impl Model {
             .zip(outputs)
             .map(|((port, shape), output)| {
                 let at = output.device_ptr_mut(gpu.stream()).0;
-                binding::Tensor { name: port.name, element: port.element, shape, at: at as *mut _ }
+                binding::Tensor { name: port.name, element: Element::F32, shape, at: at as *mut _ }
             })
             .collect();
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the buffers are the shapes' products long, and everything that uses them later is on the same stream.
-        unsafe { binding::run(&mut session, &memory, &inputs, &outputs) }
+        unsafe { binding::run(&mut session, &memory, &inputs, &outputs, graph) }
     }
 
     /// The lengths of the free axes, by symbol. `inputs`: shape, elements and number of values.
@@ -394,7 +589,9 @@ impl Model {
             return Err(format!("{} inputs given, {} needed", inputs.len(), self.contract.inputs.len()));
         }
         let mut symbols: Vec<(&'static str, usize)> = vec![];
-        for (port, (shape, element, len)) in self.contract.inputs.iter().zip(inputs) {
+        for ((port, own), (shape, element, len)) in
+            self.contract.inputs.iter().zip(&self.elements).zip(inputs)
+        {
             let agrees = |(&dim, &n): (&Dim, &usize)| match dim {
                 Dim::Fixed(fixed) => fixed == n,
                 Dim::Free(symbol) | Dim::Any(symbol) => match symbols.iter().find(|(s, _)| *s == symbol) {
@@ -405,65 +602,19 @@ impl Model {
                     }
                 },
             };
-            if element != port.element
+            if element != *own
                 || shape.len() != port.dims.len()
                 || len != shape.iter().product::<usize>()
                 || !port.dims.iter().zip(shape).all(agrees)
             {
                 return Err(format!(
-                    "input `{}` is {len} values of shape {shape:?}, expected {port}",
+                    "input `{}` is {len} values ({element}) of shape {shape:?}, expected {port}, in {own}",
                     port.name
                 ));
             }
         }
         Ok(symbols)
     }
-}
-
-/// Whether the library that is loaded computes on such a device.
-fn provides(device: &Device) -> bool {
-    match device {
-        Device::Cpu => true,
-        #[cfg(feature = "cuda")]
-        Device::Cuda(_) => {
-            static FOUND: OnceLock<bool> = OnceLock::new();
-            *FOUND.get_or_init(|| {
-                let found = ep::CUDA::is_available().unwrap_or(false);
-                if !found {
-                    tracing::warn!(
-                        "this ONNX Runtime has no CUDA provider, so the models run on the CPU; pip install onnxruntime-gpu \
-                         and set ORT_DYLIB_PATH to its library"
-                    );
-                }
-                found
-            })
-        }
-    }
-}
-
-fn open(runtime: &Runtime, device: &Device, name: &str, source: Source, threads: usize) -> Result<Session> {
-    let made = || {
-        let mut builder = Session::builder(runtime.environment())?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(threads)?
-            // Idle workers would take the cores from the stages that follow.
-            .with_intra_op_spinning(false)?;
-        #[cfg(feature = "cuda")]
-        if let Device::Cuda(gpu) = device {
-            // In full precision, as on the CPU.
-            let provider = ep::CUDA::default().with_device_id(gpu.ordinal() as i32).with_tf32(false);
-            // SAFETY: the model keeps the device, whose stream lives as long as it.
-            let provider = unsafe { provider.with_compute_stream(gpu.stream().cu_stream().cast()) };
-            builder = builder.with_execution_providers([provider.build().error_on_failure()])?;
-        }
-        #[cfg(not(feature = "cuda"))]
-        let Device::Cpu = device;
-        match source {
-            Source::File(path) => builder.commit_from_file(path),
-            Source::Bytes(bytes) => builder.commit_from_memory(bytes),
-        }
-    };
-    made().map_err(|e: ort::Error| Error::Model(format!("{name}: ONNX Runtime cannot use this model: {e}")))
 }
 
 /// Every input and output of the contract beside the model's, then the inputs that only the model has.
@@ -514,10 +665,8 @@ fn shape(outlet: &Outlet) -> String {
 
 /// How a graph's input or output differs from the contract.
 fn differs(port: &Port, outlet: &Outlet, is_input: bool) -> Result<(), String> {
-    let expected =
-        if port.element == Element::F32 { TensorElementType::Float32 } else { TensorElementType::Int64 };
     let found = outlet.dtype();
-    if found.tensor_type() != Some(expected) {
+    if !found.tensor_type().and_then(Element::of).is_some_and(|element| port.elements.contains(&element)) {
         return Err(format!("the model has {found}"));
     }
     let shape = found.tensor_shape().map_or(&[][..], |shape| &**shape);
@@ -540,4 +689,40 @@ fn differs(port: &Port, outlet: &Outlet, is_input: bool) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+    use crate::models::{Options, runtime};
+
+    /// Inputs that change, of shapes that take turns, through memory that is kept.
+    #[test]
+    fn kept_memory_changes_nothing() {
+        cuda_emulator::install();
+        let gpu = Gpu::new(0).unwrap();
+        let engine = Engine::cpu(runtime::load().unwrap(), &Options { threads: 1, ..Options::default() });
+        let [t, l] = [Dim::Free("T"), Dim::Free("L")];
+        let contract = Contract {
+            inputs: vec![Port::i64("input_ids", &[t, l]), Port::i64("attention_mask", &[t, l])],
+            outputs: vec![Port::f32("text_hidden", &[t, l, Dim::Fixed(16)])],
+        };
+        let file = Path::new("tests/fixtures/models/text_encoder.onnx");
+        let mut model = Model::new(&engine, "tiny", Source::File(file), contract).unwrap();
+        let run = |model: &Model, ids: &[i64]| {
+            let (ids, mask) = (gpu.upload(ids).unwrap(), gpu.upload(&vec![1i64; ids.len()]).unwrap());
+            let (mut hidden, mut nans) = (gpu.alloc(16 * ids.len()).unwrap(), gpu.zeros(1).unwrap());
+            let shape = [1, ids.len()];
+            let inputs = [(&shape[..], OnDevice::I64(&ids)), (&shape[..], OnDevice::I64(&mask))];
+            model.run_on(&gpu, &inputs, &mut [hidden.as_view_mut()], &mut nans).unwrap();
+            gpu.download(&hidden).unwrap()
+        };
+        let inputs: [&[i64]; 4] = [&[5, 6, 7], &[8, 9], &[7, 6, 5], &[5, 6, 7]];
+        let expected = inputs.map(|ids| run(&model, ids));
+        model.kept = Some(Mutex::default());
+        for _ in 0..2 {
+            assert_eq!(inputs.map(|ids| run(&model, ids)), expected);
+        }
+        assert_eq!(model.kept.unwrap().into_inner().unwrap().len(), 2, "one for each shape");
+    }
 }

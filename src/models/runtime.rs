@@ -8,14 +8,14 @@ use crate::{
     error::{Error, Result},
     io::hash,
 };
-use ort::environment::Environment;
+use ort::{environment::Environment, logging::LogLevel};
 use std::{
     env,
     ffi::OsString,
     fmt, fs, io,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 /// The release that [`fetch`] gets.
@@ -116,6 +116,12 @@ pub fn find() -> Result<Option<&'static Runtime>> {
     let environment = loaded
         .with_name("partstad")
         .with_telemetry(false)
+        .with_logger(Arc::new(|level, _, _, place, message| {
+            tracing::debug!("ONNX Runtime: {message} ({place})");
+            if matches!(level, LogLevel::Error | LogLevel::Fatal) {
+                *complaints() = Some(message.to_string());
+            }
+        }))
         .build()
         .map_err(|e| Error::Model(format!("ONNX Runtime at {location} does not start: {e}")))?;
     Ok(Some(RUNTIME.get_or_init(|| Runtime { environment, location })))
@@ -132,6 +138,22 @@ pub fn load() -> Result<&'static Runtime> {
     fetch()?;
     find()?
         .ok_or_else(|| Error::Model(format!("ONNX Runtime was fetched but not found again; {}", remedies())))
+}
+
+/// The last error that ONNX Runtime logged: what the loader says of a provider's library is nowhere else.
+static COMPLAINT: Mutex<Option<String>> = Mutex::new(None);
+
+fn complaints() -> MutexGuard<'static, Option<String>> {
+    COMPLAINT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The error that ONNX Runtime logged since [`forget_complaint`].
+pub(super) fn complaint() -> Option<String> {
+    complaints().clone()
+}
+
+pub(super) fn forget_complaint() {
+    *complaints() = None;
 }
 
 fn unusable(location: &Location, why: &ort::LoadDynamicError) -> Error {

@@ -1,7 +1,9 @@
 //! The box-prompted segmenter (SAM): images and boxes to low-resolution mask logits.
 
 use super::{
-    Folder, Options,
+    Folder,
+    batch::Batch,
+    engine::Engine,
     image::{self, Images},
     manifest,
     onnx::{
@@ -9,13 +11,13 @@ use super::{
         Dim::{Fixed, Free},
         Model, Port, Values,
     },
-    runtime::Runtime,
 };
 use crate::{
     device::Device,
     error::{Error, Result},
-    ops::mask::LOGITS,
+    ops::{boxes, mask::LOGITS},
 };
+use std::ops::Range;
 #[cfg(feature = "cuda")]
 use {
     super::{image::ImagesOnDevice, onnx::OnDevice},
@@ -29,6 +31,8 @@ pub struct Segmenter {
     encoder: Model,
     decoder: Model,
     device: Device,
+    images: Batch,
+    boxes: Batch,
 }
 
 /// A box of one of the images.
@@ -40,6 +44,18 @@ pub struct Prompt {
     pub corners: [f32; 4],
 }
 
+/// Boxes of images on a device, images ascending.
+#[cfg(feature = "cuda")]
+#[derive(Debug, Clone, Copy)]
+pub struct PromptsOnDevice<'a> {
+    /// The image of every box, `[B]`.
+    pub images: &'a Buffer<u32>,
+    /// x1, y1, x2, y2 in the image's pixels, `[B, 4]`.
+    pub corners: &'a Buffer<f32>,
+    /// How many boxes each image has, up to the last that has any; the host's.
+    pub per_image: &'a [u32],
+}
+
 /// What the encoder and the decoder take and give.
 pub(super) fn contracts(rules: &manifest::Segmenter) -> [Contract; 2] {
     let [height, width] = rules.image.size.map(Fixed);
@@ -48,7 +64,7 @@ pub(super) fn contracts(rules: &manifest::Segmenter) -> [Contract; 2] {
     let embeddings = Port::f32("image_embeddings", &[n, channels, side, side]);
     [
         Contract {
-            inputs: vec![Port::f32("image", &[n, Fixed(3), height, width])],
+            inputs: vec![Port::float("image", &[n, Fixed(3), height, width])],
             outputs: vec![embeddings.clone()],
         },
         Contract {
@@ -63,29 +79,31 @@ pub(super) fn contracts(rules: &manifest::Segmenter) -> [Contract; 2] {
 
 impl Segmenter {
     pub(super) fn new(
-        runtime: &Runtime,
+        engine: &Engine,
         device: &Device,
         folder: &Folder,
         rules: &manifest::Segmenter,
-        options: &Options,
     ) -> Result<Segmenter> {
         let [encoder, decoder] = contracts(rules);
+        let memory = engine.options().batch_memory;
         Ok(Segmenter {
             rules: rules.clone(),
-            encoder: folder.model(runtime, device, &rules.encoder, options.threads, encoder)?,
-            decoder: folder.model(runtime, device, &rules.decoder, options.threads, decoder)?,
+            encoder: folder.model(engine, &rules.encoder, encoder)?,
+            decoder: folder.model(engine, &rules.decoder, decoder)?,
             device: device.clone(),
+            images: Batch::new(1, 10, memory),
+            boxes: Batch::new(32, 256, memory),
         })
     }
 
     /// The mask logits of every box, `[B, 256, 256]`, over the model's square input (`models.md`'s 1024-frame).
     ///
     /// `boxes`: images ascending. At most `images_at_once` images are encoded and `boxes_at_once` boxes decoded in one
-    /// run; an image without boxes is never encoded.
+    /// run, 0 = as many as suit the machine; an image without boxes is never encoded.
     ///
     /// # Errors
     /// [`Error::Invalid`] for images that the model cannot take, boxes out of order, of no image or not finite;
-    /// [`Error::Model`] if the model fails.
+    /// [`Error::Model`] if the model fails; [`Error::Memory`] if memory does not suffice for one image and box.
     pub fn segment(
         &self,
         images: Images,
@@ -95,25 +113,39 @@ impl Segmenter {
     ) -> Result<Vec<f32>> {
         images.check()?;
         check(boxes, images.len())?;
+        let scale = self.scale(images.size())?;
         let mut logits = Vec::with_capacity(boxes.len() * LOGITS * LOGITS);
         let by_image: Vec<&[Prompt]> = boxes.chunk_by(|a, b| a.image == b.image).collect();
-        for group in by_image.chunks(images_at_once.max(1)) {
+        self.images.on_cpu(0..by_image.len(), images_at_once, |group| {
             let [height, width] = self.rules.image.size;
-            let mut input = vec![];
-            for boxes in group {
-                let image = Images { pixels: images.get(boxes[0].image), ..images };
-                input.extend(image::prepare(image, &self.rules.image)?);
-            }
-            let inputs = [(&[group.len(), 3, height, width][..], Values::F32(&input))];
+            let (group, mut pixels) = (&by_image[group], vec![]);
+            group.iter().for_each(|boxes| pixels.extend_from_slice(images.get(boxes[0].image)));
+            let input = image::prepare(
+                Images { pixels: &pixels, ..images },
+                &self.rules.image,
+                self.encoder.element(0),
+            )?;
+            let inputs = [(&[group.len(), 3, height, width][..], input.values())];
             let embeddings = self.encoder.run(&inputs, |outputs| Ok(outputs[0].to_vec()))?;
-            for chunk in indexed(group).chunks(boxes_at_once.max(1)) {
-                self.decode(images, &embeddings, group.len(), chunk, &mut logits)?;
-            }
-        }
+            let mut rows = vec![0; images.len()];
+            (0..).zip(group).for_each(|(row, boxes)| rows[boxes[0].image] = row);
+            let views: Vec<u32> = group.iter().flat_map(|b| b.iter().map(|b| b.image as u32)).collect();
+            let corners: Vec<[f32; 4]> = group.iter().flat_map(|b| b.iter().map(|b| b.corners)).collect();
+            let (corners, rows) = boxes::cpu::prompts(&corners, &views, &rows, scale);
+            let done = logits.len();
+            let decoded = self.boxes.on_cpu(0..rows.len(), boxes_at_once, |some| {
+                let (corners, rows) = (&corners[some.clone()], &rows[some]);
+                self.decode(&embeddings, group.len(), corners, rows, &mut logits)
+            });
+            // Fewer images at a time may leave room for it.
+            decoded.inspect_err(|_| logits.truncate(done))
+        })?;
         Ok(logits)
     }
 
-    /// As [`Segmenter::segment`], from images to logits on a device.
+    /// As [`Segmenter::segment`], from images to logits on a device. The host learns nothing but that no logit is NaN.
+    ///
+    /// `boxes` are taken to be in order and finite.
     ///
     /// # Errors
     /// As [`Segmenter::segment`]; [`Error::Device`] if the driver refuses.
@@ -122,43 +154,75 @@ impl Segmenter {
         &self,
         gpu: &Gpu,
         images: ImagesOnDevice,
-        boxes: &[Prompt],
+        boxes: PromptsOnDevice,
         images_at_once: usize,
         boxes_at_once: usize,
     ) -> Result<Buffer<f32>> {
-        check(boxes, images.count()?)?;
         const MASK: usize = LOGITS * LOGITS;
+        let count = images.count()?;
+        if boxes.per_image.len() > count {
+            return Err(Error::invalid(format!(
+                "boxes lie in image {}; there are {count} images",
+                boxes.per_image.len() - 1
+            )));
+        }
         let ([height, width], [channels, side]) = (self.rules.image.size, self.rules.embedding);
-        let prepare = images.prepare(gpu, &self.rules.image)?;
-        let mut logits = gpu.alloc(boxes.len() * MASK)?;
-        let mut done = 0;
-        let by_image: Vec<&[Prompt]> = boxes.chunk_by(|a, b| a.image == b.image).collect();
-        for group in by_image.chunks(images_at_once.max(1)) {
-            let (n, pixels) = (group.len(), 3 * height * width);
-            let mut input = gpu.alloc(n * pixels)?;
-            for (i, boxes) in group.iter().enumerate() {
-                let image = boxes[0].image;
-                let prepared = prepare.f32(gpu, &images.slice(image..image + 1))?;
-                gpu.copy(&prepared, &mut input.slice_mut(i * pixels..(i + 1) * pixels))?;
+        let preparer = images.preparer(gpu, &self.rules.image, self.encoder.element(0))?;
+        let scale = self.scale(images.size)?;
+        let mut logits = gpu.alloc(boxes.images.len() * MASK)?;
+        let (mut encoder_nans, mut decoder_nans) = (gpu.zeros(1)?, gpu.zeros(2)?);
+        // Image, and where its boxes begin and end.
+        let mut first = 0;
+        let mut with_boxes: Vec<(usize, Range<usize>)> = vec![];
+        for (image, &boxes) in boxes.per_image.iter().enumerate().filter(|(_, boxes)| **boxes > 0) {
+            with_boxes.push((image, first..first + boxes as usize));
+            first += boxes as usize;
+        }
+        let encode = |group: Range<usize>| {
+            let group = &with_boxes[group];
+            let n = group.len();
+            let mut rows = vec![0; count];
+            (0..).zip(group).for_each(|(row, (image, _))| rows[*image] = row);
+            let rows = gpu.upload(&rows)?;
+            let one = images.size.iter().product::<usize>() * 3;
+            let mut pixels = gpu.alloc(n * one)?;
+            for (i, (image, _)) in group.iter().enumerate() {
+                gpu.copy(&images.slice(*image..image + 1), &mut pixels.slice_mut(i * one..(i + 1) * one))?;
             }
+            let input = preparer.run(gpu, &pixels.as_view())?;
             let mut embeddings = gpu.alloc(n * channels * side * side)?;
-            let inputs = [(&[n, 3, height, width][..], OnDevice::F32(&input))];
-            self.encoder.run_on(gpu, &inputs, &mut [embeddings.as_view_mut()])?;
-            for chunk in indexed(group).chunks(boxes_at_once.max(1)) {
-                let b = chunk.len();
-                let (corners, index) = self.within(images.size, chunk)?;
-                let (corners, index) = (gpu.upload(&corners)?, gpu.upload(&index)?);
+            let inputs = [(&[n, 3, height, width][..], input.values())];
+            self.encoder.run_on(gpu, &inputs, &mut [embeddings.as_view_mut()], &mut encoder_nans)?;
+            let decode = |some: Range<usize>| {
+                let b = some.len();
+                let (corners, rows) = boxes::cuda::prompts(
+                    gpu,
+                    &boxes.corners.slice(4 * some.start..4 * some.end),
+                    &boxes.images.slice(some.clone()),
+                    &rows,
+                    scale,
+                )?;
                 let mut quality = gpu.alloc(b)?;
                 let inputs = [
                     (&[n, channels, side, side][..], OnDevice::F32(&embeddings)),
                     (&[b, 4][..], OnDevice::F32(&corners)),
-                    (&[b][..], OnDevice::I64(&index)),
+                    (&[b][..], OnDevice::I64(&rows)),
                 ];
-                let masks = logits.slice_mut(done * MASK..(done + b) * MASK);
-                self.decoder.run_on(gpu, &inputs, &mut [masks, quality.as_view_mut()])?;
-                done += b;
+                let masks = logits.slice_mut(some.start * MASK..some.end * MASK);
+                self.decoder.run_on(gpu, &inputs, &mut [masks, quality.as_view_mut()], &mut decoder_nans)
+            };
+            let some = group[0].1.start..group[n - 1].1.end;
+            match self.decoder.is_on(gpu) {
+                true => self.boxes.on_device(gpu, some, boxes_at_once, decode),
+                false => self.boxes.on_cpu(some, boxes_at_once, decode),
             }
+        };
+        match self.encoder.is_on(gpu) {
+            true => self.images.on_device(gpu, 0..with_boxes.len(), images_at_once, encode)?,
+            false => self.images.on_cpu(0..with_boxes.len(), images_at_once, encode)?,
         }
+        self.encoder.check_nans(&gpu.download(&encoder_nans)?)?;
+        self.decoder.check_nans(&gpu.download(&decoder_nans)?)?;
         Ok(logits)
     }
 
@@ -167,29 +231,26 @@ impl Segmenter {
         &self.device
     }
 
-    /// Corners in the model's input and image indices, of boxes of images that have this size.
-    fn within(&self, size: [usize; 2], boxes: &[(i64, [f32; 4])]) -> Result<(Vec<f32>, Vec<i64>)> {
+    /// From pixels of images that have this size to those of the model's input, x and y.
+    fn scale(&self, size: [usize; 2]) -> Result<[f32; 2]> {
         let [rows, columns] = image::size_within(size, &self.rules.image)?;
-        let (x, y) = (columns as f32 / size[1] as f32, rows as f32 / size[0] as f32);
-        let scaled = boxes.iter().flat_map(|(_, [x1, y1, x2, y2])| [x1 * x, y1 * y, x2 * x, y2 * y]);
-        Ok((scaled.collect(), boxes.iter().map(|b| b.0).collect()))
+        Ok([columns as f32 / size[1] as f32, rows as f32 / size[0] as f32])
     }
 
-    /// Decodes boxes (with the index of their embedding) and appends their logits.
+    /// Decodes boxes, corners in the model's input, with the row of their image's embedding, and appends their logits.
     fn decode(
         &self,
-        images: Images,
         embeddings: &[f32],
         n: usize,
-        boxes: &[(i64, [f32; 4])],
+        corners: &[[f32; 4]],
+        rows: &[i64],
         logits: &mut Vec<f32>,
     ) -> Result<()> {
-        let (corners, index) = self.within(images.size(), boxes)?;
         let [channels, side] = self.rules.embedding;
         let inputs = [
             (&[n, channels, side, side][..], Values::F32(embeddings)),
-            (&[boxes.len(), 4][..], Values::F32(&corners)),
-            (&[boxes.len()][..], Values::I64(&index)),
+            (&[rows.len(), 4][..], Values::F32(corners.as_flattened())),
+            (&[rows.len()][..], Values::I64(rows)),
         ];
         self.decoder.run(&inputs, |outputs| {
             logits.extend_from_slice(outputs[0]);
@@ -198,7 +259,8 @@ impl Segmenter {
     }
 }
 
-fn check(boxes: &[Prompt], images: usize) -> Result<()> {
+/// Refuses boxes out of order, of no image or not finite.
+pub(crate) fn check(boxes: &[Prompt], images: usize) -> Result<()> {
     for (b, Prompt { image, corners }) in boxes.iter().enumerate() {
         if *image >= images || (b > 0 && boxes[b - 1].image > *image) {
             return Err(Error::invalid(format!(
@@ -210,11 +272,4 @@ fn check(boxes: &[Prompt], images: usize) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The corners of the boxes, with the index of their image's embedding.
-fn indexed(by_image: &[&[Prompt]]) -> Vec<(i64, [f32; 4])> {
-    let of_image =
-        |(index, boxes): (i64, &&[Prompt])| -> Vec<_> { boxes.iter().map(|b| (index, b.corners)).collect() };
-    (0..).zip(by_image).flat_map(of_image).collect()
 }

@@ -106,7 +106,7 @@ pub mod cuda {
         /// Room for so many steps.
         ///
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, steps: usize) -> Result<Schedule> {
             Ok(Schedule { factors: gpu.alloc(6 * steps)?, cursor: gpu.alloc(1)? })
         }

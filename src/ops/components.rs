@@ -56,7 +56,7 @@ pub mod cuda {
 
     impl Workspace {
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
             Ok(Workspace {
                 parents: gpu.alloc(most)?,

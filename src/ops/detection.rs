@@ -262,6 +262,8 @@ pub mod cuda {
         /// `[B]`
         pub scores: Buffer<f32>,
         /// x, y of the upper left corner, width, height in pixels of the view, `[B, 4]`.
+        pub bboxes: Buffer<f32>,
+        /// Left, top, right, bottom, `[B, 4]`.
         pub rects: Buffer<f32>,
         /// `[B, C]`
         pub features: Buffer<f32>,
@@ -271,14 +273,33 @@ pub mod cuda {
         /// Room for `most` boxes with `channels` features each.
         ///
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize, channels: usize) -> Result<Boxes> {
             Ok(Boxes {
                 views: gpu.alloc(most)?,
                 parts: gpu.alloc(most)?,
                 scores: gpu.alloc(most)?,
+                bboxes: gpu.alloc(4 * most)?,
                 rects: gpu.alloc(4 * most)?,
                 features: gpu.alloc(channels * most)?,
+            })
+        }
+
+        /// Those of all batches, one after the other.
+        ///
+        /// # Errors
+        /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+        pub fn concat(gpu: &Gpu, mut batches: Vec<Boxes>) -> Result<Boxes> {
+            if batches.len() == 1 {
+                return Ok(batches.remove(0));
+            }
+            Ok(Boxes {
+                views: gpu.concat(batches.iter().map(|boxes| &boxes.views))?,
+                parts: gpu.concat(batches.iter().map(|boxes| &boxes.parts))?,
+                scores: gpu.concat(batches.iter().map(|boxes| &boxes.scores))?,
+                bboxes: gpu.concat(batches.iter().map(|boxes| &boxes.bboxes))?,
+                rects: gpu.concat(batches.iter().map(|boxes| &boxes.rects))?,
+                features: gpu.concat(batches.iter().map(|boxes| &boxes.features))?,
             })
         }
     }
@@ -305,6 +326,11 @@ pub mod cuda {
     }
 
     impl Workspace {
+        /// The most images that it is enough for.
+        pub fn most(&self) -> usize {
+            self.most
+        }
+
         /// `parts`: `[P]` the tokens of each part; `top_n`: that of the rules.
         ///
         /// # Errors
@@ -486,7 +512,7 @@ pub mod cuda {
         let Workspace { locations, level_count, top_n, .. } = *workspace;
         let total: usize = counts.iter().map(|&count| count as usize).sum();
         let channels = features.len() / (counts.len() * locations).max(1);
-        let Boxes { views, parts, scores, rects, features: rows } = boxes;
+        let Boxes { views, parts, scores, bboxes, rects, features: rows } = boxes;
         if views.len() < row + total || rows.len() < (row + total) * channels {
             return Err(Error::invalid(format!(
                 "detection: {total} boxes of {channels} features from row {row} on do not fit buffers for {} boxes and {} \
@@ -509,7 +535,7 @@ pub mod cuda {
         let Workspace { keys, corners, chosen, found, .. } = workspace;
         let grid = [total as u32, 1, 1];
         kernels::detection_gather(
-            gpu, grid, keys, corners, chosen, found, features, views, parts, scores, rects, rows, d,
+            gpu, grid, keys, corners, chosen, found, features, views, parts, scores, bboxes, rects, rows, d,
         )
     }
 }

@@ -65,7 +65,7 @@ pub mod cuda {
 
     impl Workspace {
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
             let (unlike, sums) = (gpu.alloc(most)?, gpu.alloc(2 * most.div_ceil(CHUNK))?);
             Ok(Workspace { unlike, sums, means: gpu.alloc(2)? })

@@ -67,7 +67,7 @@ pub mod cuda {
 
     impl Groups {
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Groups> {
             let (of_point, points) = (gpu.alloc(most)?, gpu.alloc(most)?);
             Ok(Groups { of_point, offsets: gpu.alloc(most + 1)?, points, count: gpu.zeros(1)? })
@@ -94,7 +94,7 @@ pub mod cuda {
 
     impl Workspace {
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
             Ok(Workspace {
                 order: Pairs::new(gpu, most)?,

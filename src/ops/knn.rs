@@ -282,7 +282,7 @@ pub mod cuda {
         /// Room for `most` points, none in it yet.
         ///
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Tree> {
             let boxes: usize = levels(most).sum();
             Ok(Tree {
@@ -363,7 +363,7 @@ pub mod cuda {
         /// Room for `most_width` around each of `most` points.
         ///
         /// # Errors
-        /// [`Error::Invalid`] if `most_width` exceeds [`MOST`], [`Error::Device`] if there is not enough memory.
+        /// [`Error::Invalid`] if `most_width` exceeds [`MOST`], [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize, most_width: usize) -> Result<Around> {
             if most_width > MOST {
                 return Err(Error::invalid(format!(

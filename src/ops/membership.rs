@@ -380,7 +380,7 @@ pub mod cuda {
         /// Copies them from the host.
         ///
         /// # Errors
-        /// [`Error::Device`](crate::Error::Device) if there is not enough memory.
+        /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
         pub fn upload(gpu: &Gpu, sets: &super::Sets) -> Result<Sets> {
             Ok(Sets {
                 set_offsets: gpu.upload(&sets.set_offsets)?,

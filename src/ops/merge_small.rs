@@ -58,7 +58,7 @@ pub mod cuda {
 
     impl Workspace {
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
             Ok(Workspace { into: gpu.alloc(most)? })
         }

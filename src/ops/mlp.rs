@@ -225,7 +225,7 @@ pub mod cuda {
         /// Room for B boxes of C channels.
         ///
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, boxes: usize, channels: usize) -> Result<Workspace> {
             Ok(Workspace {
                 boxes,

@@ -2,6 +2,7 @@
 
 pub mod adamw;
 pub mod agglomeration;
+pub mod boxes;
 pub mod components;
 pub mod cut_pursuit;
 pub mod detection;
@@ -18,6 +19,7 @@ pub mod max_flow;
 pub mod membership;
 pub mod merge_small;
 pub mod mlp;
+pub mod nan;
 pub mod nms;
 pub mod normalize;
 pub mod normals;

@@ -67,7 +67,7 @@ pub mod cuda {
         error::Result,
         gpu::{
             Buffer, Gpu, blocks,
-            kernels::{self, PositionalDims},
+            kernels::{self, PositionalDims, PositionalPlacesDims},
         },
         ops::expect_len,
     };
@@ -91,6 +91,26 @@ pub mod cuda {
         expect_len("positional", "x [B, F + 147]", x.len(), boxes * (dim + CODE))?;
         let d = PositionalDims { boxes: boxes as u32, features: dim as u32 };
         kernels::positional_inputs(gpu, blocks(x.len(), 256), features, places, x, d)
+    }
+
+    /// As [`place`](super::place), of every box. `bboxes`: `[B, 4]`, `views`: `[B]`, `directions`: of the views, `[K, 3]`.
+    /// Returns `[B, 7]`.
+    ///
+    /// # Errors
+    /// As [`inputs`].
+    pub fn places(
+        gpu: &Gpu,
+        bboxes: &Buffer<f32>,
+        views: &Buffer<u32>,
+        directions: &Buffer<f64>,
+        side: usize,
+    ) -> Result<Buffer<f64>> {
+        let boxes = views.len();
+        expect_len("positional", "bboxes [B, 4]", bboxes.len(), 4 * boxes)?;
+        let mut places = gpu.alloc(PLACE * boxes)?;
+        let d = PositionalPlacesDims { boxes: boxes as u32, side: side as u32 };
+        kernels::positional_places(gpu, blocks(boxes, 256), bboxes, views, directions, &mut places, d)?;
+        Ok(places)
     }
 }
 

@@ -240,7 +240,7 @@ pub mod cuda {
         /// Room for S superpoints and L + 1 columns.
         ///
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, superpoints: usize, columns: usize) -> Result<Workspace> {
             let (sums, losses) = (gpu.alloc(3 * columns)?, gpu.alloc(superpoints)?);
             Ok(Workspace { sums, losses, count: gpu.alloc(1)? })

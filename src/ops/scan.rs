@@ -34,7 +34,7 @@ pub mod cuda {
 
     impl Workspace {
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
             Ok(Workspace { sums: gpu.alloc(most.div_ceil(TILE))? })
         }

@@ -40,7 +40,7 @@ pub mod cuda {
         /// Room for `most` pairs, not yet written.
         ///
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Pairs<K>> {
             Ok(Pairs { keys: gpu.alloc(most)?, values: gpu.alloc(most)? })
         }
@@ -61,7 +61,7 @@ pub mod cuda {
 
     impl<K: Key> Workspace<K> {
         /// # Errors
-        /// [`Error::Device`] if there is not enough memory.
+        /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace<K>> {
             let counts = DIGITS * most.div_ceil(TILE);
             Ok(Workspace {

@@ -272,7 +272,7 @@ pub mod cuda {
         /// Room for the sets and labels of `input`.
         ///
         /// # Errors
-        /// [`Error::Device`](crate::Error::Device) if there is not enough memory.
+        /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
         pub fn new(gpu: &Gpu, input: &Input) -> Result<Workspace> {
             let cells = input.sets() * input.labels;
             Ok(Workspace { winner: gpu.alloc(cells)?, pull: gpu.alloc(cells)? })

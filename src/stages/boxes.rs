@@ -1,11 +1,18 @@
 //! Boxes: what the detector found in the views, each with a part label, a score and a feature.
 
 use crate::{
+    buffer::Buf,
     error::{Error, Result},
     io::npy,
+    ops::boxes,
 };
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{path::Path, sync::OnceLock};
+#[cfg(feature = "cuda")]
+use {
+    crate::gpu::{Buffer, Gpu},
+    std::sync::Arc,
+};
 
 /// One box of one view.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,15 +35,36 @@ impl Box2d {
     }
 }
 
-/// The boxes of all views, with a feature row each. A detector gives them by view; nothing depends on their order.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The boxes of all views, with a feature row each. A detector gives them by view; nothing depends on their order. Those
+/// that were found on a device stay there until somebody asks for them.
+#[derive(Debug, Clone)]
 pub struct Boxes {
-    /// The boxes, `[B]`.
-    pub list: Vec<Box2d>,
+    host: OnceLock<Vec<Box2d>>,
+    #[cfg(feature = "cuda")]
+    device: OnceLock<Arc<OnDevice>>,
     /// Detector features, `[B, feature_dim]`; empty if the detector gave none.
-    pub features: Vec<f32>,
+    pub features: Buf<f32>,
     /// Channels per feature row (256 for GLIP), 0 without features.
     pub feature_dim: usize,
+}
+
+/// The same in the memory of a device.
+#[cfg(feature = "cuda")]
+#[derive(Debug)]
+pub struct OnDevice {
+    gpu: Gpu,
+    /// The view of every box, `[B]`.
+    pub views: Buffer<u32>,
+    /// The label of every box, `[B]`.
+    pub labels: Buffer<u32>,
+    /// The score of every box, `[B]`.
+    pub scores: Buffer<f32>,
+    /// x, y, width, height of every box, `[B, 4]`.
+    pub bboxes: Buffer<f32>,
+    /// Left, top, right, bottom of every box, `[B, 4]`.
+    pub rects: Buffer<f32>,
+    /// How many boxes each view has, up to the last that has any; the host's.
+    pub per_view: Vec<u32>,
 }
 
 /// A box as `pred.json` holds it.
@@ -49,50 +77,124 @@ struct Record {
 }
 
 impl Boxes {
+    /// Boxes with the detector's features, `[B, feature_dim]`.
+    pub fn with_features(list: Vec<Box2d>, features: Vec<f32>, feature_dim: usize) -> Boxes {
+        Boxes { features: features.into(), feature_dim, ..list.into() }
+    }
+
     /// Number of boxes, B.
     pub fn len(&self) -> usize {
-        self.list.len()
+        #[cfg(feature = "cuda")]
+        if let (None, Some(there)) = (self.host.get(), self.device.get()) {
+            return there.views.len();
+        }
+        self.host.get().map_or(0, Vec::len)
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
+    }
+
+    /// The boxes, `[B]`, fetched once if they lie on a device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if they lie on a device that failed; never without one.
+    pub fn list(&self) -> Result<&[Box2d]> {
+        #[cfg(feature = "cuda")]
+        if let (None, Some(there)) = (self.host.get(), self.device.get()) {
+            // A race fills it twice with the same values.
+            let _ = self.host.set(there.download()?);
+        }
+        Ok(self.host.get().expect("one side is filled from the start"))
+    }
+
+    /// The boxes, if the host has them.
+    pub(crate) fn here(&self) -> Option<&[Box2d]> {
+        self.host.get().map(Vec::as_slice)
+    }
+
+    /// The boxes, to be changed; a device's copy is forgotten.
+    ///
+    /// # Errors
+    /// As [`Boxes::list`].
+    pub fn list_mut(&mut self) -> Result<&mut Vec<Box2d>> {
+        self.list()?;
+        #[cfg(feature = "cuda")]
+        self.device.take();
+        Ok(self.host.get_mut().expect("filled above"))
     }
 
     /// The label of every box, `[B]`.
-    pub fn labels(&self) -> Vec<u32> {
-        self.list.iter().map(|b| b.label).collect()
+    ///
+    /// # Errors
+    /// As [`Boxes::list`].
+    pub fn labels(&self) -> Result<Vec<u32>> {
+        Ok(self.list()?.iter().map(|b| b.label).collect())
     }
 
     /// The view of every box, `[B]`.
-    pub fn views(&self) -> Vec<u32> {
-        self.list.iter().map(|b| b.view).collect()
+    ///
+    /// # Errors
+    /// As [`Boxes::list`].
+    pub fn views(&self) -> Result<Vec<u32>> {
+        Ok(self.list()?.iter().map(|b| b.view).collect())
     }
 
     /// Left, top, right, bottom of every box, `[B]`.
-    pub fn rects(&self) -> Vec<[f32; 4]> {
-        self.list.iter().map(Box2d::rect).collect()
+    ///
+    /// # Errors
+    /// As [`Boxes::list`].
+    pub fn rects(&self) -> Result<Vec<[f32; 4]>> {
+        Ok(self.list()?.iter().map(Box2d::rect).collect())
     }
 
     /// The boxes that pass `keep`, grouped by view: where each view's begin, `[K + 1]`, and the boxes, within a view by
     /// label, within a label in their own order.
-    pub fn by_view(&self, views: usize, keep: impl Fn(usize) -> bool) -> (Vec<u32>, Vec<u32>) {
-        let mut boxes: Vec<u32> = (0..self.len() as u32).filter(|&b| keep(b as usize)).collect();
-        boxes.sort_by_key(|&b| (self.list[b as usize].view, self.list[b as usize].label));
-        let begin = |k: usize| boxes.partition_point(|&b| (self.list[b as usize].view as usize) < k) as u32;
-        ((0..=views).map(begin).collect(), boxes)
+    ///
+    /// # Errors
+    /// As [`Boxes::list`].
+    pub fn by_view(&self, views: usize, keep: impl Fn(usize) -> bool) -> Result<(Vec<u32>, Vec<u32>)> {
+        let list = self.list()?;
+        let mut boxes = boxes::cpu::by_view(&self.views()?, &self.labels()?);
+        boxes.retain(|&b| keep(b as usize));
+        let begin = |k: usize| boxes.partition_point(|&b| (list[b as usize].view as usize) < k) as u32;
+        Ok(((0..=views).map(begin).collect(), boxes))
     }
 
-    /// Checks every box against the number of views and part labels.
+    /// Checks every box against the number of views and part labels; those that a device found and nobody fetched fit.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the first box that is outside, not finite or of negative size, or if the features do
     /// not fit the boxes.
     pub fn check(&self, views: usize, labels: usize) -> Result<()> {
-        for (i, b) in self.list.iter().enumerate() {
+        for (i, b) in self.here().into_iter().flatten().enumerate() {
             b.check(views, labels).map_err(|what| Error::invalid(format!("box {i}: {what}")))?;
         }
-        check_features(&self.features, self.feature_dim, self.len()).map_err(Error::invalid)
+        let (found, dim, boxes) = (self.features.len(), self.feature_dim, self.len());
+        if found != dim * boxes {
+            return Err(Error::invalid(format!(
+                "{found} feature values for {boxes} boxes of {dim} channels"
+            )));
+        }
+        if self.features.is_here() {
+            check_features(self.features.host()?, dim).map_err(Error::invalid)?;
+        }
+        Ok(())
+    }
+
+    /// The boxes in the memory of `gpu`.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if a device failed.
+    #[cfg(feature = "cuda")]
+    pub fn device(&self, gpu: &Gpu) -> Result<Arc<OnDevice>> {
+        if let Some(there) = self.device.get().filter(|there| there.gpu == *gpu) {
+            return Ok(there.clone());
+        }
+        let there = Arc::new(OnDevice::upload(gpu, self.list()?)?);
+        let _ = self.device.set(there.clone());
+        Ok(there)
     }
 
     /// Reads `pred.json`: a list of `{image_id, category_id (1-based), bbox [x, y, width, height], score}`; other keys
@@ -133,13 +235,13 @@ impl Boxes {
             found.check(views, labels).map_err(|what| format!("entry {i}: {what}"))?;
             list.push(found);
         }
-        Ok(Boxes { list, ..Boxes::default() })
+        Ok(list.into())
     }
 
     /// Writes `pred.json`, without the features.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written; as [`Boxes::list`].
     pub fn write(&self, path: &Path) -> Result<()> {
         let record = |b: &Box2d| Record {
             image_id: b.view.into(),
@@ -147,7 +249,7 @@ impl Boxes {
             bbox: b.bbox.map(f64::from),
             score: b.score.into(),
         };
-        let records: Vec<Record> = self.list.iter().map(record).collect();
+        let records: Vec<Record> = self.list()?.iter().map(record).collect();
         let text = serde_json::to_string(&records).expect("boxes are finite numbers");
         std::fs::write(path, text + "\n").map_err(Error::io(path))
     }
@@ -164,8 +266,8 @@ impl Boxes {
         if rows != self.len() {
             return Err(Error::format(path, format!("{rows} rows of features for {} boxes", self.len())));
         }
-        check_features(&array.data, columns, rows).map_err(|what| Error::format(path, what))?;
-        (self.features, self.feature_dim) = (array.data, columns);
+        check_features(&array.data, columns).map_err(|what| Error::format(path, what))?;
+        (self.features, self.feature_dim) = (array.data.into(), columns);
         Ok(())
     }
 }
@@ -190,10 +292,85 @@ impl Box2d {
     }
 }
 
-fn check_features(features: &[f32], dim: usize, boxes: usize) -> Result<(), String> {
-    if features.len() != dim * boxes {
-        return Err(format!("{} feature values for {boxes} boxes of {dim} channels", features.len()));
+impl Default for Boxes {
+    fn default() -> Boxes {
+        vec![].into()
     }
+}
+
+impl From<Vec<Box2d>> for Boxes {
+    /// Boxes without features.
+    fn from(list: Vec<Box2d>) -> Boxes {
+        Boxes {
+            host: OnceLock::from(list),
+            #[cfg(feature = "cuda")]
+            device: OnceLock::new(),
+            features: Buf::default(),
+            feature_dim: 0,
+        }
+    }
+}
+
+impl PartialEq for Boxes {
+    /// Boxes that a device failed to hand over equal nothing.
+    fn eq(&self, other: &Boxes) -> bool {
+        (self.feature_dim, &self.features) == (other.feature_dim, &other.features)
+            && matches!((self.list(), other.list()), (Ok(a), Ok(b)) if a == b)
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl OnDevice {
+    fn upload(gpu: &Gpu, list: &[Box2d]) -> Result<OnDevice> {
+        fn column<T>(list: &[Box2d], of: impl Fn(&Box2d) -> T) -> Vec<T> {
+            list.iter().map(of).collect()
+        }
+        let mut per_view = vec![];
+        for b in list {
+            per_view.resize(per_view.len().max(b.view as usize + 1), 0);
+            per_view[b.view as usize] += 1;
+        }
+        Ok(OnDevice {
+            gpu: gpu.clone(),
+            views: gpu.upload(&column(list, |b| b.view))?,
+            labels: gpu.upload(&column(list, |b| b.label))?,
+            scores: gpu.upload(&column(list, |b| b.score))?,
+            bboxes: gpu.upload(column(list, |b| b.bbox).as_flattened())?,
+            rects: gpu.upload(column(list, Box2d::rect).as_flattened())?,
+            per_view,
+        })
+    }
+
+    fn download(&self) -> Result<Vec<Box2d>> {
+        let OnDevice { gpu, views, labels, scores, bboxes, .. } = self;
+        let (views, labels, scores) = (gpu.download(views)?, gpu.download(labels)?, gpu.download(scores)?);
+        let bboxes = gpu.download(bboxes)?;
+        let box2d = |(b, &bbox): (usize, &[f32; 4])| Box2d {
+            view: views[b],
+            label: labels[b],
+            bbox,
+            score: scores[b],
+        };
+        Ok(bboxes.as_chunks().0.iter().enumerate().map(box2d).collect())
+    }
+
+    /// Grouped by view as [`Boxes::by_view`], and the most that one view has.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn by_view(&self, views: usize) -> Result<(Buffer<u32>, Buffer<u32>, usize)> {
+        let mut offsets = vec![0];
+        for k in 0..views {
+            offsets.push(offsets[k] + self.per_view.get(k).copied().unwrap_or(0));
+        }
+        let most = self.per_view.iter().max().copied().unwrap_or(0) as usize;
+        let order = boxes::cuda::by_view(&self.gpu, &self.views, &self.labels)?;
+        Ok((self.gpu.upload(&offsets)?, order, most))
+    }
+}
+
+/// Refuses features that are not finite.
+fn check_features(features: &[f32], dim: usize) -> Result<(), String> {
     match features.iter().position(|v| !v.is_finite()) {
         Some(i) => {
             Err(format!("feature {} of box {} is {}; features must be finite", i % dim, i / dim, features[i]))
@@ -205,14 +382,18 @@ fn check_features(features: &[f32], dim: usize, boxes: usize) -> Result<(), Stri
 #[cfg(feature = "ort")]
 mod detect {
     use super::{Box2d, Boxes};
-    #[cfg(feature = "cuda")]
-    use crate::{device::Device, models::ImagesOnDevice};
     use crate::{
         error::Result,
         models::{Detector, Images},
         stages::views::Views,
     };
     use serde::{Deserialize, Serialize};
+    #[cfg(feature = "cuda")]
+    use {
+        super::OnDevice,
+        crate::{buffer::Buf, device::Device, models::ImagesOnDevice, ops::detection},
+        std::sync::{Arc, OnceLock},
+    };
 
     /// How to detect.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -220,24 +401,25 @@ mod detect {
     pub struct Options {
         /// Boxes need a higher score than this.
         pub threshold: f32,
-        /// Views that go through the detector in one run; the boxes do not depend on it. On a CPU one at a time is as
-        /// fast as ten and takes a quarter of the memory.
+        /// Views that go through the detector in one run; the boxes do not depend on it. 0 = on a device as many as its
+        /// memory holds, up to ten; on a CPU one, which is as fast as ten and takes a quarter of the memory.
         pub batch: usize,
     }
 
     impl Default for Options {
         fn default() -> Options {
-            Options { threshold: 0.5, batch: 1 }
+            Options { threshold: 0.5, batch: 0 }
         }
     }
 
     impl Boxes {
         /// Finds the parts in the views (GLIP; paper section 4.1): views ascending, scores descending within each. On the
-        /// device that the detector was loaded for.
+        /// device that the detector was loaded for, where the boxes stay.
         ///
         /// # Errors
         /// [`Error::Invalid`](crate::Error::Invalid) for part names that make no caption,
-        /// [`Error::Model`](crate::Error::Model) if the detector fails.
+        /// [`Error::Model`](crate::Error::Model) if the detector fails, [`Error::Memory`](crate::Error::Memory) if memory
+        /// does not suffice for one view.
         pub fn detect(
             views: &Views,
             parts: &[impl AsRef<str>],
@@ -250,27 +432,35 @@ mod detect {
                 let pixels = &*views.images.device(gpu)?;
                 let images = ImagesOnDevice { pixels, size: [views.side; 2] };
                 let found = detector.detect_on(gpu, images, &prompt, options.threshold, options.batch)?;
-                let box2d = |b: usize| Box2d {
-                    view: found.views[b],
-                    label: found.parts[b],
-                    bbox: found.rects[b],
-                    score: found.scores[b],
+                let detection::cuda::Boxes { views, parts, scores, bboxes, rects, features } = found.boxes;
+                let there = OnDevice {
+                    gpu: gpu.clone(),
+                    views,
+                    labels: parts,
+                    scores,
+                    bboxes,
+                    rects,
+                    per_view: found.per_view,
                 };
-                let list = (0..found.views.len()).map(box2d).collect();
-                return Ok(Boxes { list, features: found.features, feature_dim: detector.feature_dim() });
+                return Ok(Boxes {
+                    host: OnceLock::new(),
+                    device: OnceLock::from(Arc::new(there)),
+                    features: Buf::on_device(gpu, features),
+                    feature_dim: detector.feature_dim(),
+                });
             }
             let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
-            let mut boxes = Boxes { feature_dim: detector.feature_dim(), ..Boxes::default() };
+            let (mut list, mut features) = (vec![], vec![]);
             for (view, found) in
                 (0..).zip(detector.detect(images, &prompt, options.threshold, options.batch)?)
             {
-                boxes.list.extend(found.boxes.iter().map(|b| {
+                list.extend(found.boxes.iter().map(|b| {
                     let [x1, y1, x2, y2] = b.corners;
                     Box2d { view, label: b.part as u32, bbox: [x1, y1, x2 - x1, y2 - y1], score: b.score }
                 }));
-                boxes.features.extend(found.features);
+                features.extend(found.features);
             }
-            Ok(boxes)
+            Ok(Boxes::with_features(list, features, detector.feature_dim()))
         }
     }
 }

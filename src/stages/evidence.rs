@@ -81,7 +81,7 @@ impl Evidence {
             .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k)?, n))
             .collect::<Result<Vec<_>>>()?
             .concat();
-        let (view_offsets, view_boxes) = boxes.by_view(views.len(), |_| true);
+        let (view_offsets, view_boxes) = boxes.by_view(views.len(), |_| true)?;
         let taps;
         let region = match masks {
             Masks::Boxes => Region::Boxes,
@@ -96,8 +96,8 @@ impl Evidence {
             screen: views.screen.host()?,
             view_offsets: &view_offsets,
             view_boxes: &view_boxes,
-            rects: &boxes.rects(),
-            box_label: &boxes.labels(),
+            rects: &boxes.rects()?,
+            box_label: &boxes.labels()?,
             region,
             side: views.side,
             labels,

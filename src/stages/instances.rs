@@ -139,9 +139,9 @@ fn pieces_on_cpu(
         observed: memberships.observed()?,
         sets: memberships.sets()?,
         probabilities: scores.probabilities.host()?,
-        box_label: &boxes.labels(),
-        box_view: &boxes.views(),
-        rects: &boxes.rects(),
+        box_label: &boxes.labels()?,
+        box_view: &boxes.views()?,
+        rects: &boxes.rects()?,
         views: memberships.views,
     };
     instances::cpu::instances(&input, rules)
@@ -163,7 +163,7 @@ fn pieces_on_gpu(
     let points = superpoints.points.device(gpu)?;
     let mut extents = gpu.alloc(6 * superpoints.len())?;
     extents::cuda::extents(gpu, &*positions, &*offsets, &*points, superpoints.len(), &mut extents)?;
-    let there = memberships.device(gpu)?;
+    let (there, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
     let input = instances::cuda::Input {
         label: &*labels.of_superpoint.device(gpu)?,
         offsets: &offsets,
@@ -171,9 +171,9 @@ fn pieces_on_gpu(
         observed: &there.observed,
         sets: &there.sets,
         probabilities: &*scores.probabilities.device(gpu)?,
-        box_label: &gpu.upload(&boxes.labels())?,
-        box_view: &gpu.upload(&boxes.views())?,
-        rects: &gpu.upload(boxes.rects().as_flattened())?,
+        box_label: &boxes.labels,
+        box_view: &boxes.views,
+        rects: &boxes.rects,
         views: memberships.views,
     };
     instances::cuda::instances(gpu, &input, rules)?.download(gpu)

@@ -47,6 +47,7 @@ impl Masks {
     /// [`Error::Io`] if the file cannot be written.
     pub fn write(&self, path: &Path, boxes: &Boxes, side: usize) -> Result<()> {
         let mut archive = npy::ArchiveWriter::create(path)?;
+        boxes.list()?;
         if let Masks::Logits(logits) = self {
             logits.host()?;
         }
@@ -87,7 +88,7 @@ impl Masks {
     pub fn full(&self, boxes: &Boxes, b: usize, side: usize) -> Result<Vec<u8>> {
         let bits = match self {
             Masks::Boxes => {
-                let [left, top, right, bottom] = boxes.list[b].rect();
+                let [left, top, right, bottom] = boxes.list()?[b].rect();
                 let inside = |low: f32, high: f32, i: usize| low < i as f32 + 0.5 && (i as f32 + 0.5) < high;
                 let pixel = |i: usize| (inside(left, right, i % side) && inside(top, bottom, i / side)) as u8;
                 return Ok((0..side * side).map(pixel).collect());
@@ -106,10 +107,17 @@ impl Masks {
 mod predict {
     use super::Masks;
     #[cfg(feature = "cuda")]
-    use crate::{buffer::Buf, device::Device, models::ImagesOnDevice};
+    use crate::{
+        buffer::Buf,
+        device::Device,
+        models::{ImagesOnDevice, segmenter::PromptsOnDevice},
+    };
     use crate::{
         error::Result,
-        models::{Images, Segmenter, segmenter::Prompt},
+        models::{
+            Images, Segmenter,
+            segmenter::{self, Prompt},
+        },
         stages::{
             boxes::{Box2d, Boxes},
             views::Views,
@@ -117,8 +125,8 @@ mod predict {
     };
     use serde::{Deserialize, Serialize};
 
-    /// How to segment.
-    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    /// How to segment. 0 = on a device as many as its memory holds; on a CPU one view and 32 boxes.
+    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
     #[serde(default, deny_unknown_fields)]
     pub struct Options {
         /// Views that go through the encoder in one run.
@@ -127,44 +135,44 @@ mod predict {
         pub boxes: usize,
     }
 
-    impl Default for Options {
-        fn default() -> Options {
-            Options { views: 1, boxes: 32 }
-        }
-    }
-
     impl Masks {
         /// Segments what each box holds (SAM; paper section 4.1). Views without boxes cost nothing. On the device that the
-        /// segmenter was loaded for.
+        /// segmenter was loaded for, where the masks stay.
         ///
         /// # Errors
         /// [`Error::Invalid`](crate::Error::Invalid) for boxes of no view, out of order or not finite,
-        /// [`Error::Model`](crate::Error::Model) if the segmenter fails.
+        /// [`Error::Model`](crate::Error::Model) if the segmenter fails, [`Error::Memory`](crate::Error::Memory) if memory
+        /// does not suffice for one view and box.
         pub fn predict(
             views: &Views,
             boxes: &Boxes,
             segmenter: &Segmenter,
             options: &Options,
         ) -> Result<Masks> {
-            let prompts = prompts(boxes);
             #[cfg(feature = "cuda")]
             if let Device::Cuda(gpu) = segmenter.device() {
+                if let Some(list) = boxes.here() {
+                    segmenter::check(&prompts(list), views.len())?;
+                }
                 let pixels = &*views.images.device(gpu)?;
                 let images = ImagesOnDevice { pixels, size: [views.side; 2] };
-                let logits = segmenter.segment_on(gpu, images, &prompts, options.views, options.boxes)?;
+                let boxes = boxes.device(gpu)?;
+                let prompts = PromptsOnDevice {
+                    images: &boxes.views,
+                    corners: &boxes.rects,
+                    per_image: &boxes.per_view,
+                };
+                let logits = segmenter.segment_on(gpu, images, prompts, options.views, options.boxes)?;
                 return Ok(Masks::Logits(Buf::on_device(gpu, logits)));
             }
             let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
+            let prompts = prompts(boxes.list()?);
             Ok(Masks::Logits(segmenter.segment(images, &prompts, options.views, options.boxes)?.into()))
         }
     }
 
-    fn prompts(boxes: &Boxes) -> Vec<Prompt> {
-        let prompt = |b: &Box2d| {
-            let [x, y, width, height] = b.bbox;
-            Prompt { image: b.view as usize, corners: [x, y, x + width, y + height] }
-        };
-        boxes.list.iter().map(prompt).collect()
+    fn prompts(boxes: &[Box2d]) -> Vec<Prompt> {
+        boxes.iter().map(|b| Prompt { image: b.view as usize, corners: b.rect() }).collect()
     }
 }
 

@@ -16,7 +16,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::OnceLock};
 #[cfg(feature = "cuda")]
-use {crate::gpu::Gpu, std::sync::Arc};
+use {
+    crate::gpu::{Buffer, Gpu},
+    std::sync::Arc,
+};
 
 /// How to find them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,12 +44,18 @@ const NAMES: [&str; 6] = ["set_offsets", "set_boxes", "entry_offsets", "entry_se
 pub struct Memberships {
     /// Number of views, K.
     pub views: usize,
-    /// Boxes left out because they hold the whole object, ascending.
-    pub ignored: Vec<u32>,
     superpoints: usize,
-    host: OnceLock<(Observed, Sets)>,
+    host: OnceLock<OnHost>,
     #[cfg(feature = "cuda")]
     device: OnceLock<Arc<OnDevice>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct OnHost {
+    observed: Observed,
+    sets: Sets,
+    /// Ascending.
+    ignored: Vec<u32>,
 }
 
 /// The same in the memory of a device.
@@ -54,6 +63,8 @@ pub struct Memberships {
 #[derive(Debug)]
 pub struct OnDevice {
     gpu: Gpu,
+    /// 1 for boxes left out because they hold the whole object, `[B]`.
+    ignored: Buffer<u8>,
     /// What each view shows of each superpoint.
     pub observed: observe::cuda::Observed,
     /// The distinct box sets and each superpoint's counts in them.
@@ -106,8 +117,8 @@ impl Memberships {
         let screen = views.screen.host()?;
         let ignored = match masks {
             Masks::Boxes => {
-                let view_of = boxes.views();
-                let (rects, share) = (boxes.rects(), options.whole_object_share);
+                let view_of = boxes.views()?;
+                let (rects, share) = (boxes.rects()?, options.whole_object_share);
                 let whole = whole_object::cpu::whole(screen, n, &rects, &view_of, share);
                 (0..boxes.len() as u32).filter(|&b| whole[b as usize]).collect()
             }
@@ -115,7 +126,7 @@ impl Memberships {
         };
         let observed =
             observe::cpu::views(&visible, screen, &superpoints.offsets, &superpoints.points, views.len());
-        let (view_offsets, view_boxes) = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)));
+        let (view_offsets, view_boxes) = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)))?;
         let taps;
         let sets = membership::cpu::membership(&membership::Input {
             superpoint_offsets: &superpoints.offsets,
@@ -125,7 +136,7 @@ impl Memberships {
             observed: &observed,
             view_offsets: &view_offsets,
             view_boxes: &view_boxes,
-            rects: &boxes.rects(),
+            rects: &boxes.rects()?,
             region: match masks {
                 Masks::Boxes => Region::Boxes,
                 Masks::Bits(bits) => Region::Bits(bits),
@@ -136,10 +147,10 @@ impl Memberships {
             },
             side: views.side,
         })?;
-        Ok(Memberships::on_host(views.len(), ignored, observed, sets))
+        Ok(Memberships::on_host(views.len(), OnHost { observed, sets, ignored }))
     }
 
-    /// The same arrays. A NaN among the logits holds nothing here: nobody on the host looks at them.
+    /// The same arrays. A NaN among the logits holds nothing here: the segmenter's were counted when they were made.
     #[cfg(feature = "cuda")]
     fn find_on_gpu(
         gpu: &Gpu,
@@ -161,16 +172,15 @@ impl Memberships {
         let visible = visibility::cuda::visible_points(gpu, &map, k, n)?;
         let observed = observe::cuda::views(gpu, partition, &visible, &screen, k)?;
 
-        let (view_offsets, view_boxes) = boxes.by_view(k, |_| true);
-        let most = view_offsets.windows(2).map(|w| (w[1] - w[0]) as usize).max().unwrap_or(0);
-        let (view_offsets, view_boxes) = (gpu.upload(&view_offsets)?, gpu.upload(&view_boxes)?);
-        let rects = gpu.upload(boxes.rects().as_flattened())?;
-        let flags = match masks {
+        let boxes = boxes.device(gpu)?;
+        let (view_offsets, view_boxes, most) = boxes.by_view(k)?;
+        let rects = &boxes.rects;
+        let ignored = match masks {
             Masks::Boxes => {
                 let share = options.whole_object_share;
-                whole_object::cuda::whole(gpu, &screen, &view_offsets, &view_boxes, &rects, share)?
+                whole_object::cuda::whole(gpu, &screen, &view_offsets, &view_boxes, rects, share)?
             }
-            _ => gpu.zeros(boxes.len())?,
+            _ => gpu.zeros(boxes.views.len())?,
         };
         let (logits, bits, taps);
         let region = match masks {
@@ -194,24 +204,17 @@ impl Memberships {
                 view_offsets: &view_offsets,
                 view_boxes: &view_boxes,
                 most,
-                rects: &rects,
-                ignored: &flags,
+                rects,
+                ignored: &ignored,
                 region,
                 side: views.side,
             },
         )?;
-        let ignored = match masks {
-            Masks::Boxes => {
-                (0..).zip(gpu.download(&flags)?).filter(|(_, flag)| *flag != 0).map(|(b, _)| b).collect()
-            }
-            _ => vec![],
-        };
         Ok(Memberships {
             views: k,
-            ignored,
             superpoints: superpoints.len(),
             host: OnceLock::new(),
-            device: OnceLock::from(Arc::new(OnDevice { gpu: gpu.clone(), observed, sets })),
+            device: OnceLock::from(Arc::new(OnDevice { gpu: gpu.clone(), ignored, observed, sets })),
         })
     }
 
@@ -256,15 +259,14 @@ impl Memberships {
             ));
         }
         let observed = Observed { counts: visible.data, extents: extents.data.as_chunks().0.to_vec() };
-        Ok(Memberships::on_host(views, ignored, observed, sets))
+        Ok(Memberships::on_host(views, OnHost { observed, sets, ignored }))
     }
 
-    fn on_host(views: usize, ignored: Vec<u32>, observed: Observed, sets: Sets) -> Memberships {
+    fn on_host(views: usize, host: OnHost) -> Memberships {
         Memberships {
             views,
-            ignored,
-            superpoints: sets.entry_offsets.len().saturating_sub(1),
-            host: OnceLock::from((observed, sets)),
+            superpoints: host.sets.entry_offsets.len().saturating_sub(1),
+            host: OnceLock::from(host),
             #[cfg(feature = "cuda")]
             device: OnceLock::new(),
         }
@@ -272,11 +274,11 @@ impl Memberships {
 
     fn lists(&self) -> Result<[&[u32]; 6]> {
         let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = self.sets()?;
-        Ok([set_offsets, set_boxes, entry_offsets, entry_set, entry_count, &self.ignored])
+        Ok([set_offsets, set_boxes, entry_offsets, entry_set, entry_count, self.ignored()?])
     }
 
-    /// What each view shows of each superpoint, `[S, K]`, and the box sets, in the host's memory.
-    fn host(&self) -> Result<&(Observed, Sets)> {
+    /// All of it in the host's memory.
+    fn host(&self) -> Result<&OnHost> {
         #[cfg(feature = "cuda")]
         if let (None, Some(there)) = (self.host.get(), self.device.get()) {
             // A race fills it twice with the same values.
@@ -290,7 +292,7 @@ impl Memberships {
     /// # Errors
     /// [`Error::Device`] if it lies on a device that failed; never without one.
     pub fn observed(&self) -> Result<&Observed> {
-        Ok(&self.host()?.0)
+        Ok(&self.host()?.observed)
     }
 
     /// The distinct box sets and each superpoint's counts in them.
@@ -298,7 +300,15 @@ impl Memberships {
     /// # Errors
     /// As [`Memberships::observed`].
     pub fn sets(&self) -> Result<&Sets> {
-        Ok(&self.host()?.1)
+        Ok(&self.host()?.sets)
+    }
+
+    /// Boxes left out because they hold the whole object, ascending.
+    ///
+    /// # Errors
+    /// As [`Memberships::observed`].
+    pub fn ignored(&self) -> Result<&[u32]> {
+        Ok(&self.host()?.ignored)
     }
 
     /// Number of superpoints, S.
@@ -323,7 +333,7 @@ impl Memberships {
     /// Both in the memory of `gpu`.
     ///
     /// # Errors
-    /// [`Error::Device`] if there is not enough memory or a device failed.
+    /// [`Error::Memory`] if there is not enough memory, [`Error::Device`] if a device failed.
     #[cfg(feature = "cuda")]
     pub fn device(&self, gpu: &Gpu) -> Result<Arc<OnDevice>> {
         if let Some(there) = self.device.get().filter(|there| there.gpu == *gpu) {
@@ -336,9 +346,12 @@ impl Memberships {
 
     #[cfg(feature = "cuda")]
     fn upload(&self, gpu: &Gpu) -> Result<OnDevice> {
-        let (observed, sets) = self.host()?;
+        let OnHost { observed, sets, ignored } = self.host()?;
+        let flags: Vec<u8> =
+            (0..=ignored.last().copied().unwrap_or(0)).map(|b| ignored.contains(&b) as u8).collect();
         Ok(OnDevice {
             gpu: gpu.clone(),
+            ignored: gpu.upload(&flags)?,
             observed: observe::cuda::Observed {
                 counts: gpu.upload(&observed.counts)?,
                 extents: gpu.upload(observed.extents.as_flattened())?,
@@ -351,20 +364,21 @@ impl Memberships {
 
 #[cfg(feature = "cuda")]
 impl OnDevice {
-    fn download(&self) -> Result<(Observed, Sets)> {
-        let OnDevice { gpu, observed, sets } = self;
+    fn download(&self) -> Result<OnHost> {
+        let OnDevice { gpu, ignored, observed, sets } = self;
         let extents = gpu.download(&observed.extents)?;
         let observed =
             Observed { counts: gpu.download(&observed.counts)?, extents: extents.as_chunks().0.to_vec() };
-        Ok((observed, sets.download(gpu)?))
+        let flags = (0..).zip(gpu.download(ignored)?);
+        let ignored = flags.filter(|(_, flag)| *flag != 0).map(|(b, _)| b).collect();
+        Ok(OnHost { observed, sets: sets.download(gpu)?, ignored })
     }
 }
 
 impl PartialEq for Memberships {
     /// Arrays that a device failed to hand over equal nothing.
     fn eq(&self, other: &Memberships) -> bool {
-        (self.views, &self.ignored) == (other.views, &other.ignored)
-            && matches!((self.host(), other.host()), (Ok(a), Ok(b)) if a == b)
+        self.views == other.views && matches!((self.host(), other.host()), (Ok(a), Ok(b)) if a == b)
     }
 }
 

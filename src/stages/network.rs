@@ -114,10 +114,11 @@ impl Network {
                 self.feature_dim()
             )));
         }
-        let (places, null) = (sample::places(boxes, views), self.null());
+        let null = self.null();
         match device {
             Device::Cpu => {
-                let x = inputs::<f32>(boxes, &places);
+                let places = sample::places(boxes, views)?;
+                let x = inputs::<f32>(boxes, &places)?;
                 let boxes = mlp::cpu::forward(self.mlp(), &x, self.channels())?.weights.into();
                 let weights = Weights { boxes, null };
                 weights.check(places.len())?;
@@ -125,7 +126,10 @@ impl Network {
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                let (features, places) = (gpu.upload(&boxes.features)?, gpu.upload(places.as_flattened())?);
+                let (features, there) = (boxes.features.device(gpu)?, boxes.device(gpu)?);
+                let directions = gpu.upload(sample::directions(views).as_flattened())?;
+                let places =
+                    positional::cuda::places(gpu, &there.bboxes, &there.views, &directions, views.side)?;
                 let mut x = gpu.alloc(boxes.len() * self.channels())?;
                 positional::cuda::inputs(gpu, &features, &places, &mut x)?;
                 let mut workspace = mlp::cuda::Workspace::new(gpu, boxes.len(), self.channels())?;
@@ -140,8 +144,11 @@ impl Network {
 /// What a network reads of every box: its feature and its positional code, `[B, C]`.
 ///
 /// `places`: `[B]`.
-pub fn inputs<T: Real>(boxes: &Boxes, places: &[[f64; PLACE]]) -> Vec<T> {
-    positional::cpu::inputs(&boxes.features, places)
+///
+/// # Errors
+/// [`Error::Device`] if the features lie on a device that failed.
+pub fn inputs<T: Real>(boxes: &Boxes, places: &[[f64; PLACE]]) -> Result<Vec<T>> {
+    Ok(positional::cpu::inputs(boxes.features.host()?, places))
 }
 
 #[cfg(test)]
@@ -158,10 +165,10 @@ mod tests {
         assert!(p.bias_in.iter().chain([p.bias_out]).all(|&b| b == 0.0));
         let spread = p.weight_in.iter().map(|&w| w as f64 * w as f64).sum::<f64>() / 150.0 / 150.0;
         approx::assert_relative_eq!(spread.sqrt(), 1e-4, epsilon = 2e-6);
-        let boxes = Boxes { features: vec![0.5; 6], feature_dim: 3, ..Boxes::default() };
+        let boxes = Boxes::with_features(vec![], vec![0.5; 6], 3);
         let mut places = [[0.1; PLACE]; 2];
         places[1][3] = 0.9;
-        let x = inputs::<f32>(&boxes, &places);
+        let x = inputs::<f32>(&boxes, &places).unwrap();
         assert_eq!((x.len(), x[0], x[3]), (300, 0.5, 0.1));
         let seen = mlp::cpu::forward(network.mlp(), &x, 150).unwrap();
         seen.weights.iter().for_each(|&w| approx::assert_relative_eq!(w, 10.0, epsilon = 1e-2));

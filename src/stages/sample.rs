@@ -1,6 +1,12 @@
 //! Sample: what training needs to know of one labelled shape; no point, no pixel.
 
-use super::{boxes::Boxes, labels::NONE, memberships::Memberships, targets::Targets, views::Views};
+use super::{
+    boxes::{Box2d, Boxes},
+    labels::NONE,
+    memberships::Memberships,
+    targets::Targets,
+    views::{Camera, Views},
+};
 use crate::{
     error::{Error, Result},
     io::tensors::{Tensors, Writer},
@@ -43,14 +49,21 @@ struct Note {
 const VERSION: u32 = 1;
 const WHAT: &str = "a training sample";
 
+/// The direction of every view, `[K]`.
+pub fn directions(views: &Views) -> Vec<[f64; 3]> {
+    let direction =
+        |camera: &Camera| positional::direction(camera.pose.elevation.into(), camera.pose.azimuth.into());
+    views.cameras.iter().map(direction).collect()
+}
+
 /// Where every box lies and from where it is seen, `[B]`.
-pub fn places(boxes: &Boxes, views: &Views) -> Vec<[f64; PLACE]> {
-    let place = |b: &super::boxes::Box2d| {
-        let pose = views.cameras[b.view as usize].pose;
-        let direction = positional::direction(pose.elevation.into(), pose.azimuth.into());
-        positional::place(direction, b.bbox.map(f64::from), views.side)
-    };
-    boxes.list.iter().map(place).collect()
+///
+/// # Errors
+/// [`Error::Device`] if the boxes lie on a device that failed.
+pub fn places(boxes: &Boxes, views: &Views) -> Result<Vec<[f64; PLACE]>> {
+    let directions = directions(views);
+    let place = |b: &Box2d| positional::place(directions[b.view as usize], b.bbox.map(f64::from), views.side);
+    Ok(boxes.list()?.iter().map(place).collect())
 }
 
 impl Sample {
@@ -69,7 +82,7 @@ impl Sample {
         let sample = Sample {
             parts: parts.iter().map(|name| name.as_ref().to_string()).collect(),
             boxes: boxes.clone(),
-            places: places(boxes, views),
+            places: places(boxes, views)?,
             sets: memberships.sets()?.clone(),
             visible: memberships.visible_totals()?,
             targets: targets.clone(),
@@ -157,13 +170,13 @@ impl Sample {
     /// [`Error::Io`] if the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let (b, s) = (self.boxes.len(), self.len());
-        let list = &self.boxes.list;
+        let list = self.boxes.list()?;
         let mut file = Writer::default();
         file.add("box_view", &[b], &list.iter().map(|b| b.view).collect::<Vec<_>>());
-        file.add("box_label", &[b], &self.boxes.labels());
+        file.add("box_label", &[b], &self.boxes.labels()?);
         file.add("box", &[b, 4], list.iter().map(|b| b.bbox).collect::<Vec<_>>().as_flattened());
         file.add("box_score", &[b], &list.iter().map(|b| b.score).collect::<Vec<_>>());
-        file.add("box_feature", &[b, self.boxes.feature_dim], &self.boxes.features);
+        file.add("box_feature", &[b, self.boxes.feature_dim], self.boxes.features.host()?);
         file.add("box_place", &[b, PLACE], self.places.as_flattened());
         for (name, values) in self.lists() {
             file.add(name, &[values.len()], values);
@@ -223,15 +236,11 @@ impl Sample {
         let score = file.shaped::<f32>("box_score", &[b])?;
         let places = file.shaped::<f64>("box_place", &[b, PLACE])?;
         let counts = file.shaped::<u32>("counts", &[visible.len(), columns])?;
-        let box2d = |i: usize| super::boxes::Box2d {
-            view: view[i],
-            label: label[i],
-            bbox: bbox.as_chunks().0[i],
-            score: score[i],
-        };
+        let box2d =
+            |i: usize| Box2d { view: view[i], label: label[i], bbox: bbox.as_chunks().0[i], score: score[i] };
         let sample = Sample {
             parts: note.parts,
-            boxes: Boxes { list: (0..b).map(box2d).collect(), features: features.data, feature_dim },
+            boxes: Boxes::with_features((0..b).map(box2d).collect(), features.data, feature_dim),
             places: places.as_chunks().0.to_vec(),
             sets: Sets {
                 set_offsets: list("set_offsets")?,
@@ -261,7 +270,7 @@ mod tests {
         let box2d = |label| Box2d { view: 0, label, bbox: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
         Sample {
             parts: vec!["leg".into(), "seat".into()],
-            boxes: Boxes { list: vec![box2d(0), box2d(1)], features: vec![0.25; 6], feature_dim: 3 },
+            boxes: Boxes::with_features(vec![box2d(0), box2d(1)], vec![0.25; 6], 3),
             places: vec![[0.5; PLACE]; 2],
             sets: Sets {
                 set_offsets: vec![0, 1, 3],
@@ -302,10 +311,10 @@ mod tests {
         refused(|s| s.sets.entry_offsets[1] = 5, "memberships");
         refused(|s| s.sets.set_offsets.clear(), "memberships");
         refused(|s| s.targets.counts[6..].fill(0), "superpoint 2");
-        refused(|s| s.boxes.list[1].label = 2, "label 2");
-        refused(|s| s.boxes.features[4] = f32::NAN, "feature 1 of box 1");
+        refused(|s| s.boxes.list_mut().unwrap()[1].label = 2, "label 2");
+        refused(|s| s.boxes.features.host_mut().unwrap()[4] = f32::NAN, "feature 1 of box 1");
         refused(|s| s.places[1][6] = f64::INFINITY, "places");
-        refused(|s| (s.boxes.features, s.boxes.feature_dim) = (vec![], 0), "no features");
+        refused(|s| (s.boxes.features, s.boxes.feature_dim) = (vec![].into(), 0), "no features");
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Scores {
         labels: usize,
     ) -> Result<Scores> {
         let (sets, visible) = (memberships.sets()?, memberships.visible_totals()?);
-        let box_label = boxes.labels();
+        let box_label = boxes.labels()?;
         let votes = sets.votes(&visible, &box_label, labels);
         let votes = vote::cpu::forward(&votes, weights.boxes.host()?, weights.null)?;
         let probabilities = softmax::cpu::forward(&votes, labels + 1);
@@ -75,8 +75,8 @@ impl Scores {
         labels: usize,
     ) -> Result<Scores> {
         let there = memberships.device(gpu)?;
-        let box_label = gpu.upload(&boxes.labels())?;
-        let input = there.sets.votes(&there.observed.totals, &box_label, labels);
+        let boxes = boxes.device(gpu)?;
+        let input = there.sets.votes(&there.observed.totals, &boxes.labels, labels);
         let (weight, null) = (weights.boxes.device(gpu)?, gpu.upload(&[weights.null])?);
         let cells = memberships.len() * (labels + 1);
         let (mut votes, mut probabilities) = (gpu.alloc(cells)?, gpu.alloc(cells)?);

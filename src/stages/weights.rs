@@ -3,6 +3,7 @@
 use super::boxes::Boxes;
 use crate::{
     buffer::Buf,
+    device::Device,
     error::{Error, Result},
     io::npy,
 };
@@ -58,15 +59,23 @@ impl Options {
 }
 
 impl Weights {
-    /// Weighs the boxes.
+    /// Weighs the boxes, where they will vote. For confidences the host reads the boxes.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a weight is not finite.
-    pub fn new(boxes: &Boxes, options: &Options) -> Result<Weights> {
+    /// [`Error::Invalid`] if a weight is not finite, [`Error::Device`] if a device fails.
+    pub fn new(device: &Device, boxes: &Boxes, options: &Options) -> Result<Weights> {
         let weights = match *options {
-            Options::Constant { weight, null } => Weights { boxes: vec![weight; boxes.len()].into(), null },
+            Options::Constant { weight, null } => {
+                Weights { boxes: vec![weight].into(), null }.check(1)?;
+                let boxes = match device {
+                    Device::Cpu => vec![weight; boxes.len()].into(),
+                    #[cfg(feature = "cuda")]
+                    Device::Cuda(gpu) => Buf::on_device(gpu, gpu.filled(weight, boxes.len())?),
+                };
+                return Ok(Weights { boxes, null });
+            }
             Options::Confidence { scale, null } => {
-                let weights: Vec<f32> = boxes.list.iter().map(|b| scale * b.score).collect();
+                let weights: Vec<f32> = boxes.list()?.iter().map(|b| scale * b.score).collect();
                 Weights { boxes: weights.into(), null }
             }
         };

@@ -31,15 +31,15 @@ struct Task<T> {
 }
 
 impl<T: Real> Task<T> {
-    fn new(sample: &Arc<Sample>) -> Task<T> {
-        Task {
-            x: network::inputs(&sample.boxes, &sample.places),
-            box_label: sample.boxes.labels(),
+    fn new(sample: &Arc<Sample>) -> Result<Task<T>> {
+        Ok(Task {
+            x: network::inputs(&sample.boxes, &sample.places)?,
+            box_label: sample.boxes.labels()?,
             shares: sample.targets.shares().into_iter().map(T::of).collect(),
             valid: sample.valid(),
             columns: sample.targets.columns(),
             sample: sample.clone(),
-        }
+        })
     }
 
     fn truth(&self) -> Truth<'_, T> {
@@ -106,25 +106,28 @@ pub(super) struct Engine<T> {
 
 impl<T: Real> Engine<T> {
     /// `state`: of a network of so many channels.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if boxes lie on a device that failed.
     pub fn new(
         train: &[Arc<Sample>],
         val: &[Arc<Sample>],
         channels: usize,
         state: State<T>,
         options: &Options,
-    ) -> Engine<T> {
-        let tasks = |samples: &[Arc<Sample>]| samples.iter().map(Task::new).collect();
+    ) -> Result<Engine<T>> {
+        let tasks = |samples: &[Arc<Sample>]| samples.iter().map(Task::new).collect::<Result<_>>();
         let State { values, moments, best } = state;
         let (network, losses) = (Network::of(channels, values), vec![0.0; train.len()]);
-        Engine {
+        Ok(Engine {
             options: options.clone(),
-            train: tasks(train),
-            val: tasks(val),
+            train: tasks(train)?,
+            val: tasks(val)?,
             network,
             moments,
             best,
             losses,
-        }
+        })
     }
 }
 

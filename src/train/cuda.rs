@@ -63,10 +63,10 @@ impl Task {
     fn new(gpu: &Gpu, sample: &Sample, channels: usize, places: Places) -> Result<Task> {
         let (s, b, columns) = (sample.len(), sample.boxes.len(), sample.labels() + 1);
         let mut x = gpu.alloc(b * channels)?;
-        let features = gpu.upload(&sample.boxes.features)?;
+        let features = gpu.upload(sample.boxes.features.host()?)?;
         positional::cuda::inputs(gpu, &features, &gpu.upload(sample.places.as_flattened())?, &mut x)?;
         let sets = membership::cuda::Sets::upload(gpu, &sample.sets)?;
-        let (visible, box_label) = (gpu.upload(&sample.visible)?, gpu.upload(&sample.boxes.labels())?);
+        let (visible, box_label) = (gpu.upload(&sample.visible)?, gpu.upload(&sample.boxes.labels()?)?);
         let input = sets.votes(&visible, &box_label, sample.labels());
         let shares: Vec<f32> = sample.targets.shares().into_iter().map(|share| share as f32).collect();
         Ok(Task {

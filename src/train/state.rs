@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// Of everything that the samples hold and training reads.
-pub(super) fn fingerprint(train: &[Sample], val: &[Sample]) -> String {
+pub(super) fn fingerprint(train: &[Sample], val: &[Sample]) -> Result<String> {
     let mut hash = Sha256::new();
     let mut add = |values: &mut dyn Iterator<Item = u64>| {
         values.for_each(|value| hash.update(value.to_le_bytes()));
@@ -21,18 +21,18 @@ pub(super) fn fingerprint(train: &[Sample], val: &[Sample]) -> String {
     for samples in [train, val] {
         add(&mut [samples.len() as u64].into_iter());
         for s in samples {
-            add(&mut s.boxes.features.iter().map(|f| f.to_bits() as u64));
+            add(&mut s.boxes.features.host()?.iter().map(|f| f.to_bits() as u64));
             add(&mut s.places.as_flattened().iter().map(|p| p.to_bits()));
             let sets = &s.sets;
             for list in [&sets.set_offsets, &sets.set_boxes, &sets.entry_offsets, &sets.entry_set] {
                 add(&mut list.iter().map(|&v| v as u64));
             }
-            for list in [&sets.entry_count, &s.visible, &s.targets.counts, &s.boxes.labels()] {
+            for list in [&sets.entry_count, &s.visible, &s.targets.counts, &s.boxes.labels()?] {
                 add(&mut list.iter().map(|&v| v as u64));
             }
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What the file of an interrupted training says about itself.
@@ -102,7 +102,7 @@ impl Trainer<f32> {
         };
         let (values, best) = (network("values")?, network("best_values")?);
         let moments = [list("first_moments")?, list("second_moments")?];
-        self.engine = self.resumed(State { values, moments, best });
+        self.engine = self.resumed(State { values, moments, best })?;
         self.steps = note.steps;
         let history = file.get::<f64>("history")?;
         let epoch = |(i, &[loss, val_loss, val_miou, null]): (usize, &[f64; 4])| Epoch {

@@ -24,7 +24,7 @@ fn sample(shift: f32) -> Sample {
     let list = vec![box2d(0), box2d(1), box2d(1)];
     Sample {
         parts: vec!["leg".into(), "seat".into()],
-        boxes: Boxes { list, features: vec![1.0, shift, 0.0, -1.0, shift, 1.0], feature_dim: 2 },
+        boxes: Boxes::with_features(list, vec![1.0, shift, 0.0, -1.0, shift, 1.0], 2),
         places: vec![[0.5; PLACE]; 3],
         sets,
         visible: vec![3, 2],

@@ -12,7 +12,7 @@ use serde_json::json;
 use std::{fs, path::Path};
 
 fn report(folder: &Path) -> Report {
-    check(folder, &PARTS, &Options { threads: 1 }).unwrap()
+    check(folder, &PARTS, &Options { threads: 1, ..Options::default() }).unwrap()
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn all_that_is_wrong_is_told_at_once() {
     let report = report(folder.path());
     let expected = [
         "sam_decoder.onnx: SHA-256 is ",
-        "no_features.onnx: input `image` should be f32 [N, 3, 96, 96], but the model's axis 2 is 64",
+        "no_features.onnx: input `image` should be f32 or f16 [N, 3, 96, 96], but the model's axis 2 is 64",
         "no_features.onnx: there is no output `features`",
         "sam_decoder.onnx: ONNX Runtime cannot use this model",
     ];

@@ -14,7 +14,7 @@ pub const FIXTURES: &str = "tests/fixtures/models";
 pub const PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
 
 pub fn load(folder: &Path) -> partstad::Result<Models> {
-    Models::load(&Device::Cpu, folder, &Options { threads: 1 })
+    Models::load(&Device::Cpu, folder, &Options { threads: 1, ..Options::default() })
 }
 
 pub fn tiny() -> Models {

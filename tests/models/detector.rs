@@ -11,15 +11,17 @@ fn boxes_do_not_depend_on_the_batch() {
     let models = tiny();
     let ten = views(10, 64, 1);
     let all = Boxes::detect(&ten, &PARTS, &models.detector, &options(10)).unwrap();
-    assert!(all.list.len() > 20, "the case must find boxes, found {}", all.list.len());
-    assert_eq!(all.features.len(), all.list.len() * all.feature_dim);
+    assert!(all.len() > 20, "the case must find boxes, found {}", all.len());
+    assert_eq!(all.features.len(), all.len() * all.feature_dim);
     for count in [1, 3, 10] {
         for batch in [1, 3, 10] {
             let boxes =
                 Boxes::detect(&first(&ten, count), &PARTS, &models.detector, &options(batch)).unwrap();
-            let expected: Vec<_> = all.list.iter().filter(|b| b.view < count as u32).copied().collect();
-            assert_eq!(boxes.list, expected, "{count} views in batches of {batch}");
-            assert_eq!(boxes.features, all.features[..expected.len() * all.feature_dim]);
+            let expected: Vec<_> =
+                all.list().unwrap().iter().filter(|b| b.view < count as u32).copied().collect();
+            assert_eq!(boxes.list().unwrap(), expected, "{count} views in batches of {batch}");
+            let features = &all.features.host().unwrap()[..expected.len() * all.feature_dim];
+            assert_eq!(boxes.features.host().unwrap(), features);
         }
     }
 }
@@ -27,8 +29,10 @@ fn boxes_do_not_depend_on_the_batch() {
 #[test]
 fn order_and_range() {
     let boxes = Boxes::detect(&views(4, 64, 2), &PARTS, &tiny().detector, &options(4)).unwrap();
-    assert!(boxes.list.is_sorted_by(|a, b| a.view < b.view || a.view == b.view && a.score >= b.score));
-    for b in &boxes.list {
+    assert!(
+        boxes.list().unwrap().is_sorted_by(|a, b| a.view < b.view || a.view == b.view && a.score >= b.score)
+    );
+    for b in boxes.list().unwrap() {
         let [x, y, width, height] = b.bbox;
         assert!(
             x >= 0.0 && y >= 0.0 && width >= 0.0 && height >= 0.0 && x + width <= 63.0 && y + height <= 63.0
@@ -55,13 +59,13 @@ fn the_prompt_decides_and_is_encoded_once() {
     let options = Options { batch: 3, threshold: 0.7 };
     let detect = |parts: &[&str]| Boxes::detect(&views, parts, &models.detector, &options).unwrap();
     let (leg, seat) = (detect(&["leg"]), detect(&["seat"]));
-    assert_ne!(leg.list, seat.list);
+    assert_ne!(leg.list().unwrap(), seat.list().unwrap());
     // The tiny head knows nothing but the words, so their order only renames the labels.
     let both = detect(&["seat", "leg"]);
     let of = |boxes: &Boxes, label| {
-        boxes.list.iter().filter(|b| b.label == label).map(|b| b.bbox).collect::<Vec<_>>()
+        boxes.list().unwrap().iter().filter(|b| b.label == label).map(|b| b.bbox).collect::<Vec<_>>()
     };
-    assert!(!leg.list.is_empty() && !seat.list.is_empty());
+    assert!(!leg.is_empty() && !seat.is_empty());
     assert_eq!(of(&both, 0), of(&seat, 0));
     assert_eq!(of(&both, 1), of(&leg, 0));
     let prompt = |parts: &[&str]| models.detector.prompt(parts).unwrap();
@@ -87,7 +91,8 @@ fn boxes_are_in_the_pixels_of_the_view() {
         }
     }
     let models = tiny();
-    let detect = |views| Boxes::detect(views, &PARTS, &models.detector, &options(2)).unwrap().list;
+    let detect =
+        |views| Boxes::detect(views, &PARTS, &models.detector, &options(2)).unwrap().list().unwrap().to_vec();
     let (small, large) = (detect(&small), detect(&large));
     assert!(!small.is_empty());
     let right = |list: &[partstad::stages::boxes::Box2d]| {
@@ -110,7 +115,7 @@ fn poison() {
     let error = Boxes::detect(&broken, &["arm"], &models.detector, &options(1)).unwrap_err().to_string();
     assert!(error.contains("not images of 64 x 64"), "{error}");
     let none = Boxes::detect(&views(0, 64, 1), &["arm"], &models.detector, &options(1)).unwrap();
-    assert!(none.list.is_empty());
+    assert!(none.is_empty());
     // A batch of 0 is taken as 1.
     Boxes::detect(&views(2, 64, 1), &["arm"], &models.detector, &options(0)).unwrap();
 }

@@ -12,7 +12,7 @@ fn boxes(of_view: &[u32]) -> Boxes {
         let i = i as f32;
         Box2d { view, label: 0, bbox: [3.0 + i, 5.5, 20.25 + i, 31.0 - i], score: 0.5 }
     });
-    Boxes { list: list.collect(), ..Boxes::default() }
+    list.collect::<Vec<_>>().into()
 }
 
 fn predict(views: &Views, boxes: &Boxes, at_once: (usize, usize)) -> Vec<f32> {
@@ -31,7 +31,7 @@ fn every_box_gets_its_own_mask_of_its_own_view() {
     let logits = predict(&views, &boxes, (10, 32));
     assert_eq!(logits.len(), 6 * LOGITS);
     let mut of_view = vec![];
-    for (b, logits) in boxes.list.iter().zip(logits.chunks_exact(LOGITS)) {
+    for (b, logits) in boxes.list().unwrap().iter().zip(logits.chunks_exact(LOGITS)) {
         let [x, y, width, height] = b.bbox;
         let distance = |i: usize| {
             let at = |n: usize| (n as f32 + 0.5) / 4.0;
@@ -66,7 +66,7 @@ fn masks_do_not_depend_on_the_chunks() {
 fn boxes_scale_with_the_view() {
     let boxes = boxes(&[0]);
     let mut twice = boxes.clone();
-    twice.list[0].bbox = boxes.list[0].bbox.map(|x| 2.0 * x);
+    twice.list_mut().unwrap()[0].bbox = boxes.list().unwrap()[0].bbox.map(|x| 2.0 * x);
     let mut white = (views(1, 64, 1), views(1, 128, 1));
     white.0.images.host_mut().unwrap().fill(254);
     white.1.images.host_mut().unwrap().fill(254);
@@ -83,6 +83,6 @@ fn poison() {
     assert!(error(&boxes(&[0, 2])).contains("box 1 lies in image 2; there are 2 images"));
     assert!(error(&boxes(&[1, 0])).contains("in their order"));
     let mut broken = boxes(&[0]);
-    broken.list[0].bbox[2] = f32::INFINITY;
+    broken.list_mut().unwrap()[0].bbox[2] = f32::INFINITY;
     assert!(error(&broken).contains("not finite"));
 }

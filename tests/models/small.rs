@@ -16,12 +16,13 @@ fn shared(a: &Boxes, b: &Boxes) -> f32 {
         let near = a.bbox.iter().zip(b.bbox).all(|(a, b)| (a - b).abs() < 0.05);
         a.view == b.view && a.label == b.label && near && (a.score - b.score).abs() < 1e-4
     };
-    a.list.iter().filter(|a| b.list.iter().any(|b| same(a, b))).count() as f32 / a.list.len() as f32
+    let (a, b) = (a.list().unwrap(), b.list().unwrap());
+    a.iter().filter(|a| b.iter().any(|b| same(a, b))).count() as f32 / a.len() as f32
 }
 
 #[test]
 fn from_views_to_masks() {
-    let models = Models::embedded(&Device::Cpu, &Options { threads: 1 }).unwrap();
+    let models = Models::embedded(&Device::Cpu, &Options { threads: 1, ..Options::default() }).unwrap();
     assert!(models.manifest.stand_in, "small models must say that they stand in");
     assert_eq!(models.detector.feature_dim(), 256);
     let three = views(3, 800, 7);
@@ -29,7 +30,7 @@ fn from_views_to_masks() {
         Boxes::detect(views, parts, &models.detector, &boxes::Options { threshold: 0.05, batch }).unwrap()
     };
     let chair = detect(&three, &["back", "leg"], 3);
-    assert!(!chair.list.is_empty());
+    assert!(!chair.is_empty());
     let other = detect(&three, &["wheel", "handle"], 3);
     assert!(shared(&other, &chair) < 0.9, "the prompt must matter");
     // Another batch may round differently, so that near ties fall the other way.
@@ -40,7 +41,7 @@ fn from_views_to_masks() {
     );
 
     let mut some = chair.clone();
-    some.list.truncate(5);
+    some.list_mut().unwrap().truncate(5);
     let predict = |views_at_once, boxes_at_once| {
         let options = masks::Options { views: views_at_once, boxes: boxes_at_once };
         match Masks::predict(&three, &some, models.segmenter.as_ref().unwrap(), &options).unwrap() {
@@ -49,7 +50,7 @@ fn from_views_to_masks() {
         }
     };
     let (logits, one_by_one) = (predict(3, 32), predict(1, 1));
-    assert_eq!(logits.len(), some.list.len() * LOGIT_SIDE * LOGIT_SIDE);
+    assert_eq!(logits.len(), some.len() * LOGIT_SIDE * LOGIT_SIDE);
     let worst = logits
         .host()
         .unwrap()
@@ -62,7 +63,7 @@ fn from_views_to_masks() {
 
 #[test]
 fn their_vocabulary_knows_the_parts_of_partnete() {
-    let models = Models::embedded(&Device::Cpu, &Options { threads: 1 }).unwrap();
+    let models = Models::embedded(&Device::Cpu, &Options { threads: 1, ..Options::default() }).unwrap();
     let names = "arm back base blade body bulb button camera cap container cord display door drawer footpedal frame handle \
                  head key knob leg lens lid rotation screen screw seat shaft slider sphere spout switch tabletop \
                  touchpad wheel";

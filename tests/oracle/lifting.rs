@@ -179,7 +179,8 @@ impl Case {
                 .for_each(|&p| visible[p as usize] = true);
             for p in (0..n).filter(|&p| visible[p]) {
                 let held = |&i: &u32| {
-                    self.boxes.list[i as usize].view == k as u32 && self.in_mask[p * b + i as usize]
+                    self.boxes.list().unwrap()[i as usize].view == k as u32
+                        && self.in_mask[p * b + i as usize]
                 };
                 let set: Vec<u32> = (0..b as u32).filter(held).collect();
                 if !set.is_empty() {
@@ -209,7 +210,7 @@ impl Case {
     fn check_partslip(&self) {
         let memberships = self.memberships(&Masks::Boxes);
         let ignored: Vec<bool> =
-            (0..self.boxes.len() as u32).map(|b| memberships.ignored.contains(&b)).collect();
+            (0..self.boxes.len() as u32).map(|b| memberships.ignored().unwrap().contains(&b)).collect();
         assert_eq!(ignored, self.whole_object, "{}: whole-object boxes", self.name);
         let weights = Weights { boxes: vec![1.0; self.boxes.len()].into(), null: 0.5 };
         let scores =
@@ -287,7 +288,7 @@ fn check_vote(case: &Case, out: &str) {
     let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
     assert_eq!(valid, member::<bool>(&file, "valid"), "{}", what("valid"));
 
-    let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels());
+    let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels().unwrap());
     let input = memberships.sets().unwrap().votes(&visible, &box_label, case.parts.len());
     let votes = vote::cpu::forward(&input, weights, null).unwrap();
     close(&what("votes"), &votes, &expected("score"), 1e-12);
@@ -370,7 +371,7 @@ fn scores_while_training() {
         for object in ["syn8k_d", "syn30k_a", "syn30k_b"] {
             let case = Case::full(golden(object));
             let memberships = case.memberships(&case.masks);
-            let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels());
+            let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels().unwrap());
             let input = memberships.sets().unwrap().votes(&visible, &box_label, case.parts.len());
             for name in names.iter().filter(|name| name.ends_with(&format!("{object}_weights"))) {
                 let weights: Vec<f64> = member(&arrays, name);

@@ -66,7 +66,8 @@ fn compare(
     let total: u32 = counts.iter().sum();
     let mut boxes = Boxes::new(gpu, row + total as usize, CHANNELS).unwrap();
     cuda::gather(gpu, &workspace, &counts, &upload(&features), scale, view, row, &mut boxes).unwrap();
-    let (mut views, mut labels, mut scores, mut rects, mut rows) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut views, mut labels, mut scores, mut rows) = (vec![], vec![], vec![], vec![]);
+    let (mut bboxes, mut rects) = (vec![], vec![]);
     for image in 0..images {
         let of = |values: &[f32], columns: usize| values[image * a * columns..][..a * columns].to_vec();
         let (logits, regression, centerness) =
@@ -80,13 +81,15 @@ fn compare(
             views.push((view + image) as u32);
             labels.push(b.part as u32);
             scores.push(b.score);
-            rects.extend([x1, y1, x2 - x1, y2 - y1]);
+            bboxes.extend([x1, y1, x2 - x1, y2 - y1]);
+            rects.extend([x1, y1, x1 + (x2 - x1), y1 + (y2 - y1)]);
             rows.extend_from_slice(&features[(image * a + b.location) * CHANNELS..][..CHANNELS]);
         }
     }
     assert_eq!(gpu.download(&boxes.views.slice(row..)).unwrap(), views);
     assert_eq!(gpu.download(&boxes.parts.slice(row..)).unwrap(), labels);
     assert_eq!(gpu.download(&boxes.scores.slice(row..)).unwrap(), scores);
+    assert_eq!(gpu.download(&boxes.bboxes.slice(4 * row..)).unwrap(), bboxes);
     assert_eq!(gpu.download(&boxes.rects.slice(4 * row..)).unwrap(), rects);
     assert_eq!(gpu.download(&boxes.features.slice(CHANNELS * row..)).unwrap(), rows);
 }

@@ -1,33 +1,70 @@
 //! From views to masks on a device: what the CPU finds. Without a CUDA provider the models themselves run on the CPU, so
 //! that nothing but our side of them differs, and nothing may differ.
-#![cfg(feature = "small-models")]
+#![cfg(feature = "ort")]
 
 use crate::gpu;
-use cuda_emulator::Gpu as Driver;
+use cuda_emulator::{Gpu as Driver, Transfers};
 use partstad::{
-    Device,
-    io::points::PointCloud,
-    models::{Models, Options},
+    Device, Pipeline, Result, Segmentation,
+    gpu::Gpu,
+    io::{hash, points::PointCloud},
+    models::{Models, Options, Provider},
+    ops::positional::CODE,
+    pipeline,
     stages::{
-        boxes::{self, Boxes},
+        boxes::{self, Box2d, Boxes},
         cloud::Cloud,
         masks::{self, Masks},
+        memberships::{self, Memberships},
+        network::Network,
+        scores::Scores,
+        superpoints::{self, Superpoints},
         views::{self, Views},
+        weights::{self, Weights},
     },
 };
+use std::{fs, path::Path, thread};
 
+const TINY: &str = "tests/fixtures/models";
 const PARTS: [&str; 3] = ["back", "leg", "seat"];
 
+fn options() -> Options {
+    Options { threads: 1, provider: Provider::DeviceOrCpu, ..Options::default() }
+}
+
+fn cloud() -> Cloud {
+    Cloud::new(&PointCloud::read("tests/fixtures/syn8k_d/pc.ply".as_ref()).unwrap()).unwrap()
+}
+
+fn views(device: &Device, count: usize, side: usize) -> Views {
+    let mut options = views::Options { side, radius: 0.02, ..views::Options::default() };
+    options.poses.truncate(count);
+    Views::render(device, &cloud(), &options).unwrap()
+}
+
+/// A folder of the tiny models in which another file is the detector, and boxes of a part overlap at most by the IoU `nms`.
+fn tiny(file: &str, nms: f32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(TINY).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let usual = "grounding_detector.onnx";
+    let sum = |file: &str| hash::sha256(&fs::read(folder.path().join(file)).unwrap());
+    let path = folder.path().join("manifest.json");
+    let manifest = fs::read_to_string(&path).unwrap().replace(&sum(usual), &sum(file));
+    fs::write(&path, manifest.replace("\"nms\": 0.6", &format!("\"nms\": {nms}"))).unwrap();
+    fs::rename(folder.path().join(file), folder.path().join(usual)).unwrap();
+    folder
+}
+
+#[cfg(feature = "small-models")]
 #[test]
 fn boxes_features_and_masks() {
     let there = Device::Cuda(gpu());
-    let cloud = PointCloud::read("tests/fixtures/syn8k_d/pc.ply".as_ref()).unwrap();
-    let cloud = Cloud::new(&cloud).unwrap();
-    let mut options = views::Options { side: 200, radius: 0.02, ..views::Options::default() };
-    options.poses.truncate(3);
     let find = |device: &Device| {
-        let models = Models::embedded(device, &Options { threads: 1 }).unwrap();
-        let views = Views::render(device, &cloud, &options).unwrap();
+        let models = Models::embedded(device, &options()).unwrap();
+        let views = views(device, 3, 200);
         let options = boxes::Options { threshold: 0.1, batch: 2 };
         let boxes = Boxes::detect(&views, &PARTS, &models.detector, &options).unwrap();
         let options = masks::Options { views: 2, boxes: 3 };
@@ -43,11 +80,201 @@ fn boxes_features_and_masks() {
         return;
     }
     // A CUDA provider rounds in its own way: near ties may fall the other way.
-    let like = |a: &boxes::Box2d, b: &boxes::Box2d| {
+    let like = |a: &Box2d, b: &Box2d| {
         (a.view, a.label) == (b.view, b.label)
             && a.bbox.iter().zip(b.bbox).all(|(a, b)| (a - b).abs() < 0.1)
             && (a.score - b.score).abs() < 1e-3
     };
-    let shared = found.list.iter().filter(|a| expected.list.iter().any(|b| like(a, b))).count();
+    let (found, expected) = (found.list().unwrap(), expected.list().unwrap());
+    let shared = found.iter().filter(|a| expected.iter().any(|b| like(a, b))).count();
     assert!(shared as f64 > 0.95 * expected.len() as f64, "{shared} of {} boxes", expected.len());
+}
+
+#[test]
+fn batches_and_models_in_f16_do_not_matter() {
+    let device = Device::Cuda(gpu());
+    let views = [views(&Device::Cpu, 10, 64), views(&device, 10, 64)];
+    for file in ["grounding_detector.onnx", "half_image.onnx"] {
+        let folder = tiny(file, 0.0);
+        let models = [Device::Cpu, device.clone()]
+            .map(|device| Models::load(&device, folder.path(), &options()).unwrap());
+        let find = |there: usize, [batch, encoded, decoded]: [usize; 3]| {
+            let options = boxes::Options { threshold: 0.6, batch };
+            let boxes = Boxes::detect(&views[there], &PARTS, &models[there].detector, &options).unwrap();
+            let options = masks::Options { views: encoded, boxes: decoded };
+            let segmenter = models[there].segmenter.as_ref().unwrap();
+            let masks = Masks::predict(&views[there], &boxes, segmenter, &options).unwrap();
+            (boxes, masks)
+        };
+        let expected = find(0, [1, 1, 1]);
+        assert!(expected.0.len() >= 30, "{} boxes: little to compare", expected.0.len());
+        for at_once in [[1, 1, 1], [3, 3, 5], [10, 10, 64], [0, 0, 0]] {
+            assert!(find(0, at_once) == expected, "{file}: {at_once:?} at once on the CPU");
+            if cuda_emulator::install() == Driver::Emulated {
+                assert!(find(1, at_once) == expected, "{file}: {at_once:?} at once on the device");
+            }
+        }
+    }
+}
+
+#[test]
+fn outputs_that_are_not_numbers_are_counted_on_the_device() {
+    let device = Device::Cuda(gpu());
+    let models = Models::load(&device, tiny("nan.onnx", 0.0).path(), &options()).unwrap();
+    let views = views(&device, 2, 64);
+    let error = Boxes::detect(&views, &PARTS, &models.detector, &boxes::Options::default()).unwrap_err();
+    let expected = format!("output `box_regression` is NaN in {} elements", 4 * 86);
+    assert!(error.to_string().contains(&expected), "{error}");
+}
+
+/// A library without a CUDA provider is refused, unless the CPU is allowed.
+#[test]
+fn the_cpu_is_no_silent_substitute() {
+    let device = Device::Cuda(gpu());
+    let load = |device: &Device, provider, cuda_graphs| -> Result<Models> {
+        Models::load(device, Path::new(TINY), &Options { provider, cuda_graphs, ..options() })
+    };
+    let refused = |device: &Device, provider, cuda_graphs| {
+        load(device, provider, cuda_graphs).map(|_| ()).unwrap_err().to_string()
+    };
+    for provider in [Provider::Device, Provider::DeviceOrCpu, Provider::Cpu] {
+        assert!(load(&Device::Cpu, provider, false).is_ok(), "{provider} is the CPU on the CPU");
+    }
+    assert!(load(&device, Provider::Cpu, false).is_ok());
+    assert!(refused(&Device::Cpu, Provider::Tensorrt, false).contains("choose a device cuda:N"));
+    assert!(refused(&Device::Cpu, Provider::Device, true).contains("cuda_graphs: the device is the CPU"));
+    assert!(refused(&device, Provider::Cpu, true).contains("cuda_graphs: the provider is the CPU's"));
+    if cuda_emulator::install() == Driver::Emulated {
+        let message = refused(&device, Provider::Device, false);
+        assert!(message.contains("has no CUDA provider") && message.contains("device-or-cpu"), "{message}");
+        assert!(refused(&device, Provider::Tensorrt, false).contains("has no TensorRT provider"));
+        assert!(load(&device, Provider::DeviceOrCpu, false).is_ok());
+    }
+}
+
+fn transfers(gpu: &Gpu) -> Transfers {
+    cuda_emulator::transfers(gpu.stream().cu_stream() as usize).unwrap()
+}
+
+/// Of the test of what crosses.
+const VIEWS: u64 = 4;
+
+/// What models on the CPU have to copy: their inputs to the host, their outputs to the device.
+fn of_models(boxes: &[Box2d], tokens: u64, encoded: usize, decoded: usize) -> Transfers {
+    const IMAGE: u64 = 3 * 64 * 64 * 4;
+    const EMBEDDING: u64 = 6 * 4 * 4 * 4;
+    let mut copied = Transfers { to_device: 0, to_host: VIEWS * IMAGE };
+    copied.to_host += VIEWS * tokens * (16 * 4 + 8);
+    copied.to_device += VIEWS * 86 * (tokens + 4 + 1 + 8) * 4;
+    let by_view: Vec<&[Box2d]> = boxes.chunk_by(|a, b| a.view == b.view).collect();
+    for group in by_view.chunks(encoded) {
+        let n = group.len() as u64;
+        copied.to_host += n * IMAGE;
+        copied.to_device += n * EMBEDDING;
+        let boxes: usize = group.iter().map(|boxes| boxes.len()).sum();
+        copied.to_host += boxes.div_ceil(decoded) as u64 * n * EMBEDDING + boxes as u64 * (16 + 8);
+        copied.to_device += boxes as u64 * (256 * 256 * 4 + 4);
+    }
+    copied
+}
+
+/// Between rasterization and labels the host learns counts, and the device gets tables, whose sizes do not depend on what
+/// is found. What models on the CPU have to copy is left out.
+#[test]
+fn nothing_but_counts_crosses() {
+    if cuda_emulator::install() == Driver::Real {
+        return println!("SKIPPED: a real driver counts no transfers");
+    }
+    const ENCODED: usize = 2;
+    const DECODED: usize = 7;
+    let (cloud, network) = (cloud(), Network::<f32>::initial(8 + CODE, 0.05, 3));
+    let own = |nms, learned: bool| {
+        let gpu = gpu();
+        let device = Device::Cuda(gpu.clone());
+        let folder = tiny("grounding_detector.onnx", nms);
+        let models = Models::load(&device, folder.path(), &options()).unwrap();
+        let superpoints = Superpoints::partition(&device, &cloud, &superpoints::Options::default()).unwrap();
+        // The device's copies of the partition and of the prompt stay there for the next views.
+        superpoints.points.device(&gpu).unwrap();
+        superpoints.of_point.device(&gpu).unwrap();
+        let prompt = models.detector.prompt(&PARTS).unwrap();
+        prompt.hidden.device(&gpu).unwrap();
+        prompt.mask.device(&gpu).unwrap();
+        let views = views(&device, VIEWS as usize, 64);
+
+        let before = transfers(&gpu);
+        let options = boxes::Options { batch: 2, ..boxes::Options::default() };
+        let boxes = Boxes::detect(&views, &PARTS, &models.detector, &options).unwrap();
+        let options = masks::Options { views: ENCODED, boxes: DECODED };
+        let masks = Masks::predict(&views, &boxes, models.segmenter.as_ref().unwrap(), &options).unwrap();
+        let options = memberships::Options::default();
+        let memberships = Memberships::find(&device, &superpoints, &views, &boxes, &masks, &options).unwrap();
+        let weights = match learned {
+            true => network.weigh(&device, &boxes, &views).unwrap(),
+            false => Weights::new(&device, &boxes, &weights::Options::default()).unwrap(),
+        };
+        let scores = Scores::vote(&device, &memberships, &boxes, &weights, PARTS.len()).unwrap();
+        let after = transfers(&gpu);
+
+        assert!(scores.valid.host().unwrap().contains(&1), "the boxes must hold something");
+        let list = boxes.list().unwrap();
+        assert!(
+            (0..VIEWS as u32).all(|view| list.iter().any(|b| b.view == view)),
+            "every view must have boxes"
+        );
+        let models = of_models(list, prompt.tokens.ids.len() as u64, ENCODED, DECODED);
+        let crossed = Transfers {
+            to_device: after.to_device - before.to_device - models.to_device,
+            to_host: after.to_host - before.to_host - models.to_host,
+        };
+        (list.len(), crossed)
+    };
+    for learned in [false, true] {
+        let ((few, of_few), (many, of_many)) = (own(0.0, learned), own(0.2, learned));
+        assert!(few * 2 < many, "{few} and {many} boxes: little to compare");
+        assert_eq!(of_few, of_many, "to the device and to the host, for {few} and {many} boxes");
+        // Boxes of the views, NaN of the detector's 4 outputs in 2 runs and of the segmenter's 3, and a few of the memberships.
+        assert!(of_few.to_host <= 4 * (VIEWS + 8 + 3 + 8), "{of_few:?}");
+    }
+}
+
+/// Each with a stream and sessions of its own.
+#[test]
+fn two_pipelines_overlap() {
+    let gpu = gpu();
+    let all = PointCloud::read("tests/fixtures/syn8k_d/pc.ply".as_ref()).unwrap();
+    let thin = |i: &usize| i.is_multiple_of(4);
+    let rows = || (0..all.positions.len()).filter(thin);
+    let cloud = PointCloud {
+        positions: rows().map(|i| all.positions[i]).collect(),
+        colors: rows().map(|i| all.colors[i]).collect(),
+    };
+    let cloud = Cloud::new(&cloud).unwrap();
+    let folder = tiny("grounding_detector.onnx", 0.0);
+    let pipeline = |gpu: Gpu| {
+        let device = Device::Cuda(gpu);
+        let models = Models::load(&device, folder.path(), &options()).unwrap();
+        let mut options = pipeline::Options::default();
+        (options.views.side, options.views.radius) = (64, 0.05);
+        options.views.poses.truncate(4);
+        Pipeline::new(device, options).with_models(models)
+    };
+    let pipelines = [pipeline(gpu.fork().unwrap()), pipeline(gpu.fork().unwrap())];
+    let parts = [&PARTS[..2], &PARTS[1..]];
+    let segment = |i: usize| pipelines[i].segment(&cloud, parts[i]).unwrap();
+    let expected = [segment(0), segment(1)];
+    assert_ne!(expected[0].boxes, expected[1].boxes);
+    let same = |found: &Segmentation, expected: &Segmentation| {
+        assert_eq!(found.boxes, expected.boxes);
+        assert_eq!(found.masks, expected.masks);
+        assert_eq!(found.scores, expected.scores);
+        assert_eq!(found.labels, expected.labels);
+        assert_eq!(found.instances, expected.instances);
+    };
+    thread::scope(|scope| {
+        let running = [0, 1].map(|i| scope.spawn(move || [segment(i), segment(i)]));
+        for (found, expected) in running.into_iter().zip(&expected) {
+            found.join().unwrap().iter().for_each(|found| same(found, expected));
+        }
+    });
 }

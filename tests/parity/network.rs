@@ -23,7 +23,7 @@ use partstad::{
 const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
 
 impl Random {
-    fn floats(&mut self, count: usize) -> Vec<f32> {
+    pub fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| 2.0 * self.uniform() - 1.0).collect()
     }
 
@@ -240,7 +240,7 @@ fn boxes_are_weighed_on_the_device() {
             score: 0.5,
         };
         let list = (0..count).map(box2d).collect();
-        let boxes = Boxes { list, features: random.floats(5 * count), feature_dim: 5 };
+        let boxes = Boxes::with_features(list, random.floats(5 * count), 5);
         let here = network.weigh(&Device::Cpu, &boxes, &views).unwrap();
         let there = network.weigh(&Device::Cuda(gpu.clone()), &boxes, &views).unwrap();
         assert_eq!((there.null, there.boxes.len(), there.boxes.is_here()), (here.null, count, false));

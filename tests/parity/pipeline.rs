@@ -39,7 +39,7 @@ fn discs(boxes: &Boxes) -> Vec<f32> {
             0.25 - dx * dx - dy * dy
         })
     };
-    boxes.list.iter().flat_map(|found| disc(found.bbox)).collect()
+    boxes.list().unwrap().iter().flat_map(|found| disc(found.bbox)).collect()
 }
 
 #[test]
@@ -48,7 +48,11 @@ fn a_device_segments_as_the_cpu_does() {
     let cloud = PointCloud::read("tests/fixtures/syn8k_d/pc.ply".as_ref()).unwrap();
     let cloud = Cloud::new(&cloud).unwrap();
     let mut boxes = Boxes::read("tests/fixtures/syn8k_d/pred.json".as_ref(), 10, PARTS.len()).unwrap();
-    boxes.list.iter_mut().for_each(|found| found.bbox = found.bbox.map(|v| v * SIDE as f32 / 800.0));
+    boxes
+        .list_mut()
+        .unwrap()
+        .iter_mut()
+        .for_each(|found| found.bbox = found.bbox.map(|v| v * SIDE as f32 / 800.0));
     let logits = Masks::Logits(discs(&boxes).into());
     let bits: Vec<bool> =
         (0..boxes.len()).flat_map(|b| logits.full(&boxes, b, SIDE).unwrap()).map(|v| v != 0).collect();

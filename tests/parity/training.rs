@@ -52,7 +52,7 @@ fn sample(random: &mut Random, superpoints: usize, boxes: usize, sets: usize) ->
     let features = wrong.iter().flat_map(|&w| [w as u8 as f32 - 0.5, random.uniform(), 1.0]).collect();
     Sample {
         parts: ["arm", "leg", "seat"].map(String::from).to_vec(),
-        boxes: Boxes { list: (0..boxes).map(box2d).collect(), features, feature_dim: 3 },
+        boxes: Boxes::with_features((0..boxes).map(box2d).collect(), features, 3),
         places: (0..boxes).map(|_| [0; PLACE].map(|_| random.uniform() as f64)).collect(),
         sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
         visible,

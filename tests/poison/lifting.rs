@@ -55,7 +55,7 @@ fn found(view: usize, label: usize, bbox: [f32; 4]) -> Box2d {
 }
 
 fn boxes(list: Vec<Box2d>) -> Boxes {
-    Boxes { list, ..Boxes::default() }
+    list.into()
 }
 
 /// `count` boxes in each of two views, all different.
@@ -74,7 +74,7 @@ impl Scene {
 
     fn lift(&self, boxes: &Boxes, masks: &Masks) -> (Memberships, Scores, Labels, Instances) {
         let memberships = self.memberships(boxes, masks).unwrap();
-        let weights = Weights::new(boxes, &weights::Options::default()).unwrap();
+        let weights = Weights::new(&Device::Cpu, boxes, &weights::Options::default()).unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, boxes, &weights, PARTS.len()).unwrap();
         assert!(scores.probabilities.host().unwrap().iter().all(|p| p.is_finite()));
         let labels =
@@ -100,7 +100,7 @@ impl Scene {
         let n = self.cloud.len();
         for s in 0..self.superpoints.len() {
             let mut held: Vec<u32> = vec![0; boxes.len()];
-            for (b, found) in boxes.list.iter().enumerate() {
+            for (b, found) in boxes.list().unwrap().iter().enumerate() {
                 let k = found.view as usize;
                 let map = self.views.pixel_to_point(k).unwrap();
                 let [left, top, right, bottom] = found.rect();
@@ -143,10 +143,10 @@ fn a_box_around_everything_votes_only_with_a_mask() {
     let scene = scene(500, 9);
     let boxes = boxes(vec![found(0, 1, [0.0, 0.0, SIDE as f32, SIDE as f32])]);
     let (memberships, ..) = scene.lift(&boxes, &Masks::Boxes);
-    assert_eq!(memberships.ignored, [0]);
+    assert_eq!(memberships.ignored().unwrap(), [0]);
     assert_eq!(memberships.sets().unwrap().entry_set.len(), 0);
     let (memberships, scores, ..) = scene.lift(&boxes, &Masks::pack(&[true; SIDE * SIDE], SIDE));
-    assert!(memberships.ignored.is_empty() && scores.valid.host().unwrap().contains(&1));
+    assert!(memberships.ignored().unwrap().is_empty() && scores.valid.host().unwrap().contains(&1));
     let logits = scene.lift(&boxes, &Masks::Logits(vec![1.0; LOGIT_SIDE * LOGIT_SIDE].into())).0;
     assert_eq!(logits, memberships);
 }
@@ -157,7 +157,7 @@ fn many_boxes_in_one_view() {
     for count in [63, 64, 65, 200] {
         let boxes = many(count);
         let (memberships, ..) = scene.lift(&boxes, &Masks::Boxes);
-        assert!(memberships.ignored.is_empty());
+        assert!(memberships.ignored().unwrap().is_empty());
         assert!(
             memberships.sets().unwrap().set_boxes.iter().any(|&b| b as usize % count == count - 1),
             "{count}: the last box"
@@ -171,7 +171,7 @@ fn boxes_in_any_order() {
     let scene = scene(600, 7);
     let boxes = many(20);
     let mut turned = boxes.clone();
-    turned.list.reverse();
+    turned.list_mut().unwrap().reverse();
     let (_, scores, labels, instances) = scene.lift(&boxes, &Masks::Boxes);
     let (_, scores2, labels2, instances2) = scene.lift(&turned, &Masks::Boxes);
     assert_eq!((scores, labels, instances), (scores2, labels2, instances2));
@@ -228,12 +228,12 @@ fn what_is_not_a_number_is_named() {
         let one = boxes(vec![found(0, 0, [10.0, bad, 40.0, 70.0])]);
         assert!(message(scene.memberships(&one, &Masks::Boxes)).contains("box 0: bbox"));
         let mut one = boxes(vec![found(0, 0, [10.0, 10.0, 40.0, 70.0])]);
-        one.list[0].score = bad;
+        one.list_mut().unwrap()[0].score = bad;
         assert!(message(scene.memberships(&one, &Masks::Boxes)).contains("box 0: score"));
-        one.list[0].score = 0.5;
-        (one.features, one.feature_dim) = (vec![0.0, bad], 2);
+        one.list_mut().unwrap()[0].score = 0.5;
+        (one.features, one.feature_dim) = (vec![0.0, bad].into(), 2);
         assert!(message(scene.memberships(&one, &Masks::Boxes)).contains("feature 1 of box 0"));
-        let one = boxes(one.list);
+        let one = boxes(one.list().unwrap().to_vec());
         let memberships = scene.memberships(&one, &Masks::Boxes).unwrap();
         for (weights, name) in [
             (Weights { boxes: vec![bad].into(), null: 1.0 }, "box 0"),
@@ -241,7 +241,9 @@ fn what_is_not_a_number_is_named() {
         ] {
             assert!(message(Scores::vote(&Device::Cpu, &memberships, &one, &weights, 3)).contains(name));
         }
-        assert!(Weights::new(&one, &weights::Options::Constant { weight: bad, null: 1.0 }).is_err());
+        assert!(
+            Weights::new(&Device::Cpu, &one, &weights::Options::Constant { weight: bad, null: 1.0 }).is_err()
+        );
     }
     let one = boxes(vec![found(0, 0, [10.0, 10.0, 40.0, 70.0])]);
     let mut logits = vec![0.0; LOGIT_SIDE * LOGIT_SIDE];
@@ -282,7 +284,7 @@ fn predictions_files() {
     };
     let good = entry("9", "3", "[1, 2.5, 3, 0]", "1");
     let read = Boxes::parse(&good, 10, 3).unwrap();
-    assert_eq!(read.list, [Box2d { view: 9, label: 2, bbox: [1.0, 2.5, 3.0, 0.0], score: 1.0 }]);
+    assert_eq!(read.list().unwrap(), [Box2d { view: 9, label: 2, bbox: [1.0, 2.5, 3.0, 0.0], score: 1.0 }]);
     for (bad, what) in [
         (entry("10", "1", "[1, 2, 3, 4]", "1"), "image_id is 10"),
         (entry("-1", "1", "[1, 2, 3, 4]", "1"), "image_id is -1"),
@@ -318,7 +320,7 @@ fn features_weights_and_masks_files() {
     let mut boxes = many(1);
     npy::write(&path, &[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
     boxes.read_features(&path).unwrap();
-    assert_eq!((boxes.feature_dim, boxes.features[3]), (3, 4.0));
+    assert_eq!((boxes.feature_dim, boxes.features.host().unwrap()[3]), (3, 4.0));
     npy::write(&path, &[3, 2], &[0.0f32; 6]).unwrap();
     assert!(message(boxes.read_features(&path)).contains("3 rows of features for 2 boxes"));
     npy::write(&path, &[2], &[0.0f32; 2]).unwrap();

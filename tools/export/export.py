@@ -6,6 +6,7 @@ import sys
 
 import detr
 import glip
+import half
 import offset
 import sam
 from checkpoint import Refused, read
@@ -52,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     command("grounding-dino", "GroundingDINO of transformers", lambda a: detr.export_folder(a.checkpoint, a.out),
             "folder with config.json, model.safetensors and vocab.txt")
+
+    command("half", "a folder of models in half precision: what computes in f32 computes in f16", lambda a: half.convert_folder(a.checkpoint, a.out),
+            "folder of models with a manifest.json")
 
     args = parser.parse_args(arguments)
     try:

@@ -252,6 +252,10 @@ static Result copy_on_device(uintptr_t to, uintptr_t from, size_t bytes) {
     memory().copy_state(to, from, bytes);
     return SUCCESS;
 }
+static Result counted(Stream *stream, uint64_t Stream::*direction, size_t bytes, Result result) {
+    if (streams.has(stream)) stream->*direction += bytes;
+    return result;
+}
 template <class T> static Result set(uintptr_t to, T value, size_t count) {
     if (to % sizeof(T)) return fail(INVALID_VALUE, "a memset of %zu-byte values at %s", sizeof(T), memory().place(to).c_str());
     if (Result wrong = memory().check("a memset", to, count * sizeof(T), false)) return wrong;
@@ -275,8 +279,8 @@ template <class T> static Result set(uintptr_t to, T value, size_t count) {
 API cuMemcpyHtoD_v2(uintptr_t to, const void *from, size_t bytes) SYNCHRONOUS(cuMemcpyHtoD, copy_to_device(to, from, bytes))
 API cuMemcpyDtoH_v2(void *to, uintptr_t from, size_t bytes) SYNCHRONOUS(cuMemcpyDtoH, copy_to_host(to, from, bytes))
 API cuMemcpyDtoD_v2(uintptr_t to, uintptr_t from, size_t bytes) SYNCHRONOUS(cuMemcpyDtoD, copy_on_device(to, from, bytes))
-API cuMemcpyHtoDAsync_v2(uintptr_t to, const void *from, size_t bytes, Stream *stream) STREAMED(cuMemcpyHtoDAsync, copy_to_device(to, from, bytes))
-API cuMemcpyDtoHAsync_v2(void *to, uintptr_t from, size_t bytes, Stream *stream) STREAMED(cuMemcpyDtoHAsync, copy_to_host(to, from, bytes))
+API cuMemcpyHtoDAsync_v2(uintptr_t to, const void *from, size_t bytes, Stream *stream) STREAMED(cuMemcpyHtoDAsync, counted(stream, &Stream::to_device, bytes, copy_to_device(to, from, bytes)))
+API cuMemcpyDtoHAsync_v2(void *to, uintptr_t from, size_t bytes, Stream *stream) STREAMED(cuMemcpyDtoHAsync, counted(stream, &Stream::to_host, bytes, copy_to_host(to, from, bytes)))
 API cuMemcpyDtoDAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, Stream *stream) STREAMED(cuMemcpyDtoDAsync, copy_on_device(to, from, bytes))
 API cuMemcpyPeerAsync(uintptr_t to, Context *, uintptr_t from, Context *, size_t bytes, Stream *stream) STREAMED(cuMemcpyPeerAsync, copy_on_device(to, from, bytes))
 API cuMemsetD8_v2(uintptr_t to, unsigned char value, size_t count) SYNCHRONOUS(cuMemsetD8, set(to, value, count))
@@ -345,6 +349,12 @@ API cuPointerGetAttribute(void *value, int attribute, uintptr_t address) {
 }
 
 // ---- for tests ----
+// Bytes that were copied on a stream so far.
+extern "C" [[gnu::visibility("default")]] void emulator_transfers(Stream *stream, uint64_t *to_device, uint64_t *to_host) {
+    ENTER;
+    *to_device = streams.has(stream) ? stream->to_device : 0;
+    *to_host = streams.has(stream) ? stream->to_host : 0;
+}
 extern "C" [[gnu::visibility("default")]] size_t emulator_live_allocations() {
     ENTER;
     return memory().live();

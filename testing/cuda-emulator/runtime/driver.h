@@ -54,6 +54,7 @@ struct Stream {
     int priority = 0;
     std::shared_ptr<Capture> capture{};
     Before before{};  // what comes next in the capture
+    uint64_t to_device = 0, to_host = 0;  // bytes copied
 };
 struct Event {
     unsigned flags = 0;

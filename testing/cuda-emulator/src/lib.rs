@@ -54,6 +54,25 @@ pub fn live_allocations() -> Option<usize> {
     Some(unsafe { count() })
 }
 
+/// Bytes that were copied between host and device on one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfers {
+    /// From the host.
+    pub to_device: u64,
+    /// To the host.
+    pub to_host: u64,
+}
+
+/// What was copied on a stream since it was made; `None` on a real GPU. `stream`: the address that is the driver's handle.
+pub fn transfers(stream: usize) -> Option<Transfers> {
+    type Function = unsafe extern "C" fn(usize, *mut u64, *mut u64);
+    let read = symbol::<Function>(c"emulator_transfers")?;
+    let mut found = Transfers::default();
+    // SAFETY: it writes two numbers, and looks the handle up without following it.
+    unsafe { read(stream, &mut found.to_device, &mut found.to_host) };
+    Some(found)
+}
+
 /// Sectors of 32 bytes that a kernel's warps moved in counted blocks, against those they needed at the least: the
 /// distinct bytes of each access of a warp, packed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -76,7 +76,7 @@ pub fn predict(
 ) -> (Boxes, Masks) {
     let mut rng = Rng::new(seed);
     let side = views.side;
-    let mut boxes = Boxes { feature_dim: FEATURE_DIM, ..Boxes::default() };
+    let (mut list, mut features) = (vec![], vec![]);
     let mut bits = vec![];
     for k in 0..views.len() {
         let map = views.pixel_to_point(k).expect("rendered on the CPU");
@@ -84,8 +84,8 @@ pub fn predict(
             let mut found = |rng: &mut Rng, label: u32, rect: [f64; 4], mask: &Bitmap, quality: f64| {
                 let [x1, y1, x2, y2] = rect.map(|v| v as f32);
                 let score = (0.55 + 0.4 * quality + 0.05 * rng.normal()).clamp(0.5 + 1e-4, 1.0) as f32;
-                boxes.list.push(Box2d { view: k as u32, label, bbox: [x1, y1, x2 - x1, y2 - y1], score });
-                boxes.features.extend(feature(rng, label, options.signal * (2.0 * quality - 1.0)));
+                list.push(Box2d { view: k as u32, label, bbox: [x1, y1, x2 - x1, y2 - y1], score });
+                features.extend(feature(rng, label, options.signal * (2.0 * quality - 1.0)));
                 bits.extend(mask.pack());
             };
             let truth = extent(&pixels, side);
@@ -113,7 +113,7 @@ pub fn predict(
             }
         }
     }
-    (boxes, Masks::Bits(bits.into()))
+    (Boxes::with_features(list, features, FEATURE_DIM), Masks::Bits(bits.into()))
 }
 
 /// The label and the pixels of every instance in sight. A pixel that few of its neighbours agree with shows what shines
@@ -275,7 +275,7 @@ mod tests {
         boxes.check(views.len(), 5).unwrap();
         masks.check(boxes.len(), views.side).unwrap();
         let mut good = 0;
-        for (b, found) in boxes.list.iter().enumerate() {
+        for (b, found) in boxes.list().unwrap().iter().enumerate() {
             let (mask, map) = (
                 masks.full(&boxes, b, views.side).unwrap(),
                 views.pixel_to_point(found.view as usize).unwrap(),

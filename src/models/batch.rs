@@ -1,0 +1,172 @@
+//! How many images or boxes go through a model in one run.
+
+use crate::error::{Error, Result};
+#[cfg(feature = "cuda")]
+use crate::gpu::Gpu;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
+
+/// What is known about how many items a model takes at once, where the caller leaves it to us.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Where the model computes on the CPU.
+    few: usize,
+    /// The most on a device, however much memory it has.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+    most: usize,
+    /// Bytes that a run on a device may take; none = what is free.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+    memory: Option<u64>,
+    /// What earlier runs showed to fit.
+    fits: Mutex<Option<usize>>,
+}
+
+impl Batch {
+    pub(super) fn new(few: usize, most: usize, memory: Option<u64>) -> Batch {
+        Batch { few, most, memory, fits: Mutex::default() }
+    }
+
+    /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as suit a CPU. See [`in_runs`].
+    pub(super) fn on_cpu(
+        &self,
+        items: Range<usize>,
+        asked: usize,
+        run: impl FnMut(Range<usize>) -> Result<()>,
+    ) -> Result<()> {
+        let mut size = if asked == 0 { self.few } else { asked };
+        in_runs(items, &mut size, run)
+    }
+
+    /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as the device's memory holds, which the first run,
+    /// of one item, shows by the memory that it leaves taken. See [`in_runs`].
+    #[cfg(feature = "cuda")]
+    pub(super) fn on_device(
+        &self,
+        gpu: &Gpu,
+        items: Range<usize>,
+        asked: usize,
+        mut run: impl FnMut(Range<usize>) -> Result<()>,
+    ) -> Result<()> {
+        let fits = || self.fits.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked > 0 || items.is_empty() {
+            let mut size = asked;
+            return in_runs(items, &mut size, run);
+        }
+        let (mut size, mut rest) = (*fits(), items.clone());
+        if size.is_none() {
+            gpu.synchronize()?;
+            let before = gpu.free_memory()?;
+            rest.start += 1;
+            run(items.start..rest.start)?;
+            gpu.synchronize()?;
+            let after = gpu.free_memory()?;
+            let taken = before.saturating_sub(after);
+            // A tenth is left to others; what the first item took serves the next run.
+            let room = self.memory.unwrap_or(after / 10 * 9 + taken);
+            size = Some(fitting(room, taken, self.most));
+            tracing::debug!("one item took {} MiB; {size:?} at once", taken >> 20);
+        }
+        let mut size = size.unwrap_or(1);
+        let done = in_runs(rest, &mut size, run);
+        *fits() = Some(size);
+        done
+    }
+}
+
+/// How many items of `each` bytes fit into `room`: at least one, at most `most`.
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+fn fitting(room: u64, each: u64, most: usize) -> usize {
+    room.checked_div(each).map_or(most, |fit| fit.clamp(1, most as u64) as usize)
+}
+
+/// Hands `items` to `run` in order, at most `size` at a time (0 counts as 1). A run for which memory does not suffice is
+/// tried again with half as many, which `size` is from then on; one item that does not fit is an error.
+fn in_runs(
+    items: Range<usize>,
+    size: &mut usize,
+    mut run: impl FnMut(Range<usize>) -> Result<()>,
+) -> Result<()> {
+    let mut next = items.start;
+    while next < items.end {
+        let end = items.end.min(next + (*size).max(1));
+        match run(next..end) {
+            Ok(()) => next = end,
+            Err(Error::Memory(why)) if end - next > 1 => {
+                *size = (end - next) / 2;
+                tracing::warn!("{why}; trying again with {} at once", *size);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_cover_all_items_in_order() {
+        for (size, expected) in [(0, 5), (1, 5), (2, 3), (5, 1), (9, 1)] {
+            let mut seen = vec![];
+            let mut runs = 0;
+            let run = |items: Range<usize>| {
+                seen.extend(items);
+                runs += 1;
+                Ok(())
+            };
+            in_runs(2..7, &mut { size }, run).unwrap();
+            assert_eq!((seen, runs), (vec![2, 3, 4, 5, 6], expected), "{size} at once");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_halved_and_stays_so() {
+        let (mut size, mut runs) = (10, vec![]);
+        let mut run = |items: Range<usize>| match items.len() {
+            0..=2 => {
+                runs.push(items);
+                Ok(())
+            }
+            _ => Err(Error::Memory("full".into())),
+        };
+        in_runs(0..10, &mut size, &mut run).unwrap();
+        assert_eq!((size, runs.len(), &runs[0], &runs[4]), (2, 5, &(0..2), &(8..10)));
+        let error = in_runs(0..3, &mut 3, |_| Err(Error::Memory("full of one".into()))).unwrap_err();
+        assert_eq!(error.to_string(), "full of one");
+        let error = in_runs(0..3, &mut 3, |_| Err(Error::Model("broken".into()))).unwrap_err();
+        assert_eq!(error.to_string(), "broken", "only memory is worth another try");
+    }
+
+    #[test]
+    fn as_many_as_fit() {
+        assert_eq!([fitting(100, 30, 10), fitting(100, 300, 10), fitting(100, 1, 10)], [3, 1, 10]);
+        assert_eq!(fitting(100, 0, 10), 10, "what takes nothing is left to the device to refuse");
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn the_first_item_is_measured_and_the_batch_remembered() {
+        const EACH: usize = 1 << 20;
+        if cuda_emulator::install() == cuda_emulator::Gpu::Real {
+            return println!("SKIPPED: others use this device's memory too");
+        }
+        let gpu = Gpu::new(0).unwrap();
+        let batch = Batch::new(1, 10, Some(4 * EACH as u64 + 5));
+        let (mut arena, mut runs) = (vec![], vec![]);
+        let mut run = |items: Range<usize>| {
+            while arena.len() < items.len() {
+                arena.push(gpu.alloc::<u8>(EACH)?);
+            }
+            runs.push(items.len());
+            Ok(())
+        };
+        batch.on_device(&gpu, 0..10, 0, &mut run).unwrap();
+        batch.on_device(&gpu, 0..10, 0, &mut run).unwrap();
+        batch.on_device(&gpu, 0..10, 7, &mut run).unwrap();
+        batch.on_device(&gpu, 0..0, 0, &mut run).unwrap();
+        assert_eq!(runs, [1, 4, 4, 1, 4, 4, 2, 7, 3]);
+    }
+}

@@ -1,0 +1,428 @@
+//! What computes the models: an execution provider of ONNX Runtime on a device, and what its failures mean.
+
+use super::{
+    Options,
+    onnx::Source,
+    runtime::{self, Runtime},
+};
+#[cfg(feature = "cuda")]
+use crate::gpu::Gpu;
+use crate::{
+    device::Device,
+    error::{Error, Result},
+};
+#[cfg(feature = "cuda")]
+use ort::ep::{self, ExecutionProvider};
+use ort::session::{Session, builder::GraphOptimizationLevel};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// What computes the detector's head and the segmenter. The text encoder, which runs once a prompt, stays on the CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provider {
+    /// The device's own: ONNX Runtime's CUDA provider on a CUDA device; without it there is an error.
+    #[default]
+    Device,
+    /// The device's own, and the CPU where ONNX Runtime has none or it does not work, with a warning.
+    DeviceOrCpu,
+    /// TensorRT on a CUDA device, and the CUDA provider for what TensorRT does not take.
+    Tensorrt,
+    /// The CPU, whatever the device.
+    Cpu,
+}
+
+impl Provider {
+    const NAMES: [(&str, Provider); 4] = [
+        ("device", Provider::Device),
+        ("device-or-cpu", Provider::DeviceOrCpu),
+        ("tensorrt", Provider::Tensorrt),
+        ("cpu", Provider::Cpu),
+    ];
+}
+
+impl FromStr for Provider {
+    type Err = Error;
+
+    /// `device`, `device-or-cpu`, `tensorrt` or `cpu`.
+    fn from_str(text: &str) -> Result<Provider> {
+        let found = Provider::NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|&(_, provider)| provider).ok_or_else(|| {
+            Error::invalid(format!(
+                "provider {text:?} is not one of {}",
+                Provider::NAMES.map(|(name, _)| name).join(", ")
+            ))
+        })
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Provider::NAMES.iter().find(|(_, provider)| provider == self).map(|(name, _)| *name);
+        f.write_str(name.expect("every provider has a name"))
+    }
+}
+
+/// How cuDNN looks for the algorithm of a convolution.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConvolutionSearch {
+    /// By its rules of thumb.
+    #[default]
+    Heuristic,
+    /// Tries all on the first image of a shape, which takes long and much memory.
+    Exhaustive,
+    /// Always its default.
+    Default,
+}
+
+/// ONNX Runtime with what it computes by.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    runtime: &'static Runtime,
+    options: Options,
+    /// None = the CPU.
+    #[cfg(feature = "cuda")]
+    gpu: Option<Gpu>,
+    has_deform_conv: bool,
+}
+
+/// A graph of one DeformConv, the operator of GLIP that an ONNX Runtime is most likely to lack.
+#[cfg(feature = "cuda")]
+const DEFORM_CONV: &[u8] = include_bytes!("deform_conv.onnx");
+
+impl Engine {
+    /// On the CPU.
+    pub fn cpu(runtime: &'static Runtime, options: &Options) -> Engine {
+        Engine {
+            runtime,
+            options: options.clone(),
+            #[cfg(feature = "cuda")]
+            gpu: None,
+            has_deform_conv: true,
+        }
+    }
+
+    /// What the options ask for, on a device, if it works there: a graph of one operator is tried.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for options that do not fit the device; [`Error::Model`] saying what is missing, unless the
+    /// options allow the CPU.
+    pub fn new(runtime: &'static Runtime, device: &Device, options: &Options) -> Result<Engine> {
+        let cpu = Engine::cpu(runtime, options);
+        let on_cpu = |why: &str| match options {
+            Options { provider: Provider::Tensorrt, .. } => {
+                Err(Error::invalid(format!("provider tensorrt: {why}; choose a device cuda:N")))
+            }
+            Options { cuda_graphs: true, .. } => Err(Error::invalid(format!(
+                "cuda_graphs: {why}; choose a device cuda:N and its own provider"
+            ))),
+            _ => Ok(cpu.clone()),
+        };
+        match (device, options.provider) {
+            (Device::Cpu, _) => on_cpu("the device is the CPU"),
+            #[cfg(feature = "cuda")]
+            (Device::Cuda(_), Provider::Cpu) => on_cpu("the provider is the CPU's"),
+            #[cfg(feature = "cuda")]
+            (Device::Cuda(gpu), provider) => match (Engine { gpu: Some(gpu.clone()), ..cpu.clone() }).tried()
+            {
+                Err(Error::Model(why)) if provider == Provider::DeviceOrCpu => {
+                    tracing::warn!("the models run on the CPU: {why}");
+                    Ok(cpu)
+                }
+                tried => tried,
+            },
+        }
+    }
+
+    /// The same ONNX Runtime on the CPU.
+    pub(super) fn on_cpu(&self) -> Engine {
+        Engine::cpu(self.runtime, &Options { cuda_graphs: false, ..self.options.clone() })
+    }
+
+    /// Whether graphs with DeformConv run on the device as a whole.
+    pub(super) fn has_deform_conv(&self) -> bool {
+        self.has_deform_conv
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The device that the models compute on; none = the CPU.
+    #[cfg(feature = "cuda")]
+    pub(super) fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.as_ref()
+    }
+
+    #[cfg(feature = "cuda")]
+    fn tried(mut self) -> Result<Engine> {
+        let lacks = match self.options.provider {
+            Provider::Tensorrt if !ep::TensorRT::is_available().unwrap_or(false) => Some("TensorRT"),
+            _ if !ep::CUDA::is_available().unwrap_or(false) => Some("CUDA"),
+            _ => None,
+        };
+        if let Some(lacks) = lacks {
+            return Err(Error::Model(format!(
+                "ONNX Runtime at {} has no {lacks} provider; tools/cuda/fetch-onnxruntime gets one with CUDA's, and \
+                 ORT_DYLIB_PATH names it; or let the models run on the CPU with the provider device-or-cpu",
+                self.runtime.location()
+            )));
+        }
+        let tried = self.open(Source::Bytes(DEFORM_CONV), true);
+        if let Err(said) = tried {
+            if !lacks_operator(&said) {
+                return Err(Error::Model(format!(
+                    "ONNX Runtime at {} does not compute on {:?}: {}",
+                    self.runtime.location(),
+                    self.gpu,
+                    explained(&said)
+                )));
+            }
+            self.has_deform_conv = false;
+        }
+        Ok(self)
+    }
+
+    /// A session. `name` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the file is missing, broken or needs what this ONNX Runtime or machine lacks; [`Error::Memory`].
+    pub fn session(&self, name: &str, source: Source) -> Result<Session> {
+        let opened = self.open(source, self.options.whole_on_device);
+        opened.map_err(|said| failure(&format!("{name}: ONNX Runtime cannot use this model"), &said))
+    }
+
+    /// The error is what ONNX Runtime said. `whole`: refuse to compute any part of the graph on the CPU.
+    fn open(&self, source: Source, whole: bool) -> Result<Session, String> {
+        runtime::forget_complaint();
+        let made = || {
+            let mut builder = Session::builder(self.runtime.environment())?
+                .with_optimization_level(GraphOptimizationLevel::All)?
+                .with_intra_threads(self.options.threads)?
+                // Idle workers would take the cores from the stages that follow.
+                .with_intra_op_spinning(false)?;
+            #[cfg(feature = "cuda")]
+            if let Some(gpu) = &self.gpu {
+                builder = builder.with_execution_providers(self.providers(gpu))?;
+                if whole {
+                    builder = builder.with_disable_cpu_fallback()?;
+                }
+            }
+            #[cfg(not(feature = "cuda"))]
+            let _ = whole;
+            match source {
+                Source::File(path) => builder.commit_from_file(path),
+                Source::Bytes(bytes) => builder.commit_from_memory(bytes),
+            }
+        };
+        // The loader's words on a provider's library are in the log alone.
+        made().map_err(|e: ort::Error| match runtime::complaint() {
+            Some(complaint) if !e.to_string().contains(&complaint) => format!("{e}; {complaint}"),
+            _ => e.to_string(),
+        })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn providers(&self, gpu: &Gpu) -> Vec<ep::ExecutionProviderDispatch> {
+        use ep::cuda::ConvAlgorithmSearch;
+        let (device, stream) = (gpu.ordinal() as i32, gpu.stream().cu_stream().cast());
+        let mut cuda = ep::CUDA::default()
+            .with_device_id(device)
+            // In full precision, as on the CPU.
+            .with_tf32(false)
+            // So that what a run takes can be seen.
+            .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
+            .with_cuda_graph(self.options.cuda_graphs)
+            .with_conv_algorithm_search(match self.options.convolution_search {
+                ConvolutionSearch::Heuristic => ConvAlgorithmSearch::Heuristic,
+                ConvolutionSearch::Exhaustive => ConvAlgorithmSearch::Exhaustive,
+                ConvolutionSearch::Default => ConvAlgorithmSearch::Default,
+            });
+        if let Some(limit) = self.options.memory_limit {
+            cuda = cuda.with_memory_limit(limit as usize);
+        }
+        // SAFETY: the models keep the device, whose stream lives as long as it.
+        let cuda = unsafe { cuda.with_compute_stream(stream) }.build().error_on_failure();
+        if self.options.provider != Provider::Tensorrt {
+            return vec![cuda];
+        }
+        let mut tensorrt =
+            ep::TensorRT::default().with_device_id(device).with_cuda_graph(self.options.cuda_graphs);
+        if let Some(folder) = runtime::cache_dir() {
+            // An engine takes minutes to make; one that cannot be kept is made again.
+            let folder = folder.join("tensorrt");
+            if std::fs::create_dir_all(&folder).is_ok() {
+                tensorrt = tensorrt.with_engine_cache(true).with_engine_cache_path(folder.display());
+            }
+        }
+        // SAFETY: as above.
+        let tensorrt = unsafe { tensorrt.with_compute_stream(stream) }.build().error_on_failure();
+        vec![tensorrt, cuda]
+    }
+}
+
+/// The error for what ONNX Runtime `said` while it did `what`.
+pub(super) fn failure(what: &str, said: &str) -> Error {
+    let text = format!("{what}: {}", explained(said));
+    if OUT_OF_MEMORY.iter().any(|words| said.contains(words)) {
+        Error::Memory(text)
+    } else {
+        Error::Model(text)
+    }
+}
+
+/// How ONNX Runtime and CUDA's libraries say that memory does not suffice.
+const OUT_OF_MEMORY: [&str; 7] = [
+    "Failed to allocate memory",
+    "out of memory",
+    "OUT_OF_MEMORY",
+    "smaller than requested bytes",
+    "ALLOC_FAILED",
+    "std::bad_alloc",
+    "MemoryAllocation",
+];
+
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+fn lacks_operator(said: &str) -> bool {
+    ["assigned to the default CPU EP", "Could not find an implementation", "is not a registered function"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+/// What ONNX Runtime said, and the remedy if it is known.
+fn explained(said: &str) -> String {
+    let fetch = "tools/cuda/fetch-onnxruntime gets a set that fits";
+    let known: [(&[&str], &str); 10] = [
+        (&["libcudnn", "cannot open"], "cuDNN 9 for CUDA 13 is not where the loader looks (LD_LIBRARY_PATH)"),
+        (
+            &["CUDNN", "VERSION_MISMATCH"],
+            "parts of two versions of cuDNN are loaded: leave one folder with cuDNN in LD_LIBRARY_PATH",
+        ),
+        (
+            &[".so.12", "cannot open"],
+            "this ONNX Runtime is built for CUDA 12, whose libraries are not where the loader looks",
+        ),
+        (
+            &[".so.11", "cannot open"],
+            "this ONNX Runtime is built for CUDA 11, whose libraries are not where the loader looks",
+        ),
+        (&["libnvinfer", "cannot open"], "TensorRT 10 is not where the loader looks (LD_LIBRARY_PATH)"),
+        (
+            &["libonnxruntime_providers", "cannot open"],
+            "the providers' libraries must lie beside libonnxruntime, as in its wheel",
+        ),
+        (&["libcu", "cannot open"], "CUDA 13's libraries are not where the loader looks (LD_LIBRARY_PATH)"),
+        (
+            &["driver version is insufficient"],
+            "the GPU's driver is older than this ONNX Runtime's CUDA: update the driver",
+        ),
+        (
+            &["no kernel image is available"],
+            "this ONNX Runtime is not compiled for this GPU's compute capability",
+        ),
+        (
+            &["DeformConv"],
+            "this ONNX Runtime has no DeformConv, which GLIP needs: take 1.22 or newer on the CPU, onnxruntime-gpu 1.31.1 or newer on CUDA",
+        ),
+    ];
+    match known.iter().find(|(words, _)| words.iter().all(|word| said.contains(word))) {
+        Some((_, remedy)) => format!("{said}\n  {remedy}; {fetch}"),
+        None => said.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_have_names() {
+        for (name, provider) in Provider::NAMES {
+            assert_eq!(
+                (name.parse::<Provider>().unwrap(), provider.to_string()),
+                (provider, name.to_string())
+            );
+            assert_eq!(serde_json::to_value(provider).unwrap(), name);
+        }
+        assert!("gpu".parse::<Provider>().unwrap_err().to_string().contains("device-or-cpu"));
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn the_graph_that_is_tried_is_valid() {
+        let engine = Engine::cpu(runtime::load().unwrap(), &Options::default());
+        engine.open(Source::Bytes(DEFORM_CONV), true).unwrap();
+        let broken = engine.session("cut", Source::Bytes(&DEFORM_CONV[..100])).unwrap_err().to_string();
+        assert!(broken.contains("cut: ONNX Runtime cannot use this model"), "{broken}");
+    }
+
+    /// Texts as ONNX Runtime, the loader and CUDA write them.
+    #[test]
+    fn failures_are_explained() {
+        let cases = [
+            (
+                "Failed to load library libonnxruntime_providers_cuda.so with error: libcudnn.so.9: cannot open shared object file: \
+              No such file or directory",
+                "cuDNN 9 for CUDA 13",
+            ),
+            (
+                "libcublasLt.so.12: cannot open shared object file: No such file or directory",
+                "built for CUDA 12",
+            ),
+            (
+                "libcublasLt.so.13: cannot open shared object file: No such file or directory",
+                "CUDA 13's libraries",
+            ),
+            (
+                "libcurand.so.10: cannot open shared object file: No such file or directory",
+                "CUDA 13's libraries",
+            ),
+            ("libonnxruntime_providers_shared.so: cannot open shared object file", "beside libonnxruntime"),
+            ("libnvinfer.so.10: cannot open shared object file", "TensorRT 10"),
+            ("CUDNN failure 1002: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", "two versions of cuDNN"),
+            (
+                "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version",
+                "update the driver",
+            ),
+            (
+                "CUDA failure 209: no kernel image is available for execution on the device",
+                "compute capability",
+            ),
+            ("Could not find an implementation for DeformConv(19) node with name 'n0'", "which GLIP needs"),
+        ];
+        for (said, remedy) in cases {
+            let error = failure("model.onnx", said);
+            assert!(matches!(error, Error::Model(_)), "{error}");
+            let text = error.to_string();
+            assert!(
+                text.starts_with("model.onnx: ") && text.contains(said) && text.contains(remedy),
+                "{text}"
+            );
+        }
+        assert_eq!(failure("a", "something else").to_string(), "a: something else");
+    }
+
+    #[test]
+    fn a_lack_of_memory_is_told_apart() {
+        let said = [
+            "Failed to allocate memory for requested buffer of size 1090519040",
+            "Available memory of 12 is smaller than requested bytes of 400",
+            "CUDA failure 2: out of memory ; GPU=0",
+            "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+            "std::bad_alloc",
+        ];
+        for said in said {
+            assert!(matches!(failure("run", said), Error::Memory(_)), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_an_operator_lacks_is_no_broken_provider() {
+        assert!(lacks_operator(
+            "This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been \
+             explicitly disabled by the user."
+        ));
+        assert!(!lacks_operator("libcudnn.so.9: cannot open shared object file"));
+    }
+}

@@ -1,0 +1,55 @@
+//! Boxes on their way: their order, the segmenter's prompts, the network's places, and values that are not numbers.
+
+use crate::{gpu, random::Random};
+use partstad::ops::{boxes, nan, positional};
+
+#[test]
+fn order_prompts_and_places() {
+    let (gpu, mut random) = (gpu(), Random(23));
+    for count in [0, 1, 7, 300] {
+        let mut below = |n: u32| -> Vec<u32> { (0..count).map(|_| random.below(n)).collect() };
+        let (views, labels) = (below(10), below(5));
+        let rects: Vec<[f32; 4]> = random.floats(4 * count).as_chunks().0.to_vec();
+        let there = (gpu.upload(&views).unwrap(), gpu.upload(&labels).unwrap());
+        let rects_there = gpu.upload(rects.as_flattened()).unwrap();
+
+        let order = boxes::cuda::by_view(&gpu, &there.0, &there.1).unwrap();
+        assert_eq!(gpu.download(&order).unwrap(), boxes::cpu::by_view(&views, &labels));
+
+        let (rows, scale) = ([4, 0, 2, 2, 9, 1, 3, 5, 8, 7], [1.28, 0.7]);
+        let (corners, row_of) = boxes::cuda::prompts(
+            &gpu,
+            &rects_there.as_view(),
+            &there.0.as_view(),
+            &gpu.upload(&rows).unwrap(),
+            scale,
+        )
+        .unwrap();
+        let expected = boxes::cpu::prompts(&rects, &views, &rows, scale);
+        assert_eq!(gpu.download(&corners).unwrap(), expected.0.as_flattened());
+        assert_eq!(gpu.download(&row_of).unwrap(), expected.1);
+
+        let directions: Vec<[f64; 3]> =
+            (0..10).map(|k| positional::direction(10.0 * k as f64, 36.0 * k as f64)).collect();
+        let directions_there = gpu.upload(directions.as_flattened()).unwrap();
+        let places = positional::cuda::places(&gpu, &rects_there, &there.0, &directions_there, 800).unwrap();
+        let place = |(&view, &bbox): (&u32, &[f32; 4])| {
+            positional::place(directions[view as usize], bbox.map(f64::from), 800)
+        };
+        let expected: Vec<_> = views.iter().zip(&rects).map(place).collect();
+        assert_eq!(gpu.download(&places).unwrap(), expected.as_flattened());
+    }
+}
+
+#[test]
+fn values_that_are_not_numbers() {
+    let (gpu, mut random) = (gpu(), Random(29));
+    for len in [0, 1, 33, 5000] {
+        let mut values = random.floats(len);
+        values.iter_mut().step_by(7).for_each(|value| *value = f32::NAN);
+        values.iter_mut().skip(3).step_by(5).for_each(|value| *value = f32::INFINITY);
+        let mut total = gpu.upload(&[5]).unwrap();
+        nan::cuda::count(&gpu, &gpu.upload(&values).unwrap(), &mut total).unwrap();
+        assert_eq!(gpu.download(&total).unwrap(), [5 + nan::cpu::count(&values)], "{len} values");
+    }
+}
