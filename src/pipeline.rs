@@ -315,7 +315,10 @@ fn run(
         clock.time(S::Scores, || Scores::vote(device, &memberships, &boxes, &weights, parts.len()))?;
     let labels = clock.time(S::Labels, || {
         let labels = Labels::assign(device, &superpoints, &scores, parts, &options.labels)?;
-        if options.labels.fill_hidden { labels.fill(cloud, &superpoints, &memberships) } else { Ok(labels) }
+        match options.labels.fill_hidden {
+            true => labels.fill(device, cloud, &superpoints, &memberships, parts.len()),
+            false => Ok(labels),
+        }
     })?;
     let instances = clock.time(S::Instances, || {
         Instances::merge(

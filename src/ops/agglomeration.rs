@@ -562,7 +562,10 @@ mod tests {
             alone += energy(&(0..n as u32).collect::<Vec<_>>());
         }
         println!("{ours} against {theirs}, {alone} of single points");
-        assert!(ours < 1.02 * theirs && ours < 0.9 * alone, "{ours} against {theirs}, {alone} of single points");
+        assert!(
+            ours < 1.02 * theirs && ours < 0.9 * alone,
+            "{ours} against {theirs}, {alone} of single points"
+        );
     }
 
     #[test]

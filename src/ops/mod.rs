@@ -9,6 +9,7 @@ pub mod detection;
 pub mod edge_weights;
 pub mod evidence;
 pub mod extents;
+pub mod fill;
 pub mod graph;
 pub mod group;
 pub mod instances;

@@ -5,16 +5,18 @@ use crate::{
     buffer::Mirrored,
     device::Device,
     error::{Error, Result},
-    ops::{self, knn},
+    ops::{self, fill, knn},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 pub use ops::labels::{NONE, Rule};
 
 /// Names of parts that are small and win over the larger parts that they sit on.
 pub const SMALL_PARTS: [&str; 10] =
     ["handle", "button", "wheel", "knob", "switch", "bulb", "shaft", "touchpad", "camera", "screw"];
+
+/// Neighbours of each point in the graph that labels spread along.
+const NEIGHBORS: usize = 10;
 
 /// How to label.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,13 +78,19 @@ impl Labels {
         }
     }
 
-    /// Spreads the labels to the superpoints that no view shows: each takes the label, none included, that it borders on
-    /// most, in rounds from the superpoints in sight inwards. Borders are counted in edges of the graph of nearest
-    /// neighbours.
+    /// Spreads the labels, of `labels` parts, to the superpoints that no view shows, along the graph of the ten nearest
+    /// neighbours ([`fill`]).
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the arguments are of different clouds.
-    pub fn fill(self, cloud: &Cloud, superpoints: &Superpoints, memberships: &Memberships) -> Result<Labels> {
+    /// [`Error::Invalid`] if the arguments are of different clouds, [`Error::Device`] if the device fails.
+    pub fn fill(
+        self,
+        device: &Device,
+        cloud: &Cloud,
+        superpoints: &Superpoints,
+        memberships: &Memberships,
+        labels: usize,
+    ) -> Result<Labels> {
         let (n, s) = (superpoints.of_point.len(), superpoints.len());
         let fits = [self.of_superpoint.len(), memberships.len()] == [s; 2];
         if !fits || [cloud.len(), self.of_point.len()] != [n; 2] {
@@ -94,43 +102,41 @@ impl Labels {
                 cloud.len()
             )));
         }
-        let mut label: Vec<Option<i32>> = (self.of_superpoint.iter().zip(memberships.visible_totals()?))
-            .map(|(&label, visible)| (visible > 0).then_some(label))
-            .collect();
-        if label.iter().all(Option::is_some) {
-            return Ok(self);
-        }
-        let around = knn::cpu::nearest(&cloud.positions, 10);
-        let mut borders: BTreeMap<(u32, u32), u32> = BTreeMap::new();
-        for (i, row) in around.indices.chunks_exact(around.k.max(1)).enumerate() {
-            for &j in row {
-                let (a, b) = (superpoints.of_point[i], superpoints.of_point[j as usize]);
-                if a != b {
-                    *borders.entry((a, b)).or_default() += 1;
-                    *borders.entry((b, a)).or_default() += 1;
+        match device {
+            Device::Cpu => {
+                let visible = memberships.visible_totals()?;
+                if visible.iter().all(|&visible| visible > 0) {
+                    return Ok(self);
                 }
+                let around = knn::cpu::nearest(&cloud.positions, NEIGHBORS);
+                let of_point = &superpoints.of_point;
+                let filled =
+                    fill::cpu::fill(&self.of_superpoint, &visible, of_point, &around.indices, labels);
+                let of_point = of_point.iter().map(|&s| filled[s as usize]).collect();
+                Ok(Labels { of_superpoint: filled.into(), of_point })
             }
-        }
-        loop {
-            let mut votes: BTreeMap<(u32, i32), u32> = BTreeMap::new();
-            for (&(a, b), &edges) in &borders {
-                if let (None, Some(label)) = (label[a as usize], label[b as usize]) {
-                    *votes.entry((a, label)).or_default() += edges;
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => {
+                let visible = &memberships.device(gpu)?.observed.totals;
+                let known = fill::cuda::Known::of(gpu, &*self.of_superpoint.device(gpu)?, visible)?;
+                if known.hidden == 0 {
+                    return Ok(self);
                 }
-            }
-            let votes: Vec<((u32, i32), u32)> = votes.into_iter().collect();
-            // Of equally long borders the lowest label wins.
-            for of_one in votes.chunk_by(|a, b| a.0.0 == b.0.0) {
-                let most = of_one.iter().rev().max_by_key(|(_, edges)| edges);
-                label[of_one[0].0.0 as usize] = most.map(|((_, label), _)| *label);
-            }
-            if votes.is_empty() {
-                break;
+                let positions = cloud.positions.device(gpu)?;
+                let mut tree = knn::cuda::Tree::new(gpu, n)?;
+                let mut around = knn::cuda::Around::new(gpu, n, n.min(NEIGHBORS + 1))?;
+                tree.build(gpu, &*positions, n)?;
+                around.find(gpu, &tree)?;
+                let k = NEIGHBORS.min(n - 1);
+                let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
+                knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;
+                let superpoint_of = superpoints.of_point.device(gpu)?;
+                let filled = known.fill(gpu, &superpoint_of, &neighbors, labels)?;
+                let of_point = ops::labels::cuda::spread(gpu, &superpoint_of, &filled)?;
+                let of_point = gpu.download(&of_point)?;
+                Ok(Labels { of_superpoint: Mirrored::on_device(gpu, filled)?, of_point })
             }
         }
-        let of_superpoint: Vec<i32> = label.into_iter().map(|label| label.unwrap_or(NONE)).collect();
-        let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-        Ok(Labels { of_superpoint: of_superpoint.into(), of_point })
     }
 }
 
@@ -207,10 +213,13 @@ mod tests {
         let of_superpoint = vec![1, NONE, NONE, NONE, NONE];
         let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
         let labels = Labels { of_superpoint: of_superpoint.into(), of_point };
-        let filled = labels.clone().fill(&cloud, &superpoints, &memberships).unwrap();
+        let fill = |labels: &Labels, superpoints| {
+            labels.clone().fill(&Device::Cpu, &cloud, superpoints, &memberships, 2)
+        };
+        let filled = fill(&labels, &superpoints).unwrap();
         assert_eq!(filled.of_superpoint[..4], [1, 1, NONE, NONE]);
         assert_eq!(filled.of_point[3..6], [1; 3]);
         let fewer = Superpoints::from_labels(&[0; 15]).unwrap();
-        assert!(labels.fill(&cloud, &fewer, &memberships).is_err());
+        assert!(fill(&labels, &fewer).is_err());
     }
 }

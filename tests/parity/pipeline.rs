@@ -23,6 +23,7 @@ const SIDE: usize = 200;
 fn lift(device: Device, cloud: &Cloud, boxes: &Boxes, masks: &Masks) -> Segmentation {
     let mut options = Options::default();
     (options.views.side, options.views.radius) = (SIDE, 0.02);
+    options.labels.fill_hidden = true;
     let predictions =
         Predictions { boxes: boxes.clone(), masks: masks.clone(), superpoints: None, weights: None };
     Pipeline::new(device, options).lift(cloud, &PARTS, predictions).unwrap()

@@ -11,7 +11,7 @@ use partstad::{
     ops::{
         agglomeration, components,
         cut_pursuit::Graph,
-        edge_weights, extents, group,
+        edge_weights, extents, fill, group,
         knn::{self, cuda::Tree},
         merge_small, normals, point_features,
     },
@@ -238,6 +238,33 @@ fn small_components_merge() {
                     let expected = merge_small::cpu::merge_small(&points, &compact, small);
                     assert_eq!(gpu.download(&merged).unwrap(), expected, "{name}, {n} points, {small}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn labels_spread_to_what_is_hidden() {
+    let gpu = gpu();
+    let mut random = Random(13);
+    const LABELS: u32 = 3;
+    for n in [0, 1, 2, 33, 1025] {
+        for (name, points) in clouds(n, &mut random) {
+            let s = n.div_ceil(4) as u32;
+            let superpoint_of: Vec<u32> = (0..n as u32).map(|i| i % s).collect();
+            let around = knn::cpu::nearest(&points, 3);
+            for hidden in [0, 3, 10] {
+                let visible: Vec<u32> = (0..s).map(|_| (random.below(10) >= hidden) as u32).collect();
+                let label: Vec<i32> = (0..s).map(|_| random.below(LABELS + 1) as i32 - 1).collect();
+                let expected =
+                    fill::cpu::fill(&label, &visible, &superpoint_of, &around.indices, LABELS as usize);
+                let (label, seen) = (gpu.upload(&label).unwrap(), gpu.upload(&visible).unwrap());
+                let known = fill::cuda::Known::of(&gpu, &label, &seen).unwrap();
+                assert_eq!(known.hidden, visible.iter().filter(|&&visible| visible == 0).count());
+                let superpoint_of = gpu.upload(&superpoint_of).unwrap();
+                let neighbors = gpu.upload(&around.indices).unwrap();
+                let found = known.fill(&gpu, &superpoint_of, &neighbors, LABELS as usize).unwrap();
+                assert_eq!(gpu.download(&found).unwrap(), expected, "{name}, {n} points, {hidden} hidden");
             }
         }
     }
