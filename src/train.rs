@@ -205,25 +205,22 @@ pub struct Trainer<T: Real = f32> {
 impl<T: Real> Trainer<T> {
     /// Begins on the CPU: first weights from the seed.
     ///
-    /// `train`, `val`: samples of one category; without `val` the training shapes themselves choose the best epoch.
+    /// `train`, `val`: samples of one category, or of several that are to share a network; without `val` the training shapes
+    /// themselves choose the best epoch.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without training samples, if the samples have different parts or feature channels, or if an
-    /// option is out of range.
+    /// [`Error::Invalid`] without training samples, if the samples have different feature channels, or if an option is out
+    /// of range.
     pub fn new(train: Vec<Sample>, val: Vec<Sample>, options: &Options) -> Result<Trainer<T>> {
         options.check()?;
         let all = || train.iter().chain(&val);
-        let Some(first) = train.first() else {
+        if train.is_empty() {
             return Err(Error::invalid("train: no training sample; prepare some first"));
-        };
+        }
         let Some(dim) = all().map(|s| s.boxes.feature_dim).find(|&dim| dim > 0) else {
             return Err(Error::invalid("train: no sample has a box; there is nothing to weigh"));
         };
         for (i, sample) in all().enumerate() {
-            if sample.parts != first.parts {
-                let (a, b) = (&first.parts, &sample.parts);
-                return Err(Error::invalid(format!("train: sample {i} has parts {b:?}, sample 0 {a:?}")));
-            }
             let found = sample.boxes.feature_dim;
             if found != dim && !sample.boxes.is_empty() {
                 return Err(Error::invalid(format!(

@@ -92,7 +92,5 @@ fn what_cannot_be_learned_from_is_refused() {
     refused(vec![sample(0.0)], Options { batch: 0, ..Options::default() }, "batch");
     refused(vec![sample(0.0)], Options { rate: f64::NAN, ..Options::default() }, "rate");
     refused(vec![sample(0.0)], Options { riou: 0.0, ..Options::default() }, "nothing to learn");
-    let other = Sample { parts: vec!["a".into(), "b".into()], ..sample(0.0) };
-    refused(vec![sample(0.0), other], Options::default(), "parts");
     assert!(trainer(&Options::default()).step(&[3]).unwrap_err().to_string().contains("batch [3]"));
 }
