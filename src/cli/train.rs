@@ -161,7 +161,9 @@ impl Train {
             };
             if let Some(other) = of_train.iter().chain(&of_val).find(|sample| sample.parts != first.parts) {
                 let (a, b) = (&first.parts, &other.parts);
-                return Err(Error::invalid(format!("train: shapes of {category} have parts {a:?} and {b:?}")));
+                return Err(Error::invalid(format!(
+                    "train: shapes of {category} have parts {a:?} and {b:?}"
+                )));
             }
             parts.push(first.parts.clone());
             train.extend(of_train);
