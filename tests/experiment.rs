@@ -143,7 +143,8 @@ fn a_change_invalidates_only_what_depends_on_it() {
 #[test]
 fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     let example = Example::new();
-    let told = example.json("evaluate", "out", &["--compare", "--prepared", "prepared"]);
+    let kept = example.root.path().join("kept").display().to_string();
+    let told = example.json("evaluate", "out", &["--compare", "--prepared", &kept]);
     let of = |method: &str| {
         let all = told["figures"].as_array().unwrap();
         all.iter().find(|f| f["run"]["method"] == method).unwrap_or_else(|| panic!("{method}"))
