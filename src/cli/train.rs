@@ -199,7 +199,7 @@ impl Train {
             Checkpoint { parts: vec![], epoch: best.epoch, val_miou: best.val_miou, network };
         for (category, parts) in categories.iter().zip(&parts) {
             checkpoint.parts = parts.clone();
-            match &categories[..] {
+            match categories {
                 [_] => checkpoint.write(path)?,
                 _ => checkpoint.write(&path.with_file_name(category).with_added_extension("safetensors"))?,
             }
