@@ -47,6 +47,8 @@ pub struct Options {
     pub cross_entropy: f64,
     /// Standard deviation of the network's first weights.
     pub deviation: f64,
+    /// So many of the last epochs' networks are averaged, number by number; 0 keeps the network of the best epoch.
+    pub average: usize,
     /// Decides the first weights and the order of the shapes.
     pub seed: u64,
 }
@@ -62,6 +64,7 @@ impl Default for Options {
             riou: 1.0,
             cross_entropy: 0.0,
             deviation: 1e-4,
+            average: 0,
             seed: 0,
         }
     }
@@ -200,30 +203,29 @@ pub struct Trainer<T: Real = f32> {
     engine: Box<dyn Engine<T>>,
     steps: u64,
     history: Vec<Epoch>,
+    /// Of the numbers of the epochs that are averaged; empty before the first.
+    sum: Vec<f64>,
 }
 
 impl<T: Real> Trainer<T> {
     /// Begins on the CPU: first weights from the seed.
     ///
-    /// `train`, `val`: samples of one category; without `val` the training shapes themselves choose the best epoch.
+    /// `train`, `val`: samples of one category, or of several that are to share a network; without `val` the training shapes
+    /// themselves choose the best epoch.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without training samples, if the samples have different parts or feature channels, or if an
-    /// option is out of range.
+    /// [`Error::Invalid`] without training samples, if the samples have different feature channels, or if an option is out
+    /// of range.
     pub fn new(train: Vec<Sample>, val: Vec<Sample>, options: &Options) -> Result<Trainer<T>> {
         options.check()?;
         let all = || train.iter().chain(&val);
-        let Some(first) = train.first() else {
+        if train.is_empty() {
             return Err(Error::invalid("train: no training sample; prepare some first"));
-        };
+        }
         let Some(dim) = all().map(|s| s.boxes.feature_dim).find(|&dim| dim > 0) else {
             return Err(Error::invalid("train: no sample has a box; there is nothing to weigh"));
         };
         for (i, sample) in all().enumerate() {
-            if sample.parts != first.parts {
-                let (a, b) = (&first.parts, &sample.parts);
-                return Err(Error::invalid(format!("train: sample {i} has parts {b:?}, sample 0 {a:?}")));
-            }
             let found = sample.boxes.feature_dim;
             if found != dim && !sample.boxes.is_empty() {
                 return Err(Error::invalid(format!(
@@ -239,7 +241,17 @@ impl<T: Real> Trainer<T> {
         let val = if val.is_empty() { train.clone() } else { val };
         let engine = Box::new(cpu::Engine::new(&train, &val, channels, State::begin(network), options)?);
         let options = options.clone();
-        Ok(Trainer { options, train, val, fingerprint, channels, engine, steps: 0, history: vec![] })
+        Ok(Trainer {
+            options,
+            train,
+            val,
+            fingerprint,
+            channels,
+            engine,
+            steps: 0,
+            history: vec![],
+            sum: vec![],
+        })
     }
 
     fn resumed(&self, state: State<T>) -> Result<Box<dyn Engine<T>>> {
@@ -269,12 +281,19 @@ impl<T: Real> Trainer<T> {
         Network::new(self.channels, self.engine.state()?.values)
     }
 
-    /// The network of the best epoch so far: the first of the highest validation mIoU.
+    /// The network of the best epoch so far, the first of the highest validation mIoU; with [`Options::average`] the last
+    /// epoch and the mean of those before it.
     ///
     /// # Errors
     /// As [`Trainer::network`].
     pub fn best(&self) -> Result<(Option<&Epoch>, Network<T>)> {
-        Ok((best(&self.history), Network::new(self.channels, self.engine.state()?.best)?))
+        let Options { epochs, average, .. } = self.options;
+        if average == 0 || self.sum.is_empty() {
+            return Ok((best(&self.history), Network::new(self.channels, self.engine.state()?.best)?));
+        }
+        let count = self.history.len() - epochs.saturating_sub(average);
+        let mean = self.sum.iter().map(|sum| T::of(sum / count as f64)).collect();
+        Ok((self.history.last(), Network::new(self.channels, mean)?))
     }
 
     /// The epochs so far.
@@ -364,6 +383,14 @@ impl<T: Real> Trainer<T> {
         self.history.push(found);
         if best(&self.history) == Some(&found) {
             self.engine.keep()?;
+        }
+        if epoch + self.options.average > self.options.epochs {
+            let values = self.engine.state()?.values;
+            self.sum.resize(values.len(), 0.0);
+            self.sum
+                .iter_mut()
+                .zip(values)
+                .for_each(|(sum, v)| *sum += v.to_f64().expect("a float is a float"));
         }
         Ok(found)
     }

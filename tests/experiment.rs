@@ -3,6 +3,7 @@
 
 use partstad::{
     Device,
+    checkpoint::Checkpoint,
     dataset::Dataset,
     prepare::{Predictor, Preparer, write_predictions},
     stages::{cloud::Cloud, sample::Sample, views::Views},
@@ -142,7 +143,8 @@ fn a_change_invalidates_only_what_depends_on_it() {
 #[test]
 fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     let example = Example::new();
-    let told = example.json("evaluate", "out", &["--compare", "--prepared", "prepared"]);
+    let kept = example.root.path().join("kept").display().to_string();
+    let told = example.json("evaluate", "out", &["--compare", "--prepared", &kept]);
     let of = |method: &str| {
         let all = told["figures"].as_array().unwrap();
         all.iter().find(|f| f["run"]["method"] == method).unwrap_or_else(|| panic!("{method}"))
@@ -192,6 +194,25 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     assert_eq!(learned["figures"][0]["constant"], serde_json::json!(["Bottle"]));
     assert_eq!(figures(0, "Bottle"), figures(1, "Bottle"));
     assert_ne!(figures(0, "Kettle"), figures(1, "Kettle"));
+
+    // One network for both categories; each file names its own parts.
+    example.json("prepare", "shared", &["--category", "Bottle,Kettle", "--splits", "train,test"]);
+    fs::create_dir_all(path("shared/train/Bottle")).unwrap();
+    let name = "Bottle/2000010.safetensors";
+    fs::rename(path(&format!("shared/test/{name}")), path(&format!("shared/train/{name}"))).unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_partstad"));
+    run.args(["train", &path("shared"), "--all-categories", "--shared", "--epochs", "3"]);
+    assert!(run.args(["-o", &path("shared/weights")]).output().unwrap().status.success());
+    let read = |category: &str| {
+        Checkpoint::read(path(&format!("shared/weights/{category}.safetensors")).as_ref()).unwrap()
+    };
+    let (bottle, kettle) = (read("Bottle"), read("Kettle"));
+    assert_eq!(bottle.network, kettle.network);
+    assert_ne!(
+        kettle.network,
+        Checkpoint::read(path("weights/Kettle.safetensors").as_ref()).unwrap().network
+    );
+    assert_eq!((bottle.parts, kettle.parts.len()), (vec!["lid".to_string()], 3));
 
     let cloud = example.data().join("test/Bottle/2000010/pc.ply");
     fs::write(&cloud, "not a cloud").unwrap();

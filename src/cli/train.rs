@@ -23,6 +23,7 @@ use std::{
 #[command(after_help = "Examples:
   partstad train prepared --category Chair -o Chair.safetensors
   partstad train prepared --all-categories -o weights
+  partstad train prepared --all-categories --shared -o weights
   partstad train prepared/no-sam --all-categories -o weights/no-sam
   partstad train prepared --all-categories --loss cross-entropy -o weights/cross-entropy")]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["category", "all_categories"])))]
@@ -35,6 +36,9 @@ pub struct Train {
     /// Train every category that has training shapes
     #[arg(long)]
     all_categories: bool,
+    /// Learn one network from all these categories together instead of one from each
+    #[arg(long)]
+    shared: bool,
     /// Seed of the first weights and of the order of the shapes
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -88,21 +92,24 @@ impl Train {
             fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
         let (mut told, mut failed, mut text) = (vec![], 0, vec![]);
-        for category in &categories {
+        let groups = categories.chunks(if self.shared { categories.len().max(1) } else { 1 });
+        let count = groups.len();
+        for group in groups {
+            let name = if group.len() == 1 { &group[0] } else { "shared" };
             let path = match file {
                 true => self.out.clone(),
-                false => self.out.join(category).with_added_extension("safetensors"),
+                false => self.out.join(name).with_added_extension("safetensors"),
             };
-            match self.train(category, &path, &options, &device) {
+            match self.train(name, group, &path, &options, &device) {
                 Ok((value, line)) => {
                     told.push(value);
                     text.push(line);
                 }
-                Err(error) if categories.len() == 1 => return Err(error),
+                Err(error) if count == 1 => return Err(error),
                 Err(error) => {
                     failed += 1;
-                    let line = format!("{category}: {error}");
-                    told.push(json!({ "category": category, "error": error.to_string() }));
+                    let line = format!("{name}: {error}");
+                    told.push(json!({ "category": name, "error": error.to_string() }));
                     tracing::error!("{line}");
                     text.push(line);
                 }
@@ -112,7 +119,7 @@ impl Train {
         global.report(told, &text.join("\n"))?;
         match failed {
             0 => Ok(()),
-            _ => Err(Error::invalid(format!("{failed} of {} categories failed", categories.len()))),
+            _ => Err(Error::invalid(format!("{failed} of {count} categories failed"))),
         }
     }
 
@@ -131,33 +138,46 @@ impl Train {
         Ok(options)
     }
 
+    /// Trains one network for `categories`. `path`: of its weights; those of several categories, the same with their parts, lie
+    /// beside it.
     fn train(
         &self,
-        category: &str,
+        name: &str,
+        categories: &[String],
         path: &Path,
         options: &Options,
         device: &Device,
     ) -> Result<(Value, String)> {
-        let (train, val) = (
-            prepare::samples(&self.prepared, "train", category)?,
-            prepare::samples(&self.prepared, "val", category)?,
-        );
-        let Some(parts) = train.first().map(|sample| sample.parts.clone()) else {
-            let folder = self.prepared.join("train").join(category);
-            return Err(Error::invalid(format!(
-                "{}: no prepared shape; `partstad prepare` makes them",
-                folder.display()
-            )));
-        };
+        let (mut train, mut val, mut parts) = (vec![], vec![], vec![]);
+        for category in categories {
+            let samples = |split| prepare::samples(&self.prepared, split, category);
+            let [of_train, of_val] = [samples("train")?, samples("val")?];
+            let Some(first) = of_train.first() else {
+                let folder = self.prepared.join("train").join(category);
+                return Err(Error::invalid(format!(
+                    "{}: no prepared shape; `partstad prepare` makes them",
+                    folder.display()
+                )));
+            };
+            if let Some(other) = of_train.iter().chain(&of_val).find(|sample| sample.parts != first.parts) {
+                let (a, b) = (&first.parts, &other.parts);
+                return Err(Error::invalid(format!(
+                    "train: shapes of {category} have parts {a:?} and {b:?}"
+                )));
+            }
+            parts.push(first.parts.clone());
+            train.extend(of_train);
+            val.extend(of_val);
+        }
         let shapes = [train.len(), val.len()];
         let mut trainer = Trainer::new(train, val, options)?;
         let state = path.with_extension("state.safetensors");
         if state.exists() && !self.restart {
             trainer = trainer.resume(&state)?;
-            tracing::info!(category, epoch = trainer.history().len(), "goes on");
+            tracing::info!(category = name, epoch = trainer.history().len(), "goes on");
         }
         trainer = trainer.on(device)?;
-        let bar = progress::objects(&format!("train {category}"), options.epochs);
+        let bar = progress::objects(&format!("train {name}"), options.epochs);
         bar.set_position(trainer.history().len() as u64);
         while !trainer.done() {
             let epoch = trainer.epoch()?;
@@ -175,21 +195,28 @@ impl Train {
         let (Some(&best), network) = trainer.best()? else {
             return Err(Error::invalid("train: no epoch to keep; ask for at least one"));
         };
-        let checkpoint = Checkpoint { parts, epoch: best.epoch, val_miou: best.val_miou, network };
-        checkpoint.write(path)?;
+        let mut checkpoint =
+            Checkpoint { parts: vec![], epoch: best.epoch, val_miou: best.val_miou, network };
+        for (category, parts) in categories.iter().zip(&parts) {
+            checkpoint.parts = parts.clone();
+            match categories {
+                [_] => checkpoint.write(path)?,
+                _ => checkpoint.write(&path.with_file_name(category).with_added_extension("safetensors"))?,
+            }
+        }
         let write = |extension: &str, text: String| {
             let path = path.with_extension(extension);
             fs::write(&path, text).map_err(Error::io(path))
         };
         write("csv", train::table(trainer.history()))?;
-        write("svg", train::curve(trainer.history(), category))?;
+        write("svg", train::curve(trainer.history(), name))?;
         if state.exists() {
             fs::remove_file(&state).map_err(Error::io(&state))?;
         }
         let [training, validating] = shapes;
         let judged = if validating > 0 { "validation" } else { "training" };
         let line = format!(
-            "{category}: {judged} mIoU {:.1} % in epoch {} of {}, null weight {:.2}; {}",
+            "{name}: {judged} mIoU {:.1} % in epoch {} of {}, null weight {:.2}; {}",
             100.0 * best.val_miou,
             best.epoch,
             trainer.history().len(),
@@ -197,8 +224,7 @@ impl Train {
             path.display()
         );
         let value = json!({
-            "category": category, "out": path, "train": training, "val": validating, "best": best,
-            "parts": checkpoint.parts,
+            "category": name, "out": path, "train": training, "val": validating, "best": best, "parts": parts,
         });
         Ok((value, line))
     }

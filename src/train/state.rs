@@ -46,7 +46,7 @@ struct Note {
 }
 
 /// Of the file's layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const WHAT: &str = "the state of a training";
 
 impl Trainer<f32> {
@@ -65,6 +65,7 @@ impl Trainer<f32> {
         let row = |e: &Epoch| [e.loss, e.val_loss, e.val_miou, e.null];
         let history: Vec<[f64; 4]> = self.history.iter().map(row).collect();
         file.add("history", &[history.len(), 4], history.as_flattened());
+        file.add("sum", &[self.sum.len()], &self.sum);
         let note = Note {
             training: VERSION,
             options: self.options.clone(),
@@ -75,7 +76,8 @@ impl Trainer<f32> {
         file.write(path, &note)
     }
 
-    /// Goes on, on the CPU, where [`Trainer::save`] left off. Only the number of epochs may have changed.
+    /// Goes on, on the CPU, where [`Trainer::save`] left off. Only the number of epochs may have changed, and that only if the
+    /// last ones are not averaged.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io); [`Error::Format`](crate::Error::Format) if the file is no such state, or of other
@@ -83,7 +85,10 @@ impl Trainer<f32> {
     pub fn resume(mut self, path: &Path) -> Result<Trainer<f32>> {
         let file = Tensors::read(path)?;
         let note: Note = file.note(WHAT)?;
-        let options = Options { epochs: self.options.epochs, ..note.options };
+        let mut options = note.options;
+        if options.average == 0 {
+            options.epochs = self.options.epochs;
+        }
         let channels = self.channels;
         for (what, same) in [
             ("another version of the file", note.training == VERSION),
@@ -104,6 +109,7 @@ impl Trainer<f32> {
         let moments = [list("first_moments")?, list("second_moments")?];
         self.engine = self.resumed(State { values, moments, best })?;
         self.steps = note.steps;
+        self.sum = file.get::<f64>("sum")?.data;
         let history = file.get::<f64>("history")?;
         let epoch = |(i, &[loss, val_loss, val_miou, null]): (usize, &[f64; 4])| Epoch {
             epoch: i + 1,

@@ -83,6 +83,30 @@ fn an_interrupted_training_ends_with_the_same_bits() {
 }
 
 #[test]
+fn the_last_epochs_are_averaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let options = Options { epochs: 6, average: 3, ..Options::default() };
+    let (mut trainer, mut last) = (self::trainer(&options), vec![]);
+    for _ in 0..6 {
+        trainer.epoch().unwrap();
+        last.push(trainer.network().unwrap());
+        // Going on from a file in between changes nothing.
+        trainer.save(&path).unwrap();
+        trainer = self::trainer(&options).resume(&path).unwrap();
+    }
+    let (epoch, found) = trainer.best().unwrap();
+    assert_eq!(epoch, trainer.history().last());
+    for (i, &v) in found.values().iter().enumerate() {
+        let mean = last[3..].iter().map(|network| network.values()[i] as f64).sum::<f64>() / 3.0;
+        assert_eq!(v, mean as f32);
+    }
+    assert_ne!(found, last[5]);
+    let longer = self::trainer(&Options { epochs: 9, ..options }).resume(&path).err().expect("refused");
+    assert!(longer.to_string().contains("other options"), "{longer}");
+}
+
+#[test]
 fn what_cannot_be_learned_from_is_refused() {
     let refused = |train: Vec<Sample>, options: Options, why: &str| {
         let error = Trainer::<f32>::new(train, vec![], &options).err().expect("refused").to_string();
@@ -92,7 +116,5 @@ fn what_cannot_be_learned_from_is_refused() {
     refused(vec![sample(0.0)], Options { batch: 0, ..Options::default() }, "batch");
     refused(vec![sample(0.0)], Options { rate: f64::NAN, ..Options::default() }, "rate");
     refused(vec![sample(0.0)], Options { riou: 0.0, ..Options::default() }, "nothing to learn");
-    let other = Sample { parts: vec!["a".into(), "b".into()], ..sample(0.0) };
-    refused(vec![sample(0.0), other], Options::default(), "parts");
     assert!(trainer(&Options::default()).step(&[3]).unwrap_err().to_string().contains("batch [3]"));
 }

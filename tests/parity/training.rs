@@ -13,11 +13,9 @@ use partstad::{
     train::{Epoch, Options, Trainer},
 };
 
-const PARTS: usize = 3;
-
 /// Boxes that mostly hold superpoints of their own part; the features say which do not.
-fn sample(random: &mut Random, superpoints: usize, boxes: usize, sets: usize) -> Sample {
-    let labels: Vec<u32> = (0..boxes).map(|_| random.below(PARTS as u32)).collect();
+fn sample(random: &mut Random, parts: usize, superpoints: usize, boxes: usize, sets: usize) -> Sample {
+    let labels: Vec<u32> = (0..boxes).map(|_| random.below(parts as u32)).collect();
     let wrong: Vec<bool> = (0..boxes).map(|_| random.below(4) == 0).collect();
     let (mut set_offsets, mut set_boxes) = (vec![0], vec![]);
     for _ in 0..sets {
@@ -51,22 +49,22 @@ fn sample(random: &mut Random, superpoints: usize, boxes: usize, sets: usize) ->
     let box2d = |b: usize| Box2d { view: 0, label: labels[b], bbox: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
     let features = wrong.iter().flat_map(|&w| [w as u8 as f32 - 0.5, random.uniform(), 1.0]).collect();
     Sample {
-        parts: ["arm", "leg", "seat"].map(String::from).to_vec(),
+        parts: ["arm", "leg", "seat"][..parts].iter().map(ToString::to_string).collect(),
         boxes: Boxes::with_features((0..boxes).map(box2d).collect(), features, 3),
         places: (0..boxes).map(|_| [0; PLACE].map(|_| random.uniform() as f64)).collect(),
         sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
         visible,
-        targets: Targets::count(&superpoints, &truth, PARTS).unwrap(),
+        targets: Targets::count(&superpoints, &truth, parts).unwrap(),
         source: String::new(),
     }
 }
 
-/// Four shapes to learn from, the last without a box, and one to judge by.
+/// Four shapes to learn from, one of another category, the last without a box, and one to judge by.
 fn trainer(options: &Options, device: &Device) -> Trainer {
     let mut random = Random(23);
-    let train =
-        [(40, 33, 20), (9, 1, 1), (25, 40, 60), (5, 0, 0)].map(|(s, b, d)| sample(&mut random, s, b, d));
-    let val = vec![sample(&mut random, 30, 25, 30)];
+    let train = [(3, 40, 33, 20), (3, 9, 1, 1), (2, 25, 40, 60), (3, 5, 0, 0)]
+        .map(|(parts, s, b, d)| sample(&mut random, parts, s, b, d));
+    let val = vec![sample(&mut random, 3, 30, 25, 30)];
     Trainer::new(train.to_vec(), val, options).unwrap().on(device).unwrap()
 }
 

@@ -1,7 +1,7 @@
-"""Turns labelled clouds (FOLDER/<Category>/<id>/{pc.ply, label.npy}, PartNet-Ensembled's layout) into the format of
-`procedural dataset`, so that evaluate.py can measure transfer to them. The ten views are those of `partstad render`.
+"""Turns a split of labelled clouds in PartNet-Ensembled's layout (DATA/PartNetE_meta.json, DATA/<split>/<Category>/<id>/
+{pc.ply, label.npy}) into the format of `procedural dataset`, to measure models on them or to adapt models to them.
 
-    python clouds.py FOLDER HELD_OUT -o OUT [--partstad PATH]      part names come from HELD_OUT/index.json
+    python clouds.py DATA SPLIT -o OUT [--more N] [--partstad PATH]      the ten views of `partstad render`, and N at random
 """
 
 import argparse
@@ -12,7 +12,24 @@ import tempfile
 
 import numpy as np
 
-SIZE, VIEWS = 800, 10
+SIZE = 800
+
+
+def render(partstad, cloud, poses):
+    """The point that each pixel shows, [views, SIZE, SIZE], from `poses`, or the usual ten if None."""
+    with tempfile.TemporaryDirectory() as out:
+        command = [partstad, "render", cloud, "-o", out]
+        if poses is not None:
+            file = pathlib.Path(out) / "poses.json"
+            file.write_text(json.dumps({"poses": poses}))
+            command += ["--views", file]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return np.load(pathlib.Path(out) / "pixel_to_point.npy")
+
+
+def pose(random):
+    """Any direction from which objects are seen, from nearer or farther than usual."""
+    return {"elevation": random.uniform(-35, 60), "azimuth": random.uniform(0, 360), "distance": random.uniform(1.9, 2.6)}
 
 
 def colours(path):
@@ -24,15 +41,16 @@ def colours(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("named", type=pathlib.Path)
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("split")
     parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
+    parser.add_argument("--more", type=int, default=0, help="views of each cloud from random directions, besides the ten")
     parser.add_argument("--partstad", default="partstad")
     args = parser.parse_args()
-    parts = {e["category"]: e["parts"] for e in json.loads((args.named / "index.json").read_text())}
-    objects = [d for d in sorted(args.folder.glob("*/*")) if d.parent.name in parts]
+    parts = json.loads((args.data / "PartNetE_meta.json").read_text())
+    objects, random = sorted((args.data / args.split).glob("*/*")), np.random.default_rng(0)
     args.out.mkdir(parents=True, exist_ok=True)
-    shape = (len(objects) * VIEWS, SIZE, SIZE)
+    shape = (len(objects) * (10 + args.more), SIZE, SIZE)
     images = np.lib.format.open_memmap(args.out / "images.npy", "w+", np.uint8, (*shape, 3))
     instances = np.lib.format.open_memmap(args.out / "instances.npy", "w+", np.uint8, shape)
     index = []
@@ -44,9 +62,10 @@ def main():
         for position, k in enumerate(known):
             code[instance == k] = position + 1
         colour = (colours(folder / "pc.ply") / 255 * 0.99999 * 255).astype(np.uint8)
-        with tempfile.TemporaryDirectory() as views:
-            subprocess.run([args.partstad, "render", folder / "pc.ply", "-o", views], check=True, stdout=subprocess.DEVNULL)
-            owners = np.load(pathlib.Path(views) / "pixel_to_point.npy")
+        owners = render(args.partstad, folder / "pc.ply", None)
+        if args.more:
+            more = render(args.partstad, folder / "pc.ply", [pose(random) for _ in range(args.more)])
+            owners = np.concatenate([owners, more])
         for owner in owners:
             seen = owner >= 0
             images[len(index)] = np.where(seen[..., None], colour[owner], 254)

@@ -83,6 +83,10 @@ class Dataset:
         rows = stored["boxes"]
         self.boxes = [rows[a:b] for a, b in zip(edges[:-1], edges[1:])]
         self.extent = stored["extent"]
+        # Real clouds lack some labels altogether: what was never labelled is not asked for.
+        self.labelled = {}
+        for entry in self.index:
+            self.labelled.setdefault(entry["category"], set()).update(i["label"] for i in entry["instances"])
 
     def __len__(self):
         return len(self.index)
@@ -114,9 +118,9 @@ def start(low, high, size, random):
     return int(random.integers(max(0, min(a, SIZE - size)), min(SIZE - size, max(b, 0)) + 1))
 
 
-def prompt(parts, random):
+def prompt(parts, labelled, random):
     """A training prompt: names, and for each the index into `parts` or -1 (a name of nothing in the picture)."""
-    kept = [j for j in range(len(parts)) if random.random() < 0.85] or list(range(len(parts)))
+    kept = [j for j in sorted(labelled) if random.random() < 0.85] or sorted(labelled)
     if random.random() < 0.05:
         kept = []
     chosen = [(parts[j] if random.random() > 0.1 else str(random.choice(SYNONYMS.get(parts[j], [parts[j] + "s"]))), j)
@@ -162,7 +166,7 @@ def detector_batch(data, tokenizer, random):
     images, captions, items = [], [], []
     for i in chosen:
         image, instances, rows = data.crop(i, size, random)
-        names, part = prompt(data.index[i]["parts"], random)
+        names, part = prompt(data.index[i]["parts"], data.labelled[data.index[i]["category"]], random)
         images.append(image)
         captions.append(tokenizer.caption(names))
         items.append((instances, rows, part, [e["label"] for e in data.index[i]["instances"]]))

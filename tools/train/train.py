@@ -1,7 +1,8 @@
 """Trains the two small models: `python train.py detector DATA -o RUN`, then `python train.py segmenter DATA -o RUN`.
 
 Everything is drawn from --seed; the step count fixes the schedule. Every few minutes RUN/<model>.pt takes the averaged weights,
-so that a run can be exported at any moment, and the state of the run, so that the same command continues it.
+so that a run can be exported at any moment, and the state of the run, so that the same command continues it. With --start the
+weights of an exported folder are adapted to DATA.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 import detector
+import exported
 import losses
 import segmenter
 from dataset import Dataset, detector_batch, normalise, segmenter_batch
@@ -48,7 +50,7 @@ class SegmenterTask:
         return losses.segmenter_loss(logits, quality, windows, image_index, instances, codes)
 
 
-TASKS = {"detector": (DetectorTask, 2e-3), "segmenter": (SegmenterTask, 2e-3)}
+TASKS = {"detector": DetectorTask, "segmenter": SegmenterTask}
 
 
 def main():
@@ -57,6 +59,8 @@ def main():
     parser.add_argument("data", help="folder made by `procedural dataset`")
     parser.add_argument("-o", "--run", type=pathlib.Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--start", type=pathlib.Path, help="folder made by export.py to begin from, its batch norms frozen")
+    parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=4, help="between checkpoints")
@@ -65,12 +69,13 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     random = np.random.default_rng(args.seed)
-    make, rate = TASKS[args.model]
-    task = make(Dataset(args.data))
+    task = TASKS[args.model](Dataset(args.data))
     model = task.model.to(memory_format=torch.channels_last).train()
+    if args.start:
+        exported.restore(model.eval(), args.start)
     decayed = [p for p in model.parameters() if p.ndim > 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05},
-                                   {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0}], lr=rate)
+                                   {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0}], lr=args.rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: min(
         (s + 1) / 200, 0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * min(s / args.steps, 1)))))
     average = {k: v.clone() for k, v in model.state_dict().items()}
