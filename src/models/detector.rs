@@ -167,8 +167,7 @@ impl Detector {
     ) -> Result<Detector> {
         let vocab = folder.read(&rules.text.vocab)?;
         let path = folder.path(&rules.text.vocab);
-        let tokenizer =
-            Tokenizer::new(&vocab, &rules.text.separator, rules.text.max_tokens, Path::new(&path))?;
+        let tokenizer = Tokenizer::new(&vocab, &rules.text, &path)?;
         let offsets = rules.text.offsets.iter().map(|(caption, file)| {
             Ok((
                 caption.clone(),

@@ -81,7 +81,7 @@ pub struct Detector {
 pub enum Kind {
     /// One square anchor per location, centerness (GLIP).
     Atss,
-    /// Queries with a box each (GroundingDINO).
+    /// Queries with a box each (GroundingDINO, OWL-ViT).
     Detr,
 }
 
@@ -138,7 +138,7 @@ pub enum Resize {
 pub struct Text {
     /// The tokenizer's family.
     pub tokenizer: TokenizerKind,
-    /// File of its vocabulary, one token a line.
+    /// File of its vocabulary.
     pub vocab: String,
     /// What follows each name in the caption.
     pub separator: String,
@@ -154,8 +154,10 @@ pub struct Text {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenizerKind {
-    /// BERT's, uncased.
+    /// BERT's, uncased; the vocabulary holds one token a line.
     Wordpiece,
+    /// Any that Hugging Face's library keeps as tokenizer.json, which is the vocabulary (CLIP's).
+    Json,
 }
 
 /// A box-prompted segmenter (SAM).

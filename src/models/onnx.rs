@@ -3,10 +3,10 @@
 #[cfg(feature = "cuda")]
 use super::binding;
 use super::engine::{self, Engine};
-use crate::error::{Error, Result};
 #[cfg(feature = "cuda")]
+use crate::gpu::{Buffer, Gpu, ViewMut};
 use crate::{
-    gpu::{Buffer, Gpu, ViewMut},
+    error::{Error, Result},
     ops::nan,
 };
 use half::f16;

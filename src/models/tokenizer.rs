@@ -1,14 +1,15 @@
 //! From part names to the tokens that a text encoder reads, and back: which tokens belong to which part.
 //!
 //! The caption is every name followed by " . ", the trailing one included ("arm . back . "): the authors' code, not the
-//! paper, which says comma separated. Tokens are BERT's uncased WordPiece between `[CLS]` and `[SEP]`.
+//! paper, which says comma separated. Tokens are BERT's uncased WordPiece between `[CLS]` and `[SEP]`, or what a tokenizer.json
+//! says.
 
+use super::manifest::{Text, TokenizerKind};
 use crate::error::{Error, Result};
 use std::{ops::Range, path::Path};
 use tokenizers::{
-    Tokenizer as Wordpiece, TruncationParams, models::wordpiece::WordPiece,
-    normalizers::bert::BertNormalizer, pre_tokenizers::bert::BertPreTokenizer,
-    processors::bert::BertProcessing,
+    Tokenizer as Rules, TruncationParams, models::wordpiece::WordPiece, normalizers::bert::BertNormalizer,
+    pre_tokenizers::bert::BertPreTokenizer, processors::bert::BertProcessing,
 };
 
 /// Most parts that a caption may name: the channels of GLIP's unused classification head.
@@ -27,46 +28,33 @@ pub struct Tokens {
     pub unknown: Vec<usize>,
 }
 
-/// A WordPiece tokenizer with its caption rule.
+/// A tokenizer with its caption rule.
 #[derive(Debug)]
 pub struct Tokenizer {
-    wordpiece: Wordpiece,
-    unknown: u32,
+    rules: Rules,
+    /// What stands for words that the vocabulary lacks, if it can lack any.
+    unknown: Option<u32>,
     separator: String,
 }
 
 impl Tokenizer {
-    /// Makes a tokenizer from the text of a vocabulary, one token a line; `path` is for messages.
-    ///
-    /// `separator` follows each part's name in the caption; a caption of more than `max_tokens` tokens is cut.
+    /// Makes a tokenizer from the content of its vocabulary; `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Format`] if the vocabulary is not text, names a token twice or lacks `[CLS]`, `[SEP]` or `[UNK]`.
-    pub fn new(vocab: &[u8], separator: &str, max_tokens: usize, path: &Path) -> Result<Tokenizer> {
-        let failed = |e| Error::format(path, format!("not a WordPiece vocabulary: {e}"));
-        let numbers = WordPiece::read_bytes(vocab).map_err(failed)?;
-        let lines = vocab.split(|&byte| byte == b'\n').count() - usize::from(vocab.ends_with(b"\n"));
-        if numbers.len() != lines {
-            let twice = lines - numbers.len();
-            return Err(Error::format(
-                path,
-                format!("{twice} of its {lines} lines repeat a token; each may be there once"),
-            ));
-        }
-        let special = |token: &str| {
-            let number = numbers.get(token).copied();
-            number.ok_or_else(|| Error::format(path, format!("the vocabulary lacks the token {token}")))
+    /// [`Error::Format`] if the vocabulary is not of the kind that `text` says; if one of WordPiece names a token twice or
+    /// lacks `[CLS]`, `[SEP]` or `[UNK]`.
+    pub fn new(vocab: &[u8], text: &Text, path: &Path) -> Result<Tokenizer> {
+        let failed = |e| Error::format(path, format!("not a tokenizer's vocabulary: {e}"));
+        let (mut rules, unknown) = match text.tokenizer {
+            TokenizerKind::Wordpiece => {
+                wordpiece(vocab, path).map(|(rules, unknown)| (rules, Some(unknown)))?
+            }
+            TokenizerKind::Json => (Rules::from_bytes(vocab).map_err(failed)?, None),
         };
-        let (unknown, cls, sep) = (special("[UNK]")?, special("[CLS]")?, special("[SEP]")?);
-        let model = WordPiece::builder().vocab(numbers).unk_token("[UNK]".into()).build().map_err(failed)?;
-        let mut wordpiece = Wordpiece::new(model);
-        wordpiece.with_normalizer(Some(BertNormalizer::default())).map_err(failed)?;
-        wordpiece.with_pre_tokenizer(Some(BertPreTokenizer));
-        wordpiece
-            .with_post_processor(Some(BertProcessing::new(("[SEP]".into(), sep), ("[CLS]".into(), cls))));
-        let truncation = TruncationParams { max_length: max_tokens, ..Default::default() };
-        wordpiece.with_truncation(Some(truncation)).map_err(failed)?;
-        Ok(Tokenizer { wordpiece, unknown, separator: separator.into() })
+        let truncation = TruncationParams { max_length: text.max_tokens, ..Default::default() };
+        rules.with_truncation(Some(truncation)).map_err(failed)?;
+        rules.with_padding(None);
+        Ok(Tokenizer { rules, unknown, separator: text.separator.clone() })
     }
 
     /// Tokenizes the caption of some parts.
@@ -93,7 +81,7 @@ impl Tokenizer {
             caption.push_str(&self.separator);
         }
         let encoding = self
-            .wordpiece
+            .rules
             .encode_char_offsets(caption.as_str(), true)
             .map_err(|e| Error::invalid(format!("the caption {caption:?} cannot be tokenized: {e}")))?;
         let token_at = |character: usize| encoding.char_to_token(character, 0);
@@ -108,14 +96,51 @@ impl Tokenizer {
         };
         let ids = encoding.get_ids();
         let parts: Vec<Range<usize>> = spans.iter().map(tokens_of).collect();
-        let unknown = (0..parts.len()).filter(|&p| ids[parts[p].clone()].contains(&self.unknown)).collect();
+        let lacks = |part: &Range<usize>| self.unknown.is_some_and(|id| ids[part.clone()].contains(&id));
+        let unknown = (0..parts.len()).filter(|&p| lacks(&parts[p])).collect();
         Ok(Tokens { caption, ids: ids.iter().map(|&id| id.into()).collect(), parts, unknown })
     }
+}
+
+/// BERT's uncased WordPiece and the number of `[UNK]`.
+fn wordpiece(vocab: &[u8], path: &Path) -> Result<(Rules, u32)> {
+    let failed = |e| Error::format(path, format!("not a WordPiece vocabulary: {e}"));
+    let numbers = WordPiece::read_bytes(vocab).map_err(failed)?;
+    let lines = vocab.split(|&byte| byte == b'\n').count() - usize::from(vocab.ends_with(b"\n"));
+    if numbers.len() != lines {
+        let twice = lines - numbers.len();
+        return Err(Error::format(
+            path,
+            format!("{twice} of its {lines} lines repeat a token; each may be there once"),
+        ));
+    }
+    let special = |token: &str| {
+        let number = numbers.get(token).copied();
+        number.ok_or_else(|| Error::format(path, format!("the vocabulary lacks the token {token}")))
+    };
+    let (unknown, cls, sep) = (special("[UNK]")?, special("[CLS]")?, special("[SEP]")?);
+    let model = WordPiece::builder().vocab(numbers).unk_token("[UNK]".into()).build().map_err(failed)?;
+    let mut rules = Rules::new(model);
+    rules.with_normalizer(Some(BertNormalizer::default())).map_err(failed)?;
+    rules.with_pre_tokenizer(Some(BertPreTokenizer));
+    rules.with_post_processor(Some(BertProcessing::new(("[SEP]".into(), sep), ("[CLS]".into(), cls))));
+    Ok((rules, unknown))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    fn text(tokenizer: TokenizerKind, separator: &str, max_tokens: usize) -> Text {
+        let (vocab, separator) = ("vocabulary".into(), separator.into());
+        Text { tokenizer, vocab, separator, max_tokens, offsets: BTreeMap::new() }
+    }
+
+    fn new(vocab: &[u8], kind: TokenizerKind) -> Result<Tokenizer> {
+        Tokenizer::new(vocab, &text(kind, " . ", 256), Path::new("vocabulary"))
+    }
 
     /// bert-base-uncased where it matters: line numbers are token numbers, other lines are placeholders.
     fn bert(max_tokens: usize) -> Tokenizer {
@@ -138,7 +163,8 @@ mod tests {
         let words =
             "keyboard screen shaft touch ##pad camera door drawer table ##top handle foot ##ped ##al lid";
         lines.extend(words.split(' ').map(String::from));
-        Tokenizer::new(lines.join("\n").as_bytes(), " . ", max_tokens, Path::new("vocab.txt")).unwrap()
+        let rules = text(TokenizerKind::Wordpiece, " . ", max_tokens);
+        Tokenizer::new(lines.join("\n").as_bytes(), &rules, Path::new("vocab.txt")).unwrap()
     }
 
     fn spans(parts: &[&str]) -> Vec<Range<usize>> {
@@ -182,6 +208,37 @@ mod tests {
     }
 
     #[test]
+    fn clips_tokenizer_between_tokens_that_end_and_start_a_phrase() {
+        let special = |id, content| {
+            json!({"id": id, "content": content, "special": true, "normalized": false, "single_word": false,
+                "lstrip": false, "rstrip": false})
+        };
+        let words = "<|startoftext|>|<|endoftext|>|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
+        let clip = json!({
+            "version": "1.0", "padding": {"strategy": {"Fixed": 16}, "direction": "Right", "pad_to_multiple_of": null,
+                "pad_id": 9, "pad_type_id": 0, "pad_token": "<|endoftext|>"},
+            "added_tokens": [special(8, "<|startoftext|>"), special(9, "<|endoftext|>")],
+            "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": words}, "behavior": "Removed", "invert": true},
+                {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true}]},
+            "post_processor": {"type": "RobertaProcessing", "sep": ["<|endoftext|>", 9], "cls": ["<|startoftext|>", 8],
+                "trim_offsets": false, "add_prefix_space": false},
+            "decoder": null,
+            "model": {"type": "BPE", "unk_token": "<|endoftext|>", "end_of_word_suffix": "</w>",
+                "vocab": {"a": 0, "r": 1, "m</w>": 2, "ar": 3, "arm</w>": 4, "l": 5, "e": 6, "g</w>": 7,
+                    "<|startoftext|>": 8, "<|endoftext|>": 9},
+                "merges": ["a r", "ar m</w>"]}});
+        let rules = text(TokenizerKind::Json, "<|endoftext|><|startoftext|>", 256);
+        let tokenizer =
+            Tokenizer::new(clip.to_string().as_bytes(), &rules, Path::new("tokenizer.json")).unwrap();
+        let tokens = tokenizer.tokenize(&["ARM", "leg", "leg arm"]).unwrap();
+        assert_eq!(tokens.ids, [8, 4, 9, 8, 5, 6, 7, 9, 8, 5, 6, 7, 4, 9, 8, 9]);
+        assert_eq!(tokens.parts, [1..2, 4..7, 9..13]);
+        assert!(tokens.unknown.is_empty());
+    }
+
+    #[test]
     fn poison() {
         let error = |parts: &[&str]| bert(256).tokenize(parts).unwrap_err().to_string();
         assert!(error(&[]).contains("0 parts"));
@@ -193,10 +250,10 @@ mod tests {
             let tokens = bert(256).tokenize(&[name, "leg"]).unwrap();
             assert!(tokens.parts.iter().all(|t| t.end <= tokens.ids.len()), "{name:?}: {tokens:?}");
         }
-        let new =
-            |text: &[u8]| Tokenizer::new(text, " . ", 256, Path::new("vocab.txt")).unwrap_err().to_string();
-        assert!(new(b"[UNK]\n[CLS]\n").contains("lacks the token [SEP]"));
-        assert!(new(b"[UNK]\n[CLS]\n[SEP]\narm\narm\n").contains("repeat"));
-        assert!(new(&[0xff, 0xfe, b'\n']).contains("vocab.txt"));
+        let wrong = |vocab: &[u8], kind| new(vocab, kind).unwrap_err().to_string();
+        assert!(wrong(b"[UNK]\n[CLS]\n", TokenizerKind::Wordpiece).contains("lacks the token [SEP]"));
+        assert!(wrong(b"[UNK]\n[CLS]\n[SEP]\narm\narm\n", TokenizerKind::Wordpiece).contains("repeat"));
+        assert!(wrong(&[0xff, 0xfe, b'\n'], TokenizerKind::Wordpiece).contains("vocabulary"));
+        assert!(wrong(b"[UNK]\n[CLS]\n", TokenizerKind::Json).contains("not a tokenizer's vocabulary"));
     }
 }

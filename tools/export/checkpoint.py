@@ -54,6 +54,18 @@ def load(module: nn.Module, state: State, what: str, ignore: tuple[str, ...] = (
     module.load_state_dict({name: found[name].to(tensor.dtype) for name, tensor in expected.items()})
 
 
+def read_folder(architecture: type, folder: pathlib.Path, what: str) -> nn.Module:
+    """The model of a folder as the hub keeps it, if it is one of transformers' class `architecture`."""
+    try:
+        model, info = architecture.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    except (OSError, ValueError) as e:
+        raise Refused(f"{folder}: not {what} of transformers: {str(e).splitlines()[0]}") from None
+    for kind in ("missing_keys", "mismatched_keys"):
+        if info[kind]:
+            raise Refused(f"{folder}: not {what} of transformers: {sorted(map(str, info[kind]))[0]} is among its {kind}")
+    return model
+
+
 def check_vocabulary(path: pathlib.Path, tokens: int) -> None:
     """The vocabulary is no part of the checkpoint; that of another BERT would number the words differently."""
     try:

@@ -15,7 +15,7 @@ from transformers import GroundingDinoForObjectDetection
 import graph
 import manifest
 import offset
-from checkpoint import Refused, check_vocabulary
+from checkpoint import check_vocabulary, read_folder
 
 # [CLS], [SEP], "." and "?" of bert-base-uncased.
 ENDS = (101, 102, 1012, 1029)
@@ -147,11 +147,5 @@ def export(dino: GroundingDinoForObjectDetection, vocabulary: pathlib.Path, out:
 
 def export_folder(folder: pathlib.Path, out: pathlib.Path, size: int = SIZE) -> None:
     """Exports what a folder as the hub keeps it holds: config.json, model.safetensors, vocab.txt."""
-    try:
-        dino, info = GroundingDinoForObjectDetection.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-    except (OSError, ValueError) as e:
-        raise Refused(f"{folder}: not a GroundingDINO of transformers: {str(e).splitlines()[0]}") from None
-    for kind in ("missing_keys", "mismatched_keys"):
-        if info[kind]:
-            raise Refused(f"{folder}: not a GroundingDINO of transformers: {sorted(map(str, info[kind]))[0]} is among its {kind}")
+    dino = read_folder(GroundingDinoForObjectDetection, folder, "a GroundingDINO")
     export(dino, folder / "vocab.txt", out, size)

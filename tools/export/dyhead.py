@@ -130,11 +130,13 @@ class Scale(nn.Module):
 
 
 class Head(nn.Module):
-    def __init__(self, text: BertConfig, layers: int, channels: int, inner: int, heads: int, groups: int) -> None:
+    def __init__(self, text: BertConfig, layers: int, channels: int, fusion: tuple[int, int] | None, groups: int) -> None:
         super().__init__()
         tower = []
         for _ in range(layers):
-            tower += [Fusion(channels, text.channels, inner, heads), BertLayer(text), DynamicConvolution(channels, groups)]
+            if fusion:
+                tower += [Fusion(channels, text.channels, *fusion), BertLayer(text)]
+            tower.append(DynamicConvolution(channels, groups))
         self.dyhead_tower = nn.ModuleList(tower)
         self.bbox_pred = nn.Conv2d(channels, 4, 1)
         self.centerness = nn.Conv2d(channels, 1, 1)
@@ -146,11 +148,14 @@ class Head(nn.Module):
 
     def forward(self, levels: list[Tensor], text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Five levels `[N, C, H, W]`, `[N, L, D]`, `[N, L]` -> token logits `[N, A, L]`, `[N, A, 4]`, centerness `[N, A]`."""
-        for i in range(0, len(self.dyhead_tower), 3):
-            fuse, read, convolve = self.dyhead_tower[i:i + 3]
-            levels, text = fuse(levels, text, mask)
-            text = read(text, mask)
-            levels = convolve(levels)
+        for step in self.dyhead_tower:
+            match step:
+                case Fusion():
+                    levels, text = step(levels, text, mask)
+                case BertLayer():
+                    text = step(text, mask)
+                case DynamicConvolution():
+                    levels = step(levels)
         text = F.normalize(text, dim=-1)
         words = self.dot_product_projection_text(text / 2)
         bias = text @ self.bias_lang + self.bias0

@@ -8,6 +8,7 @@ import detr
 import glip
 import half
 import offset
+import owlvit
 import sam
 from checkpoint import Refused, read
 
@@ -53,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     command("grounding-dino", "GroundingDINO of transformers", lambda a: detr.export_folder(a.checkpoint, a.out),
             "folder with config.json, model.safetensors and vocab.txt")
+
+    command("owlvit", "OWL-ViT of transformers", lambda a: owlvit.export_folder(a.checkpoint, a.out),
+            "folder with config.json, model.safetensors, vocab.json and merges.txt")
 
     command("half", "a folder of models in half precision: what computes in f32 computes in f16", lambda a: half.convert_folder(a.checkpoint, a.out),
             "folder of models with a manifest.json")

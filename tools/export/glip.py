@@ -30,15 +30,17 @@ class Config:
     layers: int
     text: BertConfig = field(default_factory=BertConfig)
     channels: int = 256
-    fusion: tuple[int, int] = (2048, 8)
-    """Inner channels and heads of the fusion."""
+    fusion: tuple[int, int] | None = (2048, 8)
+    """Inner channels and heads of the fusion; none: image and text meet in the logits alone."""
     groups: int = 16
     size: int = 800
     """Height and width of the image: the masks of Swin's windows are part of the graph."""
 
 
+TINY_SWIN = (96, (2, 2, 6, 2), (3, 6, 12, 24), 7)
 SIZES = {
-    "glip-t": Config((96, (2, 2, 6, 2), (3, 6, 12, 24), 7), layers=6),
+    "glip-t-a": Config(TINY_SWIN, layers=6, fusion=None),
+    "glip-t": Config(TINY_SWIN, layers=6),
     "glip-l": Config((192, (2, 2, 18, 2), (6, 12, 24, 48), 12), layers=8),
 }
 
@@ -52,7 +54,7 @@ class Glip(nn.Module):
         fpn = FeaturePyramid([config.swin[0] << i for i in (1, 2, 3)], config.channels)
         self.backbone = nn.ModuleDict({"body": body, "fpn": fpn})
         self.language_backbone = nn.ModuleDict({"body": nn.ModuleDict({"model": Bert(config.text)})})
-        head = Head(config.text, config.layers, config.channels, *config.fusion, config.groups)
+        head = Head(config.text, config.layers, config.channels, config.fusion, config.groups)
         self.rpn = nn.ModuleDict({"head": head})
 
     @property

@@ -1,6 +1,7 @@
 """GLIP with random weights: its parts against independent implementations, a tiny one through ONNX Runtime, the real sizes by
 names and shapes."""
 
+import dataclasses
 import json
 import re
 
@@ -22,6 +23,7 @@ from swin import FeaturePyramid, Swin
 # The windows of 7 divide none of the maps' sides, so that they are padded; the last two levels are odd.
 TINY = glip.Config((16, (2, 1, 1, 1), (1, 2, 2, 4), 7), layers=1, text=BertConfig(40, 32, 2, 4, 64), channels=32,
                    fusion=(64, 4), groups=4, size=160)
+UNFUSED = dataclasses.replace(TINY, fusion=None)
 
 
 def randomize(module):
@@ -118,10 +120,11 @@ def test_the_coarser_level_reads_the_finer_levels_offsets_from_their_memory():
             assert small[image, channel, row, column] == memory[(channel * 2 + row) * 3 + column]
 
 
-def test_onnx_runtime_computes_the_model(tmp_path, vocabulary, check):
-    model = randomize(glip.Glip(TINY))
+@pytest.mark.parametrize("config", [TINY, UNFUSED], ids=["fused", "unfused"])
+def test_onnx_runtime_computes_the_model(config, tmp_path, vocabulary, check):
+    model = randomize(glip.Glip(config))
     out = tmp_path / "tiny"
-    glip.export(model, TINY, vocabulary, out)
+    glip.export(model, config, vocabulary, out)
     image, text = torch.randn(3, 3, 160, 160), torch.randn(3, 5, 32)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0], [1, 1, 1, 0, 0]])
     inputs = {"image": image, "text_hidden": text, "text_mask": mask}
@@ -152,7 +155,19 @@ def test_the_text_matters_and_padding_does_not():
     torch.testing.assert_close(short[3], other[3])
 
 
+def test_without_fusion_image_and_text_meet_in_the_logits_alone():
+    model = randomize(glip.Glip(UNFUSED))
+    image, text, mask = torch.randn(1, 3, 160, 160), torch.randn(1, 5, 32), torch.ones(1, 5, dtype=torch.int64)
+    first, other = model(image, text, mask), model(image, torch.cat([text[:, :4], -text[:, 4:]], 1), mask)
+    assert (first[0] - other[0])[:, :, 4].abs().max() > 1e-3
+    for a, b in zip((first[0][:, :, :4], *first[1:]), (other[0][:, :, :4], *other[1:]), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("size, parameters, shapes", [
+    ("glip-t-a", 151_409_966, {
+        "backbone.body.patch_embed.proj.weight": [96, 3, 4, 4], "rpn.head.dyhead_tower.0.DyConv.2.conv.weight": [256, 256, 3, 3],
+        "rpn.head.dyhead_tower.5.offset.weight": [27, 256, 3, 3]}),
     ("glip-t", 231_759_662, {
         "backbone.body.patch_embed.proj.weight": [96, 3, 4, 4], "backbone.body.layers.2.blocks.5.mlp.fc1.weight": [1536, 384],
         "backbone.body.layers.0.blocks.1.attn.relative_position_bias_table": [169, 3],
@@ -177,16 +192,19 @@ def test_the_real_sizes_by_names_and_shapes(size, parameters, shapes):
         "language_backbone.body.model.embeddings.LayerNorm.bias": [768],
         "language_backbone.body.model.encoder.layer.11.attention.self.query.weight": [768, 768],
         "language_backbone.body.model.encoder.layer.11.output.dense.weight": [768, 3072],
+        "rpn.head.bbox_pred.weight": [4, 256, 1, 1],
+        "rpn.head.centerness.bias": [1], "rpn.head.dot_product_projection_text.weight": [256, 768], "rpn.head.log_scale": [1],
+        "rpn.head.bias_lang": [768], "rpn.head.bias0": [1], "rpn.head.scales.4.scale": [1]}
+    fused = {
         "rpn.head.dyhead_tower.0.b_attn.gamma_v": [256], "rpn.head.dyhead_tower.0.b_attn.layer_norm_l.weight": [768],
         "rpn.head.dyhead_tower.0.b_attn.attn.values_l_proj.weight": [2048, 768],
         "rpn.head.dyhead_tower.0.b_attn.attn.out_v_proj.weight": [256, 2048],
         "rpn.head.dyhead_tower.1.attention.output.LayerNorm.weight": [768], "rpn.head.dyhead_tower.1.intermediate.dense.bias": [3072],
         "rpn.head.dyhead_tower.2.DyConv.2.conv.weight": [256, 256, 3, 3], "rpn.head.dyhead_tower.2.DyConv.0.bn.bias": [256],
         "rpn.head.dyhead_tower.2.AttnConv.1.weight": [1, 256, 1, 1], "rpn.head.dyhead_tower.2.relu.fc.0.weight": [64, 256],
-        "rpn.head.dyhead_tower.2.relu.fc.2.weight": [1024, 64], "rpn.head.bbox_pred.weight": [4, 256, 1, 1],
-        "rpn.head.centerness.bias": [1], "rpn.head.dot_product_projection_text.weight": [256, 768], "rpn.head.log_scale": [1],
-        "rpn.head.bias_lang": [768], "rpn.head.bias0": [1], "rpn.head.scales.4.scale": [1]}
-    for name, shape in (common | shapes).items():
+        "rpn.head.dyhead_tower.2.relu.fc.2.weight": [1024, 64]}
+    assert ("rpn.head.dyhead_tower.0.b_attn.gamma_v" in found) == (size != "glip-t-a")
+    for name, shape in (common | shapes | (fused if size != "glip-t-a" else {})).items():
         assert found.get(name) == shape, name
 
 

@@ -19,13 +19,14 @@ from manifest import update
 SIZE, SIDE, CHANNELS = 256, 64, 32
 
 
-def tiny(encoder=None):
+def tiny(encoder=None, side=SIDE):
     """The official architecture with few channels; windows of 14 that do not divide the 64 rows, as at full size."""
+    size = side * SIZE // SIDE
     return Sam(
         encoder or ImageEncoderViT(
-            img_size=SIZE, patch_size=4, embed_dim=16, depth=2, num_heads=2, mlp_ratio=2, out_chans=CHANNELS,
+            img_size=size, patch_size=4, embed_dim=16, depth=2, num_heads=2, mlp_ratio=2, out_chans=CHANNELS,
             use_rel_pos=True, window_size=14, global_attn_indexes=(1,)),
-        PromptEncoder(CHANNELS, (SIDE, SIDE), (SIZE, SIZE), mask_in_chans=4),
+        PromptEncoder(CHANNELS, (side, side), (size, size), mask_in_chans=4),
         MaskDecoder(transformer_dim=CHANNELS, iou_head_hidden_dim=16,
                     transformer=TwoWayTransformer(depth=2, embedding_dim=CHANNELS, num_heads=4, mlp_dim=32)),
     ).eval()
