@@ -4,7 +4,7 @@
 //! a region. Merging a and b gains their border less the spread that it adds,
 //! 2 lambda w_ab - n_a n_b / (n_a + n_b) |mean_a - mean_b|^2. In every round each region chooses the neighbour with which
 //! it gains most, unless it would lose. Two that choose each other merge, and the larger is their root. Others join the
-//! root or the idle region that they chose, if that is [`LARGER`] times their size and the border no less than
+//! root or the idle region that they chose, if that is four times their size (`LARGER`) and the border no less than
 //! n_a |mean_a - mean_b|^2, so that many may join at once and E does not rise. When few merge any more, small regions
 //! choose their best neighbour at whatever cost.
 //!
