@@ -1,11 +1,11 @@
 //! How many images or boxes go through a model in one run.
 
 use crate::error::{Error, Result};
+use std::ops::Range;
 #[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
-use std::{
-    ops::Range,
-    sync::{Mutex, PoisonError},
+use {
+    crate::gpu::Gpu,
+    std::sync::{Mutex, PoisonError},
 };
 
 /// What is known about how many items a model takes at once, where the caller leaves it to us.
@@ -20,12 +20,19 @@ pub(super) struct Batch {
     #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     memory: Option<u64>,
     /// What earlier runs showed to fit.
+    #[cfg(feature = "cuda")]
     fits: Mutex<Option<usize>>,
 }
 
 impl Batch {
     pub(super) fn new(few: usize, most: usize, memory: Option<u64>) -> Batch {
-        Batch { few, most, memory, fits: Mutex::default() }
+        Batch {
+            few,
+            most,
+            memory,
+            #[cfg(feature = "cuda")]
+            fits: Mutex::default(),
+        }
     }
 
     /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as suit a CPU. See [`in_runs`].

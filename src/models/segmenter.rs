@@ -17,11 +17,11 @@ use crate::{
     error::{Error, Result},
     ops::{boxes, mask::LOGITS},
 };
-use std::ops::Range;
 #[cfg(feature = "cuda")]
 use {
     super::{image::ImagesOnDevice, onnx::OnDevice},
     crate::gpu::{Buffer, Gpu},
+    std::ops::Range,
 };
 
 /// An image encoder and a box decoder, ready to run.

@@ -110,14 +110,14 @@ mod predict {
     use crate::{
         buffer::Buf,
         device::Device,
-        models::{ImagesOnDevice, segmenter::PromptsOnDevice},
+        models::{
+            ImagesOnDevice,
+            segmenter::{self, PromptsOnDevice},
+        },
     };
     use crate::{
         error::Result,
-        models::{
-            Images, Segmenter,
-            segmenter::{self, Prompt},
-        },
+        models::{Images, Segmenter, segmenter::Prompt},
         stages::{
             boxes::{Box2d, Boxes},
             views::Views,
