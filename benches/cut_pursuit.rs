@@ -4,7 +4,7 @@
 use partstad::{
     dataset::{Dataset, Truth},
     io::npy,
-    ops::{cut_pursuit, edge_weights, knn, normals, point_features},
+    ops::{cut_pursuit, edge_weights, graph::Graph, knn, normals, point_features},
     stages::{cloud::Cloud, superpoints},
 };
 use procedural::{measure::Labelled, partitions::Change};
@@ -42,7 +42,7 @@ fn compare(name: &str, shape: &Labelled, python: &str) {
     let normals = normals::cpu::estimate(&cloud.positions, usual.normal_radius, usual.normal_neighbors);
     let features = point_features::cpu::sign_free(&normals, &cloud.colors, usual.color_weight);
     let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k);
-    let graph = cut_pursuit::Graph::from_neighbors(&indices, &weights, cloud.len(), k);
+    let graph = Graph::from_neighbors(&indices, &weights, cloud.len(), k);
     let lambda = usual.lambda * (cloud.len() as f32 / usual.points.unwrap() as f32).sqrt();
 
     let folder = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
     Device,
-    ops::{agglomeration, cut_pursuit, edge_weights, knn, merge_small, normals},
+    ops::{agglomeration, cut_pursuit, edge_weights, graph::Graph, knn, merge_small, normals},
     stages::{
         cloud::Cloud,
         superpoints::{Options, Superpoints},
@@ -56,9 +56,9 @@ fn bench(c: &mut Criterion) {
         assert!(weights.iter().all(|w| (0.0..=1.0).contains(w)));
         group.bench_function(id("edge weights"), |b| b.iter(weigh));
 
-        let graph = cut_pursuit::Graph::from_neighbors(&nearest.indices, &weights, n, K);
+        let graph = Graph::from_neighbors(&nearest.indices, &weights, n, K);
         group.bench_function(id("graph"), |b| {
-            b.iter(|| cut_pursuit::Graph::from_neighbors(black_box(&nearest.indices), &weights, n, K))
+            b.iter(|| Graph::from_neighbors(black_box(&nearest.indices), &weights, n, K))
         });
 
         let options = cut_pursuit::Options::default();

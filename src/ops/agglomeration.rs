@@ -514,10 +514,7 @@ pub mod cuda {
 #[cfg(test)]
 mod tests {
     use super::{Options, cpu::agglomerate};
-    use crate::ops::{
-        cut_pursuit::{self, Graph},
-        random::Random,
-    };
+    use crate::ops::{cut_pursuit, graph::Graph, random::Random};
 
     const OPTIONS: Options = Options { lambda: 0.05, small: 0, bound: 1.0 };
 

@@ -8,14 +8,12 @@
 
 use crate::ops::{
     components::cpu::connected,
-    graph,
+    graph::{self, Graph},
     max_flow::{self, Arc, Network},
     region_merge::{self, Region},
     two_means,
 };
 use rayon::prelude::*;
-
-pub use crate::ops::graph::Graph;
 
 /// How far the optimisation goes.
 #[derive(Debug, Clone, PartialEq)]

@@ -350,6 +350,23 @@ pub mod cuda {
         std::iter::successors(Some(leaves), |&count| (count > WARP).then(|| count.div_ceil(WARP)))
     }
 
+    /// The tree of `n` points and, from it, up to `width` points around each. `positions`: `[n, 3]`.
+    ///
+    /// # Errors
+    /// As [`Tree::build`] and [`Around::new`].
+    pub fn search(
+        gpu: &Gpu,
+        positions: &impl DevicePtr<f32>,
+        n: usize,
+        width: usize,
+    ) -> Result<(Tree, Around)> {
+        let mut tree = Tree::new(gpu, n)?;
+        let mut around = Around::new(gpu, n, n.min(width))?;
+        tree.build(gpu, positions, n)?;
+        around.find(gpu, &tree)?;
+        Ok((tree, around))
+    }
+
     /// The points around every point, itself among them, nearest first: from it follow [`nearest`] and normals.
     #[derive(Debug)]
     pub struct Around {

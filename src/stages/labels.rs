@@ -123,10 +123,7 @@ impl Labels {
                     return Ok(self);
                 }
                 let positions = cloud.positions.device(gpu)?;
-                let mut tree = knn::cuda::Tree::new(gpu, n)?;
-                let mut around = knn::cuda::Around::new(gpu, n, n.min(NEIGHBORS + 1))?;
-                tree.build(gpu, &*positions, n)?;
-                around.find(gpu, &tree)?;
+                let (_, around) = knn::cuda::search(gpu, &*positions, n, NEIGHBORS + 1)?;
                 let k = NEIGHBORS.min(n - 1);
                 let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
                 knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;

@@ -7,6 +7,7 @@ use crate::{
     io::npy,
     ops::{
         agglomeration, cut_pursuit, edge_weights,
+        graph::Graph,
         group::{self, Groups},
         knn, merge_small, normals, point_features,
     },
@@ -193,16 +194,17 @@ impl Superpoints {
     pub fn partition(device: &Device, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
         options.check()?;
         let options = &options.scaled(cloud.len());
-        #[cfg(feature = "cuda")]
-        if let Device::Cuda(gpu) = device {
-            let likeness = on_device::Likeness::of(gpu, cloud, options)?;
-            return match options.method {
-                Method::Agglomeration => likeness.agglomerate(gpu, cloud, options),
-                Method::CutPursuit => likeness.download(gpu)?.partition(cloud, options),
-            };
+        match device {
+            Device::Cpu => Likeness::of(cloud, options).partition(cloud, options),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => {
+                let likeness = on_device::Likeness::of(gpu, cloud, options)?;
+                match options.method {
+                    Method::Agglomeration => likeness.agglomerate(gpu, cloud, options),
+                    Method::CutPursuit => likeness.download(gpu)?.partition(cloud, options),
+                }
+            }
         }
-        let _ = device;
-        Likeness::of(cloud, options).partition(cloud, options)
     }
 
     /// The superpoints that `labels` names, one for each value that occurs, in the values' order.
@@ -318,7 +320,7 @@ impl Likeness {
                 agglomeration::cpu::agglomerate(features, neighbors, weights, *k, &options.energy())
             }
             Method::CutPursuit => {
-                let graph = cut_pursuit::Graph::from_neighbors(neighbors, weights, features.len(), *k);
+                let graph = Graph::from_neighbors(neighbors, weights, features.len(), *k);
                 let options = cut_pursuit::Options { lambda, small, ..Default::default() };
                 cut_pursuit::cpu::partition(&graph, features, &options)
             }
@@ -332,7 +334,7 @@ mod on_device {
     use crate::{
         buffer::Mirrored,
         gpu::{Buffer, Gpu},
-        ops::knn::cuda::{Around, Tree},
+        ops::knn::cuda::Tree,
     };
 
     /// As [`super::Likeness`], the same bits.
@@ -351,10 +353,8 @@ mod on_device {
             let Options { normal_radius, normal_neighbors, color_weight, .. } = *options;
             let n = cloud.len();
             let (positions, colors) = (cloud.positions.device(gpu)?, cloud.colors.device(gpu)?);
-            let mut tree = Tree::new(gpu, n)?;
-            let mut around = Around::new(gpu, n, n.min(normal_neighbors.max(options.neighbors + 1)))?;
-            tree.build(gpu, &*positions, n)?;
-            around.find(gpu, &tree)?;
+            let width = normal_neighbors.max(options.neighbors + 1);
+            let (tree, around) = knn::cuda::search(gpu, &*positions, n, width)?;
 
             let k = options.neighbors.min(n.saturating_sub(1));
             let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);

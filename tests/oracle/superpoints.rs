@@ -4,7 +4,7 @@ use crate::common::golden;
 use partstad::{
     io::{npy, ply},
     ops::{
-        agglomeration, cut_pursuit, edge_weights::cpu::edge_weights, knn::cpu::nearest,
+        agglomeration, cut_pursuit, edge_weights::cpu::edge_weights, graph::Graph, knn::cpu::nearest,
         merge_small::cpu::merge_small, normals,
     },
     stages::cloud::Cloud,
@@ -131,7 +131,7 @@ fn energy_is_no_higher() {
     for name in GRAPHS.into_iter().chain(OTHERS) {
         let case = case(name);
         let n = case.points.len();
-        let graph = cut_pursuit::Graph::from_neighbors(&case.neighbors, &case.weights, n, K);
+        let graph = Graph::from_neighbors(&case.neighbors, &case.weights, n, K);
         let options = cut_pursuit::Options::default();
         let ours = cut_pursuit::cpu::partition(&graph, &case.features, &options);
         let merging = agglomeration::Options { lambda: options.lambda, small: 0, bound: 1.0 };

@@ -9,9 +9,9 @@ use partstad::{
     Device,
     gpu::Gpu,
     ops::{
-        agglomeration, components,
-        cut_pursuit::Graph,
-        edge_weights, extents, fill, group,
+        agglomeration, components, edge_weights, extents, fill,
+        graph::Graph,
+        group,
         knn::{self, cuda::Tree},
         merge_small, normals, point_features,
     },
