@@ -173,9 +173,8 @@ impl Engine {
         if let Err(said) = tried {
             if !lacks_operator(&said) {
                 return Err(Error::Model(format!(
-                    "ONNX Runtime at {} does not compute on {:?}: {}",
+                    "ONNX Runtime at {} does not compute on the device: {}",
                     self.runtime.location(),
-                    self.gpu,
                     explained(&said)
                 )));
             }
@@ -290,33 +289,18 @@ fn lacks_operator(said: &str) -> bool {
         .any(|words| said.contains(words))
 }
 
-/// What ONNX Runtime said, and the remedy if it is known.
+/// What ONNX Runtime said, after the remedy if it is known.
 fn explained(said: &str) -> String {
-    let fetch = "tools/cuda/fetch-onnxruntime gets a set that fits";
-    let known: [(&[&str], &str); 10] = [
-        (&["libcudnn", "cannot open"], "cuDNN 9 for CUDA 13 is not where the loader looks (LD_LIBRARY_PATH)"),
+    const DRIVER: &str = "the GPU's driver is older than this ONNX Runtime's CUDA: update the driver";
+    const KNOWN: [(&[&str], &str); 7] = [
+        (&["cuDNN is not available"], CUDNN),
         (
             &["CUDNN", "VERSION_MISMATCH"],
             "parts of two versions of cuDNN are loaded: leave one folder with cuDNN in LD_LIBRARY_PATH",
         ),
-        (
-            &[".so.12", "cannot open"],
-            "this ONNX Runtime is built for CUDA 12, whose libraries are not where the loader looks",
-        ),
-        (
-            &[".so.11", "cannot open"],
-            "this ONNX Runtime is built for CUDA 11, whose libraries are not where the loader looks",
-        ),
-        (&["libnvinfer", "cannot open"], "TensorRT 10 is not where the loader looks (LD_LIBRARY_PATH)"),
-        (
-            &["libonnxruntime_providers", "cannot open"],
-            "the providers' libraries must lie beside libonnxruntime, as in its wheel",
-        ),
-        (&["libcu", "cannot open"], "CUDA 13's libraries are not where the loader looks (LD_LIBRARY_PATH)"),
-        (
-            &["driver version is insufficient"],
-            "the GPU's driver is older than this ONNX Runtime's CUDA: update the driver",
-        ),
+        (&["driver version is insufficient"], DRIVER),
+        (&["not supported in the installed CUDA driver"], DRIVER),
+        (&["undefined symbol: cu"], DRIVER),
         (
             &["no kernel image is available"],
             "this ONNX Runtime is not compiled for this GPU's compute capability",
@@ -326,9 +310,40 @@ fn explained(said: &str) -> String {
             "this ONNX Runtime has no DeformConv, which GLIP needs: take 1.22 or newer on the CPU, onnxruntime-gpu 1.31.1 or newer on CUDA",
         ),
     ];
-    match known.iter().find(|(words, _)| words.iter().all(|word| said.contains(word))) {
-        Some((_, remedy)) => format!("{said}\n  {remedy}; {fetch}"),
+    let known = || KNOWN.iter().find(|(words, _)| words.iter().all(|word| said.contains(word)));
+    match missing_library(said).map(remedy).or_else(|| known().map(|(_, remedy)| *remedy)) {
+        Some(remedy) => format!("{remedy}\n  ONNX Runtime said: {said}"),
         None => said.into(),
+    }
+}
+
+const CUDNN: &str = "cuDNN 9 for CUDA 13 is not where the loader looks (LD_LIBRARY_PATH); tools/cuda/fetch-onnxruntime gets \
+                     a set that fits";
+
+/// The library that the system's loader did not find: `NAME: cannot open shared object file`.
+fn missing_library(said: &str) -> Option<&str> {
+    let (before, _) = said.split_once(": cannot open shared object file")?;
+    before.rsplit([' ', '/']).next()
+}
+
+/// How to get a library that is missing.
+fn remedy(library: &str) -> &'static str {
+    let starts = |names: &[&str]| names.iter().any(|name| library.starts_with(name));
+    if starts(&["libonnxruntime"]) {
+        "the providers' libraries must lie beside libonnxruntime, as in its wheel; tools/cuda/fetch-onnxruntime gets a set \
+         that fits"
+    } else if starts(&["libnvinfer", "libnvonnxparser"]) {
+        "TensorRT 10 for CUDA 13 is not where the loader looks (LD_LIBRARY_PATH): install it (pip's tensorrt-cu13<11 holds it)"
+    } else if starts(&["libcuda."]) {
+        "NVIDIA's driver is missing: install it"
+    } else if library.ends_with(".so.11") || library.ends_with(".so.12") {
+        "this ONNX Runtime is built for another CUDA than 13, whose libraries are not where the loader looks \
+         (LD_LIBRARY_PATH); tools/cuda/fetch-onnxruntime gets a set that fits"
+    } else if starts(&["libcudnn"]) {
+        CUDNN
+    } else {
+        "CUDA 13's libraries are not where the loader looks (LD_LIBRARY_PATH); tools/cuda/fetch-onnxruntime gets a set that \
+         fits"
     }
 }
 
@@ -357,46 +372,51 @@ mod tests {
         assert!(broken.contains("cut: ONNX Runtime cannot use this model"), "{broken}");
     }
 
-    /// Texts as ONNX Runtime, the loader and CUDA write them.
+    /// Most texts are those of onnxruntime-gpu 1.31.1, seen without one library or the other or with an old driver.
     #[test]
     fn failures_are_explained() {
+        let load = |library: &str, why: &str| {
+            format!(
+                "provider_bridge_ort.cc:2043 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : \
+                 1 : FAIL : Failed to load library /lib/libonnxruntime_providers_{library}.so with error: {why}"
+            )
+        };
+        let missing =
+            |library: &str| format!("{library}: cannot open shared object file: No such file or directory");
+        let of_cuda = |library: &str| load("cuda", &missing(library));
         let cases = [
+            (of_cuda("libcublasLt.so.13"), "CUDA 13's libraries"),
+            (of_cuda("libcurand.so.10"), "CUDA 13's libraries"),
+            (of_cuda("libcublasLt.so.12"), "another CUDA than 13"),
+            (of_cuda("libcuda.so.1"), "driver is missing"),
+            (of_cuda("libcudnn.so.9"), "cuDNN 9 for CUDA 13"),
+            ("cuDNN is not available. Install cuDNN, update the system library search path".into(), "cuDNN 9 for CUDA 13"),
+            (load("shared", &missing("/lib/libonnxruntime_providers_shared.so")), "beside libonnxruntime"),
+            (load("tensorrt", &missing("libnvinfer.so.10")), "TensorRT 10"),
             (
-                "Failed to load library libonnxruntime_providers_cuda.so with error: libcudnn.so.9: cannot open shared object file: \
-              No such file or directory",
-                "cuDNN 9 for CUDA 13",
-            ),
-            (
-                "libcublasLt.so.12: cannot open shared object file: No such file or directory",
-                "built for CUDA 12",
-            ),
-            (
-                "libcublasLt.so.13: cannot open shared object file: No such file or directory",
-                "CUDA 13's libraries",
-            ),
-            (
-                "libcurand.so.10: cannot open shared object file: No such file or directory",
-                "CUDA 13's libraries",
-            ),
-            ("libonnxruntime_providers_shared.so: cannot open shared object file", "beside libonnxruntime"),
-            ("libnvinfer.so.10: cannot open shared object file", "TensorRT 10"),
-            ("CUDNN failure 1002: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH", "two versions of cuDNN"),
-            (
-                "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version",
+                load("cuda", "/lib/libonnxruntime_providers_cuda.so: undefined symbol: cuTensorMapEncodeTiled"),
                 "update the driver",
             ),
             (
-                "CUDA failure 209: no kernel image is available for execution on the device",
-                "compute capability",
+                "CUDA failure 36: API call is not supported in the installed CUDA driver ; GPU=-1 ; hostname=host ; \
+                 expr=cudaGetDeviceCount(&num_devices);"
+                    .into(),
+                "update the driver",
             ),
-            ("Could not find an implementation for DeformConv(19) node with name 'n0'", "which GLIP needs"),
+            (
+                "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version".into(),
+                "update the driver",
+            ),
+            ("CUDNN failure 1002: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH".into(), "two versions of cuDNN"),
+            ("CUDA failure 209: no kernel image is available for execution on the device".into(), "compute capability"),
+            ("Could not find an implementation for DeformConv(19) node with name 'n0'".into(), "which GLIP needs"),
         ];
         for (said, remedy) in cases {
-            let error = failure("model.onnx", said);
+            let error = failure("model.onnx", &said);
             assert!(matches!(error, Error::Model(_)), "{error}");
             let text = error.to_string();
             assert!(
-                text.starts_with("model.onnx: ") && text.contains(said) && text.contains(remedy),
+                text.starts_with("model.onnx: ") && text.contains(&said) && text.contains(remedy),
                 "{text}"
             );
         }
