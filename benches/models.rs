@@ -2,7 +2,8 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use partstad::ops::{
-    detection::{self, Detection, Head, Level, Rules},
+    atss::{self, Head, Level, Rules},
+    detection::Detection,
     nms,
     normalize::{self, Normalization, Order},
     resize,
@@ -46,7 +47,7 @@ fn post_processing(c: &mut Criterion) {
     let side = [100, 50, 25, 13, 7];
     let level = |l: usize| Level { stride: 8 << l, anchor: 64 << l, rows: side[l], columns: side[l] };
     let levels: Vec<Level> = (0..5).map(level).collect();
-    let a = detection::locations(&levels);
+    let a = atss::locations(&levels);
     assert_eq!(a, 13343);
     // One location in a thousand is sure of itself, as in a real view.
     let sure = numbers(a);
@@ -61,7 +62,7 @@ fn post_processing(c: &mut Criterion) {
     let parts = [1..2, 3..4, 5..6, 7..9, 10..11];
     let rules =
         Rules { box_weights: [10.0, 10.0, 5.0, 5.0], pre_nms: 0.05, top_n: 1000, nms: 0.6, max_det: 100 };
-    let detect = |threshold| detection::cpu::detect(&head, &parts, &levels, [800, 800], &rules, threshold);
+    let detect = |threshold| atss::cpu::detect(&head, &parts, &levels, [800, 800], &rules, threshold);
     let (last, first) = (detect(0.0), detect(0.5));
     let passing: Vec<Detection> = last.iter().copied().filter(|d| d.score > 0.5).collect();
     assert!(!first.is_empty() && first == passing, "the threshold may come first");

@@ -1,102 +1,27 @@
-// From a dense grounding head's outputs to boxes, all images of a batch at once.
+// From a head's scores and boxes to what is found, all images of a batch at once: what the heads share.
 //
-// N images, A locations of V levels, L tokens, P parts; M = V top_n slots for the candidates of an image. Five launches
-// whose sizes depend on nothing that was found; the number of boxes of each image goes to the host, which launches the
-// sixth.
-#include "block.cuh"
-
-namespace detection {
-
-// Orders by part, then descending score, then location.
-__device__ inline uint64_t slot_key(uint32_t part, float score, uint32_t location) {
-    return uint64_t(part) << 56 | uint64_t(~__float_as_uint(score)) << 24 | location;
-}
-__device__ inline uint32_t part_of(uint64_t key) { return uint32_t(key >> 56); }
-__device__ inline uint32_t inverse_score_of(uint64_t key) { return uint32_t(key >> 24); }
-__device__ inline float score_of(uint64_t key) { return __uint_as_float(~inverse_score_of(key)); }
-__device__ inline uint32_t location_of(uint64_t key) { return uint32_t(key) % (1u << 24); }
-// After every other.
-constexpr uint64_t NOBODY = ~uint64_t(0);
-
-// e^x to about an ulp, in the operations of the CPU reference (ops/detection.rs), so that no device disagrees.
-__device__ inline float exp(float x) {
-    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
-    // The sum leaves the integer nearest to x / ln 2 in its lowest bits.
-    float shifted = x * 1.44269504f + 12582912.0f;
-    uint32_t exponent = __float_as_uint(shifted) - 0x4b400000u + 127u;
-    float n = shifted - 12582912.0f;
-    float r = x - n * 0.6933594f - n * -2.1219444e-4f;
-    float y = 1.9875691e-4f;
-    y = y * r + 1.3981999e-3f;
-    y = y * r + 8.333452e-3f;
-    y = y * r + 4.1665796e-2f;
-    y = y * r + 1.6666666e-1f;
-    y = y * r + 0.5f;
-    y = y * (r * r) + r + 1.0f;
-    return y * __uint_as_float(exponent << 23);
-}
-
-__device__ inline float sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }
-
-// Not fminf and fmaxf, which would hide what is not a number.
-__device__ inline float clip(float x, float last) { return x < 0.0f ? 0.0f : x > last ? last : x; }
-
-__device__ inline float iou(float4 a, float4 b) {
-    float width = fmaxf(fminf(a.z, b.z) - fmaxf(a.x, b.x) + 1.0f, 0.0f);
-    float height = fmaxf(fminf(a.w, b.w) - fmaxf(a.y, b.y) + 1.0f, 0.0f);
-    float shared = width * height;
-    float area_a = (a.z - a.x + 1.0f) * (a.w - a.y + 1.0f);
-    float area_b = (b.z - b.x + 1.0f) * (b.w - b.y + 1.0f);
-    return shared / (area_a + area_b - shared);
-}
-
-}  // namespace detection
+// N images, A locations of V levels, P parts; M = V top_n slots for the candidates of an image. atss.cu or queries.cu
+// scores, two launches choose and rank, atss.cu or queries.cu decodes, two launches suppress and order; their sizes depend
+// on nothing that was found. The number of boxes of each image goes to the host, which launches the last.
+// CPU reference: src/ops/detection.rs.
+#include "detection.cuh"
 
 struct DetectionDims {
     uint32_t images;
     uint32_t locations;
-    uint32_t tokens;
     uint32_t parts;
     uint32_t levels;
     uint32_t top_n;
     uint32_t max_det;
-    float pre_nms;
-    float threshold;
     float nms;
-    // Divisors of dx, dy, dw, dh.
-    float weight_x, weight_y, weight_w, weight_h;
-    // The image's last column and row within the head's input.
-    float last_x, last_y;
 };
 
-// p = mean of sigmoid(x[t]) over the part's tokens t; v = p sigmoid(c) if p > pre_nms and sqrt(v) > threshold, else 0.
-// logits [N, A, L], centerness [N, A], part_tokens [P, 2] first and end, values [N, A, P]. One thread per value: the
-// threads of one location read its tokens side by side.
-extern "C" __global__ void __launch_bounds__(256)
-    detection_values(const float* __restrict__ logits, const float* __restrict__ centerness,
-                     const uint32_t* __restrict__ part_tokens, float* __restrict__ values, DetectionDims d) {
-    uint32_t i = thread_index();
-    if (i >= d.images * d.locations * d.parts) return;
-    uint32_t location = i / d.parts, part = i % d.parts;
-    uint32_t first = part_tokens[2 * part], end = part_tokens[2 * part + 1];
-    const float* row = logits + uint64_t(location) * d.tokens;
-    float sum = 0.0f;
-    for (uint32_t t = first; t < end; ++t) sum += detection::sigmoid(row[t]);
-    float probability = sum / float(end - first);
-    float value = 0.0f;
-    if (probability > d.pre_nms) {
-        value = probability * detection::sigmoid(centerness[location]);
-        if (!(sqrtf(value) > d.threshold)) value = 0.0f;
-    }
-    values[i] = value;
-}
-
-// The top_n largest values above 0 of each level, ties to the lowest index, in ascending order of their indices.
-// values [N, A, P], levels [V, 5] stride, anchor, rows, columns, first location; candidates [N, V, top_n] indices below
-// A P, counts [N, V], found [N], set to zero for later. One block per level and image: if not all can enter, four passes
+// The top_n largest scores above 0 of each level, ties to the lowest index, in ascending order of their indices.
+// scores [N, A, P], levels [V, 2] first location, locations; candidates [N, V, top_n] indices below A P, counts [N, V],
+// found [N], set to zero for later. One block per level and image: if not all can enter, four passes
 // of a radix selection find the least value that does; then the chosen are packed.
 extern "C" __global__ void __launch_bounds__(1024)
-    detection_select(const float* __restrict__ values, const uint32_t* __restrict__ levels,
+    detection_select(const float* __restrict__ scores, const uint32_t* __restrict__ levels,
                      uint32_t* __restrict__ candidates, uint32_t* __restrict__ counts, uint32_t* __restrict__ found,
                      DetectionDims d) {
     constexpr uint32_t THREADS = 1024, ITEMS = 4;
@@ -105,9 +30,8 @@ extern "C" __global__ void __launch_bounds__(1024)
     __shared__ uint32_t chosen_digit;
     __shared__ uint32_t above_digit;
     uint32_t level = blockIdx.x, image = blockIdx.y;
-    const uint32_t* shape = levels + 5 * level;
-    uint32_t begin = shape[4] * d.parts, length = shape[2] * shape[3] * d.parts;
-    const float* own = values + uint64_t(image) * d.locations * d.parts + begin;
+    uint32_t begin = levels[2 * level] * d.parts, length = levels[2 * level + 1] * d.parts;
+    const float* own = scores + uint64_t(image) * d.locations * d.parts + begin;
     if (level == 0 && threadIdx.x == 0) found[image] = 0;
 
     uint32_t some = 0, total;
@@ -169,25 +93,23 @@ extern "C" __global__ void __launch_bounds__(1024)
     if (threadIdx.x == 0) counts[slot] = above_before + min(ties_before, ties);
 }
 
-// Puts the candidates of each image in the order of part, descending score, location, and decodes their boxes:
-// centre + side d_xy / w_xy -+ (side exp(d_wh / w_wh) - 1) / 2, d_wh / w_wh at most ln(1000 / 16), clipped.
-// candidates [N, V, top_n], counts [N, V], values [N, A, P], regression [N, A, 4], levels [V, 5]; keys [N, M], corners
-// [N, M, 4], part_begin [N, P + 1] where each part's slots begin. One thread per candidate, then one per bound of a part;
-// a rank is the number of lower keys, all of which pass through shared memory.
+// Puts the candidates of each image in the order of part, descending score, location.
+// candidates [N, V, top_n], counts [N, V], scores [N, A, P]; keys [N, M], part_begin [N, P + 1] where each part's slots
+// begin. One thread per candidate, then one per bound of a part; a rank is the number of lower keys, all of which pass
+// through shared memory.
 extern "C" __global__ void __launch_bounds__(256)
-    detection_decode(const uint32_t* __restrict__ candidates, const uint32_t* __restrict__ counts,
-                     const float* __restrict__ values, const float* __restrict__ regression,
-                     const uint32_t* __restrict__ levels, uint64_t* __restrict__ keys, float* __restrict__ corners,
-                     uint32_t* __restrict__ part_begin, DetectionDims d) {
+    detection_rank(const uint32_t* __restrict__ candidates, const uint32_t* __restrict__ counts,
+                   const float* __restrict__ scores, uint64_t* __restrict__ keys, uint32_t* __restrict__ part_begin,
+                   DetectionDims d) {
     constexpr uint32_t THREADS = 256;
     __shared__ uint64_t tile_keys[THREADS];
     uint32_t image = blockIdx.y, slots = d.levels * d.top_n;
     const uint32_t* count = counts + image * d.levels;
-    const float* value = values + uint64_t(image) * d.locations * d.parts;
+    const float* score = scores + uint64_t(image) * d.locations * d.parts;
     auto key_at = [&](uint32_t slot) {
         if (slot >= slots || slot % d.top_n >= count[slot / d.top_n]) return detection::NOBODY;
         uint32_t index = candidates[uint64_t(image) * slots + slot];
-        return detection::slot_key(index % d.parts, sqrtf(value[index]), index / d.parts);
+        return detection::slot_key(index % d.parts, score[index], index / d.parts);
     };
     uint32_t own = thread_index();
     // Beyond the candidates: where part j begins.
@@ -204,24 +126,11 @@ extern "C" __global__ void __launch_bounds__(256)
             __syncthreads();
         }
     }
-    if (bound) part_begin[image * (d.parts + 1) + own - slots] = rank;
-    if (bound || key == detection::NOBODY) return;
-
-    uint32_t location = detection::location_of(key);
-    const uint32_t* level = levels + 5 * (own / d.top_n);
-    uint32_t stride = level[0], columns = level[3], within = location - level[4];
-    float side = float(level[1]), half = (float(stride) - 1.0f) / 2.0f;
-    float4 delta = reinterpret_cast<const float4*>(regression)[uint64_t(image) * d.locations + location];
-    constexpr float LARGEST = 4.1351666f;  // ln(1000 / 16)
-    float x = delta.x / d.weight_x * side + (half + float(within % columns * stride));
-    float y = delta.y / d.weight_y * side + (half + float(within / columns * stride));
-    float reach_x = 0.5f * (detection::exp(fminf(delta.z / d.weight_w, LARGEST)) * side - 1.0f);
-    float reach_y = 0.5f * (detection::exp(fminf(delta.w / d.weight_h, LARGEST)) * side - 1.0f);
-    uint64_t slot = uint64_t(image) * slots + rank;
-    keys[slot] = key;
-    reinterpret_cast<float4*>(corners)[slot] = {
-        detection::clip(x - reach_x, d.last_x), detection::clip(y - reach_y, d.last_y),
-        detection::clip(x + reach_x, d.last_x), detection::clip(y + reach_y, d.last_y)};
+    if (bound) {
+        part_begin[image * (d.parts + 1) + own - slots] = rank;
+    } else if (key != detection::NOBODY) {
+        keys[uint64_t(image) * slots + rank] = key;
+    }
 }
 
 // Non-maximum suppression within each part, by descending score: a box goes if its IoU with a survivor exceeds nms.
@@ -274,7 +183,7 @@ extern "C" __global__ void __launch_bounds__(256)
 // The survivors of each image by descending score, ties by location, then part; a survivor stays if fewer than max_det
 // have a higher score.
 // keys [N, M], part_begin [N, P + 1]; chosen [N, M] slots, found [N] their number, zero at first. One thread per slot;
-// ranks as in detection_decode.
+// ranks as in detection_rank.
 extern "C" __global__ void __launch_bounds__(256)
     detection_order(const uint64_t* __restrict__ keys, const uint32_t* __restrict__ part_begin,
                     uint32_t* __restrict__ chosen, uint32_t* __restrict__ found, DetectionDims d) {

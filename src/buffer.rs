@@ -28,7 +28,7 @@ macro_rules! elements {
 }
 elements!(u8: u8, i32: i32, u32: u32, i64: i64, f32: f32, [f32; 2]: f32, [f32; 3]: f32, [f32; 4]: f32);
 
-/// A copy of an array on the device that last asked for one.
+/// A copy of an array on the device that first asked for one.
 #[cfg(feature = "cuda")]
 struct Resident<T: Element> {
     gpu: Gpu,

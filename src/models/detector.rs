@@ -19,7 +19,8 @@ use crate::{
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
     ops::{
-        detection::{self, Detection, Head},
+        atss::{self, Head},
+        detection::Detection,
         queries,
     },
 };
@@ -36,7 +37,7 @@ use {
     super::{image::ImagesOnDevice, onnx::OnDevice},
     crate::{
         gpu::{Buffer, Gpu},
-        ops::detection::cuda::{Boxes, Workspace},
+        ops::detection::cuda::{self, Boxes, Workspace},
     },
     std::iter::repeat_n,
 };
@@ -182,16 +183,13 @@ impl Detector {
             offsets: offsets.collect::<Result<_>>()?,
             text_encoder: folder.model(&engine.on_cpu(), &rules.text_encoder, text_encoder)?,
             head: folder.model(engine, &rules.model, head)?,
-            device: match rules.kind {
-                manifest::Kind::Atss => device.clone(),
-                manifest::Kind::Detr => Device::Cpu,
-            },
+            device: device.clone(),
             batch: Batch::new(1, 10, engine.options().batch_memory),
             prompts: Mutex::default(),
         })
     }
 
-    /// The device that it was loaded for; the CPU for a detector of queries, whose outputs are read there.
+    /// The device that it was loaded for.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -283,7 +281,7 @@ impl Detector {
                     manifest::Head::Atss(levels, rules) => {
                         let head =
                             Head { token_logits: logits, box_regression: regression, centerness: row(3, i) };
-                        detection::cpu::detect(&head, parts, levels, size, rules, threshold)
+                        atss::cpu::detect(&head, parts, levels, size, rules, threshold)
                     }
                     manifest::Head::Detr(rules) => {
                         let input = self.rules.image.size;
@@ -299,7 +297,7 @@ impl Detector {
     /// As [`Detector::detect`], for images on a device. The host learns how many boxes each image has.
     ///
     /// # Errors
-    /// As [`Detector::detect`]; [`Error::Device`] if the driver refuses; [`Error::Invalid`] for a detector of queries.
+    /// As [`Detector::detect`]; [`Error::Device`] if the driver refuses.
     #[cfg(feature = "cuda")]
     pub fn detect_on(
         &self,
@@ -310,12 +308,7 @@ impl Detector {
         batch: usize,
     ) -> Result<FoundOnDevice> {
         check_threshold(threshold)?;
-        let manifest::Head::Atss(levels, rules) = &self.decoding else {
-            return Err(Error::invalid(
-                "detectors of queries read their outputs on the host; use Detector::detect",
-            ));
-        };
-        let (l, a, c) = (prompt.tokens.ids.len(), detection::locations(levels), self.rules.feature_dim);
+        let (l, a, c) = (prompt.tokens.ids.len(), self.rules.rows(), self.rules.feature_dim);
         let [height, width] = self.rules.image.size;
         let size = image::size_within(images.size, &self.rules.image)?;
         let scale = [1, 0].map(|axis| images.size[axis] as f32 / size[axis] as f32);
@@ -330,6 +323,11 @@ impl Detector {
             let (mut token_logits, mut box_regression) = (gpu.alloc(n * a * l)?, gpu.alloc(n * a * 4)?);
             let (mut centerness, mut features): (_, Buffer<f32>) = (gpu.alloc(n * a)?, gpu.alloc(n * a * c)?);
             let mut nans = gpu.zeros(4)?;
+            let mut outputs =
+                vec![token_logits.as_view_mut(), box_regression.as_view_mut(), features.as_view_mut()];
+            if self.rules.kind == manifest::Kind::Atss {
+                outputs.push(centerness.as_view_mut());
+            }
             self.head.run_on(
                 gpu,
                 &[
@@ -337,23 +335,36 @@ impl Detector {
                     (&[n, l, prompt.hidden.len() / l], OnDevice::F32(&hidden)),
                     (&[n, l], OnDevice::I64(&mask)),
                 ],
-                &mut [&mut token_logits, &mut box_regression, &mut features, &mut centerness]
-                    .map(|output| output.as_view_mut()),
+                &mut outputs,
                 &mut nans,
             )?;
             let workspace = match &mut workspace {
                 Some(large) if large.most() >= n => large,
-                small => small.insert(Workspace::new(gpu, n, levels, &prompt.tokens.parts, rules.top_n)?),
+                small => small.insert(self.workspace(gpu, n, &prompt.tokens.parts)?),
             };
-            let head = detection::cuda::Head {
-                token_logits: &token_logits,
-                box_regression: &box_regression,
-                centerness: &centerness,
+            let counts = match &self.decoding {
+                manifest::Head::Atss(levels, rules) => {
+                    let head = atss::cuda::Head {
+                        levels,
+                        token_logits: &token_logits,
+                        box_regression: &box_regression,
+                        centerness: &centerness,
+                    };
+                    atss::cuda::detect(gpu, &head, n, size, rules, threshold, workspace)?
+                }
+                manifest::Head::Detr(rules) => {
+                    let head = queries::cuda::Head {
+                        queries: a,
+                        token_logits: &token_logits,
+                        boxes: &box_regression,
+                        input: self.rules.image.size,
+                    };
+                    queries::cuda::detect(gpu, &head, n, size, rules, threshold, workspace)?
+                }
             };
-            let counts = detection::cuda::detect(gpu, &head, n, size, rules, threshold, workspace)?;
             self.head.check_nans(&gpu.download(&nans)?)?;
             let mut boxes = Boxes::new(gpu, counts.iter().sum::<u32>() as usize, c)?;
-            detection::cuda::gather(gpu, workspace, &counts, &features, scale, view, 0, &mut boxes)?;
+            cuda::gather(gpu, workspace, &counts, &features, scale, view, 0, &mut boxes)?;
             per_view.extend(counts);
             batches.push(boxes);
             Ok(())
@@ -363,6 +374,14 @@ impl Detector {
             false => self.batch.on_cpu(0..images.count()?, batch, run)?,
         }
         Ok(FoundOnDevice { per_view, boxes: Boxes::concat(gpu, batches)? })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn workspace(&self, gpu: &Gpu, images: usize, parts: &[Range<usize>]) -> Result<Workspace> {
+        match &self.decoding {
+            manifest::Head::Atss(levels, rules) => atss::cuda::workspace(gpu, images, levels, parts, rules),
+            manifest::Head::Detr(_) => queries::cuda::workspace(gpu, images, self.rules.rows(), parts),
+        }
     }
 
     /// The boxes of one image that is `size` in the model's input and was `given` in the caller's hands, with their

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     ops::{
-        detection::{self, Level},
+        atss::{self, Level},
         normalize::{Normalization, Order},
         queries::{self, Phrase},
     },
@@ -178,7 +178,7 @@ pub struct Segmenter {
 #[derive(Debug, Clone)]
 pub(super) enum Head {
     /// Of [`Kind::Atss`].
-    Atss(Vec<Level>, detection::Rules),
+    Atss(Vec<Level>, atss::Rules),
     /// Of [`Kind::Detr`].
     Detr(queries::Rules),
 }
@@ -245,10 +245,7 @@ impl Detector {
         let Detector { box_weights, pre_nms, top_n, nms, max_det, .. } = *self;
         let phrase = match self.score {
             Score::SqrtMeanSigmoidXCenterness => {
-                return Head::Atss(
-                    self.levels(),
-                    detection::Rules { box_weights, pre_nms, top_n, nms, max_det },
-                );
+                return Head::Atss(self.levels(), atss::Rules { box_weights, pre_nms, top_n, nms, max_det });
             }
             Score::MeanSigmoid => Phrase::Mean,
             Score::MaxSigmoid => Phrase::Max,
@@ -258,7 +255,7 @@ impl Detector {
 
     /// Rows of the outputs per image: locations of all levels, or queries.
     pub fn rows(&self) -> usize {
-        self.queries.unwrap_or_else(|| detection::locations(&self.levels()))
+        self.queries.unwrap_or_else(|| atss::locations(&self.levels()))
     }
 
     /// The levels of the detector's input, fine to coarse; none for [`Kind::Detr`].

@@ -2,8 +2,10 @@
 
 pub mod adamw;
 pub mod agglomeration;
+pub mod atss;
 pub mod boxes;
 pub mod components;
+pub mod confidence;
 pub mod cut_pursuit;
 pub mod detection;
 pub mod edge_weights;

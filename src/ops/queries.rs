@@ -2,9 +2,7 @@
 //!
 //! With logits `x[q, t]`, boxes (cx, cy, w, h)`[q]` in parts of the image, and part j covering the tokens T_j: the score of (q, j) is
 //! the mean or the largest over t in T_j of `sigmoid(x[q, t])`. Scores above the threshold count, descending; ties stay in the
-//! order of query, then part; non-maximum suppression within each part; the strongest max_det remain.
-
-use crate::ops::detection::Detection;
+//! order of query, then part; non-maximum suppression within each part; the strongest max_det remain (more at a tie).
 
 /// How the scores of a part's tokens become the part's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +26,11 @@ pub struct Rules {
 
 /// CPU reference.
 pub mod cpu {
-    use super::{Detection, Phrase, Rules};
-    use crate::ops::detection::cpu::{exp, suppress};
+    use super::{Phrase, Rules};
+    use crate::ops::detection::{
+        Detection,
+        cpu::{sigmoid, suppress},
+    };
     use std::ops::Range;
 
     /// The boxes of one image; their location is the query.
@@ -61,14 +62,12 @@ pub mod cpu {
                 }
             }
         }
-        found = suppress(&found, rules.nms);
-        found.truncate(rules.max_det);
-        found
+        suppress(&found, rules.nms, rules.max_det)
     }
 
     /// The score of one part; NaN, which exceeds no threshold, for a part without tokens.
     fn score(logits: &[f32], phrase: Phrase) -> f32 {
-        let sigmoids = logits.iter().map(|&x| 1.0 / (1.0 + exp(-x)));
+        let sigmoids = logits.iter().map(|&x| sigmoid(x));
         match phrase {
             Phrase::Mean => sigmoids.sum::<f32>() / logits.len() as f32,
             Phrase::Max => sigmoids.fold(f32::NAN, f32::max),
@@ -84,6 +83,96 @@ pub mod cpu {
             clip((cx + w / 2.0) * width, size[1]),
             clip((cy + h / 2.0) * height, size[0]),
         ]
+    }
+}
+
+/// On a CUDA device, all images of a batch at once: bit for bit what the reference finds.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::{Phrase, Rules};
+    use crate::{
+        error::{Error, Result},
+        gpu::{
+            Gpu, blocks,
+            kernels::{self, QueriesDims},
+        },
+        ops::detection::cuda::Workspace,
+    };
+    use cudarc::driver::DevicePtr;
+    use std::ops::Range;
+
+    /// A detector's outputs for N images.
+    #[derive(Debug)]
+    pub struct Head<'a, B> {
+        /// Queries of an image, Q.
+        pub queries: usize,
+        /// `[N, Q, L]`
+        pub token_logits: &'a B,
+        /// `[N, Q, 4]`, in parts of the detector's input.
+        pub boxes: &'a B,
+        /// Height and width of the detector's input.
+        pub input: [usize; 2],
+    }
+
+    /// What a batch of up to `most` images needs. `parts`: `[P]` the tokens of each part.
+    ///
+    /// # Errors
+    /// As [`Workspace::new`].
+    pub fn workspace(gpu: &Gpu, most: usize, queries: usize, parts: &[Range<usize>]) -> Result<Workspace> {
+        Workspace::new(gpu, most, &[queries], parts, queries * parts.len())
+    }
+
+    /// Finds the boxes of `images` images and leaves them in the workspace; returns how many each image has, the one
+    /// thing that the host waits for.
+    ///
+    /// `size`, `rules`, `threshold`: as for the reference.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if shapes do not fit together, [`Error::Device`] if the driver refuses.
+    pub fn detect<B: DevicePtr<f32>>(
+        gpu: &Gpu,
+        head: &Head<B>,
+        images: usize,
+        size: [usize; 2],
+        rules: &Rules,
+        threshold: f32,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<u32>> {
+        let Head { queries, token_logits, boxes, input } = *head;
+        let (rows, parts) = (images * queries, workspace.part_count);
+        let tokens = token_logits.len() / rows.max(1);
+        workspace.check(images, queries, queries * parts)?;
+        if token_logits.len() != tokens * rows || boxes.len() != 4 * rows {
+            return Err(Error::invalid(format!(
+                "queries: of {images} images and {queries} queries, token_logits must be [N, Q, L] and boxes [N, Q, 4], not \
+                 {} and {} values",
+                token_logits.len(),
+                boxes.len()
+            )));
+        }
+        if images == 0 || parts == 0 {
+            return Ok(vec![0; images]);
+        }
+        let d = QueriesDims {
+            images: images as u32,
+            queries: queries as u32,
+            tokens: tokens as u32,
+            parts: parts as u32,
+            slots: workspace.slots() as u32,
+            largest: (rules.phrase == Phrase::Max) as u32,
+            threshold,
+            width: input[1] as f32,
+            height: input[0] as f32,
+            last_x: size[1] as f32 - 1.0,
+            last_y: size[0] as f32 - 1.0,
+        };
+        let Workspace { parts: tokens, scores, .. } = workspace;
+        kernels::queries_scores(gpu, blocks(rows * parts, 256), token_logits, tokens, scores, d)?;
+        workspace.rank(gpu, images)?;
+        let grid = workspace.grid(images);
+        let Workspace { keys, part_begin, corners, .. } = workspace;
+        kernels::queries_decode(gpu, grid, keys, part_begin, boxes, corners, d)?;
+        workspace.choose(gpu, images, rules.nms, rules.max_det)
     }
 }
 
@@ -128,7 +217,9 @@ mod tests {
                 0.0,
             )
         };
-        let locations = |found: Vec<super::Detection>| found.iter().map(|d| d.location).collect::<Vec<_>>();
+        let locations = |found: Vec<crate::ops::detection::Detection>| {
+            found.iter().map(|d| d.location).collect::<Vec<_>>()
+        };
         assert_eq!(locations(find(1.0, 9)), [2, 1, 0]);
         assert_eq!(locations(find(0.6, 9)), [2, 1]);
         assert_eq!(locations(find(1.0, 1)), [2]);

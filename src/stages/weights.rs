@@ -6,6 +6,7 @@ use crate::{
     device::Device,
     error::{Error, Result},
     io::npy,
+    ops::confidence,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -59,28 +60,28 @@ impl Options {
 }
 
 impl Weights {
-    /// Weighs the boxes, where they will vote. For confidences the host reads the boxes.
+    /// Weighs the boxes, where they will vote.
     ///
     /// # Errors
     /// [`Error::Invalid`] if a weight is not finite, [`Error::Device`] if a device fails.
     pub fn new(device: &Device, boxes: &Boxes, options: &Options) -> Result<Weights> {
-        let weights = match *options {
-            Options::Constant { weight, null } => {
-                Weights { boxes: vec![weight].into(), null }.check(1)?;
-                let boxes = match device {
-                    Device::Cpu => vec![weight; boxes.len()].into(),
-                    #[cfg(feature = "cuda")]
-                    Device::Cuda(gpu) => Buf::on_device(gpu, gpu.filled(weight, boxes.len())?),
-                };
-                return Ok(Weights { boxes, null });
+        let (Options::Constant { weight: most, null } | Options::Confidence { scale: most, null }) = *options;
+        Weights { boxes: vec![most].into(), null }.check(1)?;
+        let weights = match (device, options) {
+            (Device::Cpu, Options::Constant { .. }) => vec![most; boxes.len()].into(),
+            (Device::Cpu, Options::Confidence { .. }) => {
+                confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), most).into()
             }
-            Options::Confidence { scale, null } => {
-                let weights: Vec<f32> = boxes.list()?.iter().map(|b| scale * b.score).collect();
-                Weights { boxes: weights.into(), null }
+            #[cfg(feature = "cuda")]
+            (Device::Cuda(gpu), Options::Constant { .. }) => {
+                Buf::on_device(gpu, gpu.filled(most, boxes.len())?)
+            }
+            #[cfg(feature = "cuda")]
+            (Device::Cuda(gpu), Options::Confidence { .. }) => {
+                Buf::on_device(gpu, confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, most)?)
             }
         };
-        weights.check(boxes.len())?;
-        Ok(weights)
+        Ok(Weights { boxes: weights, null })
     }
 
     /// Checks that there is one finite weight per box; where they lie on a device, it fetches them.

@@ -3,7 +3,10 @@
 use crate::common::fixture;
 use partstad::{
     io::npy,
-    ops::detection::{Detection, Head, Level, Rules, cpu, locate},
+    ops::{
+        atss::{Head, Level, Rules, cpu, locate},
+        detection::Detection,
+    },
 };
 
 const RULES: Rules =

@@ -1,7 +1,7 @@
 //! Boxes on their way: their order, the segmenter's prompts, the network's places, and values that are not numbers.
 
 use crate::{gpu, random::Random};
-use partstad::ops::{boxes, nan, positional};
+use partstad::ops::{boxes, confidence, nan, positional};
 
 #[test]
 fn order_prompts_and_places() {
@@ -51,5 +51,16 @@ fn values_that_are_not_numbers() {
         let mut total = gpu.upload(&[5]).unwrap();
         nan::cuda::count(&gpu, &gpu.upload(&values).unwrap(), &mut total).unwrap();
         assert_eq!(gpu.download(&total).unwrap(), [5 + nan::cpu::count(&values)], "{len} values");
+    }
+}
+
+#[test]
+fn confidences_as_weights() {
+    let (gpu, mut random) = (gpu(), Random(30));
+    for len in [0, 1, 257] {
+        let scores = random.floats(len);
+        let there = confidence::cuda::weights(&gpu, &gpu.upload(&scores).unwrap(), 10.1).unwrap();
+        let expected = confidence::cpu::weights(scores.into_iter(), 10.1);
+        assert_eq!(gpu.download(&there).unwrap(), expected, "{len} boxes");
     }
 }

@@ -3,10 +3,13 @@
 use crate::{gpu, random::Random};
 use partstad::{
     gpu::Gpu,
-    ops::detection::{
-        Head, Level, Rules, cpu,
-        cuda::{self, Boxes, Workspace},
-        locations,
+    ops::{
+        atss::{Head, Level, Rules, cpu, cuda, locations},
+        detection::{
+            Detection,
+            cuda::{Boxes, Workspace, gather},
+        },
+        queries::{self, Phrase},
     },
 };
 use std::ops::Range;
@@ -54,26 +57,45 @@ fn compare(
 ) {
     let levels = levels();
     let a = locations(&levels);
-    let mut workspace = Workspace::new(gpu, images, &levels, parts, rules.top_n).unwrap();
+    let mut workspace = cuda::workspace(gpu, images, &levels, parts, rules).unwrap();
     let upload = |values: &[f32]| gpu.upload(values).unwrap();
     let (logits, regression, centerness) =
         (upload(&outputs.logits), upload(&outputs.regression), upload(&outputs.centerness));
-    let head = cuda::Head { token_logits: &logits, box_regression: &regression, centerness: &centerness };
-    let features: Vec<f32> = (0..images * a * CHANNELS).map(|i| i as f32).collect();
+    let head = cuda::Head {
+        levels: &levels,
+        token_logits: &logits,
+        box_regression: &regression,
+        centerness: &centerness,
+    };
     let counts = cuda::detect(gpu, &head, images, SIZE, rules, threshold, &mut workspace).unwrap();
+    let of =
+        |values: &[f32], image: usize, columns: usize| values[image * a * columns..][..a * columns].to_vec();
+    let expected = |image| {
+        let logits = of(&outputs.logits, image, outputs.tokens);
+        let (regression, centerness) = (of(&outputs.regression, image, 4), of(&outputs.centerness, image, 1));
+        let head = Head { token_logits: &logits, box_regression: &regression, centerness: &centerness };
+        cpu::detect(&head, parts, &levels, SIZE, rules, threshold)
+    };
+    compare_gathered(gpu, &workspace, &counts, a, &(0..images).map(expected).collect::<Vec<_>>());
+}
 
+/// Compares what lies in the workspace with what the reference found in each image.
+fn compare_gathered(
+    gpu: &Gpu,
+    workspace: &Workspace,
+    counts: &[u32],
+    locations: usize,
+    expected: &[Vec<Detection>],
+) {
+    let features: Vec<f32> = (0..expected.len() * locations * CHANNELS).map(|i| i as f32).collect();
     let (row, view, scale) = (2, 5, [1.5f32, 0.7]);
     let total: u32 = counts.iter().sum();
     let mut boxes = Boxes::new(gpu, row + total as usize, CHANNELS).unwrap();
-    cuda::gather(gpu, &workspace, &counts, &upload(&features), scale, view, row, &mut boxes).unwrap();
+    let there = gpu.upload(&features).unwrap();
+    gather(gpu, workspace, counts, &there, scale, view, row, &mut boxes).unwrap();
     let (mut views, mut labels, mut scores, mut rows) = (vec![], vec![], vec![], vec![]);
     let (mut bboxes, mut rects) = (vec![], vec![]);
-    for image in 0..images {
-        let of = |values: &[f32], columns: usize| values[image * a * columns..][..a * columns].to_vec();
-        let (logits, regression, centerness) =
-            (of(&outputs.logits, outputs.tokens), of(&outputs.regression, 4), of(&outputs.centerness, 1));
-        let head = Head { token_logits: &logits, box_regression: &regression, centerness: &centerness };
-        let found = cpu::detect(&head, parts, &levels, SIZE, rules, threshold);
+    for (image, found) in expected.iter().enumerate() {
         assert_eq!(counts[image] as usize, found.len(), "boxes of image {image}");
         for b in found {
             let [x1, y1, x2, y2] = b.corners;
@@ -83,7 +105,7 @@ fn compare(
             scores.push(b.score);
             bboxes.extend([x1, y1, x2 - x1, y2 - y1]);
             rects.extend([x1, y1, x1 + (x2 - x1), y1 + (y2 - y1)]);
-            rows.extend_from_slice(&features[(image * a + b.location) * CHANNELS..][..CHANNELS]);
+            rows.extend_from_slice(&features[(image * locations + b.location) * CHANNELS..][..CHANNELS]);
         }
     }
     assert_eq!(gpu.download(&boxes.views.slice(row..)).unwrap(), views);
@@ -134,14 +156,71 @@ fn detections_by_other_rules() {
 }
 
 #[test]
+fn detections_of_queries() {
+    const QUERIES: usize = 900;
+    const TOKENS: usize = 6;
+    const INPUT: [usize; 2] = [320, 300];
+    let gpu = gpu();
+    let mut random = Random(8);
+    let parts = [1..2, 3..5, 6..6, 0..6];
+    // Coarse steps make ties.
+    for (images, mean, step, phrase, nms, max_det, threshold) in [
+        (1, -4.0, 1e-4, Phrase::Max, 1.0, 900, 0.0),
+        (3, -3.0, 1e-4, Phrase::Mean, 0.5, 30, 0.3),
+        (2, -1.0, 0.5, Phrase::Max, 0.7, 7, 0.6),
+        (1, -30.0, 1.0, Phrase::Mean, 1.0, 9, 0.5),
+        (0, 0.0, 1.0, Phrase::Max, 1.0, 9, 0.5),
+    ] {
+        let rules = queries::Rules { phrase, nms, max_det };
+        let mut value =
+            |from: f32, to: f32, step: f32| ((from + (to - from) * random.uniform()) / step).round() * step;
+        let logits: Vec<f32> =
+            (0..images * QUERIES * TOKENS).map(|_| value(mean - 4.0, mean + 4.0, step)).collect();
+        let boxes: Vec<f32> = (0..images * QUERIES * 4).map(|_| value(0.0, 1.0, 1e-4)).collect();
+        let mut workspace = queries::cuda::workspace(&gpu, images, QUERIES, &parts).unwrap();
+        let (token_logits, there) = (gpu.upload(&logits).unwrap(), gpu.upload(&boxes).unwrap());
+        let head = queries::cuda::Head {
+            queries: QUERIES,
+            token_logits: &token_logits,
+            boxes: &there,
+            input: INPUT,
+        };
+        let counts =
+            queries::cuda::detect(&gpu, &head, images, SIZE, &rules, threshold, &mut workspace).unwrap();
+        let rows = logits.chunks(QUERIES * TOKENS).zip(boxes.chunks(QUERIES * 4));
+        let expected: Vec<Vec<Detection>> = rows
+            .map(|(logits, boxes)| {
+                queries::cpu::detect(logits, boxes, &parts, INPUT, SIZE, &rules, threshold)
+            })
+            .collect();
+        assert!(
+            mean < -9.0 || expected.iter().all(|found| found.len() >= max_det.min(30)),
+            "little to compare"
+        );
+        compare_gathered(&gpu, &workspace, &counts, QUERIES, &expected);
+    }
+}
+
+#[test]
 fn detection_refuses_what_does_not_fit() {
     let gpu = gpu();
     let parts = vec![0..1; 256];
-    let error = Workspace::new(&gpu, 1, &levels(), &parts, 10).unwrap_err();
+    let error = cuda::workspace(&gpu, 1, &levels(), &parts, &RULES).unwrap_err();
     assert!(error.to_string().contains("256 parts"), "{error}");
-    let mut workspace = Workspace::new(&gpu, 1, &levels(), &parts[..1], 10).unwrap();
+    let mut workspace = cuda::workspace(&gpu, 1, &levels(), &parts[..1], &RULES).unwrap();
     let short = gpu.zeros(4).unwrap();
-    let head = cuda::Head { token_logits: &short, box_regression: &short, centerness: &short };
-    let error = cuda::detect(&gpu, &head, 1, SIZE, &RULES, 0.5, &mut workspace).unwrap_err();
-    assert!(error.to_string().contains("box_regression"), "{error}");
+    let levels = levels();
+    let head =
+        cuda::Head { levels: &levels, token_logits: &short, box_regression: &short, centerness: &short };
+    let mut refused = |images, rules: &Rules| {
+        cuda::detect(&gpu, &head, images, SIZE, rules, 0.5, &mut workspace).unwrap_err().to_string()
+    };
+    assert!(refused(1, &RULES).contains("box_regression"));
+    assert!(refused(2, &RULES).contains("2 images"));
+    assert!(refused(1, &Rules { top_n: 3, ..RULES }).contains("3 kept per level"));
+    let head = queries::cuda::Head { queries: 9, token_logits: &short, boxes: &short, input: SIZE };
+    let rules = queries::Rules { phrase: Phrase::Max, nms: 1.0, max_det: 9 };
+    let mut workspace = queries::cuda::workspace(&gpu, 1, 9, &parts[..1]).unwrap();
+    let error = queries::cuda::detect(&gpu, &head, 1, SIZE, &rules, 0.5, &mut workspace).unwrap_err();
+    assert!(error.to_string().contains("9 queries"), "{error}");
 }

@@ -14,6 +14,8 @@ use partstad::{
     stages::{
         boxes::{self, Box2d, Boxes},
         cloud::Cloud,
+        instances::{self, Instances},
+        labels::{self, Labels},
         masks::{self, Masks},
         memberships::{self, Memberships},
         network::Network,
@@ -23,6 +25,7 @@ use partstad::{
         weights::{self, Weights},
     },
 };
+use serde_json::{Value, json};
 use std::{fs, path::Path, thread};
 
 const TINY: &str = "tests/fixtures/models";
@@ -42,6 +45,9 @@ fn views(device: &Device, count: usize, side: usize) -> Views {
     Views::render(device, &cloud(), &options).unwrap()
 }
 
+/// The tiny detector that proposes queries.
+const QUERIES: &str = "queries.onnx";
+
 /// A folder of the tiny models in which another file is the detector, and boxes of a part overlap at most by the IoU `nms`.
 fn tiny(file: &str, nms: f32) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -50,11 +56,23 @@ fn tiny(file: &str, nms: f32) -> tempfile::TempDir {
         fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
     }
     let usual = "grounding_detector.onnx";
-    let sum = |file: &str| hash::sha256(&fs::read(folder.path().join(file)).unwrap());
-    let path = folder.path().join("manifest.json");
-    let manifest = fs::read_to_string(&path).unwrap().replace(&sum(usual), &sum(file));
-    fs::write(&path, manifest.replace("\"nms\": 0.6", &format!("\"nms\": {nms}"))).unwrap();
     fs::rename(folder.path().join(file), folder.path().join(usual)).unwrap();
+    let path = folder.path().join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["files"][usual] = json!(hash::sha256(&fs::read(folder.path().join(usual)).unwrap()));
+    let detector = manifest["detector"].as_object_mut().unwrap();
+    detector["nms"] = json!(nms);
+    if file == QUERIES {
+        for of_locations in ["strides", "anchor_sizes", "box_weights", "pre_nms", "top_n"] {
+            detector.remove(of_locations);
+        }
+        for (key, value) in
+            [("kind", json!("detr")), ("queries", json!(86)), ("score", json!("mean_sigmoid"))]
+        {
+            detector.insert(key.into(), value);
+        }
+    }
+    fs::write(&path, manifest.to_string()).unwrap();
     folder
 }
 
@@ -91,11 +109,11 @@ fn boxes_features_and_masks() {
 }
 
 #[test]
-fn batches_and_models_in_f16_do_not_matter() {
+fn batches_models_in_f16_and_queries_do_not_matter() {
     let device = Device::Cuda(gpu());
     let views = [views(&Device::Cpu, 10, 64), views(&device, 10, 64)];
-    for file in ["grounding_detector.onnx", "half_image.onnx"] {
-        let folder = tiny(file, 0.0);
+    for (file, nms) in [("grounding_detector.onnx", 0.0), ("half_image.onnx", 0.0), (QUERIES, 0.7)] {
+        let folder = tiny(file, nms);
         let models = [Device::Cpu, device.clone()]
             .map(|device| Models::load(&device, folder.path(), &options()).unwrap());
         let find = |there: usize, [batch, encoded, decoded]: [usize; 3]| {
@@ -160,12 +178,13 @@ fn transfers(gpu: &Gpu) -> Transfers {
 const VIEWS: u64 = 4;
 
 /// What models on the CPU have to copy: their inputs to the host, their outputs to the device.
-fn of_models(boxes: &[Box2d], tokens: u64, encoded: usize, decoded: usize) -> Transfers {
+fn of_models(boxes: &[Box2d], file: &str, tokens: u64, encoded: usize, decoded: usize) -> Transfers {
     const IMAGE: u64 = 3 * 64 * 64 * 4;
     const EMBEDDING: u64 = 6 * 4 * 4 * 4;
     let mut copied = Transfers { to_device: 0, to_host: VIEWS * IMAGE };
     copied.to_host += VIEWS * tokens * (16 * 4 + 8);
-    copied.to_device += VIEWS * 86 * (tokens + 4 + 1 + 8) * 4;
+    let centerness = (file != QUERIES) as u64;
+    copied.to_device += VIEWS * 86 * (tokens + 4 + centerness + 8) * 4;
     let by_view: Vec<&[Box2d]> = boxes.chunk_by(|a, b| a.view == b.view).collect();
     for group in by_view.chunks(encoded) {
         let n = group.len() as u64;
@@ -178,8 +197,8 @@ fn of_models(boxes: &[Box2d], tokens: u64, encoded: usize, decoded: usize) -> Tr
     copied
 }
 
-/// Between rasterization and labels the host learns counts, and the device gets tables, whose sizes do not depend on what
-/// is found. What models on the CPU have to copy is left out.
+/// From rasterization to instances the host learns counts and the result, and the device gets tables, whose sizes do not
+/// depend on what is found. What models on the CPU have to copy is left out.
 #[test]
 fn nothing_but_counts_crosses() {
     if cuda_emulator::install() == Driver::Real {
@@ -187,20 +206,21 @@ fn nothing_but_counts_crosses() {
     }
     const ENCODED: usize = 2;
     const DECODED: usize = 7;
-    let (cloud, network) = (cloud(), Network::<f32>::initial(8 + CODE, 0.05, 3));
-    let own = |nms, learned: bool| {
-        let gpu = gpu();
+    let network = Network::<f32>::initial(8 + CODE, 0.05, 3);
+    let own = |file, nms, weights_from: Option<weights::Options>| {
+        let (gpu, cloud) = (gpu(), cloud());
         let device = Device::Cuda(gpu.clone());
-        let folder = tiny("grounding_detector.onnx", nms);
-        let models = Models::load(&device, folder.path(), &options()).unwrap();
+        let models = Models::load(&device, tiny(file, nms).path(), &options()).unwrap();
         let superpoints = Superpoints::partition(&device, &cloud, &superpoints::Options::default()).unwrap();
         // The device's copies of the partition and of the prompt stay there for the next views.
         superpoints.points.device(&gpu).unwrap();
+        superpoints.offsets.device(&gpu).unwrap();
         superpoints.of_point.device(&gpu).unwrap();
         let prompt = models.detector.prompt(&PARTS).unwrap();
         prompt.hidden.device(&gpu).unwrap();
         prompt.mask.device(&gpu).unwrap();
         let views = views(&device, VIEWS as usize, 64);
+        cloud.positions.device(&gpu).unwrap();
 
         let before = transfers(&gpu);
         let options = boxes::Options { batch: 2, ..boxes::Options::default() };
@@ -209,11 +229,16 @@ fn nothing_but_counts_crosses() {
         let masks = Masks::predict(&views, &boxes, models.segmenter.as_ref().unwrap(), &options).unwrap();
         let options = memberships::Options::default();
         let memberships = Memberships::find(&device, &superpoints, &views, &boxes, &masks, &options).unwrap();
-        let weights = match learned {
-            true => network.weigh(&device, &boxes, &views).unwrap(),
-            false => Weights::new(&device, &boxes, &weights::Options::default()).unwrap(),
+        let weights = match &weights_from {
+            Some(options) => Weights::new(&device, &boxes, options).unwrap(),
+            None => network.weigh(&device, &boxes, &views).unwrap(),
         };
         let scores = Scores::vote(&device, &memberships, &boxes, &weights, PARTS.len()).unwrap();
+        let labels =
+            Labels::assign(&device, &superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
+        let options = instances::Options::default();
+        Instances::merge(&device, &cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options)
+            .unwrap();
         let after = transfers(&gpu);
 
         assert!(scores.valid.host().unwrap().contains(&1), "the boxes must hold something");
@@ -222,15 +247,23 @@ fn nothing_but_counts_crosses() {
             (0..VIEWS as u32).all(|view| list.iter().any(|b| b.view == view)),
             "every view must have boxes"
         );
-        let models = of_models(list, prompt.tokens.ids.len() as u64, ENCODED, DECODED);
+        let models = of_models(list, file, prompt.tokens.ids.len() as u64, ENCODED, DECODED);
+        // Labels of points and superpoints; root, size and confidence of every superpoint's piece.
+        let result = 4 * (cloud.len() + 4 * superpoints.len()) as u64;
         let crossed = Transfers {
             to_device: after.to_device - before.to_device - models.to_device,
-            to_host: after.to_host - before.to_host - models.to_host,
+            to_host: after.to_host - before.to_host - models.to_host - result,
         };
         (list.len(), crossed)
     };
-    for learned in [false, true] {
-        let ((few, of_few), (many, of_many)) = (own(0.0, learned), own(0.2, learned));
+    let confidence = weights::Options::Confidence { scale: 10.0, null: 5.0 };
+    for (file, overlap, weights_from) in [
+        ("grounding_detector.onnx", 0.2, Some(weights::Options::default())),
+        ("grounding_detector.onnx", 0.2, None),
+        (QUERIES, 0.7, Some(confidence)),
+    ] {
+        let ((few, of_few), (many, of_many)) =
+            (own(file, 0.0, weights_from), own(file, overlap, weights_from));
         assert!(few * 2 < many, "{few} and {many} boxes: little to compare");
         assert_eq!(of_few, of_many, "to the device and to the host, for {few} and {many} boxes");
         // Boxes of the views, NaN of the detector's 4 outputs in 2 runs and of the segmenter's 3, and a few of the memberships.
