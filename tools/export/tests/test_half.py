@@ -88,8 +88,8 @@ def test_models_compute_in_bf16_and_their_imitation_on_a_cpu(tmp_path, check):
         onnx.checker.check_model(made, full_check=True)
         for other in (made, imitation):
             assert [*other.graph.input] == [*original.graph.input] and [*other.graph.output] == [*original.graph.output]
-        # Half a unit in the last of 8 bits is 2e-3; f16 would stay below 1e-3.
-        assert 1e-3 < half.difference(TINY / file, tmp_path / "imitation" / file) < 1e-2
+        # Rounding to 8 bits changes a value by up to 2e-3 of it; to f16's 11, by 2.4e-4.
+        assert 5e-4 < half.difference(TINY / file, tmp_path / "imitation" / file) < 1e-2
     detector, encoder, decoder = (in_bf16(onnx.load(tmp_path / "made" / file)) for file in LARGE)
     assert {"MatMul", "AveragePool", "Add", "Reshape"} <= detector[0] and detector[1] <= {"Cast", "Unsqueeze"}
     assert {"Conv", "AveragePool"} <= encoder[0] and encoder[1] == {"Cast"}
