@@ -58,8 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
     command("owlvit", "OWL-ViT of transformers", lambda a: owlvit.export_folder(a.checkpoint, a.out),
             "folder with config.json, model.safetensors, vocab.json and merges.txt")
 
-    command("half", "a folder of models in half precision: what computes in f32 computes in f16", lambda a: half.convert_folder(a.checkpoint, a.out),
-            "folder of models with a manifest.json")
+    added = command("half", "a folder of models in half precision: what computes in f32 computes in f16 or bf16",
+                    lambda a: half.convert_folder(a.checkpoint, a.out, a.type), "folder of models with a manifest.json")
+    added.add_argument("--type", choices=half.TYPES, default="f16",
+                       help="bf16 needs CUDA; bf16-imitated computes in f32 and rounds to bf16, slowly, to measure bf16 on a CPU [default: f16]")
 
     args = parser.parse_args(arguments)
     try:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import re
 
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -16,6 +17,7 @@ from transformers.models.grounding_dino.modeling_grounding_dino import Grounding
 
 import dyhead
 import glip
+import half
 from bert import Bert, BertConfig
 from checkpoint import Refused, check_vocabulary, load
 from swin import FeaturePyramid, Swin
@@ -141,6 +143,17 @@ def test_onnx_runtime_computes_the_model(config, tmp_path, vocabulary, check):
     assert manifest["detector"]["anchor_sizes"] == [64, 128, 256, 512, 1024]
     report = check(out)
     assert report["problems"] == [] and report["trial"]["boxes"] > 0
+
+    half.convert(out / "grounding_detector.onnx", out / "bf16.onnx", "bf16")
+    half.convert(out / "grounding_detector.onnx", out / "imitation.onnx", "bf16-imitated")
+    types = {value.name: value.type.tensor_type.elem_type for value in onnx.load(out / "bf16.onnx").graph.value_info}
+    kept = {node.op_type for node in onnx.load(out / "bf16.onnx").graph.node if types.get(node.output[0]) == onnx.TensorProto.FLOAT}
+    assert not kept & {"Conv", "DeformConv", "MatMul", "Gemm", "Softmax", "LayerNormalization"}
+    with pytest.raises(Exception, match="Could not find an implementation"):
+        onnxruntime.InferenceSession(out / "bf16.onnx")
+    # Without a kernel in this opset.
+    assert "InstanceNormalization" not in {node.op_type for node in onnx.load(out / "bf16.onnx").graph.node}
+    assert 1e-3 < half.difference(out / "grounding_detector.onnx", out / "imitation.onnx") < 0.1
 
 
 def test_the_text_matters_and_padding_does_not():

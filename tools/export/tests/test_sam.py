@@ -12,6 +12,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import nn
 from transformers import SamConfig, SamModel
 
+import half
 import sam
 from checkpoint import Refused, load
 from manifest import update
@@ -73,6 +74,13 @@ def test_onnx_runtime_computes_the_model(tmp_path, check):
     update(tmp_path, "detector", json.loads((small / "manifest.json").read_text())["detector"])
     report = check(tmp_path)
     assert report["problems"] == [] and report["trial"]["segment"] > 0
+
+    for file in ("sam_encoder.onnx", "sam_decoder.onnx"):
+        half.convert(tmp_path / file, tmp_path / "bf16.onnx", "bf16")
+        with pytest.raises(Exception, match="Could not find an implementation"):
+            onnxruntime.InferenceSession(tmp_path / "bf16.onnx")
+        half.convert(tmp_path / file, tmp_path / "imitation.onnx", "bf16-imitated")
+        assert 1e-3 < half.difference(tmp_path / file, tmp_path / "imitation.onnx") < 3e-2
 
 
 def test_another_encoder_with_the_same_embedding(tmp_path):
