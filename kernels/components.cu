@@ -1,20 +1,5 @@
-// Connected components of a graph: union-find in which every root is the lowest vertex of its component.
-#include "common.cuh"
-
-namespace components {
-
-// The root above v. Others link roots meanwhile, hence the loads past the first-level cache; a vertex that has a parent
-// keeps one in the same component, and parents only get lower.
-__device__ inline uint32_t find(const uint32_t* parents, uint32_t v) {
-    uint32_t up = __ldcg(&parents[v]);
-    while (up != v) {
-        v = up;
-        up = __ldcg(&parents[v]);
-    }
-    return v;
-}
-
-}  // namespace components
+// Connected components of a graph.
+#include "components.cuh"
 
 struct ComponentsDims {
     uint32_t vertices;
@@ -27,8 +12,7 @@ extern "C" __global__ void __launch_bounds__(256) components_start(uint32_t* __r
     if (v < d.vertices) parents[v] = v;
 }
 
-// Hangs the higher of two roots below the lower one, for every arc within a part. Which links are made depends on the
-// order; that the last root is the lowest vertex does not.
+// Unites the ends of every arc within a part.
 // first [V + 1], heads [A], parts [V], parents [V]. One thread per vertex; each edge is seen from its higher end.
 extern "C" __global__ void __launch_bounds__(256)
     components_link(const uint32_t* __restrict__ first, const uint32_t* __restrict__ heads,
@@ -38,19 +22,7 @@ extern "C" __global__ void __launch_bounds__(256)
     for (uint32_t arc = first[v]; arc < first[v + 1]; ++arc) {
         uint32_t head = heads[arc];
         if (head >= v || parts[head] != parts[v]) continue;
-        uint32_t low = components::find(parents, head), high = components::find(parents, v);
-        while (low != high) {
-            if (low > high) {
-                uint32_t other = low;
-                low = high;
-                high = other;
-            }
-            uint32_t before = atomicCAS(&parents[high], high, low);
-            if (before == high) break;
-            // Someone else has hung it elsewhere.
-            high = components::find(parents, before);
-            low = components::find(parents, low);
-        }
+        components::unite(parents, head, v);
     }
 }
 

@@ -1,5 +1,6 @@
 // Instances: the superpoints of one part, merged into its separate pieces. CPU reference: src/ops/instances.rs.
 #include "block_sum.cuh"
+#include "components.cuh"
 #include "iou.cuh"
 
 struct InstancesDims {
@@ -44,21 +45,21 @@ instances_shares(const uint32_t* __restrict__ entry_offsets, const uint32_t* __r
     }
 }
 
-// near[s, w] bit i: superpoint t = 32 w + i belongs to s (t != s): one part, gap < max_gap, sizes within the ratio, and
+// Unites superpoint s with every later t that belongs to it: one part, gap < max_gap, sizes within the ratio, and
 //   sum_b |share[s, b] - share[t, b]| / max(sum_b share[s, b], sum_b share[t, b]) < max_distance
 // over the boxes b of the part in whose view both are visible; 1 if the larger sum is below 1e-3.
-// label [S], offsets [S + 1], extents [S, 2, 3], shares [S, B], box_label [B], near [S, W].
-// One warp per word: a lane asks the cheap questions about its t, then all lanes sum for each t that is left: box b goes
-// to lane b % 32, then a tree.
+// label [S], offsets [S + 1], extents [S, 2, 3], shares [S, B], box_label [B], parents [S], at first each its own.
+// One warp per s and 32 t: a lane asks the cheap questions about its t, then all lanes sum for each t that is left: box b
+// goes to lane b % 32, then a tree.
 extern "C" __global__ void __launch_bounds__(256)
-instances_near(const int32_t* __restrict__ label, const uint32_t* __restrict__ offsets,
+instances_join(const int32_t* __restrict__ label, const uint32_t* __restrict__ offsets,
                const float* __restrict__ extents, const double* __restrict__ shares,
-               const uint32_t* __restrict__ box_label, uint32_t* __restrict__ near, InstancesDims d) {
-    const size_t at = size_t(thread_index()) / WARP;
-    if (at >= size_t(d.superpoints) * d.words) return;
+               const uint32_t* __restrict__ box_label, uint32_t* __restrict__ parents, InstancesDims d) {
+    const uint64_t at = (uint64_t(blockIdx.x) * blockDim.x + threadIdx.x) / WARP;
+    if (at >= uint64_t(d.superpoints) * d.words) return;
     const uint32_t lane = threadIdx.x % WARP, s = at / d.words, first = at % d.words * WARP, t = first + lane;
     const int32_t part = label[s];
-    bool close = part >= 0 && t < d.superpoints && t != s;
+    bool close = part >= 0 && t < d.superpoints && t > s;
     if (close && label[t] == part) {
         const float *a = extents + 6 * size_t(s), *b = extents + 6 * size_t(t);
         float gap = -INFINITY;
@@ -87,39 +88,16 @@ instances_near(const int32_t* __restrict__ label, const uint32_t* __restrict__ o
         const double distance = larger < 1e-3 ? 1.0 : differences / larger;
         if (distance < d.max_distance) found |= 1u << i;
     }
-    if (lane == 0) near[at] = found;
+    if (found >> lane & 1) components::unite(parents, s, t);
 }
 
-// root[s] = first superpoint that s is connected with through `near`; -1 where it has no part.
-// label [S], near [S, W], root and next [S]; next is scratch. One block; each round takes the least root among the
-// neighbours' and then that root's own, until nothing changes.
-extern "C" __global__ void __launch_bounds__(1024)
-instances_join(const int32_t* __restrict__ label, const uint32_t* __restrict__ near, int32_t* root, int32_t* next,
-               InstancesDims d) {
-    __shared__ uint32_t changed;
-    const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    for (uint32_t s = threadIdx.x; s < d.superpoints; s += 1024) root[s] = label[s] < 0 ? -1 : int32_t(s);
-    do {
-        __syncthreads();
-        if (threadIdx.x == 0) changed = 0;
-        for (uint32_t s = warp; s < d.superpoints; s += 1024 / WARP) {
-            uint32_t least = uint32_t(root[s]);
-            for (uint32_t w = lane; w < d.words; w += WARP) {
-                for (uint32_t left = near[size_t(s) * d.words + w]; left != 0; left &= left - 1) {
-                    least = min(least, uint32_t(root[w * WARP + __ffs(left) - 1]));
-                }
-            }
-            least = __reduce_min_sync(ALL_LANES, least);
-            if (lane == 0) next[s] = int32_t(least);
-        }
-        __syncthreads();
-        for (uint32_t s = threadIdx.x; s < d.superpoints; s += 1024) {
-            const int32_t mine = next[s], least = mine < 0 ? mine : next[mine];
-            if (least != root[s]) atomicOr(&changed, 1u);
-            root[s] = least;
-        }
-        __syncthreads();
-    } while (changed != 0);
+// root[s] = first superpoint of s's piece; -1 where it has no part.
+// label, parents and root [S]. One thread per superpoint.
+extern "C" __global__ void __launch_bounds__(256)
+instances_roots(const int32_t* __restrict__ label, const uint32_t* __restrict__ parents, int32_t* __restrict__ root,
+                InstancesDims d) {
+    const uint32_t s = thread_index();
+    if (s < d.superpoints) root[s] = label[s] < 0 ? -1 : int32_t(components::find(parents, s));
 }
 
 // For every piece, at its first superpoint r, if in some view its extent has IoU > min_box_iou with a box of its part:

@@ -179,8 +179,8 @@ membership_gates(const uint32_t* __restrict__ counts, const float* __restrict__ 
                  const uint32_t* __restrict__ view_offsets, const uint32_t* __restrict__ view_boxes,
                  const float* __restrict__ rects, const uint8_t* __restrict__ ignored, uint32_t* __restrict__ gates,
                  MembershipDims d) {
-    const size_t at = size_t(thread_index()) / WARP;
-    if (at >= size_t(d.superpoints) * d.views * d.words) return;
+    const uint64_t at = (uint64_t(blockIdx.x) * blockDim.x + threadIdx.x) / WARP;
+    if (at >= uint64_t(d.superpoints) * d.views * d.words) return;
     const uint32_t lane = threadIdx.x % WARP, cell = at / d.words, view = cell % d.views;
     const uint32_t i = view_offsets[view] + at % d.words * 32 + lane;
     bool open = false;

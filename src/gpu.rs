@@ -301,12 +301,26 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`] if anything on the stream failed.
     pub fn download<T: DeviceRepr + bytemuck::Pod>(&self, buffer: &impl DevicePtr<T>) -> Result<Vec<T>> {
-        let mut values = vec![T::zeroed(); buffer.len()];
+        self.download_as(buffer)
+    }
+
+    /// The same, as elements of several values each.
+    pub(crate) fn download_as<T: DeviceRepr + bytemuck::Pod, E: bytemuck::Pod>(
+        &self,
+        buffer: &impl DevicePtr<T>,
+    ) -> Result<Vec<E>> {
+        let mut elements = bytemuck::zeroed_vec::<E>(buffer.len() * size_of::<T>() / size_of::<E>());
+        let values: &mut [T] = bytemuck::cast_slice_mut(&mut elements);
         if !values.is_empty() {
-            self.stream().memcpy_dtoh(buffer, &mut values).map_err(failed("copying from the device"))?;
+            self.stream().memcpy_dtoh(buffer, values).map_err(failed("copying from the device"))?;
         }
         self.synchronize()?;
-        Ok(values)
+        Ok(elements)
+    }
+
+    /// Makes the device this thread's own, as libraries expect that compute on it.
+    pub(crate) fn bind(&self) -> Result<()> {
+        self.stream().context().bind_to_thread().map_err(failed("choosing the device"))
     }
 
     /// Waits until everything on the stream is done.
@@ -329,9 +343,16 @@ impl Gpu {
     /// runs yet. It may not allocate, wait or copy from or to the host.
     ///
     /// # Errors
-    /// What `work` failed with; [`Error::Device`] if it did what cannot be captured.
+    /// What `work` failed with; [`Error::Device`] if it did what cannot be captured, or if nothing can on this stream.
     pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         let stream = self.stream();
+        if stream.cu_stream().is_null() || stream.context().is_managing_stream_synchronization() {
+            return Err(Error::Device(
+                "the default stream, and a context with cudarc's event tracking, capture no graphs, which training needs; \
+                 make the device with Gpu::new, or call disable_event_tracking and hand over a stream of its own"
+                    .into(),
+            ));
+        }
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         stream.begin_capture(mode).map_err(failed("capturing a graph"))?;
         // What is captured does not run, and has no time.
@@ -402,7 +423,7 @@ impl Gpu {
         }
         let (name, block) = kernels::KERNELS[index];
         let stream = self.stream();
-        stream.context().bind_to_thread().map_err(failed(name))?;
+        stream.context().bind_to_thread().map_err(|e| failed(name)(e))?;
         let function = self.0.functions[index].cu_function();
         let [x, y, z] = grid;
         let profile = &self.0.profile;
@@ -411,7 +432,7 @@ impl Gpu {
         unsafe {
             result::launch_kernel(function, (x, y, z), (block, 1, 1), 0, stream.cu_stream(), arguments)
         }
-        .map_err(failed(&format!("launching {name} on a grid of {x} x {y} x {z}")))?;
+        .map_err(|e| failed(&format!("launching {name} on a grid of {x} x {y} x {z}"))(e))?;
         if let Some(begin) = begin {
             let launch = (index, bytes, [begin, self.event()?]);
             profile.launches.lock().unwrap_or_else(PoisonError::into_inner).push(launch);

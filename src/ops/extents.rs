@@ -26,15 +26,9 @@ pub mod cpu {
 pub mod cuda {
     use crate::{
         error::{Error, Result},
-        gpu::{
-            Gpu, blocks,
-            kernels::{self, ExtentsDims},
-        },
+        gpu::{Gpu, kernels},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
-
-    const BLOCK: u32 = 256;
-    const WARP: usize = 32;
 
     /// The box of each of `s` groups.
     ///
@@ -59,8 +53,7 @@ pub mod cuda {
                 positions.len()
             )));
         }
-        let d = ExtentsDims { groups: s as u32 };
-        kernels::extents(gpu, blocks(WARP * s, BLOCK), positions, offsets, points, extents, d)
+        kernels::extents(gpu, [s as u32, 1, 1], positions, offsets, points, extents)
     }
 }
 

@@ -213,7 +213,7 @@ pub mod cuda {
     use crate::{
         gpu::{
             Buffer, Gpu, blocks,
-            kernels::{self, InstancesDims},
+            kernels::{self, ComponentsDims, InstancesDims},
         },
         ops::{membership::cuda::Sets, observe::cuda::Observed},
     };
@@ -308,8 +308,7 @@ pub mod cuda {
             words: words as u32,
             max_gap: rules.max_gap,
         };
-        let (mut shares, mut near) = (gpu.alloc(s * b)?, gpu.alloc(s * words)?);
-        let (mut root, mut next) = (gpu.alloc(s)?, gpu.alloc(s)?);
+        let (mut shares, mut parents, mut root) = (gpu.alloc(s * b)?, gpu.alloc(s)?, gpu.alloc(s)?);
         let (mut points, mut confidence) = (gpu.alloc(s)?, gpu.alloc(s)?);
         let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = sets;
         let Observed { counts, extents: seen, .. } = observed;
@@ -327,11 +326,11 @@ pub mod cuda {
             &mut shares,
             d,
         )?;
+        let each_thread = blocks(s, 256);
+        kernels::components_start(gpu, each_thread, &mut parents, ComponentsDims { vertices: s as u32 })?;
         let grid = blocks(s * words * WARP, 256);
-        kernels::instances_near(gpu, grid, label, offsets, extents, &shares, box_label, &mut near, d)?;
-        if s > 0 {
-            kernels::instances_join(gpu, [1; 3], label, &near, &mut root, &mut next, d)?;
-        }
+        kernels::instances_join(gpu, grid, label, offsets, extents, &shares, box_label, &mut parents, d)?;
+        kernels::instances_roots(gpu, each_thread, label, &parents, &mut root, d)?;
         kernels::instances_keep(
             gpu,
             each,
