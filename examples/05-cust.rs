@@ -3,6 +3,7 @@
 //! `cargo run --features cust --example 05-cust`; cust links libcuda and finds it in `CUDA_LIBRARY_PATH`.
 
 use cust::{
+    context::CurrentContext,
     memory::{CopyDestination, DeviceBuffer},
     stream::{Stream, StreamFlags},
 };
@@ -19,6 +20,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let votes = [4.0f32, 1.0, 0.5, 0.0, 2.0, 2.0];
     let on_device = DeviceBuffer::from_slice(&votes)?;
     let mut probabilities = DeviceBuffer::from_slice(&[0.0f32; 6])?;
+    // cust's copies are on the default stream, which a non-blocking one does not wait for.
+    CurrentContext::synchronize()?;
     let (from, mut to) = (gpu.borrow(&on_device), gpu.borrow_mut(&mut probabilities));
     softmax::cuda::forward(&gpu, &*from, COLUMNS, &mut *to)?;
     drop(to);

@@ -47,14 +47,15 @@ impl Gpu {
         Gpu::on_stream(unsafe { context.wrap_borrowed_stream(stream) })
     }
 
-    /// A slice of `cust`'s as a buffer that our operations read.
+    /// A slice of `cust`'s as a buffer that our operations read. What fills it must be on this stream or have ended: a stream
+    /// of `NON_BLOCKING` does not wait for `cust`'s own copies, which are on the default stream.
     pub fn borrow<'a, T: DeviceCopy>(&self, slice: &'a DeviceSlice<T>) -> Borrowed<'a, T> {
         // SAFETY: the slice is so many values, and `Borrowed` gives the memory back without freeing it.
         let buffer = unsafe { self.stream().upgrade_device_ptr(slice.as_device_ptr().as_raw(), slice.len()) };
         Borrowed { buffer: ManuallyDrop::new(buffer), owner: PhantomData }
     }
 
-    /// A slice of `cust`'s as a buffer that our operations write.
+    /// A slice of `cust`'s as a buffer that our operations write, under the same condition.
     pub fn borrow_mut<'a, T: DeviceCopy>(&self, slice: &'a mut DeviceSlice<T>) -> BorrowedMut<'a, T> {
         BorrowedMut { borrowed: self.borrow(slice), owner: PhantomData }
     }

@@ -47,6 +47,12 @@ pub fn install() -> Gpu {
         .0
 }
 
+/// Puts the emulator in the driver's place, whatever GPU there is: for the emulator's own tests. To be called before the first
+/// call of CUDA.
+pub fn emulate() {
+    INSTALLED.get_or_init(|| (Gpu::Emulated, Some(load())));
+}
+
 /// Number of device allocations that live now, in this process; `None` on a real GPU.
 pub fn live_allocations() -> Option<usize> {
     let count = symbol::<unsafe extern "C" fn() -> usize>(c"emulator_live_allocations")?;
@@ -144,6 +150,11 @@ fn real_gpu() -> bool {
             return false;
         };
         let mut devices = 0;
-        init(0) == 0 && count(&mut devices) == 0 && devices > 0
+        let found = init(0) == 0 && count(&mut devices) == 0 && devices > 0;
+        if found {
+            // A driver that has begun stays.
+            std::mem::forget(driver);
+        }
+        found
     }
 }

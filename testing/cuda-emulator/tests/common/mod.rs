@@ -6,7 +6,7 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaStream, LaunchConfig};
 
 /// A stream on the emulator.
 pub fn stream() -> Arc<CudaStream> {
-    cuda_emulator::install();
+    cuda_emulator::emulate();
     CudaContext::new(0).unwrap().default_stream()
 }
 
