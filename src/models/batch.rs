@@ -70,8 +70,8 @@ impl Batch {
             gpu.synchronize()?;
             let after = gpu.free_memory()?;
             let taken = before.saturating_sub(after);
-            // A tenth is left to others; what the first item took serves the next run.
-            let room = self.memory.unwrap_or(after / 10 * 9 + taken);
+            // A tenth is left to others.
+            let room = self.memory.unwrap_or(after / 10 * 9);
             size = Some(fitting(room, taken, self.most));
             tracing::debug!("one item took {} MiB; {size:?} at once", taken >> 20);
         }

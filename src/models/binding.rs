@@ -1,6 +1,6 @@
-//! Runs a session on tensors that lie in memory of its device: nothing is copied, and the host does not wait.
+//! Runs a session on tensors that lie in memory of its device: nothing is copied.
 
-use super::onnx::Element;
+use super::contract::Element;
 use half::f16;
 use ort::{
     AsPointer,
@@ -53,8 +53,9 @@ pub unsafe fn run(
         // SAFETY: the binding, the name and the value are alive.
         unsafe { ort::Error::result_from_status((api.BindOutput)(at, name.as_ptr(), value.ptr())) }?;
     }
+    // ONNX Runtime waits for the device in the end. Without that it keeps the page-locked memory of every run's small copies
+    // (those of Concat, Split) as long as the session lives.
     let mut options = RunOptions::new()?;
-    options.disable_device_sync()?;
     if let Some(graph) = graph {
         options.set("gpu_graph_id", graph.to_string())?;
     }

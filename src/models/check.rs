@@ -1,10 +1,11 @@
 //! Does a folder of models keep the contracts? All that is wrong with it at once, and what a view costs.
 
 use super::{
-    Folder, Images, Models, Options, Place, detector,
+    Folder, Images, Models, Options, Place,
+    contract::Comparison,
+    detector,
     engine::Engine,
     manifest::Manifest,
-    onnx::Comparison,
     runtime,
     segmenter::{self, Prompt},
 };

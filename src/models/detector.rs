@@ -3,14 +3,16 @@
 use super::{
     Folder,
     batch::Batch,
+    contract::{
+        Contract,
+        Dim::{Any, Fixed, Free},
+        Port,
+    },
     engine::Engine,
     image::{self, Images},
     manifest,
-    onnx::{
-        Contract,
-        Dim::{Any, Fixed, Free},
-        Model, Port, Values,
-    },
+    onnx::Model,
+    tensor::Values,
     tokenizer::{Tokenizer, Tokens},
 };
 use crate::{
@@ -34,7 +36,7 @@ use std::{
 };
 #[cfg(feature = "cuda")]
 use {
-    super::{image::ImagesOnDevice, onnx::OnDevice},
+    super::{image::ImagesOnDevice, tensor::OnDevice},
     crate::{
         gpu::{Buffer, Gpu},
         ops::detection::cuda::{self, Boxes, Workspace},
@@ -182,7 +184,7 @@ impl Detector {
             tokenizer,
             offsets: offsets.collect::<Result<_>>()?,
             text_encoder: folder.model(&engine.on_cpu(), &rules.text_encoder, text_encoder)?,
-            head: folder.model(engine, &rules.model, head)?,
+            head: folder.model(&engine.ungraphed(), &rules.model, head)?,
             device: device.clone(),
             batch: Batch::new(1, 10, engine.options().batch_memory),
             prompts: Mutex::default(),

@@ -2,11 +2,10 @@
 
 use super::{
     Options,
+    manifest::Precision,
     onnx::Source,
     runtime::{self, Runtime},
 };
-#[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -16,6 +15,8 @@ use ort::ep::{self, ExecutionProvider};
 use ort::session::{Session, builder::GraphOptimizationLevel};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
+#[cfg(feature = "cuda")]
+use {super::probe, crate::gpu::Gpu};
 
 /// What computes the detector's head and the segmenter. The text encoder, which runs once a prompt, stays on the CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,19 +64,6 @@ impl fmt::Display for Provider {
     }
 }
 
-/// How cuDNN looks for the algorithm of a convolution.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConvolutionSearch {
-    /// By its rules of thumb.
-    #[default]
-    Heuristic,
-    /// Tries all on the first image of a shape, which takes long and much memory.
-    Exhaustive,
-    /// Always its default.
-    Default,
-}
-
 /// ONNX Runtime with what it computes by.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -85,11 +73,8 @@ pub struct Engine {
     #[cfg(feature = "cuda")]
     gpu: Option<Gpu>,
     has_deform_conv: bool,
+    precision: Precision,
 }
-
-/// A graph of one DeformConv, the operator of GLIP that an ONNX Runtime is most likely to lack.
-#[cfg(feature = "cuda")]
-const DEFORM_CONV: &[u8] = include_bytes!("deform_conv.onnx");
 
 impl Engine {
     /// On the CPU.
@@ -100,6 +85,7 @@ impl Engine {
             #[cfg(feature = "cuda")]
             gpu: None,
             has_deform_conv: true,
+            precision: Precision::F32,
         }
     }
 
@@ -119,25 +105,40 @@ impl Engine {
             ))),
             _ => Ok(cpu.clone()),
         };
+        if (options.provider, options.cuda_graphs) == (Provider::Tensorrt, true) {
+            // It would replay the first shape's graph for every other.
+            return Err(Error::invalid("cuda_graphs: not with the provider tensorrt"));
+        }
         match (device, options.provider) {
             (Device::Cpu, _) => on_cpu("the device is the CPU"),
             #[cfg(feature = "cuda")]
             (Device::Cuda(_), Provider::Cpu) => on_cpu("the provider is the CPU's"),
             #[cfg(feature = "cuda")]
-            (Device::Cuda(gpu), provider) => match (Engine { gpu: Some(gpu.clone()), ..cpu.clone() }).tried()
-            {
-                Err(Error::Model(why)) if provider == Provider::DeviceOrCpu => {
-                    tracing::warn!("the models run on the CPU: {why}");
-                    Ok(cpu)
+            (Device::Cuda(gpu), provider) => {
+                match (Engine { gpu: Some(gpu.clone()), ..cpu.clone() }).tried(gpu) {
+                    Err(Error::Model(why)) if provider == Provider::DeviceOrCpu => {
+                        tracing::warn!("the models run on the CPU: {why}");
+                        Ok(cpu)
+                    }
+                    tried => tried,
                 }
-                tried => tried,
-            },
+            }
         }
     }
 
     /// The same ONNX Runtime on the CPU.
     pub(super) fn on_cpu(&self) -> Engine {
         Engine::cpu(self.runtime, &Options { cuda_graphs: false, ..self.options.clone() })
+    }
+
+    /// For models that compute in another precision.
+    pub(super) fn in_precision(self, precision: Precision) -> Engine {
+        Engine { precision, ..self }
+    }
+
+    /// Without CUDA graphs.
+    pub(super) fn ungraphed(&self) -> Engine {
+        Engine { options: Options { cuda_graphs: false, ..self.options.clone() }, ..self.clone() }
     }
 
     /// Whether graphs with DeformConv run on the device as a whole.
@@ -156,7 +157,7 @@ impl Engine {
     }
 
     #[cfg(feature = "cuda")]
-    fn tried(mut self) -> Result<Engine> {
+    fn tried(mut self, gpu: &Gpu) -> Result<Engine> {
         let lacks = match self.options.provider {
             Provider::Tensorrt if !ep::TensorRT::is_available().unwrap_or(false) => Some("TensorRT"),
             _ if !ep::CUDA::is_available().unwrap_or(false) => Some("CUDA"),
@@ -169,16 +170,22 @@ impl Engine {
                 self.runtime.location()
             )));
         }
-        let tried = self.open(Source::Bytes(DEFORM_CONV), true);
-        if let Err(said) = tried {
-            if !lacks_operator(&said) {
+        if gpu.stream().cu_stream().is_null() {
+            return Err(Error::invalid(
+                "on the default stream ONNX Runtime would use streams of its own; make the device with Gpu::new, or hand over \
+                 a stream of its own",
+            ));
+        }
+        let options = Options { whole_on_device: true, cuda_graphs: false, ..self.options.clone() };
+        match probe::run(&Engine { options, ..self.clone() }, gpu) {
+            Ok(()) => {}
+            Err(Error::Model(said)) if lacks_operator(&said) => self.has_deform_conv = false,
+            Err(e) => {
+                let location = self.runtime.location();
                 return Err(Error::Model(format!(
-                    "ONNX Runtime at {} does not compute on the device: {}",
-                    self.runtime.location(),
-                    explained(&said)
+                    "ONNX Runtime at {location} does not compute on the device: {e}"
                 )));
             }
-            self.has_deform_conv = false;
         }
         Ok(self)
     }
@@ -203,7 +210,9 @@ impl Engine {
                 .with_intra_op_spinning(false)?;
             #[cfg(feature = "cuda")]
             if let Some(gpu) = &self.gpu {
-                builder = builder.with_execution_providers(self.providers(gpu))?;
+                // A memory pattern takes the peak of the first run once more for the second.
+                builder =
+                    builder.with_memory_pattern(false)?.with_execution_providers(self.providers(gpu))?;
                 if whole {
                     builder = builder.with_disable_cpu_fallback()?;
                 }
@@ -224,20 +233,16 @@ impl Engine {
 
     #[cfg(feature = "cuda")]
     fn providers(&self, gpu: &Gpu) -> Vec<ep::ExecutionProviderDispatch> {
-        use ep::cuda::ConvAlgorithmSearch;
         let (device, stream) = (gpu.ordinal() as i32, gpu.stream().cu_stream().cast());
         let mut cuda = ep::CUDA::default()
             .with_device_id(device)
-            // In full precision, as on the CPU.
-            .with_tf32(false)
+            // Models of f32 in full precision, as on the CPU. In f16 it is what allows convolutions the tensor cores.
+            .with_tf32(self.precision != Precision::F32)
             // So that what a run takes can be seen.
             .with_arena_extend_strategy(ep::ArenaExtendStrategy::SameAsRequested)
             .with_cuda_graph(self.options.cuda_graphs)
-            .with_conv_algorithm_search(match self.options.convolution_search {
-                ConvolutionSearch::Heuristic => ConvAlgorithmSearch::Heuristic,
-                ConvolutionSearch::Exhaustive => ConvAlgorithmSearch::Exhaustive,
-                ConvolutionSearch::Default => ConvAlgorithmSearch::Default,
-            });
+            // By cuDNN's rules of thumb.
+            .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic);
         if let Some(limit) = self.options.memory_limit {
             cuda = cuda.with_memory_limit(limit as usize);
         }
@@ -272,28 +277,35 @@ pub(super) fn failure(what: &str, said: &str) -> Error {
 }
 
 /// How ONNX Runtime and CUDA's libraries say that memory does not suffice.
-const OUT_OF_MEMORY: [&str; 7] = [
+const OUT_OF_MEMORY: [&str; 9] = [
     "Failed to allocate memory",
     "out of memory",
     "OUT_OF_MEMORY",
     "smaller than requested bytes",
     "ALLOC_FAILED",
+    "ALLOCATION_FAILED",
+    "Failed to find a free memory block",
     "std::bad_alloc",
     "MemoryAllocation",
 ];
 
 #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 fn lacks_operator(said: &str) -> bool {
-    ["assigned to the default CPU EP", "Could not find an implementation", "is not a registered function"]
-        .iter()
-        .any(|words| said.contains(words))
+    const WORDS: [&str; 4] = [
+        "assigned to the default CPU EP",
+        "have not been partitioned",
+        "Could not find an implementation",
+        "is not a registered function",
+    ];
+    WORDS.iter().any(|words| said.contains(words))
 }
 
 /// What ONNX Runtime said, after the remedy if it is known.
 fn explained(said: &str) -> String {
     const DRIVER: &str = "the GPU's driver is older than this ONNX Runtime's CUDA: update the driver";
-    const KNOWN: [(&[&str], &str); 7] = [
+    const KNOWN: [(&[&str], &str); 12] = [
         (&["cuDNN is not available"], CUDNN),
+        (&["cuDNN is unavailable"], CUDNN),
         (
             &["CUDNN", "VERSION_MISMATCH"],
             "parts of two versions of cuDNN are loaded: leave one folder with cuDNN in LD_LIBRARY_PATH",
@@ -301,6 +313,10 @@ fn explained(said: &str) -> String {
         (&["driver version is insufficient"], DRIVER),
         (&["not supported in the installed CUDA driver"], DRIVER),
         (&["undefined symbol: cu"], DRIVER),
+        (&["unsupported display driver"], DRIVER),
+        (&["forward compatibility was attempted"], DRIVER),
+        (&["unsupported toolchain"], DRIVER),
+        (&["no CUDA-capable device"], "CUDA sees no GPU: look at CUDA_VISIBLE_DEVICES"),
         (
             &["no kernel image is available"],
             "this ONNX Runtime is not compiled for this GPU's compute capability",
@@ -365,10 +381,9 @@ mod tests {
 
     #[cfg(feature = "cuda")]
     #[test]
-    fn the_graph_that_is_tried_is_valid() {
+    fn a_broken_file_is_named() {
         let engine = Engine::cpu(runtime::load().unwrap(), &Options::default());
-        engine.open(Source::Bytes(DEFORM_CONV), true).unwrap();
-        let broken = engine.session("cut", Source::Bytes(&DEFORM_CONV[..100])).unwrap_err().to_string();
+        let broken = engine.session("cut", Source::Bytes(&probe::GRAPH[..100])).unwrap_err().to_string();
         assert!(broken.contains("cut: ONNX Runtime cannot use this model"), "{broken}");
     }
 
@@ -430,6 +445,7 @@ mod tests {
             "Available memory of 12 is smaller than requested bytes of 400",
             "CUDA failure 2: out of memory ; GPU=0",
             "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+            "CUDNN failure 4002: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
             "std::bad_alloc",
         ];
         for said in said {

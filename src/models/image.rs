@@ -1,10 +1,11 @@
 //! Images as a model's input.
 
 #[cfg(feature = "cuda")]
-use super::onnx::OwnedOnDevice;
+use super::tensor::OwnedOnDevice;
 use super::{
+    contract::Element,
     manifest::{Image, Resize},
-    onnx::{Element, Owned},
+    tensor::Owned,
 };
 #[cfg(feature = "cuda")]
 use crate::gpu::{Buffer, Gpu, View};

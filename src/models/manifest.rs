@@ -24,6 +24,9 @@ pub struct Manifest {
     pub name: String,
     /// Whether these are small models that stand in for GLIP and SAM.
     pub stand_in: bool,
+    /// What the detector's head and the segmenter compute in.
+    #[serde(default, skip_serializing_if = "Precision::is_full")]
+    pub precision: Precision,
     /// SHA-256 in hexadecimal of every file that is used, by its name in the folder.
     pub files: BTreeMap<String, String>,
     /// The text-conditioned grounding detector.
@@ -31,6 +34,25 @@ pub struct Manifest {
     /// The box-prompted segmenter; without one the boxes vote themselves.
     #[serde(default)]
     pub segmenter: Option<Segmenter>,
+}
+
+/// What a model computes in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// 16-bit floats.
+    F16,
+    /// 16-bit floats with the exponents of 32-bit ones.
+    Bf16,
+}
+
+impl Precision {
+    fn is_full(&self) -> bool {
+        *self == Precision::F32
+    }
 }
 
 /// A text-conditioned grounding detector (GLIP).

@@ -7,29 +7,30 @@ mod batch;
 #[cfg(feature = "cuda")]
 mod binding;
 mod image;
+#[cfg(feature = "cuda")]
+mod probe;
 
 pub mod check;
+pub mod contract;
 pub mod detector;
 pub mod engine;
 pub mod manifest;
 pub mod onnx;
 pub mod runtime;
 pub mod segmenter;
+pub mod tensor;
 pub mod tokenizer;
 
 #[cfg(feature = "cuda")]
 pub use self::image::ImagesOnDevice;
 pub use self::{
-    detector::Detector,
-    engine::{ConvolutionSearch, Provider},
-    image::Images,
-    manifest::Manifest,
-    segmenter::Segmenter,
+    detector::Detector, engine::Provider, image::Images, manifest::Manifest, segmenter::Segmenter,
 };
 
 use self::{
+    contract::{Comparison, Contract},
     engine::Engine,
-    onnx::{Comparison, Contract, Model, Source},
+    onnx::{Model, Source},
 };
 use crate::{
     device::Device,
@@ -55,11 +56,10 @@ pub struct Options {
     /// Refuse models of which ONNX Runtime would compute any node on the CPU. Dynamic models usually compute their shapes
     /// there.
     pub whole_on_device: bool,
-    /// Replay a model's work as one CUDA graph for each shape of its inputs, after that shape's first runs. Its inputs and
-    /// outputs get memory of their own. Asks for models that compute nothing on the CPU.
+    /// Replay the image encoder's work as one CUDA graph for each number of images, captured when the number first comes;
+    /// nobody else in this process may use the device meanwhile. Its inputs and outputs get memory of their own. Asks for
+    /// an encoder without copies to or from the host in between.
     pub cuda_graphs: bool,
-    /// How cuDNN looks for algorithms.
-    pub convolution_search: ConvolutionSearch,
     /// The most bytes that ONNX Runtime takes for a model, weights included; none = no limit.
     pub memory_limit: Option<u64>,
     /// The bytes that a run of a model may take, which decides how many images or boxes it takes where the stages leave
@@ -111,7 +111,7 @@ impl Models {
     fn open(device: &Device, place: Place, options: &Options) -> Result<Models> {
         let (folder, manifest) = Folder::open(place)?;
         folder.check_files()?;
-        let engine = Engine::new(runtime::load()?, device, options)?;
+        let engine = Engine::new(runtime::load()?, device, options)?.in_precision(manifest.precision);
         if !engine.has_deform_conv() && folder.mentions(&manifest.detector.model, "DeformConv")? {
             let text = format!(
                 "{}: this ONNX Runtime computes its DeformConv on the CPU, with copies there and back; take onnxruntime-gpu \

@@ -3,14 +3,16 @@
 use super::{
     Folder,
     batch::Batch,
+    contract::{
+        Contract,
+        Dim::{Fixed, Free},
+        Port,
+    },
     engine::Engine,
     image::{self, Images},
     manifest,
-    onnx::{
-        Contract,
-        Dim::{Fixed, Free},
-        Model, Port, Values,
-    },
+    onnx::Model,
+    tensor::Values,
 };
 use crate::{
     device::Device,
@@ -19,7 +21,7 @@ use crate::{
 };
 #[cfg(feature = "cuda")]
 use {
-    super::{image::ImagesOnDevice, onnx::OnDevice},
+    super::{image::ImagesOnDevice, tensor::OnDevice},
     crate::gpu::{Buffer, Gpu},
     std::ops::Range,
 };
@@ -89,7 +91,7 @@ impl Segmenter {
         Ok(Segmenter {
             rules: rules.clone(),
             encoder: folder.model(engine, &rules.encoder, encoder)?,
-            decoder: folder.model(engine, &rules.decoder, decoder)?,
+            decoder: folder.model(&engine.ungraphed(), &rules.decoder, decoder)?,
             device: device.clone(),
             images: Batch::new(1, 10, memory),
             boxes: Batch::new(32, 256, memory),
@@ -114,8 +116,8 @@ impl Segmenter {
         images.check()?;
         check(boxes, images.len())?;
         let scale = self.scale(images.size())?;
-        let mut logits = Vec::with_capacity(boxes.len() * LOGITS * LOGITS);
         let by_image: Vec<&[Prompt]> = boxes.chunk_by(|a, b| a.image == b.image).collect();
+        let mut embeddings = vec![];
         self.images.on_cpu(0..by_image.len(), images_at_once, |group| {
             let [height, width] = self.rules.image.size;
             let (group, mut pixels) = (&by_image[group], vec![]);
@@ -126,19 +128,20 @@ impl Segmenter {
                 self.encoder.element(0),
             )?;
             let inputs = [(&[group.len(), 3, height, width][..], input.values())];
-            let embeddings = self.encoder.run(&inputs, |outputs| Ok(outputs[0].to_vec()))?;
-            let mut rows = vec![0; images.len()];
-            (0..).zip(group).for_each(|(row, boxes)| rows[boxes[0].image] = row);
-            let views: Vec<u32> = group.iter().flat_map(|b| b.iter().map(|b| b.image as u32)).collect();
-            let corners: Vec<[f32; 4]> = group.iter().flat_map(|b| b.iter().map(|b| b.corners)).collect();
-            let (corners, rows) = boxes::cpu::prompts(&corners, &views, &rows, scale);
-            let done = logits.len();
-            let decoded = self.boxes.on_cpu(0..rows.len(), boxes_at_once, |some| {
-                let (corners, rows) = (&corners[some.clone()], &rows[some]);
-                self.decode(&embeddings, group.len(), corners, rows, &mut logits)
-            });
-            // Fewer images at a time may leave room for it.
-            decoded.inspect_err(|_| logits.truncate(done))
+            self.encoder.run(&inputs, |outputs| {
+                embeddings.extend_from_slice(outputs[0]);
+                Ok(())
+            })
+        })?;
+        let mut rows = vec![0; images.len()];
+        (0..).zip(&by_image).for_each(|(row, boxes)| rows[boxes[0].image] = row);
+        let views: Vec<u32> = boxes.iter().map(|b| b.image as u32).collect();
+        let corners: Vec<[f32; 4]> = boxes.iter().map(|b| b.corners).collect();
+        let (corners, rows) = boxes::cpu::prompts(&corners, &views, &rows, scale);
+        let mut logits = Vec::with_capacity(boxes.len() * LOGITS * LOGITS);
+        self.boxes.on_cpu(0..rows.len(), boxes_at_once, |some| {
+            let (corners, rows) = (&corners[some.clone()], &rows[some]);
+            self.decode(&embeddings, by_image.len(), corners, rows, &mut logits)
         })?;
         Ok(logits)
     }
@@ -171,55 +174,49 @@ impl Segmenter {
         let scale = self.scale(images.size)?;
         let mut logits = gpu.alloc(boxes.images.len() * MASK)?;
         let (mut encoder_nans, mut decoder_nans) = (gpu.zeros(1)?, gpu.zeros(2)?);
-        // Image, and where its boxes begin and end.
-        let mut first = 0;
-        let mut with_boxes: Vec<(usize, Range<usize>)> = vec![];
-        for (image, &boxes) in boxes.per_image.iter().enumerate().filter(|(_, boxes)| **boxes > 0) {
-            with_boxes.push((image, first..first + boxes as usize));
-            first += boxes as usize;
-        }
+        let with_boxes: Vec<usize> = (0..boxes.per_image.len()).filter(|&i| boxes.per_image[i] > 0).collect();
+        let (n, embedding) = (with_boxes.len(), channels * side * side);
+        let mut embeddings = gpu.alloc(n * embedding)?;
         let encode = |group: Range<usize>| {
-            let group = &with_boxes[group];
-            let n = group.len();
-            let mut rows = vec![0; count];
-            (0..).zip(group).for_each(|(row, (image, _))| rows[*image] = row);
-            let rows = gpu.upload(&rows)?;
             let one = images.size.iter().product::<usize>() * 3;
-            let mut pixels = gpu.alloc(n * one)?;
-            for (i, (image, _)) in group.iter().enumerate() {
-                gpu.copy(&images.slice(*image..image + 1), &mut pixels.slice_mut(i * one..(i + 1) * one))?;
+            let mut pixels = gpu.alloc(group.len() * one)?;
+            for (i, &image) in with_boxes[group.clone()].iter().enumerate() {
+                gpu.copy(&images.slice(image..image + 1), &mut pixels.slice_mut(i * one..(i + 1) * one))?;
             }
             let input = preparer.run(gpu, &pixels.as_view())?;
-            let mut embeddings = gpu.alloc(n * channels * side * side)?;
-            let inputs = [(&[n, 3, height, width][..], input.values())];
-            self.encoder.run_on(gpu, &inputs, &mut [embeddings.as_view_mut()], &mut encoder_nans)?;
-            let decode = |some: Range<usize>| {
-                let b = some.len();
-                let (corners, rows) = boxes::cuda::prompts(
-                    gpu,
-                    &boxes.corners.slice(4 * some.start..4 * some.end),
-                    &boxes.images.slice(some.clone()),
-                    &rows,
-                    scale,
-                )?;
-                let mut quality = gpu.alloc(b)?;
-                let inputs = [
-                    (&[n, channels, side, side][..], OnDevice::F32(&embeddings)),
-                    (&[b, 4][..], OnDevice::F32(&corners)),
-                    (&[b][..], OnDevice::I64(&rows)),
-                ];
-                let masks = logits.slice_mut(some.start * MASK..some.end * MASK);
-                self.decoder.run_on(gpu, &inputs, &mut [masks, quality.as_view_mut()], &mut decoder_nans)
-            };
-            let some = group[0].1.start..group[n - 1].1.end;
-            match self.decoder.is_on(gpu) {
-                true => self.boxes.on_device(gpu, some, boxes_at_once, decode),
-                false => self.boxes.on_cpu(some, boxes_at_once, decode),
-            }
+            let inputs = [(&[group.len(), 3, height, width][..], input.values())];
+            let made = embeddings.slice_mut(group.start * embedding..group.end * embedding);
+            self.encoder.run_on(gpu, &inputs, &mut [made], &mut encoder_nans)
         };
         match self.encoder.is_on(gpu) {
-            true => self.images.on_device(gpu, 0..with_boxes.len(), images_at_once, encode)?,
-            false => self.images.on_cpu(0..with_boxes.len(), images_at_once, encode)?,
+            true => self.images.on_device(gpu, 0..n, images_at_once, encode)?,
+            false => self.images.on_cpu(0..n, images_at_once, encode)?,
+        }
+        let mut rows = vec![0; count];
+        (0..).zip(&with_boxes).for_each(|(row, &image)| rows[image] = row);
+        let rows = gpu.upload(&rows)?;
+        let decode = |some: Range<usize>| {
+            let b = some.len();
+            let (corners, rows) = boxes::cuda::prompts(
+                gpu,
+                &boxes.corners.slice(4 * some.start..4 * some.end),
+                &boxes.images.slice(some.clone()),
+                &rows,
+                scale,
+            )?;
+            let mut quality = gpu.alloc(b)?;
+            let inputs = [
+                (&[n, channels, side, side][..], OnDevice::F32(&embeddings)),
+                (&[b, 4][..], OnDevice::F32(&corners)),
+                (&[b][..], OnDevice::I64(&rows)),
+            ];
+            let masks = logits.slice_mut(some.start * MASK..some.end * MASK);
+            self.decoder.run_on(gpu, &inputs, &mut [masks, quality.as_view_mut()], &mut decoder_nans)
+        };
+        let all = 0..boxes.images.len();
+        match self.decoder.is_on(gpu) {
+            true => self.boxes.on_device(gpu, all, boxes_at_once, decode)?,
+            false => self.boxes.on_cpu(all, boxes_at_once, decode)?,
         }
         self.encoder.check_nans(&gpu.download(&encoder_nans)?)?;
         self.decoder.check_nans(&gpu.download(&decoder_nans)?)?;

@@ -177,23 +177,19 @@ fn transfers(gpu: &Gpu) -> Transfers {
 /// Of the test of what crosses.
 const VIEWS: u64 = 4;
 
-/// What models on the CPU have to copy: their inputs to the host, their outputs to the device.
-fn of_models(boxes: &[Box2d], file: &str, tokens: u64, encoded: usize, decoded: usize) -> Transfers {
+/// What models on the CPU have to copy for so many boxes, of all views, `decoded` at once: their inputs to the host, their
+/// outputs to the device.
+fn of_models(boxes: usize, file: &str, tokens: u64, decoded: usize) -> Transfers {
     const IMAGE: u64 = 3 * 64 * 64 * 4;
     const EMBEDDING: u64 = 6 * 4 * 4 * 4;
     let mut copied = Transfers { to_device: 0, to_host: VIEWS * IMAGE };
     copied.to_host += VIEWS * tokens * (16 * 4 + 8);
     let centerness = (file != QUERIES) as u64;
     copied.to_device += VIEWS * 86 * (tokens + 4 + centerness + 8) * 4;
-    let by_view: Vec<&[Box2d]> = boxes.chunk_by(|a, b| a.view == b.view).collect();
-    for group in by_view.chunks(encoded) {
-        let n = group.len() as u64;
-        copied.to_host += n * IMAGE;
-        copied.to_device += n * EMBEDDING;
-        let boxes: usize = group.iter().map(|boxes| boxes.len()).sum();
-        copied.to_host += boxes.div_ceil(decoded) as u64 * n * EMBEDDING + boxes as u64 * (16 + 8);
-        copied.to_device += boxes as u64 * (256 * 256 * 4 + 4);
-    }
+    copied.to_host += VIEWS * IMAGE;
+    copied.to_device += VIEWS * EMBEDDING;
+    copied.to_host += boxes.div_ceil(decoded) as u64 * VIEWS * EMBEDDING + boxes as u64 * (16 + 8);
+    copied.to_device += boxes as u64 * (256 * 256 * 4 + 4);
     copied
 }
 
@@ -247,7 +243,7 @@ fn nothing_but_counts_crosses() {
             (0..VIEWS as u32).all(|view| list.iter().any(|b| b.view == view)),
             "every view must have boxes"
         );
-        let models = of_models(list, file, prompt.tokens.ids.len() as u64, ENCODED, DECODED);
+        let models = of_models(list.len(), file, prompt.tokens.ids.len() as u64, DECODED);
         // Labels of points and superpoints; root, size and confidence of every superpoint's piece.
         let result = 4 * (cloud.len() + 4 * superpoints.len()) as u64;
         let crossed = Transfers {

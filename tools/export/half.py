@@ -9,7 +9,7 @@ import numpy
 import onnx
 import onnx_ir
 import onnxruntime
-from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
 import bf16
 import manifest
@@ -33,7 +33,7 @@ def convert_folder(source: pathlib.Path, target: pathlib.Path, type: str = "f16"
         elif file.removesuffix(".data") not in large:
             shutil.copyfile(source / file, target / file)
         files |= {path.name: manifest.sha256(path) for path in (target / file, target / f"{file}.data") if path.exists()}
-    content = rules | {"name": target.resolve().name, "files": files}
+    content = rules | {"name": target.resolve().name, "files": files} | ({"precision": type} if type in ("f16", "bf16") else {})
     (target / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
@@ -61,8 +61,9 @@ def to_f16(source: pathlib.Path, target: pathlib.Path) -> None:
     model = onnx.load(source)
     size = sum(numpy.prod(weight.dims, dtype=int) * 4 for weight in model.graph.initializer)
     kept = [port.name for port in [*model.graph.input, *model.graph.output] if port.name != "image"]
-    # Inference of shapes goes through one protobuf.
-    half = convert_float_to_float16(model, keep_io_types=kept, disable_shape_infer=bool(size > LARGEST_FILE))
+    # Inference of shapes goes through one protobuf. CUDA samples grids in f32 alone.
+    half = convert_float_to_float16(model, keep_io_types=kept, disable_shape_infer=bool(size > LARGEST_FILE),
+                                    op_block_list=[*DEFAULT_OP_BLOCK_LIST, "GridSample"])
     data = target.with_name(target.name + ".data")
     data.unlink(missing_ok=True)
     onnx.save(half, target, save_as_external_data=bool(size / 2 > LARGEST_FILE), location=data.name)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 def update(folder: pathlib.Path, section: str, content: dict) -> None:
     """Puts the `section` "detector" or "segmenter" into the folder's manifest and the checksums of all files named."""
     manifest = read(folder) | {"version": 1, "name": folder.resolve().name, "stand_in": False, section: content}
+    manifest.pop("precision", None)
     used = {file for name in strings([manifest.get("detector"), manifest.get("segmenter")]) if name.strip(" .")
             for file in (name, name + ".data") if (folder / file).is_file()}
     manifest["files"] = {file: sha256(folder / file) for file in sorted(used)}
