@@ -253,7 +253,7 @@ pub mod cuda {
     use crate::{
         error::{Error, Result},
         gpu::{
-            Buffer, Gpu, blocks,
+            Buffer, Gpu, View, blocks,
             kernels::{self, AgglomerationDims, AgglomerationEdgesDims, AgglomerationStartDims},
         },
         ops::{
@@ -314,7 +314,7 @@ pub mod cuda {
 
         let mut contraction = Contraction::new(gpu, n * k)?;
         // Every point is its own region's number.
-        let apart = contraction.apart(gpu, &edges, &labels)?;
+        let apart = gpu.download(&contraction.rank(gpu, &edges, &labels)?)?[0] as usize;
         edges = contraction.unite(gpu, &edges, &labels, n, apart)?;
         let mut ranking = scan::cuda::Workspace::new(gpu, n)?;
         let (mut small, small_last) = (0, options.small.min(n) as u32);
@@ -332,8 +332,11 @@ pub mod cuda {
             let (mut ranks, mut target) = (gpu.alloc(r + 1)?, gpu.alloc(r)?);
             scan::cuda::exclusive(gpu, &stays, r, &mut ranks, &mut ranking)?;
             kernels::agglomeration_target(gpu, blocks(r, BLOCK), &into, &ranks, &mut target, d)?;
-            let apart = contraction.apart(gpu, &edges, &target)?;
-            let left = gpu.download(&ranks.slice(r..))?[0] as usize;
+            let mut counts = gpu.alloc(2)?;
+            gpu.copy(&ranks.slice(r..), &mut counts.slice_mut(..1))?;
+            gpu.copy(&contraction.rank(gpu, &edges, &target)?, &mut counts.slice_mut(1..))?;
+            let counts = gpu.download(&counts)?;
+            let (left, apart) = (counts[0] as usize, counts[1] as usize);
             match few_merged(r, left) {
                 true if small < small_last => small = small_last,
                 _ if left == r => break,
@@ -450,15 +453,16 @@ pub mod cuda {
             })
         }
 
-        /// Ranks the edges whose ends are in two regions, by `target`, and waits for their number.
-        fn apart(&mut self, gpu: &Gpu, edges: &Edges, target: &Buffer<u32>) -> Result<usize> {
+        /// Ranks the edges whose ends are in two regions, by `target`; their number, `[1]`.
+        fn rank(&mut self, gpu: &Gpu, edges: &Edges, target: &Buffer<u32>) -> Result<View<'_, u32>> {
             let Contraction { flags, ranks, scan, .. } = self;
             let Edges { low, high, .. } = edges;
             let e = low.len();
             let d = AgglomerationEdgesDims { edges: e as u32, bits: 0 };
-            kernels::agglomeration_apart(gpu, blocks(e, BLOCK), low, high, target, flags, d)?;
-            scan::cuda::exclusive(gpu, flags, e, ranks, scan)?;
-            Ok(gpu.download(&ranks.slice(e..e + 1))?[0] as usize)
+            let mut flags = flags.slice_mut(..e);
+            kernels::agglomeration_apart(gpu, blocks(e, BLOCK), low, high, target, &mut flags, d)?;
+            scan::cuda::exclusive(gpu, &flags, e, &mut ranks.slice_mut(..e + 1), scan)?;
+            Ok(ranks.slice(e..e + 1))
         }
 
         /// Those `apart` edges, between `regions` regions; parallel ones as one.
@@ -472,34 +476,36 @@ pub mod cuda {
         ) -> Result<Edges> {
             let Contraction { flags, ranks, order, sort, scan } = self;
             let bits = usize::BITS - regions.leading_zeros();
-            let before = AgglomerationEdgesDims { edges: edges.low.len() as u32, bits };
-            let Pairs { keys, values } = order;
+            let e = edges.low.len();
+            let before = AgglomerationEdgesDims { edges: e as u32, bits };
             kernels::agglomeration_keys(
                 gpu,
-                blocks(edges.low.len(), BLOCK),
+                blocks(e, BLOCK),
                 &edges.low,
                 &edges.high,
                 target,
-                flags,
-                ranks,
-                keys,
-                values,
+                &flags.slice(..e),
+                &ranks.slice(..e),
+                &mut order.keys.slice_mut(..apart),
+                &mut order.values.slice_mut(..apart),
                 before,
             )?;
             sort::cuda::pairs(gpu, order, apart, 2 * bits, sort)?;
             let (grid, d) = (blocks(apart, BLOCK), AgglomerationEdgesDims { edges: apart as u32, bits });
-            kernels::agglomeration_starts(gpu, grid, &order.keys, flags, d)?;
-            scan::cuda::exclusive(gpu, flags, apart, ranks, scan)?;
+            let (keys, values) = (order.keys.slice(..apart), order.values.slice(..apart));
+            let (mut flags, mut ranks) = (flags.slice_mut(..apart), ranks.slice_mut(..apart + 1));
+            kernels::agglomeration_starts(gpu, grid, &keys, &mut flags, d)?;
+            scan::cuda::exclusive(gpu, &flags, apart, &mut ranks, scan)?;
             let mut united =
                 Edges { low: gpu.zeros(apart)?, high: gpu.zeros(apart)?, border: gpu.zeros(apart)? };
             let Edges { low, high, border } = &mut united;
             kernels::agglomeration_unite(
                 gpu,
                 grid,
-                &order.keys,
-                &order.values,
-                flags,
-                ranks,
+                &keys,
+                &values,
+                &flags,
+                &ranks,
                 &edges.border,
                 low,
                 high,

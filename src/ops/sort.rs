@@ -136,7 +136,7 @@ pub mod cuda {
                     counts: &mut Buffer<u32>,
                     d: SortDims,
                 ) -> Result<()> {
-                    kernels::$histogram(gpu, grid, keys, counts, d)
+                    kernels::$histogram(gpu, grid, &keys.slice(..d.count as usize), counts, d)
                 }
 
                 fn scatter(
@@ -147,8 +147,10 @@ pub mod cuda {
                     to: &mut Pairs<$key>,
                     d: SortDims,
                 ) -> Result<()> {
-                    let Pairs { keys, values } = to;
-                    kernels::$scatter(gpu, grid, &from.keys, &from.values, offsets, keys, values, d)
+                    let count = d.count as usize;
+                    let (keys, values) = (from.keys.slice(..count), from.values.slice(..count));
+                    let mut to = (to.keys.slice_mut(..count), to.values.slice_mut(..count));
+                    kernels::$scatter(gpu, grid, &keys, &values, offsets, &mut to.0, &mut to.1, d)
                 }
             }
         };
