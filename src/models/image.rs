@@ -11,7 +11,7 @@ use super::{
 use crate::gpu::{Buffer, Gpu, View};
 use crate::{
     error::{Error, Result},
-    ops::prepare::{self, Plan},
+    ops::model_input::{self, Plan},
 };
 use std::ops::Range;
 
@@ -92,7 +92,7 @@ pub(super) fn size_within([height, width]: [usize; 2], rule: &Image) -> Result<[
 /// Resizes, normalises and pads: `[N, 3, rule.size]`, in the elements that a model takes.
 pub(super) fn prepare(images: Images, rule: &Image, element: Element) -> Result<Owned> {
     images.check()?;
-    let prepared = prepare::cpu::prepare(images.pixels, &plan(images.size(), rule)?)?;
+    let prepared = model_input::cpu::prepare(images.pixels, &plan(images.size(), rule)?)?;
     Ok(Owned::floats(prepared, element))
 }
 
@@ -133,7 +133,7 @@ impl ImagesOnDevice<'_> {
 
     /// What resizes, normalises and pads them, for a model that takes these elements.
     pub(super) fn preparer(&self, gpu: &Gpu, rule: &Image, element: Element) -> Result<Preparer> {
-        Ok(Preparer { prepare: prepare::cuda::Prepare::new(gpu, plan(self.size, rule)?)?, element })
+        Ok(Preparer { prepare: model_input::cuda::Prepare::new(gpu, plan(self.size, rule)?)?, element })
     }
 
     /// Some of them.
@@ -146,7 +146,7 @@ impl ImagesOnDevice<'_> {
 #[cfg(feature = "cuda")]
 #[derive(Debug)]
 pub(super) struct Preparer {
-    prepare: prepare::cuda::Prepare,
+    prepare: model_input::cuda::Prepare,
     element: Element,
 }
 

@@ -5,10 +5,9 @@ use half::f16;
 use partstad::{
     gpu::Gpu,
     ops::{
+        model_input::{self, Plan},
         normalize::{Normalization, Order},
-        observe,
-        prepare::{self, Plan},
-        rasterize, visibility, whole_object,
+        observe, rasterize, visibility, whole_object,
     },
     stages::views::{Camera, POSES},
 };
@@ -167,8 +166,8 @@ fn model_inputs() {
         for rule in [bgr, rgb] {
             let images: Vec<u8> = (0..n * from[0] * from[1] * 3).map(|_| random.bits() as u8).collect();
             let plan = Plan { from, to, padded, rule };
-            let expected = prepare::cpu::prepare(&images, &plan).unwrap();
-            let prepare = prepare::cuda::Prepare::new(&gpu, plan).unwrap();
+            let expected = model_input::cpu::prepare(&images, &plan).unwrap();
+            let prepare = model_input::cuda::Prepare::new(&gpu, plan).unwrap();
             let images = gpu.upload(&images).unwrap();
             let whole = gpu.download(&prepare.f32(&gpu, &images).unwrap()).unwrap();
             assert_eq!(bits(&whole), bits(&expected), "{plan:?}");

@@ -33,7 +33,8 @@ def convert_folder(source: pathlib.Path, target: pathlib.Path, type: str = "f16"
         elif file.removesuffix(".data") not in large:
             shutil.copyfile(source / file, target / file)
         files |= {path.name: manifest.sha256(path) for path in (target / file, target / f"{file}.data") if path.exists()}
-    content = rules | {"name": target.resolve().name, "files": files} | ({"precision": type} if type in ("f16", "bf16") else {})
+    precision = "f32" if type == "bf16-imitated" else type
+    content = rules | {"name": target.resolve().name, "precision": precision, "files": files}
     (target / "manifest.json").write_text(json.dumps(content, indent=2) + "\n")
 
 

@@ -188,3 +188,5 @@ def test_a_folder_without_segmenter(tmp_path, type):
     (source / "manifest.json").write_text(json.dumps(manifest))
     half.convert_folder(source, tmp_path / "half", type)
     assert {path.name for path in (tmp_path / "half").iterdir()} == {*manifest["files"], "manifest.json"}
+    precision = json.loads((tmp_path / "half" / "manifest.json").read_text())["precision"]
+    assert precision == {"bf16-imitated": "f32"}.get(type, type)

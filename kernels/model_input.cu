@@ -1,7 +1,7 @@
-// From 8-bit images to a model's input: resized, scaled, centred, padded. CPU reference: src/ops/prepare.rs.
+// From 8-bit images to a model's input: resized, scaled, centred, padded. CPU reference: src/ops/model_input.rs.
 #include "common.cuh"
 
-struct PrepareDims {
+struct ModelInputDims {
     uint32_t height, width;          // of the images
     uint32_t rows, columns;          // resized
     uint32_t row_taps, column_taps;  // inputs that make one output along each axis
@@ -12,7 +12,7 @@ struct PrepareDims {
     float std_0, std_1, std_2;
 };
 
-namespace prepare {
+namespace model_input {
 
 constexpr uint32_t BITS = 22;
 
@@ -24,7 +24,7 @@ __device__ inline void store(__half* out, float value) { *out = __float2half_rn(
 template <class T>
 __device__ inline void run(const uint8_t* __restrict__ images, const uint32_t* __restrict__ row_first,
                            const int32_t* __restrict__ row_weights, const uint32_t* __restrict__ column_first,
-                           const int32_t* __restrict__ column_weights, T* __restrict__ out, const PrepareDims& d) {
+                           const int32_t* __restrict__ column_weights, T* __restrict__ out, const ModelInputDims& d) {
     const uint32_t x = thread_index(), y = blockIdx.y, n = blockIdx.z;
     if (x >= d.padded_columns) return;
     const size_t plane = size_t(d.padded_rows) * d.padded_columns;
@@ -56,7 +56,7 @@ __device__ inline void run(const uint8_t* __restrict__ images, const uint32_t* _
     }
 }
 
-}  // namespace prepare
+}  // namespace model_input
 
 // Pillow's bilinear resize (integer weights of 22 bits, 8 bits between the axes, horizontal first), then
 //   out[n, c, y, x] = (scale * resized[n, y, x, channel c] - mean[c]) / std[c]; 0 right of and below the image
@@ -65,16 +65,16 @@ __device__ inline void run(const uint8_t* __restrict__ images, const uint32_t* _
 // One thread per (x, y, image): grid [padded_columns / 256, padded_rows, n]. Both axes at once: a horizontal pass of
 // its own would write and read again as much as the neighbours' shared reads cost in L1.
 extern "C" __global__ void __launch_bounds__(256)
-prepare_f32(const uint8_t* __restrict__ images, const uint32_t* __restrict__ row_first,
+model_input_f32(const uint8_t* __restrict__ images, const uint32_t* __restrict__ row_first,
             const int32_t* __restrict__ row_weights, const uint32_t* __restrict__ column_first,
-            const int32_t* __restrict__ column_weights, float* __restrict__ out, PrepareDims d) {
-    prepare::run(images, row_first, row_weights, column_first, column_weights, out, d);
+            const int32_t* __restrict__ column_weights, float* __restrict__ out, ModelInputDims d) {
+    model_input::run(images, row_first, row_weights, column_first, column_weights, out, d);
 }
 
-// As prepare_f32, rounded to the nearest f16.
+// As model_input_f32, rounded to the nearest f16.
 extern "C" __global__ void __launch_bounds__(256)
-prepare_f16(const uint8_t* __restrict__ images, const uint32_t* __restrict__ row_first,
+model_input_f16(const uint8_t* __restrict__ images, const uint32_t* __restrict__ row_first,
             const int32_t* __restrict__ row_weights, const uint32_t* __restrict__ column_first,
-            const int32_t* __restrict__ column_weights, __half* __restrict__ out, PrepareDims d) {
-    prepare::run(images, row_first, row_weights, column_first, column_weights, out, d);
+            const int32_t* __restrict__ column_weights, __half* __restrict__ out, ModelInputDims d) {
+    model_input::run(images, row_first, row_weights, column_first, column_weights, out, d);
 }

@@ -24,12 +24,12 @@ impl Plan {
         let one = from[0] * from[1] * 3;
         if from.contains(&0) || to.contains(&0) || to[0] > padded[0] || to[1] > padded[1] {
             return Err(Error::invalid(format!(
-                "prepare: images of {from:?}, resized to {to:?}, padded to {padded:?}; sizes are above 0 and fit"
+                "model input: images of {from:?}, resized to {to:?}, padded to {padded:?}; sizes are above 0 and fit"
             )));
         }
         if !bytes.is_multiple_of(one) {
             return Err(Error::invalid(format!(
-                "prepare: {bytes} bytes are not images of {from:?} RGB pixels"
+                "model input: {bytes} bytes are not images of {from:?} RGB pixels"
             )));
         }
         Ok(bytes / one)
@@ -73,7 +73,7 @@ pub mod cuda {
         error::{Error, Result},
         gpu::{
             Buffer, Gpu, blocks,
-            kernels::{self, PrepareDims},
+            kernels::{self, ModelInputDims},
         },
         ops::{
             normalize::{Normalization, Order},
@@ -131,7 +131,7 @@ pub mod cuda {
             let (n, grid, d) = self.launch(images.len())?;
             let mut out = gpu.alloc(n * self.plan.len())?;
             let Prepare { rows, columns, .. } = self;
-            kernels::prepare_f32(
+            kernels::model_input_f32(
                 gpu,
                 grid,
                 images,
@@ -153,7 +153,7 @@ pub mod cuda {
             let (n, grid, d) = self.launch(images.len())?;
             let mut out = gpu.alloc(n * self.plan.len())?;
             let Prepare { rows, columns, .. } = self;
-            kernels::prepare_f16(
+            kernels::model_input_f16(
                 gpu,
                 grid,
                 images,
@@ -167,16 +167,16 @@ pub mod cuda {
             Ok(out)
         }
 
-        fn launch(&self, bytes: usize) -> Result<(usize, [u32; 3], PrepareDims)> {
+        fn launch(&self, bytes: usize) -> Result<(usize, [u32; 3], ModelInputDims)> {
             let n = self.plan.check(bytes)?;
             let Plan { from, to, padded, rule } = self.plan;
             if n > 65_535 || padded[0] > 65_535 {
                 return Err(Error::invalid(format!(
-                    "prepare: {n} images padded to {padded:?}; at most 65535 images and rows fit a launch"
+                    "model input: {n} images padded to {padded:?}; at most 65535 images and rows fit a launch"
                 )));
             }
             let Normalization { order, scale, mean, std } = rule;
-            let d = PrepareDims {
+            let d = ModelInputDims {
                 height: from[0] as u32,
                 width: from[1] as u32,
                 rows: to[0] as u32,
