@@ -7,7 +7,6 @@
 #include "detection.cuh"
 
 struct DetectionDims {
-    uint32_t images;
     uint32_t locations;
     uint32_t parts;
     uint32_t levels;

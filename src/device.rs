@@ -34,7 +34,7 @@ impl Device {
         )))
     }
 
-    /// The CUDA device with the most free memory, or the CPU where there is none that works.
+    /// The CUDA device with the most free memory, or the CPU where that does not work.
     pub fn auto() -> Device {
         Device::cuda(freest()).unwrap_or_else(|why| {
             tracing::info!("computing on the CPU: {why}");
@@ -58,7 +58,7 @@ fn freest() -> usize {
 impl FromStr for Device {
     type Err = Error;
 
-    /// `auto`, `cpu` or `cuda:N`.
+    /// `auto`, `cpu`, `cuda` (the first) or `cuda:N`.
     fn from_str(text: &str) -> Result<Device> {
         match text {
             "auto" => Ok(Device::auto()),

@@ -10,10 +10,10 @@
 //! cloud -> superpoints ----------------------------------------+
 //!       -> views -> boxes -> masks -> memberships -> weights -> scores -> labels -> instances -> metrics
 //! ```
-//! [`Pipeline`] is those steps in order.
+//! [`Pipeline`] is those steps in order, but for metrics.
 //!
 //! # The floors
-//! A file imports only from lower floors, or, inside `stages`, from nouns earlier in the list:
+//! A file imports only from its own or lower floors, and inside `stages` only from nouns earlier in the list:
 //! [`error`], [`device`] and `gpu` (CUDA), [`io`] (files), [`ops`] (slices in, slices out: each operation with its CPU reference),
 //! [`models`] (ONNX Runtime), [`stages`], [`pipeline`], the command line.
 //!

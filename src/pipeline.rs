@@ -1,4 +1,4 @@
-//! The data's way from a cloud to its parts: ten lines, in [`Pipeline::segment`] and [`Pipeline::lift`].
+//! The data's way from a cloud to its parts: `run`, which [`Pipeline::segment`] and [`Pipeline::lift`] share.
 
 #[cfg(feature = "ort")]
 use crate::models::Models;

@@ -118,6 +118,15 @@ fn failures_exit_with_1_and_name_the_file() {
     assert!(fails(&["render", CLOUD, "-o", &out, "--views", &views], 1).contains("unknown field `pose`"));
     let device = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", &out, "--device", "tpu"];
     assert!(fails(&device, 1).contains("tpu"));
+    // What the measured method does not know is not left out in silence.
+    let object = dir.path().join("data/test/Chair/1");
+    fs::create_dir_all(&object).unwrap();
+    fs::copy(CLOUD, object.join("pc.ply")).unwrap();
+    fs::write(object.join("label.npy"), b"").unwrap();
+    let data = dir.path().join("data").display().to_string();
+    let filled = file("filled.json", br#"{"labels": {"fill_hidden": true}}"#);
+    let error = fails(&["evaluate", &data, "--predictions", &data, "--options", &filled, "-o", &out], 1);
+    assert!(error.contains("for segment and lift"), "{error}");
 }
 
 #[cfg(feature = "small-models")]

@@ -1,4 +1,4 @@
-//! The floors of `src/`: a file imports only from lower ones, and inside `stages` only from earlier nouns.
+//! The floors of `src/`: a file imports only from its own or lower ones, and inside `stages` only from earlier nouns.
 
 use std::{
     fs,

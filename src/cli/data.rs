@@ -1,6 +1,7 @@
 //! What the commands on labelled data share: which objects, and where their 2D predictions come from.
 
 use super::{
+    Global,
     run::{ModelSettings, Settings},
     segment::STAND_IN,
 };
@@ -58,13 +59,18 @@ impl Data {
     }
 
     /// Keeps what it makes in `folder`, if one is given.
-    pub fn preparer(&self, folder: Option<&Path>) -> Result<Preparer> {
+    pub fn preparer(&self, global: &Global, folder: Option<&Path>) -> Result<Preparer> {
         let (device, options) = (self.settings.device()?, self.settings.options()?);
+        if options.evidence.border > 0.0 || options.labels.fill_hidden {
+            return Err(Error::invalid(
+                "options: evidence.border and labels.fill_hidden are for segment and lift; leave them out",
+            ));
+        }
         let predictor = match &self.predictions {
             Some(folder) => Predictor::Folder(folder.clone()),
             None => {
                 let (models, _) =
-                    self.model_settings.load(&self.settings, &device, self.models.as_deref())?;
+                    self.model_settings.load(global, &self.settings, &device, self.models.as_deref())?;
                 Predictor::Models(Box::new(models))
             }
         };

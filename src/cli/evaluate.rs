@@ -60,7 +60,7 @@ impl Evaluate {
         let objects = self.data.objects(&data, &self.splits, &self.category)?;
         let runs = self.runs();
         let bar = progress::objects("evaluate", objects.len());
-        let preparer = self.data.preparer(self.prepared.as_deref())?;
+        let preparer = self.data.preparer(global, self.prepared.as_deref())?;
         let warnings = data::warnings(&preparer);
         let about = json!({
             "splits": self.splits, "out": self.out, "options": preparer.options(),

@@ -2,7 +2,7 @@
 
 use super::{
     Global, progress,
-    run::{self, Job, Learned, Settings},
+    run::{self, Job, Learned, Refinements, Settings},
 };
 use clap::Args;
 use partstad::{
@@ -54,12 +54,14 @@ pub struct Lift {
     out: PathBuf,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    refinements: Refinements,
 }
 
 impl Lift {
     pub fn run(&self, global: &Global) -> Result<()> {
         let device = self.settings.device()?;
-        let options = self.settings.options()?;
+        let options = self.refinements.of(self.settings.options()?);
         let job = Job::read(&self.cloud)?;
         let (views, side) = (options.views.poses.len(), options.views.side);
         let mut boxes = Boxes::read(&self.boxes, views, self.parts.len())?;
@@ -76,15 +78,15 @@ impl Lift {
 
         let bar = progress::stages("lift");
         let (pipeline, unlearned) = self.learned.give(run::pipeline(device, options, &bar), &self.parts)?;
+        let found =
+            pipeline.lift(&job.cloud, &self.parts, Predictions { boxes, masks, superpoints, weights })?;
+        bar.finish_and_clear();
         let mut parameters = run::parameters("lift", &pipeline);
         parameters["input"] = json!({
             "cloud": self.cloud, "boxes": self.boxes, "masks": self.masks, "features": self.features,
             "superpoints": self.superpoints, "box_weights": self.box_weights,
             "weights": self.learned.weights,
         });
-        let found =
-            pipeline.lift(&job.cloud, &self.parts, Predictions { boxes, masks, superpoints, weights })?;
-        bar.finish_and_clear();
         let no_box = (b == 0).then(|| "There is no box, so no point has a part.".to_string());
         let warnings: Vec<String> = no_box.into_iter().chain(unlearned).collect();
         let result = job.finish(&found, &self.out, parameters, &warnings)?;

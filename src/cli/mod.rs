@@ -53,7 +53,7 @@ pub struct Global {
     verbose: u8,
     /// Threads to compute on [default: one per core]; results do not depend on it
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    pub threads: Option<u16>,
 }
 
 #[derive(Subcommand)]

@@ -43,7 +43,7 @@ impl Prepare {
         let data = self.data.open()?;
         let objects = self.data.objects(&data, &self.splits, &self.category)?;
         let bar = progress::objects("prepare", objects.len());
-        let preparer = self.data.preparer(Some(&self.out))?;
+        let preparer = self.data.preparer(global, Some(&self.out))?;
         let (mut made, mut failures, mut kept, mut bytes) = (vec![], vec![], 0, 0);
         for object in &objects {
             bar.set_message(object.place().display().to_string());

@@ -18,6 +18,7 @@ pub fn stages(title: &str) -> ProgressBar {
 pub fn begin(bar: &ProgressBar, stage: Stage) {
     bar.set_position(Stage::ALL.iter().position(|&s| s == stage).unwrap_or_default() as u64);
     bar.set_message(stage.name());
+    tracing::info!("{}", stage.name());
 }
 
 /// A bar that counts objects, the one at work beside it.

@@ -30,12 +30,6 @@ pub struct Settings {
     /// Options of every stage as JSON; run.json holds those of a run under parameters.options
     #[arg(long, value_name = "FILE")]
     options: Option<PathBuf>,
-    /// Cut superpoints where the masks of several views agree on a border
-    #[arg(long)]
-    cut_by_masks: bool,
-    /// Give points that no view shows the part that surrounds them, instead of none
-    #[arg(long)]
-    fill_hidden: bool,
     /// Where to compute: cpu, cuda:N, or auto for the CUDA device with the most free memory and else the CPU
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
@@ -51,16 +45,34 @@ impl Settings {
         if let Some(path) = &self.views {
             options.views = views_options(path)?;
         }
-        if self.cut_by_masks {
-            options.evidence = evidence::Options::cut();
-        }
-        options.labels.fill_hidden |= self.fill_hidden;
         Ok(options)
     }
 
     /// The device.
     pub fn device(&self) -> Result<Device> {
         self.device.parse()
+    }
+}
+
+/// What may be done beyond the paper's method.
+#[derive(Args)]
+pub struct Refinements {
+    /// Cut superpoints where the masks of several views agree on a border
+    #[arg(long)]
+    cut_by_masks: bool,
+    /// Give points that no view shows the part that surrounds them, instead of none
+    #[arg(long)]
+    fill_hidden: bool,
+}
+
+impl Refinements {
+    /// The same options with what was asked for.
+    pub fn of(&self, mut options: Options) -> Options {
+        if self.cut_by_masks {
+            options.evidence = evidence::Options::cut();
+        }
+        options.labels.fill_hidden |= self.fill_hidden;
+        options
     }
 }
 
@@ -83,6 +95,7 @@ impl ModelSettings {
     /// Loads a folder's models, or those inside this program, and the options that they were loaded with.
     pub fn load(
         &self,
+        global: &Global,
         settings: &Settings,
         device: &Device,
         folder: Option<&Path>,
@@ -91,6 +104,9 @@ impl ModelSettings {
             Some(path) => read_json(path, "model options")?,
             None => models::Options::default(),
         };
+        if options.threads == 0 {
+            options.threads = global.threads.unwrap_or(0).into();
+        }
         if let Some(provider) = self.provider {
             options.provider = provider;
         } else if settings.device == "auto" && options.provider == Provider::Device {

@@ -2,11 +2,11 @@
 
 use super::{
     Global, progress,
-    run::{self, Job, Learned, ModelSettings, Settings},
+    run::{self, Job, Learned, ModelSettings, Refinements, Settings},
 };
 use clap::Args;
 use indicatif::ProgressBar;
-use partstad::{Error, Pipeline, Result, io::ply, models::runtime};
+use partstad::{Error, Pipeline, Result, io::ply, models::runtime, pipeline::Options};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -43,14 +43,24 @@ pub struct Segment {
     out: PathBuf,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    refinements: Refinements,
 }
 
 impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
         let folders = folders(&self.clouds, &self.out)?;
+        let options = self.refinements.of(self.settings.options()?);
         let bar = progress::stages("models");
-        let session = Session::start(&self.settings, &self.model_settings, self.models.as_deref(), &bar)?
-            .learned(&self.learned, &self.parts)?;
+        let session = Session::start(
+            global,
+            options,
+            &self.settings,
+            &self.model_settings,
+            self.models.as_deref(),
+            &bar,
+        )?
+        .learned(&self.learned, &self.parts)?;
         let mut results = vec![];
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
@@ -110,6 +120,8 @@ pub struct Demo {
     model_settings: ModelSettings,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    refinements: Refinements,
 }
 
 /// A procedurally generated chair of our own.
@@ -118,8 +130,9 @@ const DEMO_PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
 
 impl Demo {
     pub fn run(&self, global: &Global) -> Result<()> {
+        let options = self.refinements.of(self.settings.options()?);
         let bar = progress::stages("demo");
-        let session = Session::start(&self.settings, &self.model_settings, None, &bar)?;
+        let session = Session::start(global, options, &self.settings, &self.model_settings, None, &bar)?;
         let path = Path::new("demo.ply");
         let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
         let job = Job::new(path, points, Instant::now())?;
@@ -144,16 +157,17 @@ struct Session {
 
 impl Session {
     fn start(
+        global: &Global,
+        options: Options,
         settings: &Settings,
         model_settings: &ModelSettings,
         folder: Option<&Path>,
         bar: &ProgressBar,
     ) -> Result<Session> {
         let device = settings.device()?;
-        let options = settings.options()?;
         bar.set_message("loading models");
         let start = Instant::now();
-        let (models, how) = model_settings.load(settings, &device, folder)?;
+        let (models, how) = model_settings.load(global, settings, &device, folder)?;
         tracing::info!(seconds = start.elapsed().as_secs_f64(), name = models.manifest.name, "models loaded");
         let mut warnings = vec![];
         if models.manifest.stand_in {

@@ -89,7 +89,7 @@ impl Engine {
         }
     }
 
-    /// What the options ask for, on a device, if it works there: a graph of one operator is tried.
+    /// What the options ask for, on a device, if it works there: a graph of two operators is tried.
     ///
     /// # Errors
     /// [`Error::Invalid`] for options that do not fit the device; [`Error::Model`] saying what is missing, unless the
@@ -251,8 +251,7 @@ impl Engine {
         if self.options.provider != Provider::Tensorrt {
             return vec![cuda];
         }
-        let mut tensorrt =
-            ep::TensorRT::default().with_device_id(device).with_cuda_graph(self.options.cuda_graphs);
+        let mut tensorrt = ep::TensorRT::default().with_device_id(device);
         if let Some(folder) = runtime::cache_dir() {
             // An engine takes minutes to make; one that cannot be kept is made again.
             let folder = folder.join("tensorrt");

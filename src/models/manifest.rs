@@ -69,7 +69,7 @@ pub struct Detector {
     pub image: Image,
     /// How part names become tokens.
     pub text: Text,
-    /// Pixels between the locations of each level, fine to coarse. Of [`Kind::Atss`], like all up to `top_n`.
+    /// Pixels between the locations of each level, fine to coarse. Of [`Kind::Atss`], like all up to `top_n` but `score`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strides: Vec<usize>,
     /// Side of the square anchor of each level, in pixels.

@@ -98,7 +98,7 @@ impl Segmenter {
         })
     }
 
-    /// The mask logits of every box, `[B, 256, 256]`, over the model's square input (`models.md`'s 1024-frame).
+    /// The mask logits of every box, `[B, 256, 256]`, over the model's square input (`image.size` of the manifest).
     ///
     /// `boxes`: images ascending. At most `images_at_once` images are encoded and `boxes_at_once` boxes decoded in one
     /// run, 0 = as many as suit the machine; an image without boxes is never encoded.

@@ -229,9 +229,8 @@ pub mod cuda {
             [self.slots().div_ceil(BLOCK) as u32, images as u32, 1]
         }
 
-        fn dims(&self, images: usize) -> DetectionDims {
+        fn dims(&self) -> DetectionDims {
             DetectionDims {
-                images: images as u32,
                 locations: self.locations as u32,
                 parts: self.part_count as u32,
                 levels: self.level_count as u32,
@@ -243,12 +242,12 @@ pub mod cuda {
 
         /// From scores to the best of each level, by part.
         pub(in crate::ops) fn rank(&mut self, gpu: &Gpu, images: usize) -> Result<()> {
-            let d = self.dims(images);
+            let d = self.dims();
             let threads = self.slots() + self.part_count + 1;
             let Workspace { levels, scores, candidates, counts, keys, part_begin, found, .. } = self;
-            let grid = [d.levels, d.images, 1];
+            let grid = [d.levels, images as u32, 1];
             kernels::detection_select(gpu, grid, scores, levels, candidates, counts, found, d)?;
-            let grid = [threads.div_ceil(BLOCK) as u32, d.images, 1];
+            let grid = [threads.div_ceil(BLOCK) as u32, images as u32, 1];
             kernels::detection_rank(gpu, grid, candidates, counts, scores, keys, part_begin, d)
         }
 
@@ -260,10 +259,18 @@ pub mod cuda {
             nms: f32,
             max_det: usize,
         ) -> Result<Vec<u32>> {
-            let d = DetectionDims { nms, max_det: max_det as u32, ..self.dims(images) };
+            let d = DetectionDims { nms, max_det: max_det as u32, ..self.dims() };
             let grid = self.grid(images);
             let Workspace { keys, corners, part_begin, kept, chosen, found, .. } = self;
-            kernels::detection_suppress(gpu, [d.parts, d.images, 1], keys, corners, part_begin, kept, d)?;
+            kernels::detection_suppress(
+                gpu,
+                [d.parts, images as u32, 1],
+                keys,
+                corners,
+                part_begin,
+                kept,
+                d,
+            )?;
             kernels::detection_order(gpu, grid, keys, part_begin, chosen, found, d)?;
             gpu.download(&found.slice(..images))
         }

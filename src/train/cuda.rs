@@ -1,8 +1,8 @@
 //! Training on a CUDA device.
 //!
 //! All samples lie on the device with room for whatever a step makes of them, so that a step allocates nothing and waits
-//! for nothing: what it does is captured once as a graph and replayed. There is a graph per batch, captured when the batch
-//! first comes: of 8 samples in twos there are 56, and 1,600 steps. The other way, one graph whose kernels look up which
+//! for nothing: what it does is captured once as a graph and replayed. There is a graph per batch, for the first 256, captured
+//! when the batch first comes: of 8 samples in twos there are 56, and 1,600 steps. The other way, one graph whose kernels look up which
 //! samples they are to read, would have every kernel of the vote and the losses know of batches, pad what they read
 //! to the largest sample, and make the samples of a batch wait for each other; in a graph of its own a batch is as many
 //! branches as samples, side by side, each of the very launches that lift a single shape, and the bits of a sample do not
