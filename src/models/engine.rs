@@ -206,7 +206,7 @@ impl Engine {
                 .with_intra_threads(self.options.threads)?
                 // Idle workers would take the cores from the stages that follow.
                 .with_intra_op_spinning(false)?
-                // A planned run takes its memory in one piece, beside the pieces of the first: with SAM ViT-H, 4.6 GB more.
+                // A planned run takes its memory in one piece, beside the pieces of the first: with SAM ViT-H, 4 GB more.
                 .with_memory_pattern(planned)?;
             #[cfg(feature = "cuda")]
             if let Some(gpu) = &self.gpu {
