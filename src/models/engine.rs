@@ -207,7 +207,9 @@ impl Engine {
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .with_intra_threads(self.options.threads)?
                 // Idle workers would take the cores from the stages that follow.
-                .with_intra_op_spinning(false)?;
+                .with_intra_op_spinning(false)?
+                // A planned run takes its memory in one piece, beside the pieces of the first: with SAM ViT-H, 4 GB more.
+                .with_memory_pattern(false)?;
             #[cfg(feature = "cuda")]
             if let Some(gpu) = &self.gpu {
                 // A memory pattern takes the peak of the first run once more for the second.

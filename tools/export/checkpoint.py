@@ -51,7 +51,8 @@ def load(module: nn.Module, state: State, what: str, ignore: tuple[str, ...] = (
     unknown = [name for name in found if name not in expected]
     if unknown:
         raise Refused(f"the checkpoint is not {what}: {unknown[0]} is not known ({len(unknown)} tensors are not)")
-    module.load_state_dict({name: found[name].to(tensor.dtype) for name, tensor in expected.items()})
+    # Taken, not copied: SAM ViT-H's weights are 2.6 GB.
+    module.load_state_dict({name: found[name].to(tensor.dtype) for name, tensor in expected.items()}, assign=True)
 
 
 def read_folder(architecture: type, folder: pathlib.Path, what: str) -> nn.Module:

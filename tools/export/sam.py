@@ -3,6 +3,7 @@
 import importlib
 import pathlib
 import re
+import warnings
 
 import torch
 from torch import nn
@@ -21,10 +22,24 @@ def build(model: str) -> nn.Module:
     """The package's Sam of this name, with random weights."""
     package = PACKAGES[model]
     try:
-        registry = importlib.import_module(package).sam_model_registry
+        with warnings.catch_warnings():
+            # mobile_sam takes timm's parts from where they were.
+            warnings.simplefilter("ignore")
+            registry = importlib.import_module(package).sam_model_registry
     except ImportError as e:
-        raise Refused(f"{model} needs the Python package {package}, which cannot be imported: {e}") from None
-    return registry[model]()
+        raise Refused(f"{model} needs the Python package {package} (tools/export/requirements.txt), which cannot be imported: {e}") from None
+    sam = registry[model]()
+    for module in sam.modules():
+        if type(module).__name__ == "PatchMerging":
+            module.register_forward_pre_hook(tokens_to_map)
+    return sam
+
+
+def tokens_to_map(merging: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tensor:
+    """What MobileSAM's PatchMerging begins with. It counts the images by len(), which is a constant to torch.export; given a
+    map, it does not count."""
+    x, = inputs
+    return x.unflatten(1, merging.input_resolution).permute(0, 3, 1, 2) if x.ndim == 3 else x
 
 
 class BoxDecoder(nn.Module):

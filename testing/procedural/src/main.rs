@@ -78,6 +78,9 @@ enum Command {
         /// Folder of models whose predictions to measure, instead of those made from the ground truth.
         #[arg(long)]
         models: Option<PathBuf>,
+        /// Give the models' segmenter perfect boxes from the ground truth instead of the detector's.
+        #[arg(long, requires = "models")]
+        perfect_boxes: bool,
     },
     /// Compares partitions: superpoints, ceilings, and the figures of lifting predictions made from the ground truth.
     Partitions {
@@ -191,12 +194,16 @@ fn run(command: Command) -> Result<()> {
             eprintln!();
             Ok(())
         }
-        Command::Measure { clouds, splits, shapes, categories, seed, options, models } => {
+        Command::Measure { clouds, splits, shapes, categories, seed, options, models, perfect_boxes } => {
             let options = options.as_deref().map_or_else(|| Ok(Default::default()), read_options)?;
             let wanted = |category: &str| categories.is_empty() || categories.iter().any(|c| c == category);
             let load = |folder: PathBuf| Models::load(&Device::Cpu, &folder, &Default::default());
             let models = models.map(load).transpose()?;
             let voters = match &models {
+                Some(models) if perfect_boxes => {
+                    let none = || Error::invalid("--perfect-boxes: these models have no segmenter");
+                    Voters::segmenter(models.segmenter.as_ref().ok_or_else(none)?)
+                }
                 Some(models) => vec![Voters::models(models)],
                 None => Voters::truth(),
             };

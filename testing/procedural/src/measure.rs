@@ -6,7 +6,7 @@ use partstad::{
     Device, Pipeline, Predictions, Result, Segmentation,
     evaluate::{self, Table},
     io::points::PointCloud,
-    models::Models,
+    models::{Models, segmenter::Segmenter},
     pipeline,
     stages::{
         boxes::Boxes,
@@ -41,6 +41,8 @@ pub enum Source<'a> {
     Truth(predictions::Options),
     /// A detector and, for masks, a segmenter.
     Models(&'a Models),
+    /// Perfect boxes from the ground truth, masks from a segmenter.
+    Segmenter(&'a Segmenter),
 }
 
 /// What votes.
@@ -69,6 +71,16 @@ impl Voters<'_> {
         Voters { source: Source::Models(models), figures }
     }
 
+    /// Perfect boxes: the segmenter's masks in them, the boxes alone, and perfect masks.
+    pub fn segmenter(segmenter: &Segmenter) -> Vec<Voters<'_>> {
+        let figures = vec![("segmenter, perfect boxes", true), ("perfect boxes without masks", false)];
+        let perfect = Source::Truth(predictions::Options::perfect());
+        vec![
+            Voters { source: Source::Segmenter(segmenter), figures },
+            Voters { source: perfect, figures: vec![("perfect masks", true)] },
+        ]
+    }
+
     /// The predictions for one cloud, `views` of it.
     fn predict(
         &self,
@@ -77,10 +89,16 @@ impl Voters<'_> {
         seed: u64,
         options: &pipeline::Options,
     ) -> Result<(Boxes, Masks)> {
+        let truth = |faults: &_| {
+            let (semantic, instance) = (&shape.semantic, &shape.instance);
+            predict(views, semantic, instance, shape.parts.len(), seed, faults)
+        };
         match &self.source {
-            Source::Truth(faults) => {
-                let (semantic, instance) = (&shape.semantic, &shape.instance);
-                Ok(predict(views, semantic, instance, shape.parts.len(), seed, faults))
+            Source::Truth(faults) => Ok(truth(faults)),
+            Source::Segmenter(segmenter) => {
+                let (boxes, _) = truth(&predictions::Options::perfect());
+                let masks = Masks::predict(views, &boxes, segmenter, &options.masks)?;
+                Ok((boxes, masks))
             }
             Source::Models(models) => {
                 let boxes = Boxes::detect(views, &shape.parts, &models.detector, &options.boxes)?;

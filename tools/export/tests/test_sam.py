@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 import shutil
+import sys
 
 import onnxruntime
 import pytest
@@ -68,11 +69,42 @@ def test_onnx_runtime_computes_the_model(tmp_path, check):
     assert manifest["segmenter"]["embedding"] == [CHANNELS, SIDE]
     assert manifest["segmenter"]["image"]["size"] == [SIZE, SIZE]
     assert set(manifest["files"]) == {"sam_encoder.onnx", "sam_decoder.onnx"}
+    report = check(with_detector(tmp_path))
+    assert report["problems"] == [] and report["trial"]["segment"] > 0
+
+
+def with_detector(folder):
+    """A folder with a segmenter, and with the detector that partstad ships."""
     small = pathlib.Path(__file__).parents[3] / "models/small"
     for file in ("text_encoder.onnx", "grounding_detector.onnx", "vocab.txt"):
-        shutil.copyfile(small / file, tmp_path / file)
-    update(tmp_path, "detector", json.loads((small / "manifest.json").read_text())["detector"])
-    report = check(tmp_path)
+        shutil.copyfile(small / file, folder / file)
+    update(folder, "detector", json.loads((small / "manifest.json").read_text())["detector"])
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mobilesam_at_full_size(tmp_path, check):
+    """As the package computes it, without what `build` adds."""
+    from mobile_sam import sam_model_registry
+
+    theirs = sam_model_registry["vit_t"]()
+    images = torch.randn(3, 3, 1024, 1024)
+    for module in theirs.modules():
+        # As initialized, some branches are zero, and the image drowns in the biases.
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias, std=0.5)
+            module.momentum = 1
+        elif hasattr(module, "attention_biases"):
+            nn.init.normal_(module.attention_biases)
+    with torch.no_grad():
+        theirs.train().image_encoder(images[:1])
+        expected = theirs.eval().image_encoder(images)
+    sam.export_checkpoint(theirs.state_dict(), "vit_t", tmp_path)
+    found, = onnxruntime.InferenceSession(tmp_path / "sam_encoder.onnx").run(None, {"image": images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
+    assert (expected[0] - expected[1]).std() > 0.1
+    report = check(with_detector(tmp_path))
     assert report["problems"] == [] and report["trial"]["segment"] > 0
 
     for file in ("sam_encoder.onnx", "sam_decoder.onnx"):
@@ -127,7 +159,7 @@ def test_the_real_sizes_by_names_and_shapes(model, channels, depth, parameters):
     assert sum(tensor.numel() for tensor in real.state_dict().values()) == parameters + 256
 
 
-def test_a_wrong_checkpoint_is_named():
+def test_a_wrong_checkpoint_is_named(monkeypatch):
     model = tiny()
     state = model.state_dict()
     first = "image_encoder.blocks.0.attn.qkv.weight"
@@ -137,5 +169,6 @@ def test_a_wrong_checkpoint_is_named():
         load(model, state | {first: torch.zeros(47, 16)}, "SAM tiny")
     with pytest.raises(Refused, match="image_encoder.neck.9 is not known"):
         load(model, state | {"image_encoder.neck.9": torch.zeros(1)}, "SAM tiny")
+    monkeypatch.setitem(sys.modules, "mobile_sam", None)
     with pytest.raises(Refused, match="vit_t needs the Python package mobile_sam"):
         sam.build("vit_t")
