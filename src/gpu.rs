@@ -319,6 +319,7 @@ impl Gpu {
     }
 
     /// Makes the device this thread's own, as libraries expect that compute on it.
+    #[cfg(feature = "ort")]
     pub(crate) fn bind(&self) -> Result<()> {
         self.stream().context().bind_to_thread().map_err(failed("choosing the device"))
     }

@@ -73,6 +73,7 @@ pub struct Engine {
     #[cfg(feature = "cuda")]
     gpu: Option<Gpu>,
     has_deform_conv: bool,
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     precision: Precision,
 }
 

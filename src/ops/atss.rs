@@ -4,7 +4,7 @@
 //! ((s - 1)/2 + c s, (s - 1)/2 + r s). With logits `x[a, t]` and part j covering the tokens T_j:
 //!
 //! - `p[a, j]` = mean over t in T_j of `sigmoid(x[a, t])`; a candidate needs p > pre_nms;
-//! - score = sqrt(p sigmoid(centerness[a])); each level keeps its top_n candidates;
+//! - score = `sqrt(p sigmoid(centerness[a]))`; each level keeps its top_n candidates;
 //! - box = centre + z d_xy/w_xy -+ (z exp(d_wh/w_wh) - 1)/2, d_wh/w_wh at most ln(1000/16), clipped to the image;
 //! - non-maximum suppression within each part; at most max_det boxes remain (more at a tie);
 //! - score > threshold, descending; ties stay in the order of location, then part.
