@@ -196,12 +196,12 @@ impl Engine {
     /// # Errors
     /// [`Error::Model`] if the file is missing, broken or needs what this ONNX Runtime or machine lacks; [`Error::Memory`].
     pub fn session(&self, name: &str, source: Source) -> Result<Session> {
-        let opened = self.open(source, self.options.whole_on_device);
-        opened.map_err(|said| failure(&format!("{name}: ONNX Runtime cannot use this model"), &said))
+        self.open(source)
+            .map_err(|said| failure(&format!("{name}: ONNX Runtime cannot use this model"), &said))
     }
 
-    /// The error is what ONNX Runtime said. `whole`: refuse to compute any part of the graph on the CPU.
-    fn open(&self, source: Source, whole: bool) -> Result<Session, String> {
+    /// The error is what ONNX Runtime said.
+    fn open(&self, source: Source) -> Result<Session, String> {
         runtime::forget_complaint();
         let made = || {
             let mut builder = Session::builder(self.runtime.environment())?
@@ -213,15 +213,11 @@ impl Engine {
                 .with_memory_pattern(false)?;
             #[cfg(feature = "cuda")]
             if let Some(gpu) = &self.gpu {
-                // A memory pattern takes the peak of the first run once more for the second.
-                builder =
-                    builder.with_memory_pattern(false)?.with_execution_providers(self.providers(gpu))?;
-                if whole {
+                builder = builder.with_execution_providers(self.providers(gpu))?;
+                if self.options.whole_on_device {
                     builder = builder.with_disable_cpu_fallback()?;
                 }
             }
-            #[cfg(not(feature = "cuda"))]
-            let _ = whole;
             match source {
                 Source::File(path) => builder.commit_from_file(path),
                 Source::Bytes(bytes) => builder.commit_from_memory(bytes),

@@ -71,7 +71,7 @@ pub mod cpu {
     use super::{Head, Level, Rules, locations};
     use crate::ops::detection::{
         Detection,
-        cpu::{exp, sigmoid, suppress},
+        cpu::{clip, exp, sigmoid, suppress},
     };
     use std::ops::Range;
 
@@ -170,7 +170,6 @@ pub mod cpu {
         let center = |center: f32, i: usize| delta[i] / weights[i] * side + center;
         let reach = |i: usize| 0.5 * (exp((delta[i] / weights[i]).min(LARGEST)) * side - 1.0);
         let (x, y, rx, ry) = (center(cx, 0), center(cy, 1), reach(2), reach(3));
-        let clip = |v: f32, pixels: usize| v.clamp(0.0, pixels as f32 - 1.0);
         let [height, width] = size;
         [clip(x - rx, width), clip(y - ry, height), clip(x + rx, width), clip(y + ry, height)]
     }

@@ -34,6 +34,11 @@ pub mod cpu {
         found
     }
 
+    /// A coordinate within an image of so many pixels along its axis.
+    pub fn clip(coordinate: f32, pixels: usize) -> f32 {
+        coordinate.clamp(0.0, pixels as f32 - 1.0)
+    }
+
     /// 1 / (1 + e^-x).
     pub fn sigmoid(x: f32) -> f32 {
         1.0 / (1.0 + exp(-x))

@@ -29,7 +29,7 @@ pub mod cpu {
     use super::{Phrase, Rules};
     use crate::ops::detection::{
         Detection,
-        cpu::{sigmoid, suppress},
+        cpu::{clip, sigmoid, suppress},
     };
     use std::ops::Range;
 
@@ -76,7 +76,6 @@ pub mod cpu {
 
     fn corners([cx, cy, w, h]: [f32; 4], input: [usize; 2], size: [usize; 2]) -> [f32; 4] {
         let [height, width] = input.map(|pixels| pixels as f32);
-        let clip = |v: f32, pixels: usize| v.clamp(0.0, pixels as f32 - 1.0);
         [
             clip((cx - w / 2.0) * width, size[1]),
             clip((cy - h / 2.0) * height, size[0]),
