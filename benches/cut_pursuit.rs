@@ -4,7 +4,10 @@
 use partstad::{
     dataset::{Dataset, Truth},
     io::npy,
-    ops::{cut_pursuit, edge_weights, graph::Graph, knn, normals, point_features},
+    ops::{
+        partition::cut_pursuit::graph::Graph,
+        partition::{cut_pursuit, edge_weights, knn, normals, point_features},
+    },
     stages::{cloud::Cloud, superpoints},
 };
 use procedural::{measure::Labelled, partitions::Change};

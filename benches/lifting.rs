@@ -5,7 +5,12 @@ mod scene;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
     Device,
-    ops::{mask, observe, riou, softmax, visibility, vote},
+    ops::{
+        basic::softmax,
+        learn::riou,
+        lift::{mask, observe, vote},
+        views::visibility,
+    },
     stages::{
         instances::{self, Instances},
         labels::{self, Labels},

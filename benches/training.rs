@@ -6,7 +6,7 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
-    ops::{membership::Sets, positional::PLACE},
+    ops::{learn::positional::PLACE, lift::membership::Sets},
     stages::{
         boxes::{Box2d, Boxes},
         sample::Sample,

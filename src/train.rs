@@ -15,7 +15,10 @@ pub use record::{curve, table};
 use crate::{
     device::Device,
     error::{Error, Result},
-    ops::{adamw, matmul::cpu::Real, random::Random},
+    ops::{
+        basic::{matmul::cpu::Real, random::Random},
+        learn::adamw,
+    },
     stages::{
         labels::{self, Rule},
         metrics,
@@ -234,7 +237,7 @@ impl<T: Real> Trainer<T> {
             }
         }
         let fingerprint = state::fingerprint(&train, &val)?;
-        let channels = dim + crate::ops::positional::CODE;
+        let channels = dim + crate::ops::learn::positional::CODE;
         let network = Network::initial(channels, options.deviation, options.seed);
         let shared = |samples: Vec<Sample>| samples.into_iter().map(Arc::new).collect::<Vec<_>>();
         let (train, val) = (shared(train), shared(val));

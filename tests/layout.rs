@@ -176,7 +176,7 @@ fn the_reader_of_imports_can_fail() {
     let wrong =
         |text: &str| imports(text, &boxes).iter().filter(|import| check(&boxes, import).is_err()).count();
     assert_eq!(
-        wrong("use crate::{error::{Error, Result}, io::npy, ops::nms};\nuse super::{views::Views};"),
+        wrong("use crate::{error::{Error, Result}, io::npy, ops::detect::nms};\nuse super::{views::Views};"),
         0
     );
     assert_eq!(wrong("use super::{masks::Masks, views::Views};"), 1);

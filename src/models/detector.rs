@@ -20,7 +20,7 @@ use crate::{
     device::Device,
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
-    ops::{
+    ops::detect::{
         atss::{self, Head},
         detection::Detection,
         queries,
@@ -39,7 +39,7 @@ use {
     super::{image::ImagesOnDevice, tensor::OnDevice},
     crate::{
         gpu::{Buffer, Gpu},
-        ops::detection::cuda::{self, Boxes, Workspace},
+        ops::detect::detection::cuda::{self, Boxes, Workspace},
     },
     std::iter::repeat_n,
 };

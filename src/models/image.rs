@@ -11,7 +11,7 @@ use super::{
 use crate::gpu::{Buffer, Gpu, View};
 use crate::{
     error::{Error, Result},
-    ops::model_input::{self, Plan},
+    ops::detect::model_input::{self, Plan},
 };
 use std::ops::Range;
 

@@ -14,7 +14,7 @@ use super::{
 use crate::gpu::{Buffer, Gpu, ViewMut};
 use crate::{
     error::{Error, Result},
-    ops::nan,
+    ops::basic::nan,
 };
 use ort::{
     session::{Session, SessionInputValue},

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     device::Device,
     error::{Error, Result},
-    ops::{boxes, mask::LOGITS},
+    ops::{detect::boxes, lift::mask::LOGITS},
 };
 #[cfg(feature = "cuda")]
 use {

@@ -4,7 +4,7 @@ use crate::{
     buffer::Buf,
     error::{Error, Result},
     io::npy,
-    ops::boxes,
+    ops::detect::boxes,
 };
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::OnceLock};
@@ -391,7 +391,7 @@ mod detect {
     #[cfg(feature = "cuda")]
     use {
         super::OnDevice,
-        crate::{buffer::Buf, device::Device, models::ImagesOnDevice, ops::detection},
+        crate::{buffer::Buf, device::Device, models::ImagesOnDevice, ops::detect::detection},
         std::sync::{Arc, OnceLock},
     };
 

@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::{
     device::Device,
     error::{Error, Result},
-    ops::{
+    ops::lift::{
         extents,
         instances::{self, Pieces, Rules},
     },

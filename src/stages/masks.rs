@@ -5,7 +5,7 @@ use crate::{
     buffer::{Buf, Mirrored},
     error::{Error, Result},
     io::npy,
-    ops::mask,
+    ops::lift::mask,
 };
 use std::path::Path;
 

@@ -6,10 +6,13 @@ use crate::{
     error::{Error, Result},
     io::npy,
     ops::{
-        mask,
-        membership::{self, Region, Sets},
-        observe::{self, Observed},
-        visibility, whole_object,
+        lift::{
+            mask,
+            membership::{self, Region, Sets},
+            observe::{self, Observed},
+            whole_object,
+        },
+        views::visibility,
     },
 };
 use rayon::prelude::*;

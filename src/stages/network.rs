@@ -7,10 +7,11 @@ use crate::{
     device::Device,
     error::{Error, Result},
     ops::{
-        matmul::cpu::Real,
-        mlp,
-        positional::{self, CODE, PLACE},
-        random::Random,
+        basic::{matmul::cpu::Real, random::Random},
+        learn::{
+            mlp,
+            positional::{self, CODE, PLACE},
+        },
     },
 };
 

@@ -11,9 +11,8 @@ use crate::{
     error::{Error, Result},
     io::tensors::{Tensors, Writer},
     ops::{
-        membership::Sets,
-        positional::{self, PLACE},
-        vote,
+        learn::positional::{self, PLACE},
+        lift::{membership::Sets, vote},
     },
 };
 use serde::{Deserialize, Serialize};

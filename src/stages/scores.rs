@@ -7,7 +7,7 @@ use crate::{
     buffer::Buf,
     device::Device,
     error::{Error, Result},
-    ops::{softmax, vote},
+    ops::{basic::softmax, lift::vote},
 };
 
 /// The votes of every superpoint and their softmax.

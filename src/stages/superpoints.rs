@@ -6,10 +6,9 @@ use crate::{
     error::{Error, Result},
     io::npy,
     ops::{
-        agglomeration, cut_pursuit, edge_weights,
-        graph::Graph,
-        group::{self, Groups},
-        knn, merge_small, normals, point_features,
+        basic::group::{self, Groups},
+        partition::cut_pursuit::graph::Graph,
+        partition::{agglomeration, cut_pursuit, edge_weights, knn, merge_small, normals, point_features},
     },
     stages::cloud::Cloud,
 };
@@ -334,7 +333,7 @@ mod on_device {
     use crate::{
         buffer::Mirrored,
         gpu::{Buffer, Gpu},
-        ops::knn::cuda::Tree,
+        ops::partition::knn::cuda::Tree,
     };
 
     /// As [`super::Likeness`], the same bits.

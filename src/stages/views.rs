@@ -8,7 +8,7 @@ use crate::{
     device::Device,
     error::{Error, Result},
     io::{npy, png},
-    ops::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
+    ops::views::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

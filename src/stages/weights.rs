@@ -6,7 +6,7 @@ use crate::{
     device::Device,
     error::{Error, Result},
     io::npy,
-    ops::confidence,
+    ops::lift::confidence,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -4,11 +4,12 @@ use super::{Factors, Options, Outcome, State};
 use crate::{
     error::Result,
     ops::{
-        adamw,
-        matmul::cpu::Real,
-        mlp,
-        riou::{self, Truth},
-        softmax, vote,
+        basic::{matmul::cpu::Real, softmax},
+        learn::{
+            adamw, mlp,
+            riou::{self, Truth},
+        },
+        lift::vote,
     },
     stages::{
         network::{self, Network},

@@ -15,7 +15,11 @@ use super::{Factors, Options, Outcome, State};
 use crate::{
     error::Result,
     gpu::{Buffer, Gpu, Graph, View, ViewMut},
-    ops::{adamw, membership, mlp, positional, riou, softmax, vote},
+    ops::{
+        basic::softmax,
+        learn::{adamw, mlp, positional, riou},
+        lift::{membership, vote},
+    },
     stages::sample::Sample,
 };
 use std::{collections::HashMap, ops::Range, sync::Arc};

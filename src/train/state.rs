@@ -4,7 +4,7 @@ use super::{Epoch, Options, State, Trainer};
 use crate::{
     error::Result,
     io::tensors::{Tensors, Writer},
-    ops::mlp,
+    ops::learn::mlp,
     stages::{network::Network, sample::Sample},
 };
 use serde::{Deserialize, Serialize};

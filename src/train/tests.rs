@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    ops::{membership::Sets, positional::PLACE},
+    ops::{learn::positional::PLACE, lift::membership::Sets},
     stages::{
         boxes::{Box2d, Boxes},
         superpoints::Superpoints,

@@ -8,9 +8,11 @@ use partstad::{
     Device,
     io::npy,
     ops::{
-        matmul::cpu::Real,
-        positional::{self, PLACE},
-        riou,
+        basic::matmul::cpu::Real,
+        learn::{
+            positional::{self, PLACE},
+            riou,
+        },
     },
     stages::{
         labels::{self, Rule},

@@ -4,7 +4,7 @@ use crate::common::{fixture, golden};
 use partstad::{
     Device,
     io::{npy, ply},
-    ops::{riou, softmax, vote},
+    ops::{basic::softmax, learn::riou, lift::vote},
     stages::{
         boxes::Boxes,
         cloud::Cloud,

@@ -3,7 +3,7 @@
 use crate::{gpu, random::Random};
 use partstad::{
     gpu::Gpu,
-    ops::{
+    ops::detect::{
         atss::{Head, Level, Rules, cpu, cuda, locations},
         detection::{
             Detection,

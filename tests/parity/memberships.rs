@@ -8,9 +8,12 @@ use crate::{
 use partstad::{
     gpu::Gpu,
     ops::{
-        mask,
-        membership::{self, Region, Sets},
-        observe, visibility,
+        lift::{
+            mask,
+            membership::{self, Region, Sets},
+            observe,
+        },
+        views::visibility,
     },
 };
 

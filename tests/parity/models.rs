@@ -9,7 +9,7 @@ use partstad::{
     gpu::Gpu,
     io::{hash, points::PointCloud},
     models::{Models, Options, Provider},
-    ops::positional::CODE,
+    ops::learn::positional::CODE,
     pipeline,
     stages::{
         boxes::{self, Box2d, Boxes},

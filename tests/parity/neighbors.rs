@@ -7,7 +7,7 @@ use crate::{
 };
 use partstad::{
     gpu::{Buffer, Gpu},
-    ops::{
+    ops::partition::{
         knn::{
             self,
             cuda::{Around, Tree},

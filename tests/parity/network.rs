@@ -6,10 +6,11 @@ use partstad::{
     gpu::{Buffer, Gpu},
     io::points::PointCloud,
     ops::{
-        adamw,
-        matmul::{self, Matrix},
-        mlp,
-        positional::{self, CODE, PLACE},
+        basic::matmul::{self, Matrix},
+        learn::{
+            adamw, mlp,
+            positional::{self, CODE, PLACE},
+        },
     },
     stages::{
         boxes::{Box2d, Boxes},

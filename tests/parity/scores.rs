@@ -4,8 +4,12 @@ use crate::{gpu, random::Random};
 use partstad::{
     gpu::{Buffer, Gpu},
     ops::{
-        membership::{self, Sets},
-        riou, softmax, vote,
+        basic::softmax,
+        learn::riou,
+        lift::{
+            membership::{self, Sets},
+            vote,
+        },
     },
 };
 

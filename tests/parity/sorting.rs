@@ -3,7 +3,7 @@
 use crate::{gpu, random::Random};
 use partstad::{
     gpu::Gpu,
-    ops::{
+    ops::basic::{
         scan,
         sort::{
             self,

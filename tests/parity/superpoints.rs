@@ -9,11 +9,14 @@ use partstad::{
     Device,
     gpu::Gpu,
     ops::{
-        agglomeration, components, edge_weights, extents, fill,
-        graph::Graph,
-        group,
-        knn::{self, cuda::Tree},
-        merge_small, normals, point_features,
+        basic::{components, group},
+        lift::{extents, fill},
+        partition::cut_pursuit::graph::Graph,
+        partition::{
+            agglomeration, edge_weights,
+            knn::{self, cuda::Tree},
+            merge_small, normals, point_features,
+        },
     },
     stages::{
         cloud::Cloud,

@@ -3,7 +3,7 @@
 use crate::{gpu, random::Random};
 use partstad::{
     Device,
-    ops::{membership::Sets, positional::PLACE},
+    ops::{learn::positional::PLACE, lift::membership::Sets},
     stages::{
         boxes::{Box2d, Boxes},
         sample::Sample,

@@ -5,9 +5,12 @@ use half::f16;
 use partstad::{
     gpu::Gpu,
     ops::{
-        model_input::{self, Plan},
-        normalize::{Normalization, Order},
-        observe, rasterize, visibility, whole_object,
+        detect::{
+            model_input::{self, Plan},
+            normalize::{Normalization, Order},
+        },
+        lift::{observe, whole_object},
+        views::{rasterize, visibility},
     },
     stages::views::{Camera, POSES},
 };

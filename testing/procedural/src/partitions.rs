@@ -61,7 +61,7 @@ impl Change {
         let n = shape.semantic.len();
         if let Some(points) = self.points {
             let cloud = Cloud::new(&shape.points)?;
-            let around = partstad::ops::knn::cpu::nearest(&cloud.positions, 6);
+            let around = partstad::ops::partition::knn::cpu::nearest(&cloud.positions, 6);
             let mut order: Vec<usize> = (0..n).collect();
             for i in (1..n).rev() {
                 order.swap(i, rng.int(0, i));
