@@ -17,10 +17,10 @@ use partstad::{
         masks::{LOGIT_SIDE, Masks},
         memberships::{self, Memberships},
         scores::Scores,
-        targets::Targets,
         views::{self, Views},
         weights::{self, Weights},
     },
+    study::targets::Targets,
 };
 use scene::{BOXES, PARTS, Scene, scene};
 use std::hint::black_box;

@@ -182,6 +182,6 @@ fn the_reader_of_imports_can_fail() {
     assert_eq!(wrong("use super::{masks::Masks, views::Views};"), 1);
     assert_eq!(wrong("use crate::stages::{\n    masks::Masks,\n    labels,\n};"), 2);
     assert_eq!(wrong("use crate::{pipeline::Pipeline, stages::views::{self, Views}};"), 1);
-    assert_eq!(wrong("fn f() -> crate::report::Report {}"), 1);
+    assert_eq!(wrong("fn f() -> crate::output::report::Report {}"), 1);
     assert_eq!(wrong("// use crate::pipeline;"), 0);
 }

@@ -16,8 +16,7 @@ use super::{
     tokenizer::{Tokenizer, Tokens},
 };
 use crate::{
-    buffer::Mirrored,
-    device::Device,
+    device::{Device, twin::Mirrored},
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
     ops::detect::{
@@ -38,7 +37,7 @@ use std::{
 use {
     super::{image::ImagesOnDevice, tensor::OnDevice},
     crate::{
-        gpu::{Buffer, Gpu},
+        device::gpu::{Buffer, Gpu},
         ops::detect::detection::cuda::{self, Boxes, Workspace},
     },
     std::iter::repeat_n,

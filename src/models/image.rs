@@ -8,7 +8,7 @@ use super::{
     tensor::Owned,
 };
 #[cfg(feature = "cuda")]
-use crate::gpu::{Buffer, Gpu, View};
+use crate::device::gpu::{Buffer, Gpu, View};
 use crate::{
     error::{Error, Result},
     ops::detect::model_input::{self, Plan},

@@ -11,7 +11,7 @@ use super::{
     tensor::Values,
 };
 #[cfg(feature = "cuda")]
-use crate::gpu::{Buffer, Gpu, ViewMut};
+use crate::device::gpu::{Buffer, Gpu, ViewMut};
 use crate::{
     error::{Error, Result},
     ops::basic::nan,

@@ -22,7 +22,7 @@ use crate::{
 #[cfg(feature = "cuda")]
 use {
     super::{image::ImagesOnDevice, tensor::OnDevice},
-    crate::gpu::{Buffer, Gpu},
+    crate::device::gpu::{Buffer, Gpu},
     std::ops::Range,
 };
 

@@ -1,7 +1,7 @@
 //! Boxes: what the detector found in the views, each with a part label, a score and a feature.
 
 use crate::{
-    buffer::Buf,
+    device::twin::Buf,
     error::{Error, Result},
     io::npy,
     ops::detect::boxes,
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::OnceLock};
 #[cfg(feature = "cuda")]
 use {
-    crate::gpu::{Buffer, Gpu},
+    crate::device::gpu::{Buffer, Gpu},
     std::sync::Arc,
 };
 
@@ -391,7 +391,11 @@ mod detect {
     #[cfg(feature = "cuda")]
     use {
         super::OnDevice,
-        crate::{buffer::Buf, device::Device, models::ImagesOnDevice, ops::detect::detection},
+        crate::{
+            device::{Device, twin::Buf},
+            models::ImagesOnDevice,
+            ops::detect::detection,
+        },
         std::sync::{Arc, OnceLock},
     };
 

@@ -5,7 +5,7 @@ use super::{
     superpoints::Superpoints,
 };
 #[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::{
     device::Device,
     error::{Error, Result},

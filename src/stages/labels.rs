@@ -2,8 +2,7 @@
 
 use super::{cloud::Cloud, memberships::Memberships, scores::Scores, superpoints::Superpoints};
 use crate::{
-    buffer::Mirrored,
-    device::Device,
+    device::{Device, twin::Mirrored},
     error::{Error, Result},
     ops::{self, lift::fill, partition::knn},
 };

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::OnceLock};
 #[cfg(feature = "cuda")]
 use {
-    crate::gpu::{Buffer, Gpu},
+    crate::device::gpu::{Buffer, Gpu},
     std::sync::Arc,
 };
 

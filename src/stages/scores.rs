@@ -2,10 +2,9 @@
 
 use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
 #[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::{
-    buffer::Buf,
-    device::Device,
+    device::{Device, twin::Buf},
     error::{Error, Result},
     ops::{basic::softmax, lift::vote},
 };

@@ -1,14 +1,16 @@
 //! Superpoints: the over-segmentation whose pieces vote as one.
 
 use crate::{
-    buffer::Mirrored,
-    device::Device,
+    device::{Device, twin::Mirrored},
     error::{Error, Result},
     io::npy,
     ops::{
         basic::group::{self, Groups},
-        partition::cut_pursuit::graph::Graph,
-        partition::{agglomeration, cut_pursuit, edge_weights, knn, merge_small, normals, point_features},
+        partition::{
+            agglomeration,
+            cut_pursuit::{self, graph::Graph},
+            edge_weights, knn, merge_small, normals, point_features,
+        },
     },
     stages::cloud::Cloud,
 };
@@ -331,8 +333,10 @@ impl Likeness {
 mod on_device {
     use super::*;
     use crate::{
-        buffer::Mirrored,
-        gpu::{Buffer, Gpu},
+        device::{
+            gpu::{Buffer, Gpu},
+            twin::Mirrored,
+        },
         ops::partition::knn::cuda::Tree,
     };
 

@@ -2,10 +2,9 @@
 
 use super::cloud::Cloud;
 #[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::{
-    buffer::Buf,
-    device::Device,
+    device::{Device, twin::Buf},
     error::{Error, Result},
     io::{npy, png},
     ops::views::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},

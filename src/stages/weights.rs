@@ -2,8 +2,7 @@
 
 use super::boxes::Boxes;
 use crate::{
-    buffer::Buf,
-    device::Device,
+    device::{Device, twin::Buf},
     error::{Error, Result},
     io::npy,
     ops::lift::confidence,

@@ -16,12 +16,14 @@ use partstad::{
     },
     stages::{
         labels::{self, Rule},
-        metrics,
         network::Network,
-        sample::Sample,
         scores::Scores,
     },
-    train::{Options, Outcome, Trainer},
+    study::{
+        metrics,
+        sample::Sample,
+        train::{Options, Outcome, Trainer},
+    },
 };
 use serde_json::Value;
 use std::{

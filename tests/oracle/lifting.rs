@@ -12,14 +12,12 @@ use partstad::{
         labels::{self, Labels, Rule},
         masks::Masks,
         memberships::{self, Memberships},
-        metrics,
-        sample::Sample,
         scores::Scores,
         superpoints::Superpoints,
-        targets::Targets,
         views::{Camera, POSES, Views},
         weights::Weights,
     },
+    study::{metrics, sample::Sample, targets::Targets},
 };
 use std::{
     collections::BTreeMap,

@@ -2,7 +2,7 @@
 
 use crate::{gpu, random::Random};
 use partstad::{
-    gpu::Gpu,
+    device::gpu::Gpu,
     ops::detect::{
         atss::{Head, Level, Rules, cpu, cuda, locations},
         detection::{

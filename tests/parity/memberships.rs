@@ -6,7 +6,7 @@ use crate::{
     views::{Cloud, cameras, pack, render_on_cpu, superpoints},
 };
 use partstad::{
-    gpu::Gpu,
+    device::gpu::Gpu,
     ops::{
         lift::{
             mask,

@@ -6,7 +6,7 @@ use crate::gpu;
 use cuda_emulator::{Gpu as Driver, Transfers};
 use partstad::{
     Device, Pipeline, Result, Segmentation,
-    gpu::Gpu,
+    device::gpu::Gpu,
     io::{hash, points::PointCloud},
     models::{Models, Options, Provider},
     ops::learn::positional::CODE,

@@ -6,7 +6,7 @@ use crate::{
     random::Random,
 };
 use partstad::{
-    gpu::{Buffer, Gpu},
+    device::gpu::{Buffer, Gpu},
     ops::partition::{
         knn::{
             self,

@@ -3,7 +3,7 @@
 use crate::{gpu, random::Random};
 use partstad::{
     Device,
-    gpu::{Buffer, Gpu},
+    device::gpu::{Buffer, Gpu},
     io::points::PointCloud,
     ops::{
         basic::matmul::{self, Matrix},

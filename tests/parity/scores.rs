@@ -2,7 +2,7 @@
 
 use crate::{gpu, random::Random};
 use partstad::{
-    gpu::{Buffer, Gpu},
+    device::gpu::{Buffer, Gpu},
     ops::{
         basic::softmax,
         learn::riou,

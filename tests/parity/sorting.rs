@@ -2,7 +2,7 @@
 
 use crate::{gpu, random::Random};
 use partstad::{
-    gpu::Gpu,
+    device::gpu::Gpu,
     ops::basic::{
         scan,
         sort::{

@@ -7,13 +7,14 @@ use crate::{
 };
 use partstad::{
     Device,
-    gpu::Gpu,
+    device::gpu::Gpu,
     ops::{
         basic::{components, group},
         lift::{extents, fill},
-        partition::cut_pursuit::graph::Graph,
         partition::{
-            agglomeration, edge_weights,
+            agglomeration,
+            cut_pursuit::graph::Graph,
+            edge_weights,
             knn::{self, cuda::Tree},
             merge_small, normals, point_features,
         },

@@ -6,11 +6,13 @@ use partstad::{
     ops::{learn::positional::PLACE, lift::membership::Sets},
     stages::{
         boxes::{Box2d, Boxes},
-        sample::Sample,
         superpoints::Superpoints,
-        targets::Targets,
     },
-    train::{Epoch, Options, Trainer},
+    study::{
+        sample::Sample,
+        targets::Targets,
+        train::{Epoch, Options, Trainer},
+    },
 };
 
 /// Boxes that mostly hold superpoints of their own part; the features say which do not.

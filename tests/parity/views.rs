@@ -3,7 +3,7 @@
 use crate::{gpu, random::Random};
 use half::f16;
 use partstad::{
-    gpu::Gpu,
+    device::gpu::Gpu,
     ops::{
         detect::{
             model_input::{self, Plan},

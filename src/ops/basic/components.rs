@@ -32,11 +32,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, ComponentsDims},
         },
+        error::{Error, Result},
         ops::basic::scan,
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

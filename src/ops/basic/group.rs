@@ -39,11 +39,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, GroupDims},
         },
+        error::{Error, Result},
         ops::basic::{
             scan,
             sort::{self, cuda::Pairs},

@@ -111,11 +111,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Gpu,
             kernels::{self, MatmulDims},
         },
+        error::Result,
         ops::expect_len,
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

@@ -12,11 +12,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Gpu, blocks,
             kernels::{self, NanDims},
         },
+        error::Result,
         ops::expect_len,
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

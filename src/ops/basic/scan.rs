@@ -19,8 +19,8 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
+        device::gpu::{Buffer, Gpu, kernels},
         error::{Error, Result},
-        gpu::{Buffer, Gpu, kernels},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 

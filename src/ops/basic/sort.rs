@@ -14,11 +14,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu,
             kernels::{self, SortDims},
         },
+        error::{Error, Result},
         ops::basic::scan,
     };
     use cudarc::driver::DeviceRepr;

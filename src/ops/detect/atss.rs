@@ -180,11 +180,11 @@ pub mod cpu {
 pub mod cuda {
     use super::{Level, Rules, locations};
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Gpu, blocks,
             kernels::{self, AtssDims},
         },
+        error::{Error, Result},
         ops::detect::detection::cuda::Workspace,
     };
     use cudarc::driver::DevicePtr;

@@ -28,11 +28,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, View, blocks,
             kernels::{self, BoxesDims},
         },
+        error::Result,
         ops::expect_len,
     };
 

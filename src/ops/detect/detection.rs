@@ -65,11 +65,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu,
             kernels::{self, DetectionDims, DetectionGatherDims},
         },
+        error::{Error, Result},
     };
     use cudarc::driver::DevicePtr;
     use std::ops::Range;

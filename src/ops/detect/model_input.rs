@@ -70,11 +70,11 @@ pub mod cpu {
 pub mod cuda {
     use super::Plan;
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, ModelInputDims},
         },
+        error::{Error, Result},
         ops::detect::{
             normalize::{Normalization, Order},
             resize,

@@ -90,11 +90,11 @@ pub mod cpu {
 pub mod cuda {
     use super::{Phrase, Rules};
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Gpu, blocks,
             kernels::{self, QueriesDims},
         },
+        error::{Error, Result},
         ops::detect::detection::cuda::Workspace,
     };
     use cudarc::driver::DevicePtr;

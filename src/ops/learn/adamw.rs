@@ -84,11 +84,11 @@ pub mod cpu {
 pub mod cuda {
     use super::{Factors, Options};
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, AdamwDims},
         },
+        error::{Error, Result},
         ops::expect_len,
     };
     use cudarc::driver::DevicePtr;

@@ -197,11 +197,11 @@ pub mod cpu {
 pub mod cuda {
     use super::{OFFSET, parameters};
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, View, ViewMut, blocks,
             kernels::{self, MlpDims},
         },
+        error::{Error, Result},
         ops::{basic::matmul, expect_len},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

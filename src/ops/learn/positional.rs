@@ -64,11 +64,11 @@ pub mod cpu {
 pub mod cuda {
     use super::{CODE, PLACE};
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, PositionalDims, PositionalPlacesDims},
         },
+        error::Result,
         ops::expect_len,
     };
 

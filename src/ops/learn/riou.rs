@@ -186,11 +186,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, BlendDims, RiouDims},
         },
+        error::{Error, Result},
         ops::expect_len,
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

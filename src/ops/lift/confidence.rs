@@ -12,11 +12,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, ConfidenceDims},
         },
+        error::Result,
     };
 
     /// `scores`: `[B]`; returns the weights, `[B]`.

@@ -25,8 +25,8 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
+        device::gpu::{Gpu, kernels},
         error::{Error, Result},
-        gpu::{Gpu, kernels},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 

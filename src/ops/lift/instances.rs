@@ -217,7 +217,7 @@ pub mod cpu {
 pub mod cuda {
     use super::{Result, Rules, expect_len};
     use crate::{
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, ComponentsDims, InstancesDims},
         },

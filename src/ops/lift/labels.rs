@@ -84,7 +84,7 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use super::{Result, Rule, THRESHOLD, expect_len};
-    use crate::gpu::{
+    use crate::device::gpu::{
         Buffer, Gpu, blocks,
         kernels::{self, LabelsDims, LabelsSpreadDims},
     };

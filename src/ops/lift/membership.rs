@@ -288,11 +288,11 @@ pub mod cpu {
 pub mod cuda {
     use super::{MIN_IOU, mask};
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, MembershipDims, MembershipRunsDims},
         },
+        error::Result,
         ops::{
             basic::{
                 scan,

@@ -53,11 +53,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, ObserveDims},
         },
+        error::Result,
         ops::expect_len,
     };
 

@@ -193,11 +193,11 @@ pub mod cpu {
 pub mod cuda {
     use super::MIN_NULL;
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, VoteDims, VoteEntriesDims},
         },
+        error::Result,
         ops::{basic::sort, expect_len},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

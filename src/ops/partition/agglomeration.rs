@@ -251,11 +251,11 @@ pub mod cpu {
 pub mod cuda {
     use super::{Options, Units, few_merged};
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, View, blocks,
             kernels::{self, AgglomerationDims, AgglomerationEdgesDims, AgglomerationStartDims},
         },
+        error::{Error, Result},
         ops::{
             basic::{
                 scan,

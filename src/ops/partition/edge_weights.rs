@@ -45,11 +45,11 @@ pub mod cpu {
 pub mod cuda {
     use super::CHUNK;
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, EdgeWeightsDims},
         },
+        error::{Error, Result},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 

@@ -249,11 +249,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, KnnDims, KnnLevelDims},
         },
+        error::{Error, Result},
         ops::basic::sort::{self, cuda::Pairs},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

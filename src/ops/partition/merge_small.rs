@@ -38,11 +38,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, MergeSmallDims},
         },
+        error::{Error, Result},
         ops::{basic::group::cuda::Groups, partition::knn::cuda::Tree},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

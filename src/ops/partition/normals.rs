@@ -165,11 +165,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, NormalsDims},
         },
+        error::{Error, Result},
         ops::partition::knn::cuda::Around,
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};

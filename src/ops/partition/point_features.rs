@@ -39,11 +39,11 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        error::{Error, Result},
-        gpu::{
+        device::gpu::{
             Gpu, blocks,
             kernels::{self, PointFeaturesDims},
         },
+        error::{Error, Result},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 

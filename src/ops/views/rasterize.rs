@@ -142,11 +142,11 @@ pub mod cpu {
 pub mod cuda {
     use super::check;
     use crate::{
-        error::Result,
-        gpu::{
+        device::gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, RasterizeDims},
         },
+        error::Result,
         ops::expect_len,
     };
 

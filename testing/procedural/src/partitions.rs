@@ -6,15 +6,11 @@ use crate::{
     rng::Rng,
 };
 use partstad::{
-    Device, Pipeline, Predictions, Result,
-    evaluate::Table,
-    pipeline,
-    stages::{
-        cloud::Cloud,
-        masks::Masks,
+    Device, Pipeline, Predictions, Result, pipeline,
+    stages::{cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
+    study::{
+        evaluate::Table,
         metrics::{Category, Truth, ceiling, mean, mean_over, semantic_iou},
-        superpoints::Superpoints,
-        views::Views,
     },
 };
 use std::collections::BTreeMap;

@@ -28,7 +28,7 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Asks about the device with this PCI address ([`bus_id`](crate::gpu::bus_id)); None where the library is not
+    /// Asks about the device with this PCI address ([`bus_id`](crate::device::gpu::bus_id)); None where the library is not
     /// installed or does not know the device.
     pub fn read(bus_id: &str) -> Option<Telemetry> {
         let nvml = nvml()?;

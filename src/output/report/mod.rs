@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     io::png,
-    palette,
+    output::palette,
     pipeline::Segmentation,
     stages::{cloud::Cloud, masks::Masks},
 };
@@ -48,10 +48,10 @@ impl Report<'_> {
     pub fn html(&self) -> Result<String> {
         // `</script>` must not occur inside the script; in JSON `<` only occurs inside strings.
         let data = self.data()?.to_string().replace('<', "\\u003c");
-        Ok(include_str!("report/page.html")
-            .replace("{{style}}", include_str!("report/style.css"))
-            .replace("{{scene}}", include_str!("report/scene.js"))
-            .replace("{{page}}", include_str!("report/page.js"))
+        Ok(include_str!("page.html")
+            .replace("{{style}}", include_str!("style.css"))
+            .replace("{{scene}}", include_str!("scene.js"))
+            .replace("{{page}}", include_str!("page.js"))
             .replacen("{{data}}", &data, 1))
     }
 

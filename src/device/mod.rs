@@ -1,11 +1,16 @@
 //! Where the operations run: a value chosen at run time, not a type parameter.
 
-use crate::error::{Error, Result};
+#[cfg(feature = "cust")]
+pub mod cust;
 #[cfg(feature = "cuda")]
-use crate::{
-    gpu::{self, Gpu},
-    telemetry,
-};
+pub mod gpu;
+#[cfg(feature = "cuda")]
+pub mod telemetry;
+pub mod twin;
+
+#[cfg(feature = "cuda")]
+use self::gpu::Gpu;
+use crate::error::{Error, Result};
 use std::{fmt, str::FromStr};
 
 /// The device that a pipeline computes on.

@@ -4,8 +4,10 @@
 //! A reader of data, not an interpreter: it knows the few opcodes and names that NumPy writes for arrays of integers
 //! and PyTorch for tensors, builds these, and refuses everything else. Nothing is ever imported or called.
 
-use super::npy::{self, Array};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    io::npy::{self, Array},
+};
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,

@@ -1,6 +1,6 @@
 //! What remains of a training to look at: a table and a curve.
 
-use super::{Epoch, best};
+use crate::study::train::{Epoch, best};
 use plotters::prelude::*;
 
 /// The epochs as CSV, with a header.

@@ -1,7 +1,9 @@
 //! Targets: what the labels of the superpoints should be, for training and for the ceiling of a partition.
 
-use super::{labels::NONE, superpoints::Superpoints};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    stages::{labels::NONE, superpoints::Superpoints},
+};
 
 /// How many points of each superpoint have each label in the ground truth.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

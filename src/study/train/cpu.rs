@@ -1,6 +1,6 @@
 //! Training on the CPU, by the references.
 
-use super::{Factors, Options, Outcome, State};
+use crate::study::train::{Factors, Options, Outcome, State};
 use crate::{
     error::Result,
     ops::{
@@ -11,10 +11,8 @@ use crate::{
         },
         lift::vote,
     },
-    stages::{
-        network::{self, Network},
-        sample::Sample,
-    },
+    stages::network::{self, Network},
+    study::sample::Sample,
 };
 use rayon::prelude::*;
 use std::sync::Arc;

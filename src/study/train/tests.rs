@@ -1,13 +1,13 @@
 //! What a training must keep to.
 
-use super::*;
+use crate::study::train::*;
 use crate::{
     ops::{learn::positional::PLACE, lift::membership::Sets},
     stages::{
         boxes::{Box2d, Boxes},
         superpoints::Superpoints,
-        targets::Targets,
     },
+    study::targets::Targets,
 };
 
 /// Two superpoints of one part each; the boxes of the first are right, that of the second is wrong.

@@ -2,11 +2,15 @@
 //! Read without Python, and without executing anything; written so that their code and `torch.load(weights_only=True)`
 //! read them.
 
-use super::{
-    npy::{self, Array},
-    pickle::{self, Parsed},
+use super::pickle::{self, Parsed};
+use crate::{
+    error::{Error, Result},
+    io::{
+        npy::{self, Array},
+        tensors,
+    },
+    stages::{checkpoint::Checkpoint, network::Network},
 };
-use crate::error::{Error, Result};
 use std::{
     collections::BTreeMap,
     io::{Cursor, Read, Write},
@@ -112,7 +116,7 @@ fn numbers(tensor: &pickle::Tensor, bytes: &[u8]) -> Parsed<Array<f32>> {
 /// [`Error::Io`] if the file cannot be written.
 pub fn write(path: &Path, saved: &Saved) -> Result<()> {
     let file = archive(saved).map_err(Error::io(path))?;
-    super::tensors::replace(path, &file)
+    tensors::replace(path, &file)
 }
 
 fn archive(saved: &Saved) -> std::io::Result<Vec<u8>> {
@@ -191,6 +195,63 @@ fn code(saved: &Saved) -> Vec<u8> {
         ("null_label_weight", float(saved.null_label_weight)),
     ]);
     [b"\x80\x02", &all[..], b"."].concat()
+}
+
+/// What the authors call them.
+const THEIRS: [&str; 4] =
+    ["CN_layers.0.layer_in.weight", "CN_layers.0.layer_in.bias", "layer_out.weight", "layer_out.bias"];
+
+impl Checkpoint {
+    /// Reads a checkpoint of the authors' code, which does not say what parts it was learned for: `parts`.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] if the file holds no such network, or asks for more than tensors.
+    pub fn import(path: &Path, parts: &[String]) -> Result<Checkpoint> {
+        let saved = read(path)?;
+        let unfit = |message: String| Error::format(path, message);
+        let names: Vec<&str> = saved.model.keys().map(String::as_str).collect();
+        let c = saved.model.get(THEIRS[1]).map_or(0, |bias| bias.data.len());
+        let mut values = vec![];
+        for (name, shape) in THEIRS.iter().zip([&[c, c][..], &[c], &[1, c], &[1]]) {
+            match saved.model.get(*name) {
+                Some(array) if array.shape == shape => values.extend(&array.data),
+                Some(array) => {
+                    return Err(unfit(format!("`{name}` has shape {:?}, not {shape:?}", array.shape)));
+                }
+                None => return Err(unfit(format!("holds {names:?}, but no `{name}`"))),
+            }
+        }
+        if names.len() != THEIRS.len() {
+            let message = format!("holds {names:?}; only networks of one context norm layer can be used");
+            return Err(unfit(message));
+        }
+        values.push(saved.null_label_weight as f32);
+        let network = Network::new(c, values).map_err(|e| unfit(e.to_string()))?;
+        Ok(Checkpoint { parts: parts.to_vec(), epoch: saved.epoch, val_miou: 0.0, network })
+    }
+
+    /// Writes a checkpoint for the authors' code.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn export(&self, path: &Path) -> Result<()> {
+        let (p, c) = (self.network.parameters(), self.network.channels());
+        let arrays = [
+            (vec![c, c], p.weight_in),
+            (vec![c], p.bias_in),
+            (vec![1, c], p.weight_out),
+            (vec![1], std::slice::from_ref(p.bias_out)),
+        ];
+        let array = |(name, (shape, data)): (&&str, (Vec<usize>, &[f32]))| {
+            (name.to_string(), Array { shape, data: data.to_vec() })
+        };
+        let saved = Saved {
+            epoch: self.epoch,
+            model: THEIRS.iter().zip(arrays).map(array).collect(),
+            null_label_weight: self.network.null().into(),
+        };
+        write(path, &saved)
+    }
 }
 
 #[cfg(test)]
@@ -276,5 +337,28 @@ mod tests {
             }
             assert!(parse(&file[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn the_authors_checkpoints_come_and_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ckpt.tar");
+        let parts = vec!["leg".to_string()];
+        let theirs = Path::new("tests/fixtures/checkpoints/theirs.tar");
+        let checkpoint = Checkpoint::import(theirs, &parts).unwrap();
+        let network = &checkpoint.network;
+        assert_eq!((checkpoint.epoch, network.channels(), network.null()), (17, 150, 9.25));
+        let p = network.parameters();
+        assert_eq!(
+            (p.weight_in[151], p.bias_in[2], p.weight_out[3], *p.bias_out),
+            (0.151, 0.002, 0.003, 0.0)
+        );
+        checkpoint.export(&path).unwrap();
+        assert_eq!(Checkpoint::import(&path, &parts).unwrap(), checkpoint);
+        let mut saved = read(&path).unwrap();
+        saved.model.remove("layer_out.bias");
+        write(&path, &saved).unwrap();
+        let error = Checkpoint::import(&path, &parts).unwrap_err().to_string();
+        assert!(error.contains("ckpt.tar") && error.contains("no `layer_out.bias`"), "{error}");
     }
 }

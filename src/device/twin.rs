@@ -4,7 +4,7 @@ use crate::error::Result;
 use std::{fmt, ops::Deref, sync::OnceLock};
 #[cfg(feature = "cuda")]
 use {
-    crate::gpu::{Buffer, Gpu},
+    crate::device::gpu::{Buffer, Gpu},
     std::sync::Arc,
 };
 

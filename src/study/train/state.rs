@@ -1,11 +1,12 @@
 //! The file of an interrupted training.
 
-use super::{Epoch, Options, State, Trainer};
+use crate::study::train::{Epoch, Options, State, Trainer};
 use crate::{
     error::Result,
     io::tensors::{Tensors, Writer},
     ops::learn::mlp,
-    stages::{network::Network, sample::Sample},
+    stages::network::Network,
+    study::sample::Sample,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

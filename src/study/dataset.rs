@@ -2,9 +2,10 @@
 //! `<root>/PartNetE_meta.json` and `<root>/<split>/<Category>/<id>/{pc.ply, label.npy}`. Without the former the part
 //! names are those of [`BENCHMARK`].
 
+use super::pickle;
 use crate::{
     error::{Error, Result},
-    io::{pickle, points::PointCloud},
+    io::points::PointCloud,
 };
 use std::{
     collections::BTreeMap,

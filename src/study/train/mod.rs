@@ -21,11 +21,10 @@ use crate::{
     },
     stages::{
         labels::{self, Rule},
-        metrics,
         network::Network,
-        sample::Sample,
         scores::Scores,
     },
+    study::{metrics, sample::Sample},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

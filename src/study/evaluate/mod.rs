@@ -8,21 +8,23 @@ mod tables;
 pub use self::tables::{Figure, Table, details};
 
 use crate::{
-    checkpoint::Checkpoint,
-    dataset::Object,
     error::{Error, Result},
     io::png,
-    palette,
-    prepare::{Preparer, Shape, Voters},
+    output::palette,
     stages::{
+        checkpoint::Checkpoint,
         instances::Instances,
         labels::{self, Labels, NONE, Rule},
         memberships::Memberships,
-        metrics::{Category, Summary, Truth, mean, semantic_iou},
         network::Network,
         scores::Scores,
-        targets::Targets,
         weights::{self, Weights},
+    },
+    study::{
+        dataset::Object,
+        metrics::{Category, Summary, Truth, mean, semantic_iou},
+        prepare::{Preparer, Shape, Voters},
+        targets::Targets,
     },
 };
 use rayon::prelude::*;

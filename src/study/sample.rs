@@ -1,19 +1,22 @@
 //! Sample: what training needs to know of one labelled shape; no point, no pixel.
 
-use super::{
-    boxes::{Box2d, Boxes},
-    labels::NONE,
-    memberships::Memberships,
-    targets::Targets,
-    views::{Camera, Views},
-};
 use crate::{
     error::{Error, Result},
     io::tensors::{Tensors, Writer},
     ops::{
-        learn::positional::{self, PLACE},
+        learn::positional::PLACE,
         lift::{membership::Sets, vote},
     },
+};
+use crate::{
+    stages::{
+        boxes::{Box2d, Boxes},
+        labels::NONE,
+        memberships::Memberships,
+        network,
+        views::Views,
+    },
+    study::targets::Targets,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -48,23 +51,6 @@ struct Note {
 const VERSION: u32 = 1;
 const WHAT: &str = "a training sample";
 
-/// The direction of every view, `[K]`.
-pub fn directions(views: &Views) -> Vec<[f64; 3]> {
-    let direction =
-        |camera: &Camera| positional::direction(camera.pose.elevation.into(), camera.pose.azimuth.into());
-    views.cameras.iter().map(direction).collect()
-}
-
-/// Where every box lies and from where it is seen, `[B]`.
-///
-/// # Errors
-/// [`Error::Device`] if the boxes lie on a device that failed.
-pub fn places(boxes: &Boxes, views: &Views) -> Result<Vec<[f64; PLACE]>> {
-    let directions = directions(views);
-    let place = |b: &Box2d| positional::place(directions[b.view as usize], b.bbox.map(f64::from), views.side);
-    Ok(boxes.list()?.iter().map(place).collect())
-}
-
 impl Sample {
     /// Gathers what training needs.
     ///
@@ -81,7 +67,7 @@ impl Sample {
         let sample = Sample {
             parts: parts.iter().map(|name| name.as_ref().to_string()).collect(),
             boxes: boxes.clone(),
-            places: places(boxes, views)?,
+            places: network::places(boxes, views)?,
             sets: memberships.sets()?.clone(),
             visible: memberships.visible_totals()?,
             targets: targets.clone(),
@@ -262,7 +248,10 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::{boxes::Box2d, metrics, superpoints::Superpoints};
+    use crate::{
+        stages::{boxes::Box2d, superpoints::Superpoints},
+        study::metrics,
+    };
 
     fn sample() -> Sample {
         let superpoints = Superpoints::from_labels(&[0, 0, 0, 1, 1, 2]).unwrap();

@@ -12,14 +12,18 @@
 #[cfg(feature = "ort")]
 use crate::models::Models;
 use crate::{
-    dataset::{Object, Truth},
     device::Device,
     error::{Error, Result},
     io::{hash, npy, tensors},
     pipeline::Options,
     stages::{
-        boxes::Boxes, cloud::Cloud, masks::Masks, memberships::Memberships, sample::Sample,
-        superpoints::Superpoints, targets::Targets, views::Views,
+        boxes::Boxes, cloud::Cloud, masks::Masks, memberships::Memberships, superpoints::Superpoints,
+        views::Views,
+    },
+    study::{
+        dataset::{Object, Truth},
+        sample::Sample,
+        targets::Targets,
     },
 };
 use serde::{Deserialize, Serialize};

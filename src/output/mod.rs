@@ -1,10 +1,12 @@
 //! The folder that a segmentation is written to.
 
+pub mod palette;
+pub mod report;
+
+use self::report::Report;
 use crate::{
     error::{Error, Result},
     io::{npy, ply, points::PointCloud},
-    palette,
-    report::Report,
 };
 use serde_json::{Value, json};
 use std::{fs, path::Path};

@@ -1,10 +1,10 @@
 //! An evaluation to look at: one page that needs no network.
 
-use super::{
+use crate::error::{Error, Result};
+use crate::study::evaluate::{
     Evaluation, Figure, Picture,
     tables::{Table, escaped},
 };
-use crate::error::{Error, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{fs, path::Path};
 
@@ -54,7 +54,7 @@ impl Evaluation {
         };
         let count = self.objects.len();
         include_str!("page.html")
-            .replace("{{style}}", include_str!("../report/style.css"))
+            .replace("{{style}}", include_str!("../../output/report/style.css"))
             .replace("{{summary}}", &format!("{count} objects of {} categories", self.parts.len()))
             .replace("{{pictured}}", &escaped(&self.figures[self.pictured].title()))
             .replace("{{pictures}}", &self.pictures.iter().map(Picture::html).collect::<String>())

@@ -11,16 +11,16 @@
 //! What changes from step to step but is no sample, AdamW's factors, lies on the device for a whole epoch
 //! ([`adamw::cuda::Schedule`]). The host reads once an epoch: the losses of its steps, then what validation made.
 
-use super::{Factors, Options, Outcome, State};
+use crate::study::train::{Factors, Options, Outcome, State};
 use crate::{
+    device::gpu::{Buffer, Gpu, Graph, View, ViewMut},
     error::Result,
-    gpu::{Buffer, Gpu, Graph, View, ViewMut},
     ops::{
         basic::softmax,
         learn::{adamw, mlp, positional, riou},
         lift::{membership, vote},
     },
-    stages::sample::Sample,
+    study::sample::Sample,
 };
 use std::{collections::HashMap, ops::Range, sync::Arc};
 

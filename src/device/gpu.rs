@@ -6,8 +6,8 @@
 //! nothing.
 
 use crate::{
+    device::telemetry::{self, Telemetry},
     error::{Error, Result},
-    telemetry::{self, Telemetry},
 };
 use cudarc::{
     driver::{
@@ -32,7 +32,7 @@ pub use cudarc::driver::{CudaView as View, CudaViewMut as ViewMut};
 
 /// The launch functions, generated from the kernels' signatures.
 pub mod kernels {
-    use crate::{error::Result, gpu::Gpu};
+    use crate::{device::gpu::Gpu, error::Result};
     use cudarc::driver::{DevicePtr, DevicePtrMut};
     use std::ffi::c_void;
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));

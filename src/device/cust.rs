@@ -4,8 +4,8 @@
 //! memory of the other.
 
 use crate::{
+    device::gpu::{Buffer, Gpu},
     error::{Error, Result},
-    gpu::{Buffer, Gpu},
 };
 use cudarc::driver::{CudaContext, DevicePtr, result, sys};
 use cust::{

@@ -2,11 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    io::{
-        npy::Array,
-        tensors::{Tensors, Writer},
-        torch,
-    },
+    io::tensors::{Tensors, Writer},
     stages::network::Network,
 };
 use serde::{Deserialize, Serialize};
@@ -37,10 +33,6 @@ struct Note {
 const VERSION: u32 = 1;
 const WHAT: &str = "learned weights";
 const NAMES: [&str; 4] = ["weight_in", "bias_in", "weight_out", "bias_out"];
-
-/// What the authors call them.
-const THEIRS: [&str; 4] =
-    ["CN_layers.0.layer_in.weight", "CN_layers.0.layer_in.bias", "layer_out.weight", "layer_out.bias"];
 
 impl Checkpoint {
     /// Writes it: `weight_in` `[C, C]`, `bias_in` `[C]`, `weight_out` `[C]`, `bias_out` `[1]`, `null_weight` `[1]`.
@@ -79,57 +71,6 @@ impl Checkpoint {
         Ok(Checkpoint { parts, epoch, val_miou, network })
     }
 
-    /// Reads a checkpoint of the authors' code, which does not say what parts it was learned for: `parts`.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] if the file holds no such network, or asks for more than tensors.
-    pub fn import(path: &Path, parts: &[String]) -> Result<Checkpoint> {
-        let saved = torch::read(path)?;
-        let unfit = |message: String| Error::format(path, message);
-        let names: Vec<&str> = saved.model.keys().map(String::as_str).collect();
-        let c = saved.model.get(THEIRS[1]).map_or(0, |bias| bias.data.len());
-        let mut values = vec![];
-        for (name, shape) in THEIRS.iter().zip([&[c, c][..], &[c], &[1, c], &[1]]) {
-            match saved.model.get(*name) {
-                Some(array) if array.shape == shape => values.extend(&array.data),
-                Some(array) => {
-                    return Err(unfit(format!("`{name}` has shape {:?}, not {shape:?}", array.shape)));
-                }
-                None => return Err(unfit(format!("holds {names:?}, but no `{name}`"))),
-            }
-        }
-        if names.len() != THEIRS.len() {
-            let message = format!("holds {names:?}; only networks of one context norm layer can be used");
-            return Err(unfit(message));
-        }
-        values.push(saved.null_label_weight as f32);
-        let network = Network::new(c, values).map_err(|e| unfit(e.to_string()))?;
-        Ok(Checkpoint { parts: parts.to_vec(), epoch: saved.epoch, val_miou: 0.0, network })
-    }
-
-    /// Writes a checkpoint for the authors' code.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    pub fn export(&self, path: &Path) -> Result<()> {
-        let (p, c) = (self.network.parameters(), self.network.channels());
-        let arrays = [
-            (vec![c, c], p.weight_in),
-            (vec![c], p.bias_in),
-            (vec![1, c], p.weight_out),
-            (vec![1], std::slice::from_ref(p.bias_out)),
-        ];
-        let array = |(name, (shape, data)): (&&str, (Vec<usize>, &[f32]))| {
-            (name.to_string(), Array { shape, data: data.to_vec() })
-        };
-        let saved = torch::Saved {
-            epoch: self.epoch,
-            model: THEIRS.iter().zip(arrays).map(array).collect(),
-            null_label_weight: self.network.null().into(),
-        };
-        torch::write(path, &saved)
-    }
-
     /// Checks that it was learned for these parts.
     ///
     /// # Errors
@@ -159,29 +100,6 @@ mod tests {
         checkpoint.check(&["leg".into(), "seat".into()]).unwrap();
         let error = checkpoint.check(&["seat".into(), "leg".into()]).unwrap_err().to_string();
         assert!(error.contains("leg,seat, not seat,leg"), "{error}");
-    }
-
-    #[test]
-    fn the_authors_checkpoints_come_and_go() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("ckpt.tar");
-        let parts = vec!["leg".to_string()];
-        let theirs = Path::new("tests/fixtures/checkpoints/theirs.tar");
-        let checkpoint = Checkpoint::import(theirs, &parts).unwrap();
-        let network = &checkpoint.network;
-        assert_eq!((checkpoint.epoch, network.channels(), network.null()), (17, 150, 9.25));
-        let p = network.parameters();
-        assert_eq!(
-            (p.weight_in[151], p.bias_in[2], p.weight_out[3], *p.bias_out),
-            (0.151, 0.002, 0.003, 0.0)
-        );
-        checkpoint.export(&path).unwrap();
-        assert_eq!(Checkpoint::import(&path, &parts).unwrap(), checkpoint);
-        let mut saved = torch::read(&path).unwrap();
-        saved.model.remove("layer_out.bias");
-        torch::write(&path, &saved).unwrap();
-        let error = Checkpoint::import(&path, &parts).unwrap_err().to_string();
-        assert!(error.contains("ckpt.tar") && error.contains("no `layer_out.bias`"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Figures as tables, in per cent: for the screen, for Markdown, for HTML, for spreadsheets.
 
-use super::{Evaluation, Figures, Method};
-use crate::stages::metrics::{Summary, mean, mean_over};
+use crate::study::evaluate::{Evaluation, Figures, Method};
+use crate::study::metrics::{Summary, mean, mean_over};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -5,8 +5,11 @@
 //! parts together (part-agnostic), over the objects of a category; then the same means. Parts that no object of a
 //! category has are left out of all of it.
 
-use super::{instances::Instances, labels::Labels, superpoints::Superpoints, targets};
 use crate::error::{Error, Result};
+use crate::{
+    stages::{instances::Instances, labels::Labels, superpoints::Superpoints},
+    study::targets,
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
