@@ -25,10 +25,14 @@
 pub mod device;
 pub mod error;
 pub mod io;
+pub mod lifting;
 #[cfg(feature = "ort")]
 pub mod models;
+pub mod observer;
 pub mod ops;
+pub mod options;
 pub mod output;
+pub mod parts;
 pub mod pipeline;
 pub mod stages;
 #[cfg(feature = "study")]
@@ -36,6 +40,8 @@ pub mod study;
 
 pub use device::Device;
 pub use error::{Error, Result};
+pub use observer::Observer;
+pub use parts::Parts;
 pub use pipeline::{Pipeline, Predictions, Segmentation};
 
 #[cfg(all(doctest, feature = "small-models"))]

@@ -2,7 +2,7 @@
 
 use super::gpu;
 use partstad::{
-    Device, Pipeline, Predictions, Segmentation,
+    Device, Parts, Pipeline, Predictions, Segmentation,
     io::points::PointCloud,
     pipeline::Options,
     stages::{
@@ -26,7 +26,7 @@ fn lift(device: Device, cloud: &Cloud, boxes: &Boxes, masks: &Masks) -> Segmenta
     options.labels.fill_hidden = true;
     let predictions =
         Predictions { boxes: boxes.clone(), masks: masks.clone(), superpoints: None, weights: None };
-    Pipeline::new(device, options).lift(cloud, &PARTS, predictions).unwrap()
+    Pipeline::new(device, options).lift(cloud, &Parts::new(PARTS).unwrap(), predictions, &()).unwrap()
 }
 
 /// A disc within each box, as logits.
@@ -100,7 +100,7 @@ fn a_device_segments_real_clouds_as_the_cpu_does() {
         let on = |device: &Device| {
             let (boxes, masks) = (boxes.clone(), masks.clone());
             let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
-            Pipeline::new(device.clone(), Options::default()).lift(&cloud, parts, predictions).unwrap()
+            Pipeline::new(device.clone(), Options::default()).lift(&cloud, parts, predictions, &()).unwrap()
         };
         same(&on(&device), &on(&Device::Cpu), &object.id);
         println!("{} {}: {} boxes", object.category, object.id, boxes.len());
