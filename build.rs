@@ -1,4 +1,4 @@
-//! Compiles `kernels/*.cu` into one fat binary and generates a typed launch function per kernel.
+//! Compiles `kernels/*/*.cu` into one fat binary and generates a typed launch function per kernel.
 //!
 //! Looks for nvcc in `NVCC`, `CUDA_HOME`, `CUDA_PATH`, `.cuda` (filled by `tools/cuda/fetch`), `PATH` and
 //! `/usr/local/cuda`. Without one the build succeeds, and no CUDA device can be opened; `PARTSTAD_CUDA=require` makes
@@ -33,12 +33,10 @@ fn main() {
 }
 
 fn build(out: &Path) -> Result<(), String> {
-    let mut sources: Vec<PathBuf> = fs::read_dir("kernels")
-        .map_err(|e| format!("kernels: {e}"))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "cu"))
-        .collect();
-    sources.sort();
+    let mut sources = vec![];
+    for family in files("kernels".as_ref())?.iter().filter(|path| path.is_dir()) {
+        sources.extend(files(family)?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "cu")));
+    }
     let (mut kernels, mut scalars) = (vec![], vec![]);
     let mut unit = String::from("#include \"common.cuh\"\n");
     for source in &sources {
@@ -47,7 +45,7 @@ fn build(out: &Path) -> Result<(), String> {
         let (k, s) = signatures::parse(group, &text).map_err(|why| format!("{}: {why}", source.display()))?;
         kernels.extend(k);
         scalars.extend(s);
-        unit += &format!("#include {:?}\n", source.file_name().expect("a file has a name"));
+        unit += &format!("#include {:?}\n", source.strip_prefix("kernels").expect("it lies there"));
     }
     write(&out.join("kernels.rs"), signatures::generate(&kernels, &scalars))?;
     let unit_path = out.join("kernels.cu");
@@ -70,6 +68,14 @@ fn build(out: &Path) -> Result<(), String> {
             write(&resources, "")
         }
     }
+}
+
+/// What lies in a folder, sorted.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    Ok(paths)
 }
 
 fn find_nvcc() -> Option<PathBuf> {

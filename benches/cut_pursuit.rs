@@ -2,10 +2,13 @@
 //! `PARTSTAD_CLOUDS=clouds PYTHON=venv/bin/python cargo bench --bench cut_pursuit`.
 
 use partstad::{
-    dataset::{Dataset, Truth},
     io::npy,
-    ops::{cut_pursuit, edge_weights, graph::Graph, knn, normals, point_features},
+    ops::partition::{
+        cut_pursuit::{self, graph::Graph},
+        edge_weights, knn, normals, point_features,
+    },
     stages::{cloud::Cloud, superpoints},
+    study::dataset::{Dataset, Truth},
 };
 use procedural::{measure::Labelled, partitions::Change};
 use std::{fs, path::Path, process::Command, time::Instant};

@@ -10,7 +10,7 @@ mod scene;
 use cuda_emulator::Gpu as Driver;
 use partstad::{
     Device, Result,
-    gpu::{Gpu, Launch},
+    device::gpu::{Gpu, Launch},
     stages::{
         instances::{self, Instances},
         labels::{self, Labels},

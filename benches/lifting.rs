@@ -5,17 +5,22 @@ mod scene;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
     Device,
-    ops::{mask, observe, riou, softmax, visibility, vote},
+    ops::{
+        basic::softmax,
+        learn::riou,
+        lift::{mask, observe, vote},
+        views::visibility,
+    },
     stages::{
         instances::{self, Instances},
         labels::{self, Labels},
         masks::{LOGIT_SIDE, Masks},
         memberships::{self, Memberships},
         scores::Scores,
-        targets::Targets,
         views::{self, Views},
         weights::{self, Weights},
     },
+    study::targets::Targets,
 };
 use scene::{BOXES, PARTS, Scene, scene};
 use std::hint::black_box;

@@ -1,7 +1,7 @@
 //! What surrounds the networks: resize, normalisation and post-processing.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use partstad::ops::{
+use partstad::ops::detect::{
     atss::{self, Head, Level, Rules},
     detection::Detection,
     nms,

@@ -5,11 +5,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use partstad::{
     Device, Pipeline, Predictions,
     pipeline::Options,
-    stages::{
-        cloud::Cloud,
-        metrics::{mean, semantic_iou},
-        views::Views,
-    },
+    stages::{cloud::Cloud, views::Views},
+    study::metrics::{mean, semantic_iou},
 };
 use procedural::predictions::{self, predict};
 

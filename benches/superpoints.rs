@@ -3,7 +3,10 @@
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
     Device,
-    ops::{agglomeration, cut_pursuit, edge_weights, graph::Graph, knn, merge_small, normals},
+    ops::{
+        partition::cut_pursuit::graph::Graph,
+        partition::{agglomeration, cut_pursuit, edge_weights, knn, merge_small, normals},
+    },
     stages::{
         cloud::Cloud,
         superpoints::{Options, Superpoints},

@@ -6,14 +6,16 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
-    ops::{membership::Sets, positional::PLACE},
+    ops::{learn::positional::PLACE, lift::membership::Sets},
     stages::{
         boxes::{Box2d, Boxes},
-        sample::Sample,
         superpoints::Superpoints,
-        targets::Targets,
     },
-    train::{Options, Trainer},
+    study::{
+        sample::Sample,
+        targets::Targets,
+        train::{Options, Trainer},
+    },
 };
 
 const SUPERPOINTS: usize = 600;
@@ -106,7 +108,7 @@ fn training(c: &mut Criterion) {
 #[cfg(feature = "cuda")]
 fn on_a_gpu(group: &mut criterion::BenchmarkGroup<criterion::measurement::WallTime>, expected: Vec<f64>) {
     use cudarc::driver::sys::CUevent_flags;
-    use partstad::{Device, gpu::Gpu};
+    use partstad::{Device, device::gpu::Gpu};
     use std::time::Duration;
 
     let gpu = match Gpu::new(0) {

@@ -3,7 +3,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use partstad::{
     Device,
-    ops::rasterize::{BACKGROUND, Splat, cpu},
+    ops::views::rasterize::{BACKGROUND, Splat, cpu},
     stages::{
         cloud::Cloud,
         views::{Camera, Options, POSES, Views},

@@ -6,9 +6,8 @@ use partstad::{
     Device, Pipeline, Result,
     io::points::PointCloud,
     models::{self, Models},
-    output::Output,
+    output::{Output, report::Report},
     pipeline::Options,
-    report::Report,
     stages::cloud::Cloud,
 };
 use serde_json::json;

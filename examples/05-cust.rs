@@ -7,7 +7,7 @@ use cust::{
     memory::{CopyDestination, DeviceBuffer},
     stream::{Stream, StreamFlags},
 };
-use partstad::{gpu::Gpu, ops::softmax};
+use partstad::{device::gpu::Gpu, ops::basic::softmax};
 
 const COLUMNS: usize = 3;
 

@@ -22,29 +22,17 @@
 //! axis fastest. Positions are in cloud radii, image positions in pixels, x to the right and y down.
 #![deny(missing_docs)]
 
-pub mod buffer;
-pub mod checkpoint;
-pub mod dataset;
 pub mod device;
 pub mod error;
-pub mod evaluate;
-#[cfg(feature = "cuda")]
-pub mod gpu;
-#[cfg(feature = "cust")]
-pub mod interop;
 pub mod io;
 #[cfg(feature = "ort")]
 pub mod models;
 pub mod ops;
 pub mod output;
-pub mod palette;
 pub mod pipeline;
-pub mod prepare;
-pub mod report;
 pub mod stages;
-#[cfg(feature = "cuda")]
-pub mod telemetry;
-pub mod train;
+#[cfg(feature = "study")]
+pub mod study;
 
 pub use device::Device;
 pub use error::{Error, Result};

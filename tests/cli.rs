@@ -2,8 +2,8 @@
 #![cfg(feature = "cli")]
 
 use partstad::{
-    checkpoint::Checkpoint,
     io::{npy, points::PointCloud},
+    stages::checkpoint::Checkpoint,
     stages::network::Network,
 };
 use std::{

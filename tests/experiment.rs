@@ -3,10 +3,12 @@
 
 use partstad::{
     Device,
-    checkpoint::Checkpoint,
-    dataset::Dataset,
-    prepare::{Predictor, Preparer, write_predictions},
-    stages::{cloud::Cloud, sample::Sample, views::Views},
+    stages::{checkpoint::Checkpoint, cloud::Cloud, views::Views},
+    study::{
+        dataset::Dataset,
+        prepare::{Predictor, Preparer, write_predictions},
+        sample::Sample,
+    },
 };
 use procedural::{
     clouds::{self, Split},

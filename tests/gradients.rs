@@ -1,6 +1,10 @@
 //! Gradients against central differences, in f64.
 
-use partstad::ops::{membership::Sets, mlp, riou, softmax, vote};
+use partstad::ops::{
+    basic::softmax,
+    learn::{mlp, riou},
+    lift::{membership::Sets, vote},
+};
 
 /// Uniform numbers in [0, 1) from a seed.
 struct Random(u64);

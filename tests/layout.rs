@@ -176,12 +176,12 @@ fn the_reader_of_imports_can_fail() {
     let wrong =
         |text: &str| imports(text, &boxes).iter().filter(|import| check(&boxes, import).is_err()).count();
     assert_eq!(
-        wrong("use crate::{error::{Error, Result}, io::npy, ops::nms};\nuse super::{views::Views};"),
+        wrong("use crate::{error::{Error, Result}, io::npy, ops::detect::nms};\nuse super::{views::Views};"),
         0
     );
     assert_eq!(wrong("use super::{masks::Masks, views::Views};"), 1);
     assert_eq!(wrong("use crate::stages::{\n    masks::Masks,\n    labels,\n};"), 2);
     assert_eq!(wrong("use crate::{pipeline::Pipeline, stages::views::{self, Views}};"), 1);
-    assert_eq!(wrong("fn f() -> crate::report::Report {}"), 1);
+    assert_eq!(wrong("fn f() -> crate::output::report::Report {}"), 1);
     assert_eq!(wrong("// use crate::pipeline;"), 0);
 }

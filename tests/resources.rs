@@ -2,7 +2,7 @@
 //! spills, or needs more registers than it did, fails here. `BLESS=1 cargo test --test resources` writes the table anew.
 #![cfg(feature = "cuda")]
 
-use partstad::gpu::kernels::{KERNELS, RESOURCES};
+use partstad::device::gpu::kernels::{KERNELS, RESOURCES};
 use std::fs;
 
 /// The architectures that the table is about.

@@ -2,7 +2,7 @@
 //! Checkpoints of PyTorch: the archive, and its pickle alone.
 
 use libfuzzer_sys::fuzz_target;
-use partstad::io::torch;
+use partstad::study::torch;
 use std::io::{Cursor, Write};
 use zip::{ZipWriter, write::SimpleFileOptions};
 

@@ -2,7 +2,7 @@
 //! Label files of the dataset: pickles inside `.npy`.
 
 use libfuzzer_sys::fuzz_target;
-use partstad::dataset::Truth;
+use partstad::study::dataset::Truth;
 
 fuzz_target!(|data: &[u8]| {
     partstad_fuzz::on_disk(data, "npy", |path| {

@@ -8,8 +8,10 @@ use super::{
 use clap::Args;
 use partstad::{
     Error, Result,
-    dataset::{Dataset, Object},
-    prepare::{Predictor, Preparer},
+    study::{
+        dataset::{Dataset, Object},
+        prepare::{Predictor, Preparer},
+    },
 };
 use std::path::{Path, PathBuf};
 

@@ -8,7 +8,7 @@ use super::{
 use clap::Args;
 use partstad::{
     Error, Result,
-    evaluate::{Evaluation, Evaluator, Figure, Method, Run},
+    study::evaluate::{Evaluation, Evaluator, Figure, Method, Run},
 };
 use serde_json::json;
 use std::path::PathBuf;

@@ -66,7 +66,7 @@ fn describe(manifest: &Manifest) -> String {
 /// The CUDA devices, or why there is none to use.
 #[cfg(feature = "cuda")]
 fn gpu() -> (Value, String) {
-    use partstad::gpu::{self, Gpu};
+    use partstad::device::gpu::{self, Gpu};
     let found = gpu::device_count().and_then(|count| {
         (0..count.max(1)).map(|ordinal| Gpu::new(ordinal)?.describe()).collect::<Result<Vec<_>>>()
     });

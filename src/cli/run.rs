@@ -7,12 +7,10 @@ use indicatif::ProgressBar;
 use partstad::models::{self, Models, Provider};
 use partstad::{
     Device, Error, Pipeline, Result, Segmentation,
-    checkpoint::Checkpoint,
     io::points::PointCloud,
-    output::Output,
+    output::{Output, report::Report},
     pipeline::{Options, PartSummary},
-    report::Report,
-    stages::{cloud::Cloud, evidence, views},
+    stages::{checkpoint::Checkpoint, cloud::Cloud, evidence, views},
 };
 use serde_json::{Value, json};
 use std::{

@@ -5,7 +5,7 @@ use clap::Args;
 use partstad::{
     Device, Result,
     io::{ply, points::PointCloud},
-    palette,
+    output::palette,
     stages::{
         cloud::Cloud,
         superpoints::{Features, Method, Options, Superpoints},

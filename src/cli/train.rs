@@ -4,9 +4,11 @@ use super::{Global, progress, run::read_json};
 use clap::{Args, ValueEnum};
 use partstad::{
     Device, Error, Result,
-    checkpoint::Checkpoint,
-    prepare,
-    train::{self, Options, Trainer},
+    stages::checkpoint::Checkpoint,
+    study::{
+        prepare,
+        train::{self, Options, Trainer},
+    },
 };
 use serde_json::{Value, json};
 use std::{

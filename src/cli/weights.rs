@@ -2,7 +2,7 @@
 
 use super::Global;
 use clap::{Args, Subcommand};
-use partstad::{Error, Result, checkpoint::Checkpoint, dataset::BENCHMARK};
+use partstad::{Error, Result, stages::checkpoint::Checkpoint, study::dataset::BENCHMARK};
 use serde_json::json;
 use std::path::PathBuf;
 

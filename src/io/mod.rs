@@ -2,9 +2,7 @@
 
 pub mod hash;
 pub mod npy;
-pub mod pickle;
 pub mod ply;
 pub mod png;
 pub mod points;
 pub mod tensors;
-pub mod torch;

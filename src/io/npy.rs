@@ -216,7 +216,8 @@ pub fn parse<T: Element>(mut from: impl Read, length: u64, path: &Path) -> Resul
 }
 
 /// The pickle that follows the header of an array of one object; None if the array holds something else.
-pub(super) fn pickled<'a>(file: &'a [u8], path: &Path) -> Result<Option<&'a [u8]>> {
+#[cfg(feature = "study")]
+pub(crate) fn pickled<'a>(file: &'a [u8], path: &Path) -> Result<Option<&'a [u8]>> {
     let (head, header) = header(&mut &file[..], path)?;
     Ok((header.descr == "|O" && header.shape.is_empty()).then(|| &file[head..]))
 }
@@ -284,7 +285,7 @@ impl fmt::Display for Number {
 }
 
 /// Little-endian elements of a NumPy kind and size; the number that does not fit `T`.
-pub(super) fn elements<T: Element>(kind: u8, size: usize, bytes: &[u8]) -> Result<Vec<T>, Number> {
+pub(crate) fn elements<T: Element>(kind: u8, size: usize, bytes: &[u8]) -> Result<Vec<T>, Number> {
     let mut data = Vec::with_capacity(bytes.len() / size);
     converter::<T>(kind, size).expect("a type that NumPy has")(bytes, &mut data)?;
     Ok(data)

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use std::ops::Range;
 #[cfg(feature = "cuda")]
 use {
-    crate::gpu::Gpu,
+    crate::device::gpu::Gpu,
     std::sync::{Mutex, PoisonError},
 };
 

@@ -16,11 +16,10 @@ use super::{
     tokenizer::{Tokenizer, Tokens},
 };
 use crate::{
-    buffer::Mirrored,
-    device::Device,
+    device::{Device, twin::Mirrored},
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
-    ops::{
+    ops::detect::{
         atss::{self, Head},
         detection::Detection,
         queries,
@@ -38,8 +37,8 @@ use std::{
 use {
     super::{image::ImagesOnDevice, tensor::OnDevice},
     crate::{
-        gpu::{Buffer, Gpu},
-        ops::detection::cuda::{self, Boxes, Workspace},
+        device::gpu::{Buffer, Gpu},
+        ops::detect::detection::cuda::{self, Boxes, Workspace},
     },
     std::iter::repeat_n,
 };

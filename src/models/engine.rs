@@ -16,7 +16,7 @@ use ort::session::{Session, builder::GraphOptimizationLevel};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 #[cfg(feature = "cuda")]
-use {super::probe, crate::gpu::Gpu};
+use {super::probe, crate::device::gpu::Gpu};
 
 /// What computes the detector's head and the segmenter. The text encoder, which runs once a prompt, stays on the CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,10 +8,10 @@ use super::{
     tensor::Owned,
 };
 #[cfg(feature = "cuda")]
-use crate::gpu::{Buffer, Gpu, View};
+use crate::device::gpu::{Buffer, Gpu, View};
 use crate::{
     error::{Error, Result},
-    ops::model_input::{self, Plan},
+    ops::detect::model_input::{self, Plan},
 };
 use std::ops::Range;
 

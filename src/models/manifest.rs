@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    ops::{
+    ops::detect::{
         atss::{self, Level},
         normalize::{Normalization, Order},
         queries::{self, Phrase},

@@ -82,7 +82,7 @@ impl Models {
     /// Loads the folder's models for a device; fetches ONNX Runtime if this machine has none ([`runtime::load`]).
     ///
     /// On a CUDA device they compute on its stream, one run at a time. For two pipelines that overlap on one device, load
-    /// models twice, each for a [`Gpu::fork`](crate::gpu::Gpu::fork) of its own: a session has one stream.
+    /// models twice, each for a [`Gpu::fork`](crate::device::gpu::Gpu::fork) of its own: a session has one stream.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Format`] for the manifest and vocabulary; [`Error::Model`] for a file whose SHA-256 is

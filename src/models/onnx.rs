@@ -11,10 +11,10 @@ use super::{
     tensor::Values,
 };
 #[cfg(feature = "cuda")]
-use crate::gpu::{Buffer, Gpu, ViewMut};
+use crate::device::gpu::{Buffer, Gpu, ViewMut};
 use crate::{
     error::{Error, Result},
-    ops::nan,
+    ops::basic::nan,
 };
 use ort::{
     session::{Session, SessionInputValue},

@@ -8,8 +8,8 @@ use super::{
     tensor::OnDevice,
 };
 use crate::{
+    device::gpu::Gpu,
     error::{Error, Result},
-    gpu::Gpu,
 };
 
 /// `y = DeformConv(Conv(x), offset, mask)`, with kernels of one 1.

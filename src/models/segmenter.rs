@@ -17,12 +17,12 @@ use super::{
 use crate::{
     device::Device,
     error::{Error, Result},
-    ops::{boxes, mask::LOGITS},
+    ops::{detect::boxes, lift::mask::LOGITS},
 };
 #[cfg(feature = "cuda")]
 use {
     super::{image::ImagesOnDevice, tensor::OnDevice},
-    crate::gpu::{Buffer, Gpu},
+    crate::device::gpu::{Buffer, Gpu},
     std::ops::Range,
 };
 

@@ -3,8 +3,8 @@
 use super::contract::Element;
 #[cfg(feature = "cuda")]
 use crate::{
+    device::gpu::{Buffer, Gpu},
     error::Result,
-    gpu::{Buffer, Gpu},
 };
 use half::f16;
 #[cfg(feature = "cuda")]

@@ -1,50 +1,14 @@
-//! The operations: slices in, slices out, each with its CPU reference (`cpu`).
+//! The operations: slices in, slices out, each with its CPU reference (`cpu`) and, beside it, its kernel's launch (`cuda`).
+//!
+//! The families follow the data: what all use, then what partitions a cloud, renders it, detects in its views, lifts the
+//! detections back and learns to weigh them. `kernels/` has the same folders.
 
-pub mod adamw;
-pub mod agglomeration;
-pub mod atss;
-pub mod boxes;
-pub mod components;
-pub mod confidence;
-pub mod cut_pursuit;
-pub mod detection;
-pub mod edge_weights;
-pub mod evidence;
-pub mod extents;
-pub mod fill;
-pub mod graph;
-pub mod group;
-pub mod instances;
-pub mod knn;
-pub mod labels;
-pub mod mask;
-pub mod matmul;
-pub mod max_flow;
-pub mod membership;
-pub mod merge_small;
-pub mod mlp;
-pub mod model_input;
-pub mod nan;
-pub mod nms;
-pub mod normalize;
-pub mod normals;
-pub mod observe;
-pub mod point_features;
-pub mod positional;
-pub mod queries;
-pub mod random;
-pub mod rasterize;
-pub mod region_merge;
-pub mod resize;
-pub mod riou;
-pub mod scan;
-pub mod softmax;
-pub mod sort;
-pub mod sum;
-pub mod two_means;
-pub mod visibility;
-pub mod vote;
-pub mod whole_object;
+pub mod basic;
+pub mod detect;
+pub mod learn;
+pub mod lift;
+pub mod partition;
+pub mod views;
 
 use crate::error::{Error, Result};
 

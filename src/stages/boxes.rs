@@ -1,16 +1,16 @@
 //! Boxes: what the detector found in the views, each with a part label, a score and a feature.
 
 use crate::{
-    buffer::Buf,
+    device::twin::Buf,
     error::{Error, Result},
     io::npy,
-    ops::boxes,
+    ops::detect::boxes,
 };
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::OnceLock};
 #[cfg(feature = "cuda")]
 use {
-    crate::gpu::{Buffer, Gpu},
+    crate::device::gpu::{Buffer, Gpu},
     std::sync::Arc,
 };
 
@@ -391,7 +391,11 @@ mod detect {
     #[cfg(feature = "cuda")]
     use {
         super::OnDevice,
-        crate::{buffer::Buf, device::Device, models::ImagesOnDevice, ops::detection},
+        crate::{
+            device::{Device, twin::Buf},
+            models::ImagesOnDevice,
+            ops::detect::detection,
+        },
         std::sync::{Arc, OnceLock},
     };
 

@@ -1,7 +1,7 @@
 //! Cloud: the input points, centred and scaled into the unit ball.
 
 use crate::{
-    buffer::Mirrored,
+    device::twin::Mirrored,
     error::{Error, Result},
     io::points::PointCloud,
 };

@@ -4,10 +4,13 @@ use super::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, 
 use crate::{
     error::{Error, Result},
     ops::{
-        evidence::{self, Split},
-        knn, mask,
-        membership::Region,
-        visibility,
+        lift::{
+            evidence::{self, Split},
+            mask,
+            membership::Region,
+        },
+        partition::knn,
+        views::visibility,
     },
 };
 use rayon::prelude::*;

@@ -5,11 +5,11 @@ use super::{
     superpoints::Superpoints,
 };
 #[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::{
     device::Device,
     error::{Error, Result},
-    ops::{
+    ops::lift::{
         extents,
         instances::{self, Pieces, Rules},
     },

@@ -2,14 +2,13 @@
 
 use super::{cloud::Cloud, memberships::Memberships, scores::Scores, superpoints::Superpoints};
 use crate::{
-    buffer::Mirrored,
-    device::Device,
+    device::{Device, twin::Mirrored},
     error::{Error, Result},
-    ops::{self, fill, knn},
+    ops::{self, lift::fill, partition::knn},
 };
 use serde::{Deserialize, Serialize};
 
-pub use ops::labels::{NONE, Rule};
+pub use ops::lift::labels::{NONE, Rule};
 
 /// Names of parts that are small and win over the larger parts that they sit on.
 pub const SMALL_PARTS: [&str; 10] =
@@ -61,9 +60,9 @@ impl Labels {
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                let label = ops::labels::cuda::labels(
+                let label = ops::lift::labels::cuda::labels(
                     gpu,
-                    &ops::labels::cuda::Input {
+                    &ops::lift::labels::cuda::Input {
                         votes: &*scores.votes.device(gpu)?,
                         probabilities: &*scores.probabilities.device(gpu)?,
                         valid: &*scores.valid.device(gpu)?,
@@ -71,7 +70,8 @@ impl Labels {
                     },
                     options.rule,
                 )?;
-                let of_point = ops::labels::cuda::spread(gpu, &*superpoints.of_point.device(gpu)?, &label)?;
+                let of_point =
+                    ops::lift::labels::cuda::spread(gpu, &*superpoints.of_point.device(gpu)?, &label)?;
                 let of_point = gpu.download(&of_point)?;
                 Ok(Labels { of_superpoint: Mirrored::on_device(gpu, label)?, of_point })
             }
@@ -129,7 +129,7 @@ impl Labels {
                 knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;
                 let superpoint_of = superpoints.of_point.device(gpu)?;
                 let filled = known.fill(gpu, &superpoint_of, &neighbors, labels)?;
-                let of_point = ops::labels::cuda::spread(gpu, &superpoint_of, &filled)?;
+                let of_point = ops::lift::labels::cuda::spread(gpu, &superpoint_of, &filled)?;
                 let of_point = gpu.download(&of_point)?;
                 Ok(Labels { of_superpoint: Mirrored::on_device(gpu, filled)?, of_point })
             }
@@ -142,13 +142,13 @@ impl Labels {
 /// # Errors
 /// [`Error::Invalid`] if the names do not fit the scores.
 pub fn of_superpoints(scores: &Scores, parts: &[impl AsRef<str>], options: &Options) -> Result<Vec<i32>> {
-    let input = ops::labels::Input {
+    let input = ops::lift::labels::Input {
         votes: scores.votes.host()?,
         probabilities: scores.probabilities.host()?,
         valid: scores.valid.host()?,
         small: &small(scores, parts)?,
     };
-    ops::labels::cpu::labels(&input, options.rule)
+    ops::lift::labels::cpu::labels(&input, options.rule)
 }
 
 /// Which parts are small, `[L]`.

@@ -2,10 +2,10 @@
 
 use super::boxes::Boxes;
 use crate::{
-    buffer::{Buf, Mirrored},
+    device::twin::{Buf, Mirrored},
     error::{Error, Result},
     io::npy,
-    ops::mask,
+    ops::lift::mask,
 };
 use std::path::Path;
 
@@ -108,8 +108,7 @@ mod predict {
     use super::Masks;
     #[cfg(feature = "cuda")]
     use crate::{
-        buffer::Buf,
-        device::Device,
+        device::{Device, twin::Buf},
         models::{
             ImagesOnDevice,
             segmenter::{self, PromptsOnDevice},

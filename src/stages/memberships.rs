@@ -6,10 +6,13 @@ use crate::{
     error::{Error, Result},
     io::npy,
     ops::{
-        mask,
-        membership::{self, Region, Sets},
-        observe::{self, Observed},
-        visibility, whole_object,
+        lift::{
+            mask,
+            membership::{self, Region, Sets},
+            observe::{self, Observed},
+            whole_object,
+        },
+        views::visibility,
     },
 };
 use rayon::prelude::*;
@@ -17,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::OnceLock};
 #[cfg(feature = "cuda")]
 use {
-    crate::gpu::{Buffer, Gpu},
+    crate::device::gpu::{Buffer, Gpu},
     std::sync::Arc,
 };
 

@@ -2,17 +2,15 @@
 //! labels, instances, targets, metrics; and the samples that training reads.
 
 pub mod boxes;
+pub mod checkpoint;
 pub mod cloud;
 pub mod evidence;
 pub mod instances;
 pub mod labels;
 pub mod masks;
 pub mod memberships;
-pub mod metrics;
 pub mod network;
-pub mod sample;
 pub mod scores;
 pub mod superpoints;
-pub mod targets;
 pub mod views;
 pub mod weights;

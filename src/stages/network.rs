@@ -1,16 +1,21 @@
 //! Network: what learns to weigh boxes; its parameters and the null weight.
 
-use super::{boxes::Boxes, sample, views::Views, weights::Weights};
+use super::{
+    boxes::{Box2d, Boxes},
+    views::{Camera, Views},
+    weights::Weights,
+};
 #[cfg(feature = "cuda")]
-use crate::buffer::Buf;
+use crate::device::twin::Buf;
 use crate::{
     device::Device,
     error::{Error, Result},
     ops::{
-        matmul::cpu::Real,
-        mlp,
-        positional::{self, CODE, PLACE},
-        random::Random,
+        basic::{matmul::cpu::Real, random::Random},
+        learn::{
+            mlp,
+            positional::{self, CODE, PLACE},
+        },
     },
 };
 
@@ -117,7 +122,7 @@ impl Network {
         let null = self.null();
         match device {
             Device::Cpu => {
-                let places = sample::places(boxes, views)?;
+                let places = places(boxes, views)?;
                 let x = inputs::<f32>(boxes, &places)?;
                 let boxes = mlp::cpu::forward(self.mlp(), &x, self.channels())?.weights.into();
                 let weights = Weights { boxes, null };
@@ -127,7 +132,7 @@ impl Network {
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
                 let (features, there) = (boxes.features.device(gpu)?, boxes.device(gpu)?);
-                let directions = gpu.upload(sample::directions(views).as_flattened())?;
+                let directions = gpu.upload(directions(views).as_flattened())?;
                 let places =
                     positional::cuda::places(gpu, &there.bboxes, &there.views, &directions, views.side)?;
                 let mut x = gpu.alloc(boxes.len() * self.channels())?;
@@ -139,6 +144,23 @@ impl Network {
             }
         }
     }
+}
+
+/// The direction of every view, `[K]`.
+pub fn directions(views: &Views) -> Vec<[f64; 3]> {
+    let direction =
+        |camera: &Camera| positional::direction(camera.pose.elevation.into(), camera.pose.azimuth.into());
+    views.cameras.iter().map(direction).collect()
+}
+
+/// Where every box lies and from where it is seen, `[B]`.
+///
+/// # Errors
+/// [`Error::Device`] if the boxes lie on a device that failed.
+pub fn places(boxes: &Boxes, views: &Views) -> Result<Vec<[f64; PLACE]>> {
+    let directions = directions(views);
+    let place = |b: &Box2d| positional::place(directions[b.view as usize], b.bbox.map(f64::from), views.side);
+    Ok(boxes.list()?.iter().map(place).collect())
 }
 
 /// What a network reads of every box: its feature and its positional code, `[B, C]`.

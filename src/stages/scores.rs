@@ -2,12 +2,11 @@
 
 use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
 #[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::{
-    buffer::Buf,
-    device::Device,
+    device::{Device, twin::Buf},
     error::{Error, Result},
-    ops::{softmax, vote},
+    ops::{basic::softmax, lift::vote},
 };
 
 /// The votes of every superpoint and their softmax.

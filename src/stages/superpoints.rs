@@ -1,15 +1,16 @@
 //! Superpoints: the over-segmentation whose pieces vote as one.
 
 use crate::{
-    buffer::Mirrored,
-    device::Device,
+    device::{Device, twin::Mirrored},
     error::{Error, Result},
     io::npy,
     ops::{
-        agglomeration, cut_pursuit, edge_weights,
-        graph::Graph,
-        group::{self, Groups},
-        knn, merge_small, normals, point_features,
+        basic::group::{self, Groups},
+        partition::{
+            agglomeration,
+            cut_pursuit::{self, graph::Graph},
+            edge_weights, knn, merge_small, normals, point_features,
+        },
     },
     stages::cloud::Cloud,
 };
@@ -332,9 +333,11 @@ impl Likeness {
 mod on_device {
     use super::*;
     use crate::{
-        buffer::Mirrored,
-        gpu::{Buffer, Gpu},
-        ops::knn::cuda::Tree,
+        device::{
+            gpu::{Buffer, Gpu},
+            twin::Mirrored,
+        },
+        ops::partition::knn::cuda::Tree,
     };
 
     /// As [`super::Likeness`], the same bits.

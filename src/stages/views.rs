@@ -2,13 +2,12 @@
 
 use super::cloud::Cloud;
 #[cfg(feature = "cuda")]
-use crate::gpu::Gpu;
+use crate::device::gpu::Gpu;
 use crate::{
-    buffer::Buf,
-    device::Device,
+    device::{Device, twin::Buf},
     error::{Error, Result},
     io::{npy, png},
-    ops::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
+    ops::views::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -2,11 +2,10 @@
 
 use super::boxes::Boxes;
 use crate::{
-    buffer::Buf,
-    device::Device,
+    device::{Device, twin::Buf},
     error::{Error, Result},
     io::npy,
-    ops::confidence,
+    ops::lift::confidence,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;

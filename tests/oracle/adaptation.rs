@@ -8,18 +8,22 @@ use partstad::{
     Device,
     io::npy,
     ops::{
-        matmul::cpu::Real,
-        positional::{self, PLACE},
-        riou,
+        basic::matmul::cpu::Real,
+        learn::{
+            positional::{self, PLACE},
+            riou,
+        },
     },
     stages::{
         labels::{self, Rule},
-        metrics,
         network::Network,
-        sample::Sample,
         scores::Scores,
     },
-    train::{Options, Outcome, Trainer},
+    study::{
+        metrics,
+        sample::Sample,
+        train::{Options, Outcome, Trainer},
+    },
 };
 use serde_json::Value;
 use std::{

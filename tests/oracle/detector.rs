@@ -3,7 +3,7 @@
 use crate::common::fixture;
 use partstad::{
     io::npy,
-    ops::{
+    ops::detect::{
         atss::{Head, Level, Rules, cpu, locate},
         detection::Detection,
     },

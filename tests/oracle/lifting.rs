@@ -4,7 +4,7 @@ use crate::common::{fixture, golden};
 use partstad::{
     Device,
     io::{npy, ply},
-    ops::{riou, softmax, vote},
+    ops::{basic::softmax, learn::riou, lift::vote},
     stages::{
         boxes::Boxes,
         cloud::Cloud,
@@ -12,14 +12,12 @@ use partstad::{
         labels::{self, Labels, Rule},
         masks::Masks,
         memberships::{self, Memberships},
-        metrics,
-        sample::Sample,
         scores::Scores,
         superpoints::Superpoints,
-        targets::Targets,
         views::{Camera, POSES, Views},
         weights::Weights,
     },
+    study::{metrics, sample::Sample, targets::Targets},
 };
 use std::{
     collections::BTreeMap,

@@ -4,8 +4,11 @@ use crate::common::golden;
 use partstad::{
     io::{npy, ply},
     ops::{
-        agglomeration, cut_pursuit, edge_weights::cpu::edge_weights, graph::Graph, knn::cpu::nearest,
-        merge_small::cpu::merge_small, normals,
+        partition::cut_pursuit::graph::Graph,
+        partition::{
+            agglomeration, cut_pursuit, edge_weights::cpu::edge_weights, knn::cpu::nearest,
+            merge_small::cpu::merge_small, normals,
+        },
     },
     stages::cloud::Cloud,
 };

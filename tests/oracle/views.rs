@@ -4,7 +4,7 @@ use crate::common::{fixture, golden};
 use partstad::{
     Device,
     io::{npy, png, points::PointCloud},
-    ops::rasterize::cpu::{nearest_points, shade},
+    ops::views::rasterize::cpu::{nearest_points, shade},
     stages::{
         cloud::Cloud,
         views::{Camera, Options, POSES, Views},

@@ -1,7 +1,7 @@
 //! Boxes on their way: their order, the segmenter's prompts, the network's places, and values that are not numbers.
 
 use crate::{gpu, random::Random};
-use partstad::ops::{boxes, confidence, nan, positional};
+use partstad::ops::{basic::nan, detect::boxes, learn::positional, lift::confidence};
 
 #[test]
 fn order_prompts_and_places() {

@@ -2,8 +2,8 @@
 
 use crate::{gpu, random::Random};
 use partstad::{
-    gpu::Gpu,
-    ops::{
+    device::gpu::Gpu,
+    ops::detect::{
         atss::{Head, Level, Rules, cpu, cuda, locations},
         detection::{
             Detection,

@@ -1,7 +1,7 @@
 //! Labels and the instances that they are merged into: the reference's, bit for bit.
 
 use crate::{gpu, random::Random};
-use partstad::ops::{
+use partstad::ops::lift::{
     extents::Extent,
     instances::{self, Rules},
     labels::{self, Rule},

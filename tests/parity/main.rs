@@ -18,7 +18,7 @@ mod training;
 mod views;
 
 use cuda_emulator::Gpu as Driver;
-use partstad::gpu::Gpu;
+use partstad::device::gpu::Gpu;
 
 /// The device that the tests run on: a GPU, or the emulator where there is none.
 fn gpu() -> Gpu {

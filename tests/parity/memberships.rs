@@ -6,11 +6,14 @@ use crate::{
     views::{Cloud, cameras, pack, render_on_cpu, superpoints},
 };
 use partstad::{
-    gpu::Gpu,
+    device::gpu::Gpu,
     ops::{
-        mask,
-        membership::{self, Region, Sets},
-        observe, visibility,
+        lift::{
+            mask,
+            membership::{self, Region, Sets},
+            observe,
+        },
+        views::visibility,
     },
 };
 

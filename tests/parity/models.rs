@@ -6,10 +6,10 @@ use crate::gpu;
 use cuda_emulator::{Gpu as Driver, Transfers};
 use partstad::{
     Device, Pipeline, Result, Segmentation,
-    gpu::Gpu,
+    device::gpu::Gpu,
     io::{hash, points::PointCloud},
     models::{Models, Options, Provider},
-    ops::positional::CODE,
+    ops::learn::positional::CODE,
     pipeline,
     stages::{
         boxes::{self, Box2d, Boxes},

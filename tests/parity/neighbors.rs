@@ -6,8 +6,8 @@ use crate::{
     random::Random,
 };
 use partstad::{
-    gpu::{Buffer, Gpu},
-    ops::{
+    device::gpu::{Buffer, Gpu},
+    ops::partition::{
         knn::{
             self,
             cuda::{Around, Tree},

@@ -3,13 +3,14 @@
 use crate::{gpu, random::Random};
 use partstad::{
     Device,
-    gpu::{Buffer, Gpu},
+    device::gpu::{Buffer, Gpu},
     io::points::PointCloud,
     ops::{
-        adamw,
-        matmul::{self, Matrix},
-        mlp,
-        positional::{self, CODE, PLACE},
+        basic::matmul::{self, Matrix},
+        learn::{
+            adamw, mlp,
+            positional::{self, CODE, PLACE},
+        },
     },
     stages::{
         boxes::{Box2d, Boxes},

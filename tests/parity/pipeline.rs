@@ -3,7 +3,6 @@
 use super::gpu;
 use partstad::{
     Device, Pipeline, Predictions, Segmentation,
-    dataset::Dataset,
     io::points::PointCloud,
     pipeline::Options,
     stages::{
@@ -12,6 +11,7 @@ use partstad::{
         masks::{LOGIT_SIDE, Masks},
         views::{self, Views},
     },
+    study::dataset::Dataset,
 };
 use procedural::predictions;
 use std::path::Path;

@@ -2,10 +2,14 @@
 
 use crate::{gpu, random::Random};
 use partstad::{
-    gpu::{Buffer, Gpu},
+    device::gpu::{Buffer, Gpu},
     ops::{
-        membership::{self, Sets},
-        riou, softmax, vote,
+        basic::softmax,
+        learn::riou,
+        lift::{
+            membership::{self, Sets},
+            vote,
+        },
     },
 };
 

@@ -2,8 +2,8 @@
 
 use crate::{gpu, random::Random};
 use partstad::{
-    gpu::Gpu,
-    ops::{
+    device::gpu::Gpu,
+    ops::basic::{
         scan,
         sort::{
             self,

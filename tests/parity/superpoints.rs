@@ -7,13 +7,17 @@ use crate::{
 };
 use partstad::{
     Device,
-    gpu::Gpu,
+    device::gpu::Gpu,
     ops::{
-        agglomeration, components, edge_weights, extents, fill,
-        graph::Graph,
-        group,
-        knn::{self, cuda::Tree},
-        merge_small, normals, point_features,
+        basic::{components, group},
+        lift::{extents, fill},
+        partition::{
+            agglomeration,
+            cut_pursuit::graph::Graph,
+            edge_weights,
+            knn::{self, cuda::Tree},
+            merge_small, normals, point_features,
+        },
     },
     stages::{
         cloud::Cloud,

@@ -3,14 +3,16 @@
 use crate::{gpu, random::Random};
 use partstad::{
     Device,
-    ops::{membership::Sets, positional::PLACE},
+    ops::{learn::positional::PLACE, lift::membership::Sets},
     stages::{
         boxes::{Box2d, Boxes},
-        sample::Sample,
         superpoints::Superpoints,
-        targets::Targets,
     },
-    train::{Epoch, Options, Trainer},
+    study::{
+        sample::Sample,
+        targets::Targets,
+        train::{Epoch, Options, Trainer},
+    },
 };
 
 /// Boxes that mostly hold superpoints of their own part; the features say which do not.

@@ -3,11 +3,14 @@
 use crate::{gpu, random::Random};
 use half::f16;
 use partstad::{
-    gpu::Gpu,
+    device::gpu::Gpu,
     ops::{
-        model_input::{self, Plan},
-        normalize::{Normalization, Order},
-        observe, rasterize, visibility, whole_object,
+        detect::{
+            model_input::{self, Plan},
+            normalize::{Normalization, Order},
+        },
+        lift::{observe, whole_object},
+        views::{rasterize, visibility},
     },
     stages::views::{Camera, POSES},
 };

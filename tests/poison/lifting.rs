@@ -10,10 +10,10 @@ use partstad::{
         memberships::{self, Memberships},
         scores::Scores,
         superpoints::Superpoints,
-        targets::Targets,
         views::{self, Views},
         weights::{self, Weights},
     },
+    study::targets::Targets,
 };
 use rayon::ThreadPoolBuilder;
 use std::path::Path;

@@ -112,7 +112,7 @@ fn text(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use partstad::dataset::Dataset;
+    use partstad::study::dataset::Dataset;
 
     #[test]
     fn what_is_written_is_read() {

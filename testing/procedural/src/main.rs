@@ -4,12 +4,14 @@
 use clap::{Parser, Subcommand};
 use partstad::{
     Device, Error, Result,
-    dataset::{Dataset, Truth},
     io::npy,
     models::Models,
     pipeline,
-    prepare::write_predictions,
     stages::{cloud::Cloud, views::Views},
+    study::{
+        dataset::{Dataset, Truth},
+        prepare::write_predictions,
+    },
 };
 use procedural::{
     CATEGORIES, Shape,

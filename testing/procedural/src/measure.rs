@@ -4,17 +4,13 @@
 use crate::predictions::{self, predict};
 use partstad::{
     Device, Pipeline, Predictions, Result, Segmentation,
-    evaluate::{self, Table},
     io::points::PointCloud,
     models::{Models, segmenter::Segmenter},
     pipeline,
-    stages::{
-        boxes::Boxes,
-        cloud::Cloud,
-        masks::Masks,
+    stages::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
+    study::{
+        evaluate::{self, Table},
         metrics::{Category, Summary, Truth},
-        superpoints::Superpoints,
-        views::Views,
     },
 };
 use std::collections::BTreeMap;

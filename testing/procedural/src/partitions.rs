@@ -6,15 +6,11 @@ use crate::{
     rng::Rng,
 };
 use partstad::{
-    Device, Pipeline, Predictions, Result,
-    evaluate::Table,
-    pipeline,
-    stages::{
-        cloud::Cloud,
-        masks::Masks,
+    Device, Pipeline, Predictions, Result, pipeline,
+    stages::{cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
+    study::{
+        evaluate::Table,
         metrics::{Category, Truth, ceiling, mean, mean_over, semantic_iou},
-        superpoints::Superpoints,
-        views::Views,
     },
 };
 use std::collections::BTreeMap;
@@ -61,7 +57,7 @@ impl Change {
         let n = shape.semantic.len();
         if let Some(points) = self.points {
             let cloud = Cloud::new(&shape.points)?;
-            let around = partstad::ops::knn::cpu::nearest(&cloud.positions, 6);
+            let around = partstad::ops::partition::knn::cpu::nearest(&cloud.positions, 6);
             let mut order: Vec<usize> = (0..n).collect();
             for i in (1..n).rev() {
                 order.swap(i, rng.int(0, i));

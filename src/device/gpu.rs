@@ -1,0 +1,582 @@
+//! A CUDA device: its context, one stream, our kernels, and memory on it.
+//!
+//! [`kernels`] is generated from `kernels/*.cu`: one typed launch function per kernel. Everything runs in order on the
+//! stream of the [`Gpu`]; nothing waits for it but [`Gpu::download`] and [`Gpu::synchronize`]. Memory comes from the
+//! stream's pool, which keeps what it once had, so that a shape no larger than an earlier one asks the driver for
+//! nothing.
+
+use crate::{
+    device::telemetry::{self, Telemetry},
+    error::{Error, Result},
+};
+use cudarc::{
+    driver::{
+        CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr,
+        DriverError, ValidAsZeroBits, result, sys,
+    },
+    nvrtc::Ptx,
+};
+use std::{
+    ffi::{CStr, c_char, c_void},
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+/// Memory on the device.
+pub use cudarc::driver::CudaSlice as Buffer;
+/// A part of a [`Buffer`].
+pub use cudarc::driver::{CudaView as View, CudaViewMut as ViewMut};
+
+/// The launch functions, generated from the kernels' signatures.
+pub mod kernels {
+    use crate::{device::gpu::Gpu, error::Result};
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+    use std::ffi::c_void;
+    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
+
+    /// The assembler's report, one line per kernel and architecture: kernel, architecture, registers, bytes of stack,
+    /// bytes spilled, bytes of shared memory. Empty if built without nvcc.
+    pub const RESOURCES: &str = include_str!(concat!(env!("OUT_DIR"), "/resources.txt"));
+}
+
+static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/kernels.fatbin"));
+
+/// The driver must be at least of the toolkit that compiled the kernels: 13.0.
+const LEAST_DRIVER: i32 = 13_000;
+/// The lowest compute capability that the kernels are compiled for.
+const LEAST_CAPABILITY: (i32, i32) = (8, 0);
+
+/// A device and a stream on it. Clones share both.
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+struct Inner {
+    stream: Arc<CudaStream>,
+    functions: Vec<CudaFunction>,
+    name: String,
+    profile: Profile,
+}
+
+/// The launches since a profile began, each with an event before and after it.
+#[derive(Default)]
+struct Profile {
+    runs: AtomicBool,
+    launches: Mutex<Vec<(usize, usize, [CudaEvent; 2])>>,
+}
+
+/// One launch of a kernel, as [`Gpu::profile`] saw it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Launch {
+    /// Name of the kernel.
+    pub kernel: &'static str,
+    /// Bytes of the arrays that it was given: what it moves if it touches all of each once.
+    pub bytes: usize,
+    /// How long it ran, by the device's clock.
+    pub milliseconds: f32,
+}
+
+/// What a device is, for people.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Description {
+    /// Its number.
+    pub ordinal: usize,
+    /// Its product name.
+    pub name: String,
+    /// Compute capability, major and minor.
+    pub capability: (i32, i32),
+    /// Bytes of memory in all.
+    pub memory: usize,
+    /// Bytes of memory that are free.
+    pub free: usize,
+    /// CUDA version of the driver, as 1000 * major + 10 * minor.
+    pub driver: i32,
+    /// What NVML tells, if it is installed.
+    pub telemetry: Option<Telemetry>,
+}
+
+impl Gpu {
+    /// Opens device `ordinal` with a stream of its own.
+    ///
+    /// # Errors
+    /// [`Error::Device`] saying what is missing: kernels in this build, the driver, the device, a driver or device new
+    /// enough.
+    pub fn new(ordinal: usize) -> Result<Gpu> {
+        check_build()?;
+        let count = device_count()?;
+        if ordinal >= count {
+            let there = match count {
+                0 => "there is no CUDA device".to_string(),
+                1 => "there is only cuda:0".to_string(),
+                _ => format!("the devices are cuda:0 to cuda:{}", count - 1),
+            };
+            return Err(Error::Device(format!(
+                "no device cuda:{ordinal}: {there}; use --device cpu or auto"
+            )));
+        }
+        let context = CudaContext::new(ordinal).map_err(failed(&format!("opening cuda:{ordinal}")))?;
+        // SAFETY: every buffer made through a `Gpu` is used on that one stream, in order.
+        unsafe { context.disable_event_tracking() };
+        Gpu::on_stream(context.new_stream().map_err(failed("making a stream"))?)
+    }
+
+    /// Works on a stream of the caller's, so that its work and ours run in order without a wait.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if this build has no kernels or the device cannot run them.
+    pub fn on_stream(stream: Arc<CudaStream>) -> Result<Gpu> {
+        check_build()?;
+        let context = stream.context();
+        let name = context.name().map_err(failed("reading the device's name"))?;
+        let capability = context.compute_capability().map_err(failed("reading the compute capability"))?;
+        if capability < LEAST_CAPABILITY {
+            return Err(Error::Device(format!(
+                "{name} has compute capability {}.{}; the kernels need {}.{} or later; use --device cpu",
+                capability.0, capability.1, LEAST_CAPABILITY.0, LEAST_CAPABILITY.1
+            )));
+        }
+        keep_memory(context)?;
+        let module = context
+            .load_module(Ptx::from_binary(IMAGE.to_vec()))
+            .map_err(failed(&format!("loading the kernels on {name}")))?;
+        let load = |&(kernel, _): &(&str, u32)| {
+            module.load_function(kernel).map_err(failed(&format!("loading kernel {kernel}")))
+        };
+        let functions = kernels::KERNELS.iter().map(load).collect::<Result<_>>()?;
+        Ok(Gpu(Arc::new(Inner { stream, functions, name, profile: Profile::default() })))
+    }
+
+    /// The same device with another new stream: what runs on it overlaps with ours. A buffer stays with the stream
+    /// that made it.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn fork(&self) -> Result<Gpu> {
+        let stream = self.stream().context().new_stream().map_err(failed("making a stream"))?;
+        let Inner { functions, name, .. } = &*self.0;
+        let (functions, name) = (functions.clone(), name.clone());
+        Ok(Gpu(Arc::new(Inner { stream, functions, name, profile: Profile::default() })))
+    }
+
+    /// Its number.
+    pub fn ordinal(&self) -> usize {
+        self.stream().context().ordinal()
+    }
+
+    /// Its product name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Bytes of its memory that nobody has: as NVML tells, else the driver.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn free_memory(&self) -> Result<u64> {
+        if let Some(free) = telemetry::free_memory(&bus_id(self.ordinal())?) {
+            return Ok(free);
+        }
+        let told = self.stream().context().mem_get_info();
+        Ok(told.map_err(failed("reading the free memory"))?.0 as u64)
+    }
+
+    /// The stream that everything runs on.
+    pub fn stream(&self) -> &Arc<CudaStream> {
+        &self.0.stream
+    }
+
+    /// Memory for `len` values, which are whatever lay there.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough.
+    pub fn alloc<T: DeviceRepr + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
+        // The driver allocates nothing but something: a buffer of no values holds one that nobody sees.
+        // SAFETY: any bits are a valid T.
+        let buffer = unsafe { self.stream().alloc(len.max(1)) }
+            .map_err(|error| self.no_memory(len * size_of::<T>(), error))?;
+        if len > 0 {
+            return Ok(buffer);
+        }
+        // SAFETY: the memory is the stream's, and no longer the first buffer's.
+        Ok(unsafe { self.stream().upgrade_device_ptr(buffer.leak(), 0) })
+    }
+
+    /// Memory for `len` values, all zero.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough memory.
+    pub fn zeros<T: DeviceRepr + ValidAsZeroBits + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
+        let mut buffer = self.alloc(len)?;
+        self.clear(&mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// Sets every value to zero.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn clear<T: DeviceRepr + ValidAsZeroBits>(&self, buffer: &mut impl DevicePtrMut<T>) -> Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        self.stream().memset_zeros(buffer).map_err(failed("clearing memory"))
+    }
+
+    /// Copies values to the device.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough memory.
+    pub fn upload<T: DeviceRepr + bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer<T>> {
+        let mut buffer = self.alloc(values.len())?;
+        self.write(values, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// Copies values from one buffer to another.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the other is too short, [`Error::Device`] if the driver refuses.
+    pub fn copy<T: DeviceRepr>(&self, from: &impl DevicePtr<T>, to: &mut impl DevicePtrMut<T>) -> Result<()> {
+        if from.len() > to.len() {
+            return Err(Error::invalid(format!("{} values do not fit a buffer of {}", from.len(), to.len())));
+        }
+        self.stream().memcpy_dtod(from, to).map_err(failed("copying on the device"))
+    }
+
+    /// The values of all buffers, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+    pub fn concat<'a, T: DeviceRepr + bytemuck::Pod>(
+        &self,
+        buffers: impl Iterator<Item = &'a Buffer<T>> + Clone,
+    ) -> Result<Buffer<T>> {
+        let mut all = self.alloc(buffers.clone().map(|buffer| buffer.len()).sum())?;
+        let mut at = 0;
+        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
+            self.copy(buffer, &mut all.slice_mut(at..at + buffer.len()))?;
+            at += buffer.len();
+        }
+        Ok(all)
+    }
+
+    /// Memory for `len` times the same value.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+    pub fn filled(&self, value: f32, len: usize) -> Result<Buffer<f32>> {
+        let mut buffer = self.alloc(len)?;
+        if len > 0 {
+            let (at, _order) = buffer.device_ptr_mut(self.stream());
+            // SAFETY: the buffer has `len` values of 32 bits.
+            unsafe { sys::cuMemsetD32Async(at, value.to_bits(), len, self.stream().cu_stream()) }
+                .result()
+                .map_err(failed("filling memory"))?;
+        }
+        Ok(buffer)
+    }
+
+    /// Copies values over the first of a buffer's.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the buffer is too short, [`Error::Device`] if the driver refuses.
+    pub fn write<T: DeviceRepr>(&self, values: &[T], buffer: &mut impl DevicePtrMut<T>) -> Result<()> {
+        if values.len() > buffer.len() {
+            return Err(Error::invalid(format!(
+                "{} values do not fit a buffer of {}",
+                values.len(),
+                buffer.len()
+            )));
+        }
+        if values.is_empty() {
+            return Ok(());
+        }
+        self.stream().memcpy_htod(values, buffer).map_err(failed("copying to the device"))
+    }
+
+    /// Waits for the stream and copies values from the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if anything on the stream failed.
+    pub fn download<T: DeviceRepr + bytemuck::Pod>(&self, buffer: &impl DevicePtr<T>) -> Result<Vec<T>> {
+        self.download_as(buffer)
+    }
+
+    /// The same, as elements of several values each.
+    pub(crate) fn download_as<T: DeviceRepr + bytemuck::Pod, E: bytemuck::Pod>(
+        &self,
+        buffer: &impl DevicePtr<T>,
+    ) -> Result<Vec<E>> {
+        let mut elements = bytemuck::zeroed_vec::<E>(buffer.len() * size_of::<T>() / size_of::<E>());
+        let values: &mut [T] = bytemuck::cast_slice_mut(&mut elements);
+        if !values.is_empty() {
+            self.stream().memcpy_dtoh(buffer, values).map_err(failed("copying from the device"))?;
+        }
+        self.synchronize()?;
+        Ok(elements)
+    }
+
+    /// Makes the device this thread's own, as libraries expect that compute on it.
+    #[cfg(feature = "ort")]
+    pub(crate) fn bind(&self) -> Result<()> {
+        self.stream().context().bind_to_thread().map_err(failed("choosing the device"))
+    }
+
+    /// Waits until everything on the stream is done.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if any of it failed.
+    pub fn synchronize(&self) -> Result<()> {
+        self.stream().synchronize().map_err(failed("running kernels"))
+    }
+
+    /// What comes on this stream from now on waits for what is on the other's.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn after(&self, other: &Gpu) -> Result<()> {
+        self.stream().join(other.stream()).map_err(failed("ordering two streams"))
+    }
+
+    /// What `work` puts on the stream, and on others that come after it and that it comes after, as a graph; none of it
+    /// runs yet. It may not allocate, wait or copy from or to the host.
+    ///
+    /// # Errors
+    /// What `work` failed with; [`Error::Device`] if it did what cannot be captured, or if nothing can on this stream.
+    pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
+        let stream = self.stream();
+        if stream.cu_stream().is_null() || stream.context().is_managing_stream_synchronization() {
+            return Err(Error::Device(
+                "the default stream, and a context with cudarc's event tracking, capture no graphs, which training needs; \
+                 make the device with Gpu::new, or call disable_event_tracking and hand over a stream of its own"
+                    .into(),
+            ));
+        }
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        stream.begin_capture(mode).map_err(failed("capturing a graph"))?;
+        // What is captured does not run, and has no time.
+        let profiled = self.0.profile.runs.swap(false, Relaxed);
+        let done = work();
+        self.0.profile.runs.store(profiled, Relaxed);
+        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
+        done?;
+        match graph.map_err(failed("capturing a graph"))? {
+            Some(graph) => Ok(Graph(graph)),
+            None => Err(Error::Device("CUDA: capturing a graph gave none".into())),
+        }
+    }
+
+    /// What the device is and has.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn describe(&self) -> Result<Description> {
+        let context = self.stream().context();
+        let (free, memory) = context.mem_get_info().map_err(failed("reading the free memory"))?;
+        let capability = context.compute_capability().map_err(failed("reading the compute capability"))?;
+        let (ordinal, name) = (self.ordinal(), self.name().to_string());
+        let telemetry = Telemetry::read(&bus_id(ordinal)?);
+        Ok(Description { ordinal, name, capability, memory, free, driver: driver_version()?, telemetry })
+    }
+
+    /// What `work` returns, and the launches that it made on this stream, in order. The events around each launch cost a
+    /// few microseconds of the whole, which is therefore no measure of `work`.
+    ///
+    /// # Errors
+    /// What `work` returns; [`Error::Device`] if anything on the stream failed.
+    pub fn profile<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Launch>)> {
+        let Profile { runs, launches } = &self.0.profile;
+        let taken = || std::mem::take(&mut *launches.lock().unwrap_or_else(PoisonError::into_inner));
+        taken();
+        runs.store(true, Relaxed);
+        let value = work();
+        runs.store(false, Relaxed);
+        let launches = taken();
+        let value = value?;
+        self.synchronize()?;
+        let read = |(index, bytes, [begin, end]): &(usize, usize, [CudaEvent; 2])| {
+            let milliseconds = begin.elapsed_ms(end).map_err(failed("timing a kernel"))?;
+            Ok(Launch { kernel: kernels::KERNELS[*index].0, bytes: *bytes, milliseconds })
+        };
+        Ok((value, launches.iter().map(read).collect::<Result<_>>()?))
+    }
+
+    fn event(&self) -> Result<CudaEvent> {
+        let timing = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
+        self.stream().record_event(timing).map_err(failed("timing a kernel"))
+    }
+
+    /// Launches kernel `index` of [`kernels::KERNELS`]; a grid without blocks is nothing to do. `bytes`: of its arrays.
+    ///
+    /// # Safety
+    /// `arguments` must point to values of the kernel's parameter types, its pointers to enough memory of this device.
+    unsafe fn launch(
+        &self,
+        index: usize,
+        grid: [u32; 3],
+        bytes: usize,
+        arguments: &mut [*mut c_void],
+    ) -> Result<()> {
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        let (name, block) = kernels::KERNELS[index];
+        let stream = self.stream();
+        stream.context().bind_to_thread().map_err(|e| failed(name)(e))?;
+        let function = self.0.functions[index].cu_function();
+        let [x, y, z] = grid;
+        let profile = &self.0.profile;
+        let begin = profile.runs.load(Relaxed).then(|| self.event()).transpose()?;
+        // SAFETY: the caller's; function and stream live as long as `self`.
+        unsafe {
+            result::launch_kernel(function, (x, y, z), (block, 1, 1), 0, stream.cu_stream(), arguments)
+        }
+        .map_err(|e| failed(&format!("launching {name} on a grid of {x} x {y} x {z}"))(e))?;
+        if let Some(begin) = begin {
+            let launch = (index, bytes, [begin, self.event()?]);
+            profile.launches.lock().unwrap_or_else(PoisonError::into_inner).push(launch);
+        }
+        Ok(())
+    }
+
+    fn no_memory(&self, bytes: usize, error: DriverError) -> Error {
+        if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+            return failed("allocating memory")(error);
+        }
+        let free = self.stream().context().mem_get_info().map_or(0, |(free, _)| free);
+        Error::Memory(format!(
+            "cuda:{} is out of memory: {} MiB asked for, {} MiB free; use a smaller cloud, fewer boxes at once or \
+             another device",
+            self.ordinal(),
+            bytes >> 20,
+            free >> 20
+        ))
+    }
+}
+
+/// Work that the driver knows beforehand, and starts with one call.
+pub struct Graph(CudaGraph);
+
+// SAFETY: the driver's graphs belong to no thread; `launch` lets one at a time use it.
+unsafe impl Send for Graph {}
+
+impl Graph {
+    /// Runs it on the stream that it was captured from.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the driver refuses.
+    pub fn launch(&mut self) -> Result<()> {
+        self.0.launch().map_err(failed("launching a graph"))
+    }
+}
+
+impl PartialEq for Gpu {
+    fn eq(&self, other: &Gpu) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuda:{} ({})", self.ordinal(), self.name())
+    }
+}
+
+/// Blocks of `block` threads for `items`, one thread each.
+pub fn blocks(items: usize, block: u32) -> [u32; 3] {
+    [items.div_ceil(block as usize) as u32, 1, 1]
+}
+
+/// How many CUDA devices there are.
+///
+/// # Errors
+/// [`Error::Device`] if the driver is missing, too old or does not start.
+pub fn device_count() -> Result<usize> {
+    // SAFETY: loads the library named libcuda, whose initialisation has no precondition.
+    if !unsafe { sys::is_culib_present() } {
+        return Err(Error::Device(
+            "no CUDA driver: the library libcuda was not found; install NVIDIA's driver or use --device cpu"
+                .into(),
+        ));
+    }
+    match result::init() {
+        Err(error) if error.0 == sys::CUresult::CUDA_ERROR_NO_DEVICE => return Ok(0),
+        other => other.map_err(failed("starting the CUDA driver"))?,
+    }
+    let version = driver_version()?;
+    if version < LEAST_DRIVER {
+        return Err(Error::Device(format!(
+            "the driver supports CUDA {}.{}; the kernels need {}.{} or later; update the driver or use --device cpu",
+            version / 1000,
+            version % 1000 / 10,
+            LEAST_DRIVER / 1000,
+            LEAST_DRIVER % 1000 / 10
+        )));
+    }
+    let count = result::device::get_count().map_err(failed("counting the devices"))?;
+    Ok(count as usize)
+}
+
+/// The address of device `ordinal` on the PCI bus, without opening it.
+///
+/// # Errors
+/// [`Error::Device`] if the driver refuses.
+pub fn bus_id(ordinal: usize) -> Result<String> {
+    let refused = || failed(&format!("finding cuda:{ordinal} on the PCI bus"));
+    let device = result::device::get(ordinal as i32).map_err(refused())?;
+    let mut text = [0 as c_char; 32];
+    // SAFETY: writes no more than the array holds, a terminating zero among it.
+    unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr(), text.len() as i32, device) }
+        .result()
+        .map_err(refused())?;
+    // SAFETY: the driver ended the text with a zero.
+    Ok(unsafe { CStr::from_ptr(text.as_ptr()) }.to_string_lossy().into_owned())
+}
+
+fn driver_version() -> Result<i32> {
+    let mut version = 0;
+    // SAFETY: writes one i32.
+    unsafe { sys::cuDriverGetVersion(&mut version) }
+        .result()
+        .map_err(failed("reading the driver's version"))?;
+    Ok(version)
+}
+
+fn check_build() -> Result<()> {
+    if IMAGE.is_empty() {
+        return Err(Error::Device(
+            "this partstad was built without CUDA kernels, because no nvcc was found; run tools/cuda/fetch, build again, or \
+             use --device cpu"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Lets the device's memory pool keep what is freed.
+fn keep_memory(context: &CudaContext) -> Result<()> {
+    if !context.has_async_alloc() {
+        return Ok(());
+    }
+    let all = u64::MAX;
+    // SAFETY: the pool belongs to the device, and the attribute is a u64.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(context.cu_device())
+            .map_err(failed("finding the memory pool"))?;
+        let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        sys::cuMemPoolSetAttribute(pool, threshold, &raw const all as *mut c_void).result()
+    }
+    .map_err(failed("setting up the memory pool"))
+}
+
+/// For `map_err`: what was being done, and what the driver says.
+fn failed(what: &str) -> impl FnOnce(DriverError) -> Error + use<> {
+    let what = what.to_string();
+    move |error| {
+        let text =
+            error.error_string().map_or_else(|_| format!("{:?}", error.0), |s| s.to_string_lossy().into());
+        Error::Device(format!("CUDA: {what}: {text} ({:?})", error.0))
+    }
+}

@@ -1,0 +1,71 @@
+//! Bounding boxes of groups of points.
+
+/// The least and the greatest coordinates of some points.
+pub type Extent = [[f32; 3]; 2];
+
+/// CPU reference.
+pub mod cpu {
+    use super::Extent;
+
+    /// The box of each of S groups.
+    ///
+    /// `positions`: `[N]`; `offsets`: `[S + 1]` where each group begins in `points`; `points`: `[N]`.
+    pub fn extents(positions: &[[f32; 3]], offsets: &[u32], points: &[u32]) -> Vec<Extent> {
+        let of = |members: &[u32]| {
+            let positions = members.iter().map(|&i| positions[i as usize]);
+            positions.fold([[f32::INFINITY; 3], [f32::NEG_INFINITY; 3]], |[low, high], p| {
+                [std::array::from_fn(|i| low[i].min(p[i])), std::array::from_fn(|i| high[i].max(p[i]))]
+            })
+        };
+        offsets.windows(2).map(|range| of(&points[range[0] as usize..range[1] as usize])).collect()
+    }
+}
+
+/// On a CUDA device.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use crate::{
+        device::gpu::{Gpu, kernels},
+        error::{Error, Result},
+    };
+    use cudarc::driver::{DevicePtr, DevicePtrMut};
+
+    /// The box of each of `s` groups.
+    ///
+    /// `positions`: `[N, 3]`; `offsets`: `[s + 1]`; `points`: `[N]`; `extents`: `[s, 2, 3]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a buffer is too small, [`Error::Device`] if the driver refuses.
+    pub fn extents(
+        gpu: &Gpu,
+        positions: &impl DevicePtr<f32>,
+        offsets: &impl DevicePtr<u32>,
+        points: &impl DevicePtr<u32>,
+        s: usize,
+        extents: &mut impl DevicePtrMut<f32>,
+    ) -> Result<()> {
+        if offsets.len() <= s || positions.len() < 3 * points.len() || extents.len() < 6 * s {
+            return Err(Error::invalid(format!(
+                "extents: offsets must be [{s} + 1], extents [{s}, 6] and positions [{}, 3], not {}, {} and {} values",
+                points.len(),
+                offsets.len(),
+                extents.len(),
+                positions.len()
+            )));
+        }
+        kernels::extents(gpu, [s as u32, 1, 1], positions, offsets, points, extents)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cpu::extents;
+
+    #[test]
+    fn of_two_groups() {
+        let positions = [[0.0, 1.0, 2.0], [3.0, -1.0, 0.0], [5.0; 3]];
+        let expected = [[[5.0; 3], [5.0; 3]], [[0.0, -1.0, 0.0], [3.0, 1.0, 2.0]]];
+        assert_eq!(extents(&positions, &[0, 1, 3], &[2, 0, 1]), expected);
+        assert!(extents(&[], &[0], &[]).is_empty());
+    }
+}

@@ -1,0 +1,72 @@
+//! The folder that a segmentation is written to.
+
+pub mod palette;
+pub mod report;
+
+use self::report::Report;
+use crate::{
+    error::{Error, Result},
+    io::{npy, ply, points::PointCloud},
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+/// A segmentation and what is to be said about it.
+pub struct Output<'a> {
+    /// The points as the input file holds them.
+    pub points: &'a PointCloud,
+    /// What was found, and how.
+    pub report: Report<'a>,
+}
+
+impl Output<'_> {
+    /// Writes into a folder, which is made if need be:
+    /// - `labels.npy`, `instances.npy`, `superpoints.npy`: i32 `[N]`, -1 = none;
+    /// - `scores.npy`: f32 `[S, L + 1]`, softmax, column 0 = no part;
+    /// - `boxes.json`: the boxes as a list of `{image_id, category_id (from 1), bbox [x, y, width, height], score}`;
+    /// - `segmentation.ply`: the points in the colours of their parts, with properties `label` and `instance`;
+    /// - `run.json`: parts, instances, parameters, seconds per stage, warnings;
+    /// - `report.html`: all of it to look at.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        let (points, found) = (self.points, self.report.found);
+        fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        let (labels, instances) = (&found.labels.of_point, &found.instances.of_point);
+        npy::write(&dir.join("labels.npy"), &[labels.len()], labels)?;
+        npy::write(&dir.join("instances.npy"), &[instances.len()], instances)?;
+        found.superpoints.save(&dir.join("superpoints.npy"))?;
+        let shape = [found.scores.len(), found.scores.labels + 1];
+        npy::write(&dir.join("scores.npy"), &shape, found.scores.probabilities.host()?)?;
+        found.boxes.write(&dir.join("boxes.json"))?;
+        let colors = labels.iter().map(|&label| palette::color(label).map(|c| c as f32 / 255.0)).collect();
+        let colored = PointCloud { positions: points.positions.clone(), colors };
+        ply::write(&dir.join("segmentation.ply"), &colored, &[("label", labels), ("instance", instances)])?;
+        let path = dir.join("run.json");
+        fs::write(&path, format!("{:#}\n", self.run()?)).map_err(Error::io(&path))?;
+        self.report.write(&dir.join("report.html"))
+    }
+
+    /// What `run.json` says.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the boxes lie on a device that failed.
+    pub fn run(&self) -> Result<Value> {
+        let Report { title, cloud, found, parameters, warnings } = self.report;
+        let seconds: serde_json::Map<String, Value> =
+            found.seconds.iter().map(|(stage, s)| (stage.name().to_string(), json!(s))).collect();
+        Ok(json!({
+            "cloud": title,
+            "points": cloud.len(),
+            "superpoints": found.superpoints.len(),
+            "views": found.views.len(),
+            "boxes": found.boxes.len(),
+            "parts": found.summary()?,
+            "instances": found.instances.list,
+            "parameters": parameters,
+            "seconds": seconds,
+            "warnings": warnings,
+        }))
+    }
+}

@@ -1,0 +1,155 @@
+//! `report.html`: a segmentation to look at, in one file that needs no network.
+
+use crate::{
+    error::{Error, Result},
+    io::png,
+    output::palette,
+    pipeline::Segmentation,
+    stages::{cloud::Cloud, masks::Masks},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// More points than this are thinned out for the report's 3D view.
+const POINT_LIMIT: usize = 400_000;
+/// Masks are drawn on a grid of about this many cells a side.
+const MASK_SIDE: usize = 400;
+
+/// What a report shows.
+#[derive(Clone, Copy)]
+pub struct Report<'a> {
+    /// What was segmented: the cloud's file name.
+    pub title: &'a str,
+    /// The points, `[N]`.
+    pub cloud: &'a Cloud,
+    /// What was found out about them.
+    pub found: &'a Segmentation,
+    /// What else is worth knowing about the run: shown as a table, nested objects as sub-tables.
+    pub parameters: &'a Value,
+    /// What the reader must know before believing anything; shown on top.
+    pub warnings: &'a [String],
+}
+
+impl Report<'_> {
+    /// Writes the page.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written, [`Error::Device`] if pictures lie on a device that failed.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        std::fs::write(path, self.html()?).map_err(Error::io(path))
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if pictures lie on a device that failed.
+    pub fn html(&self) -> Result<String> {
+        // `</script>` must not occur inside the script; in JSON `<` only occurs inside strings.
+        let data = self.data()?.to_string().replace('<', "\\u003c");
+        Ok(include_str!("page.html")
+            .replace("{{style}}", include_str!("style.css"))
+            .replace("{{scene}}", include_str!("scene.js"))
+            .replace("{{page}}", include_str!("page.js"))
+            .replacen("{{data}}", &data, 1))
+    }
+
+    fn data(&self) -> Result<Value> {
+        let parts: Vec<Value> = (0..)
+            .zip(self.found.summary()?)
+            .map(|(j, part)| {
+                let mut part = json!(part);
+                part["color"] = json!(palette::color(j));
+                part
+            })
+            .collect();
+        let side = self.found.views.side;
+        let views: Vec<Value> = (0..self.found.views.len())
+            .into_par_iter()
+            .map(|k| {
+                let pose = &self.found.views.cameras[k].pose;
+                let image = STANDARD.encode(png::encode_rgb(self.found.views.image(k)?, side, side));
+                Ok(json!({ "elevation": pose.elevation, "azimuth": pose.azimuth, "image": image }))
+            })
+            .collect::<Result<_>>()?;
+        let list = self.found.boxes.list()?;
+        let boxes: Vec<Value> = (0..list.len())
+            .into_par_iter()
+            .map(|b| {
+                let found = &list[b];
+                Ok(json!({
+                    "view": found.view, "part": found.label, "bbox": found.bbox, "score": found.score,
+                    "mask": self.mask(b)?,
+                }))
+            })
+            .collect::<Result<_>>()?;
+        Ok(json!({
+            "title": self.title,
+            "none": palette::NONE,
+            "parts": parts,
+            "side": side,
+            "maskSide": side.div_ceil(self.mask_step()),
+            "views": views,
+            "boxes": boxes,
+            "points": self.points(),
+            "count": self.cloud.len(),
+            "superpoints": self.found.superpoints.len(),
+            "instances": self.found.instances.list.len(),
+            "seconds": self.found.seconds,
+            "parameters": self.parameters,
+            "warnings": self.warnings,
+        }))
+    }
+
+    fn mask_step(&self) -> usize {
+        self.found.views.side.div_ceil(MASK_SIDE)
+    }
+
+    /// Lengths of the alternating runs of unset and set cells, row by row; none where the box is its own mask.
+    fn mask(&self, b: usize) -> Result<Option<Vec<u32>>> {
+        if self.found.masks == Masks::Boxes {
+            return Ok(None);
+        }
+        let (side, step) = (self.found.views.side, self.mask_step());
+        let full = self.found.masks.full(&self.found.boxes, b, side)?;
+        let cells = (0..side).step_by(step).flat_map(|y| (0..side).step_by(step).map(move |x| y * side + x));
+        let (mut runs, mut run, mut set) = (vec![], 0, 0);
+        for cell in cells {
+            if full[cell] != set {
+                set = full[cell];
+                runs.push(std::mem::take(&mut run));
+            }
+            run += 1;
+        }
+        runs.push(run);
+        Ok(Some(runs))
+    }
+
+    fn points(&self) -> Value {
+        let step = self.cloud.len().div_ceil(POINT_LIMIT).max(1);
+        let shown: Vec<usize> = (0..self.cloud.len()).step_by(step).collect();
+        let quantized = |x: f32| ((x.clamp(-1.0, 1.0) + 1.0) / 2.0 * 65535.0).round() as u16;
+        let positions: Vec<u8> = shown
+            .iter()
+            .flat_map(|&i| self.cloud.positions[i])
+            .flat_map(|x| quantized(x).to_le_bytes())
+            .collect();
+        let colors = |color: &dyn Fn(usize) -> [u8; 3]| {
+            STANDARD.encode(shown.iter().flat_map(|&i| color(i)).collect::<Vec<u8>>())
+        };
+        let labels: Vec<u8> =
+            shown.iter().flat_map(|&i| (self.found.labels.of_point[i] as i16).to_le_bytes()).collect();
+        json!({
+            "shown": shown.len(),
+            "positions": STANDARD.encode(positions),
+            "labels": STANDARD.encode(labels),
+            "colors": [
+                ["Parts", colors(&|i| palette::color(self.found.labels.of_point[i]))],
+                ["Instances", colors(&|i| palette::color(self.found.instances.of_point[i]))],
+                ["Superpoints", colors(&|i| palette::scattered(self.found.superpoints.of_point[i]))],
+                ["Input", colors(&|i| self.cloud.colors[i].map(|c| (c * 255.0).round() as u8))],
+            ],
+        })
+    }
+}

@@ -1,0 +1,521 @@
+//! Evaluation: methods against the ground truth of labelled shapes, by the paper's aggregation (section 5.1).
+//!
+//! What does not depend on the method (views, superpoints, boxes, masks) is made once per shape and shared by all.
+
+mod page;
+mod tables;
+
+pub use self::tables::{Figure, Table, details};
+
+use crate::{
+    error::{Error, Result},
+    io::png,
+    output::palette,
+    stages::{
+        checkpoint::Checkpoint,
+        instances::Instances,
+        labels::{self, Labels, NONE, Rule},
+        memberships::Memberships,
+        network::Network,
+        scores::Scores,
+        weights::{self, Weights},
+    },
+    study::{
+        dataset::Object,
+        metrics::{Category, Summary, Truth, mean, semantic_iou},
+        prepare::{Preparer, Shape, Voters},
+        targets::Targets,
+    },
+};
+use rayon::prelude::*;
+use serde::{Serialize, Serializer};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    path::PathBuf,
+    str::FromStr,
+};
+
+/// A way from boxes to labels: the paper's method, its baseline, its ablations, and two ceilings that know the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Method {
+    /// Masks vote by constant weights, boxes without masks: the method that PartSTAD builds on.
+    PartSlip,
+    /// Masks vote, all boxes weighing the same.
+    NoWeights,
+    /// Boxes vote with learned weights.
+    NoSam,
+    /// Masks vote, a box weighing as much as the detector's confidence in it.
+    Confidence,
+    /// Masks vote, all boxes weighing the same, and the null label as much as was learned: what is left of the gain without
+    /// telling boxes apart.
+    NullOnly,
+    /// Masks vote with weights learned by cross entropy.
+    CrossEntropy,
+    /// Masks vote with weights learned by mRIoU.
+    PartStad,
+    /// What the best weights could do: every superpoint gets its most frequent true label, none included, among those of the
+    /// boxes whose masks hold it. Like [`Method::Ceiling`] it has the most points right, not quite the highest IoU.
+    BoxCeiling,
+    /// What the best labels of the superpoints could do: each gets its most frequent true label, none included.
+    Ceiling,
+}
+
+impl Method {
+    /// All of them, in the order of the paper's tables.
+    pub const ALL: [Method; 9] = [
+        Method::PartSlip,
+        Method::NoWeights,
+        Method::NoSam,
+        Method::Confidence,
+        Method::NullOnly,
+        Method::CrossEntropy,
+        Method::PartStad,
+        Method::BoxCeiling,
+        Method::Ceiling,
+    ];
+
+    /// What the command line calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::PartSlip => "partslip",
+            Method::NoWeights => "no-weights",
+            Method::NoSam => "no-sam",
+            Method::Confidence => "confidence",
+            Method::NullOnly => "null-only",
+            Method::CrossEntropy => "cross-entropy",
+            Method::PartStad => "partstad",
+            Method::BoxCeiling => "box-ceiling",
+            Method::Ceiling => "ceiling",
+        }
+    }
+
+    /// What tables call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Method::PartSlip => "PartSLIP",
+            Method::NoWeights => "w/o weights",
+            Method::NoSam => "w/o SAM",
+            Method::Confidence => "confidence",
+            Method::NullOnly => "null alone",
+            Method::CrossEntropy => "cross entropy",
+            Method::PartStad => "PartSTAD",
+            Method::BoxCeiling => "box ceiling",
+            Method::Ceiling => "ceiling",
+        }
+    }
+
+    /// Where its learned weights lie within a folder of weights; None if it learns none.
+    pub fn weights_folder(self) -> Option<&'static str> {
+        match self {
+            Method::PartStad => Some(""),
+            Method::NoSam | Method::NullOnly | Method::CrossEntropy => Some(self.name()),
+            _ => None,
+        }
+    }
+
+    fn voters(self) -> Voters {
+        match self {
+            Method::PartSlip | Method::NoSam => Voters::Boxes,
+            _ => Voters::Masks,
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Method> {
+        let names = Method::ALL.map(Method::name);
+        Method::ALL
+            .into_iter()
+            .find(|method| method.name() == text)
+            .ok_or_else(|| Error::invalid(format!("method {text:?} is not one of {}", names.join(", "))))
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Serialize for Method {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// A method with the weights that it uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// The method.
+    pub method: Method,
+    /// Folder of learned weights, `<Category>.safetensors`; those of [`Method::weights_folder`] within it.
+    pub weights: Option<PathBuf>,
+}
+
+/// How well a run did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Figures {
+    /// What was run.
+    pub run: Run,
+    /// By category.
+    pub categories: BTreeMap<String, Summary>,
+    /// mIoU by category, counting only the points that some view shows.
+    pub visible_miou: BTreeMap<String, Option<f64>>,
+    /// Categories without learned weights, which the constant ones stood in for.
+    pub constant: Vec<String>,
+}
+
+/// An object and how well each run did on it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ObjectFigures {
+    /// Its place: `<split>/<Category>/<id>`.
+    pub object: PathBuf,
+    /// Mean IoU over its parts, by run; None without a labelled point.
+    pub miou: Vec<Option<f64>>,
+}
+
+/// An object that could not be evaluated.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// Its place: `<split>/<Category>/<id>`.
+    pub object: PathBuf,
+    /// Why.
+    pub error: String,
+}
+
+/// The figures of all runs on all objects.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evaluation {
+    /// By run.
+    pub figures: Vec<Figures>,
+    /// The part names of the categories that were evaluated.
+    pub parts: BTreeMap<String, Vec<String>>,
+    /// Category and part of those that no object's truth has: left out of every figure.
+    pub unlabelled: Vec<(String, String)>,
+    /// By object.
+    pub objects: Vec<ObjectFigures>,
+    /// Objects that are in no figure.
+    pub failures: Vec<Failure>,
+    /// Of every category, the best and the worst object of one run, which is `pictured`.
+    #[serde(skip)]
+    pictures: Vec<Picture>,
+    #[serde(skip)]
+    pictured: usize,
+}
+
+/// An object in one view: as it is, as it should be labelled, and as it was; PNG files.
+#[derive(Debug, Clone)]
+struct Picture {
+    category: String,
+    id: String,
+    miou: f64,
+    images: [Vec<u8>; 3],
+}
+
+/// Takes in one object after the other.
+#[derive(Debug)]
+pub struct Evaluator {
+    preparer: Preparer,
+    categories: BTreeMap<String, Vec<String>>,
+    runs: Vec<Running>,
+    pictured: usize,
+    objects: Vec<ObjectFigures>,
+    failures: Vec<Failure>,
+    pictures: BTreeMap<String, Vec<Picture>>,
+}
+
+/// A run while its objects come in.
+#[derive(Debug)]
+struct Running {
+    run: Run,
+    /// All points, and those that some view shows.
+    categories: BTreeMap<String, [Category; 2]>,
+    networks: BTreeMap<String, Option<Network>>,
+    constant: Vec<String>,
+}
+
+impl Evaluator {
+    /// Evaluates these runs on what `preparer` makes of the objects.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without runs, or for a method that needs learned weights and has none.
+    pub fn new(preparer: Preparer, runs: Vec<Run>) -> Result<Evaluator> {
+        if runs.is_empty() {
+            return Err(Error::invalid("no method to evaluate"));
+        }
+        if let Some(run) =
+            runs.iter().find(|run| run.method.weights_folder().is_some() && run.weights.is_none())
+        {
+            return Err(Error::invalid(format!(
+                "method {} needs learned weights; name their folder with --weights, or evaluate no-weights",
+                run.method
+            )));
+        }
+        let running =
+            |run| Running { run, categories: BTreeMap::new(), networks: BTreeMap::new(), constant: vec![] };
+        Ok(Evaluator {
+            preparer,
+            categories: BTreeMap::new(),
+            pictured: runs.iter().position(|run| run.method == Method::PartStad).unwrap_or(0),
+            runs: runs.into_iter().map(running).collect(),
+            objects: vec![],
+            failures: vec![],
+            pictures: BTreeMap::new(),
+        })
+    }
+
+    /// Evaluates one more object; one that fails is noted and returned. `parts`: the names of its category's parts.
+    pub fn add(&mut self, object: &Object, parts: &[String]) -> Option<&Failure> {
+        match self.try_add(object, parts) {
+            Ok(()) => None,
+            Err(error) => {
+                self.failures.push(Failure { object: object.place(), error: error.to_string() });
+                self.failures.last()
+            }
+        }
+    }
+
+    fn try_add(&mut self, object: &Object, parts: &[String]) -> Result<()> {
+        let shape = self.preparer.shape(object, parts)?;
+        let truth = &shape.truth;
+        let seen = seen(&shape)?;
+        let mut memberships = BTreeMap::new();
+        let mut found = vec![];
+        for running in &mut self.runs {
+            let voters = running.run.method.voters();
+            let memberships = match memberships.entry(voters) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => {
+                    let (device, options) = (self.preparer.device(), self.preparer.options());
+                    let Some(made) = shape.memberships(device, voters, options)? else {
+                        let method = running.run.method;
+                        return Err(Error::invalid(format!(
+                            "method {method} needs masks, and the 2D predictions have none"
+                        )));
+                    };
+                    entry.insert(made)
+                }
+            };
+            found.push(running.segment(&self.preparer, &object.category, &shape, memberships, parts)?);
+        }
+        // Nothing is counted before everything has gone well, so that all runs count the same objects.
+        let mut miou = vec![];
+        for (running, (labels, instances)) in self.runs.iter_mut().zip(&found) {
+            miou.push(mean(semantic_iou(&labels.of_point, &truth.semantic, parts.len())?));
+            let new = || [(); 2].map(|()| Category::new(parts.len()));
+            let [all, visible] = running.categories.entry(object.category.clone()).or_insert_with(new);
+            all.add(labels, instances, Truth { semantic: &truth.semantic, instance: &truth.instance })?;
+            let only_seen = |labels: &[i32]| -> Vec<i32> {
+                labels.iter().zip(&seen).map(|(&label, &seen)| if seen { label } else { NONE }).collect()
+            };
+            let (truth, none) = (only_seen(&truth.semantic), vec![NONE; seen.len()]);
+            let labels = Labels { of_superpoint: vec![].into(), of_point: only_seen(&labels.of_point) };
+            let instances = Instances { of_point: none.clone(), ..Instances::default() };
+            visible.add(&labels, &instances, Truth { semantic: &truth, instance: &none })?;
+        }
+        if let Some(miou) = miou[self.pictured] {
+            let pictures = self.pictures.entry(object.category.clone()).or_default();
+            let at = pictures.partition_point(|picture| picture.miou >= miou);
+            // Only the best and the worst are shown.
+            if pictures.len() < 2 || at == 0 || at == pictures.len() {
+                pictures.insert(at, Picture::new(object, &shape, &found[self.pictured].0, miou)?);
+                if pictures.len() == 3 {
+                    pictures.remove(1);
+                }
+            }
+        }
+        self.categories.entry(object.category.clone()).or_insert_with(|| parts.to_vec());
+        self.objects.push(ObjectFigures { object: object.place(), miou });
+        Ok(())
+    }
+
+    /// The figures of what was added.
+    pub fn finish(self) -> Evaluation {
+        let figures: Vec<Figures> = self.runs.into_iter().map(Running::figures).collect();
+        let absent = |(category, parts): (&String, &Vec<String>)| {
+            let iou = &figures[0].categories[category].iou;
+            let absent = parts.iter().zip(iou).filter(|(_, iou)| iou.is_none());
+            absent.map(|(part, _)| (category.clone(), part.clone())).collect::<Vec<_>>()
+        };
+        Evaluation {
+            unlabelled: self.categories.iter().flat_map(absent).collect(),
+            figures,
+            parts: self.categories,
+            objects: self.objects,
+            failures: self.failures,
+            pictures: self.pictures.into_values().flatten().collect(),
+            pictured: self.pictured,
+        }
+    }
+}
+
+impl Running {
+    fn segment(
+        &mut self,
+        preparer: &Preparer,
+        category: &str,
+        shape: &Shape,
+        memberships: &Memberships,
+        parts: &[String],
+    ) -> Result<(Labels, Instances)> {
+        let Shape { cloud, superpoints, views, boxes, .. } = shape;
+        let (options, device) = (preparer.options(), preparer.device());
+        let sets = memberships.sets()?;
+        let bound = match self.run.method {
+            Method::Ceiling => Some(best_labels(shape, parts.len(), |_, _| true)?),
+            Method::BoxCeiling => {
+                let list = boxes.list()?;
+                Some(best_labels(shape, parts.len(), |s, label| {
+                    let mut boxes_of = sets.entries(s).flat_map(|(set, _)| set);
+                    boxes_of.any(|&b| list[b as usize].label == label)
+                })?)
+            }
+            _ => None,
+        };
+        if let Some(labels) = bound {
+            let instances = Instances { of_point: vec![NONE; cloud.len()], ..Instances::default() };
+            return Ok((labels, instances));
+        }
+        let constant = || Ok((Weights::new(device, boxes, &options.weights)?, options.labels.clone()));
+        let (weights, labelling) = match self.run.method {
+            Method::Confidence => {
+                let (scale, null) = (weights::INITIAL, weights::INITIAL / 2.0);
+                let weights = Weights::new(device, boxes, &weights::Options::Confidence { scale, null })?;
+                (weights, options.labels.clone())
+            }
+            method if method.weights_folder().is_some() => match self.network(category, parts)? {
+                Some(network) => (
+                    network.weigh(device, boxes, views)?,
+                    labels::Options { rule: Rule::Threshold, ..options.labels.clone() },
+                ),
+                None => constant()?,
+            },
+            _ => constant()?,
+        };
+        let scores = Scores::vote(device, memberships, boxes, &weights, parts.len())?;
+        let labels = Labels::assign(device, superpoints, &scores, parts, &labelling)?;
+        weights.check(boxes.len())?;
+        let instances = Instances::merge(
+            device,
+            cloud,
+            superpoints,
+            boxes,
+            memberships,
+            &scores,
+            &labels,
+            &options.instances,
+        )?;
+        Ok((labels, instances))
+    }
+
+    /// The learned weights of a category; None, which is noted, if there are none.
+    fn network(&mut self, category: &str, parts: &[String]) -> Result<Option<&Network>> {
+        let (Some(root), Some(folder)) = (&self.run.weights, self.run.method.weights_folder()) else {
+            return Ok(None);
+        };
+        Ok(match self.networks.entry(category.to_string()) {
+            Entry::Occupied(entry) => entry.into_mut().as_ref(),
+            Entry::Vacant(entry) => {
+                let path = root.join(folder).join(category).with_added_extension("safetensors");
+                let checkpoint = path.exists().then(|| Checkpoint::read(&path)).transpose()?;
+                let Some(checkpoint) = checkpoint else {
+                    self.constant.push(category.to_string());
+                    return Ok(entry.insert(None).as_ref());
+                };
+                checkpoint.check(parts).map_err(|e| Error::format(&path, e.to_string()))?;
+                entry.insert(Some(checkpoint.network)).as_ref()
+            }
+        })
+    }
+
+    fn figures(self) -> Figures {
+        let bound = matches!(self.run.method, Method::Ceiling | Method::BoxCeiling);
+        let summary = |category: &Category| match category.summary() {
+            // The ceilings are of labels alone.
+            s if bound => Summary { ap50: vec![None; s.ap50.len()], map50: None, map50_agnostic: None, ..s },
+            s => s,
+        };
+        let by_category = || self.categories.iter().map(|(name, both)| (name.clone(), both));
+        Figures {
+            categories: by_category().map(|(name, [all, _])| (name, summary(all))).collect(),
+            visible_miou: by_category().map(|(name, [_, visible])| (name, visible.summary().miou)).collect(),
+            run: self.run,
+            constant: self.constant,
+        }
+    }
+}
+
+/// The most frequent true label of every superpoint, none included, among those that it may have.
+fn best_labels(shape: &Shape, parts: usize, may_have: impl Fn(usize, u32) -> bool) -> Result<Labels> {
+    let targets = Targets::count(&shape.superpoints, &shape.truth.semantic, parts)?;
+    let best = |(s, counts): (usize, &[u32])| {
+        let allowed = (0..=parts).filter(|&column| column == 0 || may_have(s, column as u32 - 1));
+        allowed.rev().max_by_key(|&column| counts[column]).map_or(NONE, |column| column as i32 - 1)
+    };
+    let of_superpoint: Vec<i32> = targets.counts.chunks_exact(parts + 1).enumerate().map(best).collect();
+    let of_point = shape.superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
+    Ok(Labels { of_superpoint: of_superpoint.into(), of_point })
+}
+
+/// Whether some view shows the point, `[N]`.
+fn seen(shape: &Shape) -> Result<Vec<bool>> {
+    let mut seen = vec![false; shape.cloud.len()];
+    for k in 0..shape.views.len() {
+        for &point in shape.views.pixel_to_point(k)?.iter().filter(|&&point| point >= 0) {
+            seen[point as usize] = true;
+        }
+    }
+    Ok(seen)
+}
+
+/// Pixels along the longer side of a picture, at most.
+const PICTURE_SIDE: usize = 240;
+
+impl Picture {
+    fn new(object: &Object, shape: &Shape, labels: &Labels, miou: f64) -> Result<Picture> {
+        let (truth, views) = (&shape.truth.semantic, &shape.views);
+        let maps = views.pixel_to_point.host()?;
+        let labelled = |k: &usize| {
+            let shown = maps[k * views.side * views.side..][..views.side * views.side].par_iter();
+            shown.filter(|&&point| point >= 0 && truth[point as usize] >= 0).count()
+        };
+        // Of the views that show as many labelled pixels, the first.
+        let k = (0..views.len()).rev().max_by_key(labelled).unwrap_or(0);
+        let (map, side) = (views.pixel_to_point(k)?, views.side);
+        let shown = || (0..map.len()).filter(|&pixel| map[pixel] >= 0);
+        let range = |of: fn(usize, usize) -> usize| {
+            let (low, high) = shown().fold((side, 0), |(low, high), pixel| {
+                (low.min(of(pixel, side)), high.max(of(pixel, side) + 1))
+            });
+            if low < high { low..high } else { 0..side }
+        };
+        let (columns, rows) = (range(|pixel, side| pixel % side), range(|pixel, side| pixel / side));
+        let step = columns.len().max(rows.len()).div_ceil(PICTURE_SIDE);
+        let (width, height) = (columns.len().div_ceil(step), rows.len().div_ceil(step));
+        let image = |color: &dyn Fn(usize) -> [u8; 3]| {
+            let pixels = rows
+                .clone()
+                .step_by(step)
+                .flat_map(|y| columns.clone().step_by(step).flat_map(move |x| color(y * side + x)));
+            png::encode_rgb(&pixels.collect::<Vec<u8>>(), width, height)
+        };
+        let rgb = views.image(k)?;
+        let by = |labels: &[i32], pixel: usize| match usize::try_from(map[pixel]) {
+            Ok(point) => palette::color(labels[point]),
+            Err(_) => [255; 3],
+        };
+        Ok(Picture {
+            category: object.category.clone(),
+            id: object.id.clone(),
+            miou,
+            images: [
+                image(&|pixel| std::array::from_fn(|c| rgb[3 * pixel + c])),
+                image(&|pixel| by(truth, pixel)),
+                image(&|pixel| by(&labels.of_point, pixel)),
+            ],
+        })
+    }
+}

@@ -1,0 +1,11 @@
+//! Labelled clouds: preparing them, learning from them, and measuring methods on them.
+
+pub mod dataset;
+pub mod evaluate;
+pub mod metrics;
+pub mod pickle;
+pub mod prepare;
+pub mod sample;
+pub mod targets;
+pub mod torch;
+pub mod train;

@@ -1,0 +1,436 @@
+//! Labelled shapes on their way to training and evaluation: from cloud to boxes and masks, and the samples that training
+//! reads. What is costly is kept in a folder and made again only if something that it depends on has changed.
+//!
+//! The folder is laid out like the data:
+//! ```text
+//! <split>/<Category>/<id>.safetensors          the sample, the boxes' masks voting
+//! no-sam/<split>/<Category>/<id>.safetensors   the sample, the boxes themselves voting
+//! shapes/<split>/<Category>/<id>/              superpoints.npy, pred.json, features.npy, masks.npz, made-from.json
+//! ```
+//! Training reads the samples alone; `shapes` saves time when something changes, and may be deleted.
+
+#[cfg(feature = "ort")]
+use crate::models::Models;
+use crate::{
+    device::Device,
+    error::{Error, Result},
+    io::{hash, npy, tensors},
+    pipeline::Options,
+    stages::{
+        boxes::Boxes, cloud::Cloud, masks::Masks, memberships::Memberships, superpoints::Superpoints,
+        views::Views,
+    },
+    study::{
+        dataset::{Object, Truth},
+        sample::Sample,
+        targets::Targets,
+    },
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+/// Part of every hash: to be raised when a stage starts to give other results from the same input.
+const VERSION: u32 = 1;
+
+/// What lets the boxes of a sample vote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Voters {
+    /// Their masks.
+    Masks,
+    /// They themselves (the paper's "without SAM").
+    Boxes,
+}
+
+impl Voters {
+    /// Both.
+    pub const ALL: [Voters; 2] = [Voters::Masks, Voters::Boxes];
+
+    /// Where the samples lie within a folder of prepared shapes.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Voters::Masks => "",
+            Voters::Boxes => "no-sam",
+        }
+    }
+}
+
+/// Where the 2D predictions come from.
+pub enum Predictor {
+    /// A detector and, if there is one, a segmenter.
+    #[cfg(feature = "ort")]
+    Models(Box<Models>),
+    /// Files of any detector: `<folder>/<split>/<Category>/<id>/` with `pred.json`, `features.npy` (or `.npz`) and
+    /// `masks.npz`, as `partstad lift` reads them. Without masks the boxes vote; features are needed for training only.
+    Folder(PathBuf),
+}
+
+impl fmt::Debug for Predictor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.description())
+    }
+}
+
+impl fmt::Display for Predictor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => write!(f, "models {}", models.manifest.name),
+            Predictor::Folder(folder) => write!(f, "files in {}", folder.display()),
+        }
+    }
+}
+
+impl Predictor {
+    /// For records.
+    pub fn description(&self) -> Value {
+        match self {
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => {
+                let manifest = &models.manifest;
+                json!({ "models": manifest.name, "stand_in": manifest.stand_in, "files": manifest.files })
+            }
+            Predictor::Folder(folder) => json!({ "folder": folder }),
+        }
+    }
+
+    /// Whether small models stand in for GLIP and SAM.
+    pub fn stands_in(&self) -> bool {
+        match self {
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => models.manifest.stand_in,
+            Predictor::Folder(_) => false,
+        }
+    }
+}
+
+/// A labelled shape, ready for any kind of vote.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// The points.
+    pub cloud: Cloud,
+    /// What is true of them.
+    pub truth: Truth,
+    /// The over-segmentation.
+    pub superpoints: Superpoints,
+    /// The rendered views.
+    pub views: Views,
+    /// The detected boxes.
+    pub boxes: Boxes,
+    /// A mask per box.
+    pub masks: Masks,
+}
+
+impl Shape {
+    /// Which boxes hold which points; None for [`Voters::Masks`] where there is no mask.
+    ///
+    /// # Errors
+    /// Those of [`Memberships::find`].
+    pub fn memberships(
+        &self,
+        device: &Device,
+        voters: Voters,
+        options: &Options,
+    ) -> Result<Option<Memberships>> {
+        let masks = match voters {
+            Voters::Masks if self.masks == Masks::Boxes => return Ok(None),
+            Voters::Masks => &self.masks,
+            Voters::Boxes => &Masks::Boxes,
+        };
+        let Shape { superpoints, views, boxes, .. } = self;
+        Memberships::find(device, superpoints, views, boxes, masks, &options.memberships).map(Some)
+    }
+}
+
+/// What [`Preparer::samples`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Prepared {
+    /// The samples' files.
+    pub samples: Vec<PathBuf>,
+    /// Whether they were there already, made from the same things.
+    pub kept: bool,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// Makes shapes and samples; models, options and device are set up once.
+#[derive(Debug)]
+pub struct Preparer {
+    device: Device,
+    options: Options,
+    predictor: Predictor,
+    folder: Option<PathBuf>,
+}
+
+/// Hashes of what things are made from.
+struct Keys {
+    superpoints: String,
+    /// Only models' predictions are kept.
+    #[cfg_attr(not(feature = "ort"), allow(dead_code))]
+    predictions: String,
+    samples: [String; 2],
+}
+
+/// The hashes of what a folder holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct MadeFrom {
+    superpoints: String,
+    predictions: String,
+}
+
+impl Preparer {
+    /// Keeps what it makes in `folder`, if one is given.
+    pub fn new(device: Device, options: Options, predictor: Predictor, folder: Option<PathBuf>) -> Preparer {
+        Preparer { device, options, predictor, folder }
+    }
+
+    /// The device it computes on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Where the 2D predictions come from.
+    pub fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
+    /// Reads an object and finds its boxes and masks. `parts`: the names of its category's L parts.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Format`] for the object's files and those kept; [`Error::Model`] if a model fails.
+    pub fn shape(&self, object: &Object, parts: &[String]) -> Result<Shape> {
+        self.make(object, parts, &self.keys(object, parts)?)
+    }
+
+    /// Writes the samples of an object, those with masks and those without, unless they are there already.
+    ///
+    /// # Errors
+    /// As [`Preparer::shape`]; [`Error::Invalid`] without a folder to write to.
+    pub fn samples(&self, object: &Object, parts: &[String]) -> Result<Prepared> {
+        let Some(folder) = &self.folder else {
+            return Err(Error::invalid("prepare: no folder to write samples to"));
+        };
+        let keys = self.keys(object, parts)?;
+        let path = |voters: Voters| {
+            folder.join(voters.folder()).join(object.place()).with_added_extension("safetensors")
+        };
+        let there = |voters| Sample::source(&path(voters)).as_ref() == Some(&keys.samples[voters as usize]);
+        // Without a segmenter there is no sample with masks.
+        let kept = there(Voters::Boxes) && (there(Voters::Masks) || !path(Voters::Masks).exists());
+        if !kept {
+            let shape = self.make(object, parts, &keys)?;
+            let targets = Targets::count(&shape.superpoints, &shape.truth.semantic, parts.len())?;
+            for voters in Voters::ALL {
+                let path = path(voters);
+                let Some(memberships) = shape.memberships(&self.device, voters, &self.options)? else {
+                    remove(&path)?;
+                    continue;
+                };
+                let mut sample = Sample::gather(parts, &shape.views, &shape.boxes, &memberships, &targets)?;
+                sample.source = keys.samples[voters as usize].clone();
+                make_folder(path.parent())?;
+                sample.write(&path)?;
+            }
+        }
+        let samples: Vec<PathBuf> = Voters::ALL.map(path).into_iter().filter(|path| path.exists()).collect();
+        let bytes = samples.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum();
+        Ok(Prepared { samples, kept, bytes })
+    }
+
+    fn keys(&self, object: &Object, parts: &[String]) -> Result<Keys> {
+        let key = |what: Value| hash::sha256(what.to_string().as_bytes());
+        let cloud = hash::sha256_of_file(&object.cloud_path())?;
+        let labels = hash::sha256_of_file(&object.label_path())?;
+        let Options { superpoints, views, memberships, .. } = &self.options;
+        let superpoints = key(json!([VERSION, cloud, superpoints]));
+        let predictions = match &self.predictor {
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => {
+                key(json!([VERSION, cloud, views, parts, self.options.boxes.threshold, models.manifest]))
+            }
+            Predictor::Folder(folder) => {
+                let files = files(&folder.join(object.place()));
+                let hashes = files.iter().flatten().map(|path| hash::sha256_of_file(path));
+                key(json!([VERSION, hashes.collect::<Result<Vec<_>>>()?]))
+            }
+        };
+        let sample = |voters| {
+            key(json!([VERSION, superpoints, predictions, labels, parts, views, memberships, voters]))
+        };
+        let samples = Voters::ALL.map(sample);
+        Ok(Keys { superpoints, predictions, samples })
+    }
+
+    fn make(&self, object: &Object, parts: &[String], keys: &Keys) -> Result<Shape> {
+        let (points, truth) = object.read(parts.len())?;
+        let named = |e: Error| Error::format(object.cloud_path(), e.to_string());
+        let cloud = Cloud::new(&points).map_err(named)?;
+        let kept = self.folder.as_ref().map(|folder| Kept::open(folder.join("shapes").join(object.place())));
+        let mut kept = kept.transpose()?;
+        let superpoints = self.superpoints(&cloud, kept.as_mut(), &keys.superpoints)?;
+        let views = Views::render(&self.device, &cloud, &self.options.views)?;
+        let (boxes, masks) = match &self.predictor {
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => {
+                self.detect(models, &views, parts, kept.as_mut(), &keys.predictions)?
+            }
+            Predictor::Folder(folder) => read_predictions(&folder.join(object.place()), &views, parts.len())?,
+        };
+        Ok(Shape { cloud, truth, superpoints, views, boxes, masks })
+    }
+
+    fn superpoints(&self, cloud: &Cloud, kept: Option<&mut Kept>, key: &str) -> Result<Superpoints> {
+        let partition = || Superpoints::partition(&self.device, cloud, &self.options.superpoints);
+        let Some(kept) = kept else { return partition() };
+        let path = kept.folder.join("superpoints.npy");
+        if kept.made_from.superpoints == key {
+            return Superpoints::load(&path, cloud.len());
+        }
+        let superpoints = partition()?;
+        kept.remake(|made_from| &mut made_from.superpoints, key, |_| superpoints.save(&path))?;
+        Ok(superpoints)
+    }
+
+    #[cfg(feature = "ort")]
+    fn detect(
+        &self,
+        models: &Models,
+        views: &Views,
+        parts: &[String],
+        kept: Option<&mut Kept>,
+        key: &str,
+    ) -> Result<(Boxes, Masks)> {
+        if let Some(kept) = &kept
+            && kept.made_from.predictions == key
+        {
+            return read_predictions(&kept.folder, views, parts.len());
+        }
+        let boxes = Boxes::detect(views, parts, &models.detector, &self.options.boxes)?;
+        let masks = match &models.segmenter {
+            Some(segmenter) => Masks::predict(views, &boxes, segmenter, &self.options.masks)?,
+            None => Masks::Boxes,
+        };
+        if let Some(kept) = kept {
+            let write = |folder: &Path| write_predictions(folder, &boxes, &masks, views.side);
+            kept.remake(|made_from| &mut made_from.predictions, key, write)?;
+        }
+        Ok((boxes, masks))
+    }
+}
+
+/// The samples of a category in a folder of prepared shapes, by name; none without its folder.
+///
+/// # Errors
+/// Those of [`Sample::read`].
+pub fn samples(folder: &Path, split: &str, category: &str) -> Result<Vec<Sample>> {
+    let folder = folder.join(split).join(category);
+    if !folder.exists() {
+        return Ok(vec![]);
+    }
+    let mut paths = entries(&folder)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    paths.iter().map(|path| Sample::read(path)).collect()
+}
+
+/// The categories of a split in a folder of prepared shapes.
+///
+/// # Errors
+/// [`Error::Io`] if there is no such folder.
+pub fn categories(folder: &Path, split: &str) -> Result<Vec<String>> {
+    let paths = entries(&folder.join(split))?.into_iter().filter(|path| path.is_dir());
+    Ok(paths.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
+}
+
+/// What a folder holds, sorted.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
+    let paths: std::io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+    let mut paths = paths.map_err(Error::io(folder))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// A folder of what is known of one shape, and what that was made from.
+struct Kept {
+    folder: PathBuf,
+    made_from: MadeFrom,
+}
+
+impl Kept {
+    fn open(folder: PathBuf) -> Result<Kept> {
+        make_folder(Some(&folder))?;
+        let text = fs::read(folder.join("made-from.json")).unwrap_or_default();
+        Ok(Kept { folder, made_from: serde_json::from_slice(&text).unwrap_or_default() })
+    }
+
+    /// Writes files that a key belongs to. Until they are whole they have none, whenever one stops.
+    fn remake(
+        &mut self,
+        which: impl Fn(&mut MadeFrom) -> &mut String,
+        key: &str,
+        write: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<()> {
+        which(&mut self.made_from).clear();
+        self.note()?;
+        write(&self.folder)?;
+        *which(&mut self.made_from) = key.into();
+        self.note()
+    }
+
+    fn note(&self) -> Result<()> {
+        tensors::replace(&self.folder.join("made-from.json"), json!(self.made_from).to_string().as_bytes())
+    }
+}
+
+fn make_folder(folder: Option<&Path>) -> Result<()> {
+    folder.map_or(Ok(()), |folder| fs::create_dir_all(folder).map_err(Error::io(folder)))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Boxes, features and masks of one shape: the files that there are. Boxes come first, there or not.
+fn files(folder: &Path) -> [Option<PathBuf>; 3] {
+    let first = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|path| path.exists());
+    [
+        Some(folder.join("pred.json")),
+        first(&["features.npy", "features.npz"]),
+        first(&["masks.npz", "masks.npy"]),
+    ]
+}
+
+fn read_predictions(folder: &Path, views: &Views, labels: usize) -> Result<(Boxes, Masks)> {
+    let [_, features, masks] = files(folder);
+    let mut boxes = Boxes::read(&folder.join("pred.json"), views.len(), labels)?;
+    if let Some(path) = features {
+        boxes.read_features(&path)?;
+    }
+    let masks = masks.map(|path| Masks::read(&path, boxes.len(), views.side)).transpose()?;
+    Ok((boxes, masks.unwrap_or(Masks::Boxes)))
+}
+
+/// Writes predictions for [`Predictor::Folder`] to read. `side`: of the views' images.
+///
+/// # Errors
+/// [`Error::Io`] if a file cannot be written.
+pub fn write_predictions(folder: &Path, boxes: &Boxes, masks: &Masks, side: usize) -> Result<()> {
+    make_folder(Some(folder))?;
+    boxes.write(&folder.join("pred.json"))?;
+    let (features, path) = ([boxes.len(), boxes.feature_dim], folder.join("masks.npz"));
+    npy::write(&folder.join("features.npy"), &features, boxes.features.host()?)?;
+    if *masks == Masks::Boxes { remove(&path) } else { masks.write(&path, boxes, side) }
+}

@@ -1,0 +1,120 @@
+//! What a training must keep to.
+
+use crate::study::train::*;
+use crate::{
+    ops::{learn::positional::PLACE, lift::membership::Sets},
+    stages::{
+        boxes::{Box2d, Boxes},
+        superpoints::Superpoints,
+    },
+    study::targets::Targets,
+};
+
+/// Two superpoints of one part each; the boxes of the first are right, that of the second is wrong.
+fn sample(shift: f32) -> Sample {
+    let superpoints = Superpoints::from_labels(&[0, 0, 0, 1, 1]).unwrap();
+    let box2d = |label| Box2d { view: 0, label, bbox: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
+    let sets = Sets {
+        set_offsets: vec![0, 1, 3],
+        set_boxes: vec![0, 0, 2],
+        entry_offsets: vec![0, 1, 2],
+        entry_set: vec![0, 1],
+        entry_count: vec![3, 2],
+    };
+    let list = vec![box2d(0), box2d(1), box2d(1)];
+    Sample {
+        parts: vec!["leg".into(), "seat".into()],
+        boxes: Boxes::with_features(list, vec![1.0, shift, 0.0, -1.0, shift, 1.0], 2),
+        places: vec![[0.5; PLACE]; 3],
+        sets,
+        visible: vec![3, 2],
+        targets: Targets::count(&superpoints, &[0, 0, 0, 0, -1], 2).unwrap(),
+        source: String::new(),
+    }
+}
+
+fn trainer(options: &Options) -> Trainer {
+    let train = [0.0, 0.5, 1.0].map(sample).to_vec();
+    Trainer::new(train, vec![sample(0.25)], options).unwrap()
+}
+
+#[test]
+fn it_learns_by_either_loss() {
+    for (riou, cross_entropy) in [(1.0, 0.0), (0.0, 1.0)] {
+        let mut trainer = trainer(&Options { epochs: 60, riou, cross_entropy, ..Options::default() });
+        while !trainer.done() {
+            trainer.epoch().unwrap();
+        }
+        let [first, .., last] = trainer.history() else { panic!("sixty epochs") };
+        // Taken on probabilities, the cross-entropy cannot fall by much.
+        assert!(last.loss < 0.99 * first.loss, "{} to {}", first.loss, last.loss);
+        let most = trainer.history().iter().map(|e| e.val_miou).fold(0.0, f64::max);
+        let best = *trainer.best().unwrap().0.unwrap();
+        assert_eq!(best.val_miou, most);
+        assert!(trainer.history()[..best.epoch - 1].iter().all(|e| e.val_miou < most), "the first best");
+    }
+}
+
+#[test]
+fn an_interrupted_training_ends_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let options = Options { epochs: 9, ..Options::default() };
+    let mut whole = trainer(&options);
+    let mut half = trainer(&options);
+    for epoch in 0..9 {
+        whole.epoch().unwrap();
+        if epoch == 4 {
+            half.save(&path).unwrap();
+            half = trainer(&options).resume(&path).unwrap();
+        }
+        half.epoch().unwrap();
+    }
+    assert_eq!(half.engine.state().unwrap(), whole.engine.state().unwrap());
+    assert_eq!(half.history(), whole.history());
+
+    let refused = |other: Trainer, why: &str| {
+        let error = other.resume(&path).err().expect("refused").to_string();
+        assert!(error.contains("state.safetensors") && error.contains(why), "{error}");
+    };
+    refused(trainer(&Options { seed: 1, ..options.clone() }), "other options");
+    refused(Trainer::new(vec![sample(0.0)], vec![], &options).unwrap(), "other samples");
+    assert!(trainer(&Options { epochs: 20, ..options }).resume(&path).is_ok(), "more epochs");
+}
+
+#[test]
+fn the_last_epochs_are_averaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let options = Options { epochs: 6, average: 3, ..Options::default() };
+    let (mut trainer, mut last) = (self::trainer(&options), vec![]);
+    for _ in 0..6 {
+        trainer.epoch().unwrap();
+        last.push(trainer.network().unwrap());
+        // Going on from a file in between changes nothing.
+        trainer.save(&path).unwrap();
+        trainer = self::trainer(&options).resume(&path).unwrap();
+    }
+    let (epoch, found) = trainer.best().unwrap();
+    assert_eq!(epoch, trainer.history().last());
+    for (i, &v) in found.values().iter().enumerate() {
+        let mean = last[3..].iter().map(|network| network.values()[i] as f64).sum::<f64>() / 3.0;
+        assert_eq!(v, mean as f32);
+    }
+    assert_ne!(found, last[5]);
+    let longer = self::trainer(&Options { epochs: 9, ..options }).resume(&path).err().expect("refused");
+    assert!(longer.to_string().contains("other options"), "{longer}");
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_refused() {
+    let refused = |train: Vec<Sample>, options: Options, why: &str| {
+        let error = Trainer::<f32>::new(train, vec![], &options).err().expect("refused").to_string();
+        assert!(error.contains(why), "{error}");
+    };
+    refused(vec![], Options::default(), "no training sample");
+    refused(vec![sample(0.0)], Options { batch: 0, ..Options::default() }, "batch");
+    refused(vec![sample(0.0)], Options { rate: f64::NAN, ..Options::default() }, "rate");
+    refused(vec![sample(0.0)], Options { riou: 0.0, ..Options::default() }, "nothing to learn");
+    assert!(trainer(&Options::default()).step(&[3]).unwrap_err().to_string().contains("batch [3]"));
+}
