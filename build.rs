@@ -2,7 +2,8 @@
 //!
 //! Looks for nvcc in `NVCC`, `CUDA_HOME`, `CUDA_PATH`, `.cuda` (filled by `tools/cuda/fetch`), `PATH` and
 //! `/usr/local/cuda`. Without one the build succeeds, and no CUDA device can be opened; `PARTSTAD_CUDA=require` makes
-//! that an error. `PARTSTAD_CUDA_ARCHS` ("80,90") builds for fewer architectures.
+//! that an error. `PARTSTAD_CUDA_ARCHS` ("80,90") names the architectures; debug builds
+//! make do with two.
 
 #[path = "build/signatures.rs"]
 mod signatures;
@@ -13,8 +14,10 @@ use std::{
     process::Command,
 };
 
-/// Compute capabilities with machine code of their own; later ones run the PTX of the first.
+/// Compute capabilities with machine code of their own; others run the PTX of the first.
 const ARCHS: &str = "80,86,89,90,100,120";
+/// Those of builds without optimization, which are made often.
+const DEBUG_ARCHS: &str = "80,90";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -97,7 +100,8 @@ fn find_nvcc() -> Option<PathBuf> {
 
 /// Makes the fat binary; returns the assembler's report of every kernel's resources, one line each.
 fn compile(nvcc: &Path, unit: &Path, image: &Path) -> Result<String, String> {
-    let archs = env::var("PARTSTAD_CUDA_ARCHS").unwrap_or(ARCHS.into());
+    let debug = env::var("PROFILE").is_ok_and(|profile| profile == "debug");
+    let archs = env::var("PARTSTAD_CUDA_ARCHS").unwrap_or(if debug { DEBUG_ARCHS } else { ARCHS }.into());
     let mut command = Command::new(nvcc);
     // Products and sums are not fused, so that they round as the CPU reference does.
     command.args([

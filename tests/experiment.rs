@@ -129,6 +129,13 @@ fn a_change_invalidates_only_what_depends_on_it() {
     assert!(!example.preparer(&folder, |_| ()).samples(object, parts).unwrap().kept);
     assert_eq!((Sample::read(&made.samples[0]).unwrap(), modified(&superpoints)), (first.clone(), time));
 
+    // Cut by the masks: more superpoints where masks vote, the same where boxes do.
+    let cut = |o: &mut partstad::pipeline::Options| o.evidence.border = 1.0;
+    let boxes = Sample::read(&made.samples[1]).unwrap();
+    assert!(!example.preparer(&folder, cut).samples(object, parts).unwrap().kept);
+    assert!(Sample::read(&made.samples[0]).unwrap().len() > first.len());
+    assert_eq!(Sample::read(&made.samples[1]).unwrap(), boxes);
+
     let coarser = |o: &mut partstad::pipeline::Options| o.superpoints.lambda *= 4.0;
     assert!(!example.preparer(&folder, coarser).samples(object, parts).unwrap().kept);
     assert_ne!(modified(&superpoints), time);
@@ -140,6 +147,19 @@ fn a_change_invalidates_only_what_depends_on_it() {
     fs::write(path.join("pred.json"), Value::from(boxes).to_string()).unwrap();
     let error = example.preparer(&folder, coarser).samples(object, parts).unwrap_err().to_string();
     assert!(error.contains("features.npy"), "{error}");
+}
+
+#[test]
+fn evaluate_fills_hidden_points_if_asked() {
+    let example = Example::new();
+    let options = example.root.path().join("options.json");
+    fs::write(&options, r#"{"labels": {"fill_hidden": true}}"#).unwrap();
+    let options = options.display().to_string();
+    let miou = |more: &[&str]| {
+        let told = example.json("evaluate", "out", &[&["--method", "no-weights"], more].concat());
+        told["objects"].as_array().unwrap().iter().map(|o| o["miou"][0].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_ne!(miou(&[]), miou(&["--options", &options]));
 }
 
 #[test]

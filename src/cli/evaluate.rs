@@ -21,15 +21,8 @@ use std::path::PathBuf;
 /// Semantic IoU and instance AP at IoU 0.5, per category and part, averaged as in the paper: over objects, then parts, then
 /// categories. Writes results.csv, results.md, results.json and results.html (tables, and the best and worst objects pictured).
 /// An object that fails is listed and left out; the exit code is then 1.
-///
-/// Methods: partstad (masks vote with learned weights), no-weights (masks, constant weights), no-sam (boxes, learned
-/// weights), partslip (boxes, constant weights), confidence (masks, the detector's scores as weights), cross-entropy
-/// (masks, weights learned by cross entropy), null-only (masks, only the null weight learned); and two ceilings that know
-/// the truth: ceiling (the best label of every superpoint) and box-ceiling (the best among those of the boxes that hold it).
 #[derive(Args)]
-#[command(after_help = "Examples:
-  partstad evaluate partnete --method no-weights -o out
-  partstad evaluate partnete --weights weights --compare --prepared prepared -o out")]
+#[command(after_help = methods() + EXAMPLES)]
 pub struct Evaluate {
     #[command(flatten)]
     data: Data,
@@ -55,6 +48,16 @@ pub struct Evaluate {
     /// Directory to write to; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  partstad evaluate partnete --method no-weights -o out
+  partstad evaluate partnete --weights weights --compare --prepared prepared -o out";
+
+fn methods() -> String {
+    let line = |method: &Method| format!("  {:13}  {}\n", method.name, method.about);
+    format!("Methods:\n{}\n", Method::ALL.iter().map(line).collect::<String>())
 }
 
 impl Evaluate {

@@ -47,8 +47,16 @@ impl Settings {
 
     /// The device.
     pub fn device(&self) -> Result<Device> {
-        self.device.parse()
+        device(&self.device)
     }
+}
+
+/// The device that `--device` names.
+pub fn device(name: &str) -> Result<Device> {
+    name.parse().map_err(|e| match e {
+        Error::Device(what) => Error::Device(format!("--device {name}: {what}")),
+        other => other,
+    })
 }
 
 /// What may be done beyond the paper's method.

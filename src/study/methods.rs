@@ -152,3 +152,18 @@ impl Serialize for Method {
         serializer.serialize_str(self.name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_told_apart_by_name() {
+        for method in Method::ALL {
+            assert_eq!(method.name.parse::<Method>().unwrap(), *method);
+            assert_eq!(Method::ALL.iter().filter(|other| other.title == method.title).count(), 1);
+        }
+        let error = "best".parse::<Method>().unwrap_err().to_string();
+        assert!(error.contains("partslip") && error.contains("ceiling"), "{error}");
+    }
+}
