@@ -6,7 +6,7 @@ use super::{
     weights::Weights,
 };
 #[cfg(feature = "cuda")]
-use crate::device::twin::Buf;
+use crate::device::twin::Twin;
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -140,7 +140,7 @@ impl Network {
                 let mut workspace = mlp::cuda::Workspace::new(gpu, boxes.len(), self.channels())?;
                 let (values, mut weights) = (gpu.upload(self.mlp())?, gpu.alloc(boxes.len())?);
                 mlp::cuda::forward(gpu, &values.as_view(), &x, &mut workspace, &mut weights)?;
-                Ok(Weights { boxes: Buf::on_device(gpu, weights), null })
+                Ok(Weights { boxes: Twin::on_device(gpu, weights), null })
             }
         }
     }

@@ -4,7 +4,7 @@ use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
 #[cfg(feature = "cuda")]
 use crate::device::gpu::Gpu;
 use crate::{
-    device::{Device, twin::Buf},
+    device::{Device, twin::Twin},
     error::{Error, Result},
     ops::{basic::softmax, lift::vote},
 };
@@ -15,11 +15,11 @@ pub struct Scores {
     /// Number of part labels, L.
     pub labels: usize,
     /// Weighted votes (equation 5), column 0 = null, `[S, L + 1]`.
-    pub votes: Buf<f32>,
+    pub votes: Twin<Vec<f32>>,
     /// Their softmax over the columns (equation 6), `[S, L + 1]`.
-    pub probabilities: Buf<f32>,
+    pub probabilities: Twin<Vec<f32>>,
     /// 1 where a box holds one of the superpoint's visible points, else 0: those get no label, `[S]`.
-    pub valid: Buf<u8>,
+    pub valid: Twin<Vec<u8>>,
 }
 
 impl Scores {
@@ -85,9 +85,9 @@ impl Scores {
         softmax::cuda::forward(gpu, &votes, labels + 1, &mut probabilities)?;
         Ok(Scores {
             labels,
-            votes: Buf::on_device(gpu, votes),
-            probabilities: Buf::on_device(gpu, probabilities),
-            valid: Buf::on_device(gpu, valid),
+            votes: Twin::on_device(gpu, votes),
+            probabilities: Twin::on_device(gpu, probabilities),
+            valid: Twin::on_device(gpu, valid),
         })
     }
 

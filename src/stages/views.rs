@@ -4,7 +4,7 @@ use super::cloud::Cloud;
 #[cfg(feature = "cuda")]
 use crate::device::gpu::Gpu;
 use crate::{
-    device::{Device, twin::Buf},
+    device::{Device, twin::Twin},
     error::{Error, Result},
     io::{npy, png},
     ops::views::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
@@ -145,11 +145,11 @@ pub struct Views {
     /// Pixels along each side of the images.
     pub side: usize,
     /// The point each pixel shows, `[K, side, side]`, row 0 on top, -1 = background.
-    pub pixel_to_point: Buf<i32>,
+    pub pixel_to_point: Twin<Vec<i32>>,
     /// Where every point falls in pixels, hidden ones too, `[K, N]`.
-    pub screen: Buf<[f32; 2]>,
+    pub screen: Twin<Vec<[f32; 2]>>,
     /// RGB images, `[K, side, side, 3]`; the background is 254.
-    pub images: Buf<u8>,
+    pub images: Twin<Vec<u8>>,
 }
 
 impl Views {
@@ -184,9 +184,9 @@ impl Views {
         Ok(Views {
             cameras,
             side: options.side,
-            pixel_to_point: Buf::on_device(gpu, rendered.pixel_to_point),
-            screen: Buf::on_device(gpu, rendered.screen),
-            images: Buf::on_device(gpu, rendered.images),
+            pixel_to_point: Twin::on_device(gpu, rendered.pixel_to_point),
+            screen: Twin::on_device(gpu, rendered.screen),
+            images: Twin::on_device(gpu, rendered.images),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::boxes::Boxes;
 use crate::{
-    device::{Device, twin::Buf},
+    device::{Device, twin::Twin},
     error::{Error, Result},
     io::npy,
     ops::lift::confidence,
@@ -14,7 +14,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// W(b), `[B]`; a box with a weight of 0 or less does not vote.
-    pub boxes: Buf<f32>,
+    pub boxes: Twin<Vec<f32>>,
     /// W_null; 5e-4 if it is less.
     pub null: f32,
 }
@@ -73,11 +73,11 @@ impl Weights {
             }
             #[cfg(feature = "cuda")]
             (Device::Cuda(gpu), Options::Constant { .. }) => {
-                Buf::on_device(gpu, gpu.filled(most, boxes.len())?)
+                Twin::on_device(gpu, gpu.filled(most, boxes.len())?)
             }
             #[cfg(feature = "cuda")]
             (Device::Cuda(gpu), Options::Confidence { .. }) => {
-                Buf::on_device(gpu, confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, most)?)
+                Twin::on_device(gpu, confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, most)?)
             }
         };
         Ok(Weights { boxes: weights, null })
@@ -134,7 +134,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; [`Error::Device`] if a device failed.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let all = [&[self.null], self.boxes.host()?].concat();
+        let all = [&[self.null][..], self.boxes.host()?].concat();
         npy::write(path, &[all.len()], &all)
     }
 }

@@ -132,7 +132,7 @@ fn no_boxes() {
             memberships.sets().unwrap().entry_set.is_empty()
                 && memberships.observed().unwrap().counts.iter().any(|&n| n > 0)
         );
-        assert_eq!(scores.valid.host().unwrap(), [0; 9]);
+        assert_eq!(*scores.valid.host().unwrap(), [0; 9]);
         assert_eq!(labels.of_point, [-1; 500]);
         assert_eq!((instances.of_point, instances.list), (vec![-1; 500], vec![]));
     }

@@ -2,7 +2,10 @@
 
 use super::{boxes::Boxes, masks::Masks, superpoints::Superpoints, views::Views};
 use crate::{
-    device::Device,
+    device::{
+        Device,
+        twin::{Counted, Twin},
+    },
     error::{Error, Result},
     io::npy,
     ops::{
@@ -17,12 +20,12 @@ use crate::{
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::{path::Path, sync::OnceLock};
+use std::path::Path;
+
 #[cfg(feature = "cuda")]
-use {
-    crate::device::gpu::{Buffer, Gpu},
-    std::sync::Arc,
-};
+mod device;
+#[cfg(feature = "cuda")]
+pub use device::OnDevice;
 
 /// How to find them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,14 +46,11 @@ impl Default for Options {
 const NAMES: [&str; 6] = ["set_offsets", "set_boxes", "entry_offsets", "entry_set", "entry_count", "ignored"];
 
 /// Everything that the vote needs to know about points and pixels.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Memberships {
     /// Number of views, K.
     pub views: usize,
-    superpoints: usize,
-    host: OnceLock<OnHost>,
-    #[cfg(feature = "cuda")]
-    device: OnceLock<Arc<OnDevice>>,
+    found: Twin<OnHost>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -61,17 +61,20 @@ struct OnHost {
     ignored: Vec<u32>,
 }
 
-/// The same in the memory of a device.
-#[cfg(feature = "cuda")]
-#[derive(Debug)]
-pub struct OnDevice {
-    gpu: Gpu,
-    /// 1 for boxes left out because they hold the whole object, `[B]`.
-    ignored: Buffer<u8>,
-    /// What each view shows of each superpoint.
-    pub observed: observe::cuda::Observed,
-    /// The distinct box sets and each superpoint's counts in them.
-    pub sets: membership::cuda::Sets,
+impl Counted for OnHost {
+    /// Number of superpoints, S.
+    fn count(&self) -> usize {
+        self.sets.entry_offsets.len().saturating_sub(1)
+    }
+}
+
+impl OnHost {
+    /// Visible points of every superpoint over all views, `[S]`.
+    fn totals(&self) -> Vec<u32> {
+        let counts = &self.observed.counts;
+        let views = counts.len() / self.count().max(1);
+        counts.chunks(views.max(1)).map(|row| row.iter().sum()).collect()
+    }
 }
 
 impl Memberships {
@@ -150,75 +153,7 @@ impl Memberships {
             },
             side: views.side,
         })?;
-        Ok(Memberships::on_host(views.len(), OnHost { observed, sets, ignored }))
-    }
-
-    /// The same arrays. A NaN among the logits holds nothing here: the segmenter's were counted when they were made.
-    #[cfg(feature = "cuda")]
-    fn find_on_gpu(
-        gpu: &Gpu,
-        superpoints: &Superpoints,
-        views: &Views,
-        boxes: &Boxes,
-        masks: &Masks,
-        options: &Options,
-    ) -> Result<Memberships> {
-        use membership::cuda::{Input, Region, Taps};
-        let partition = observe::cuda::Partition {
-            superpoint_of: &*superpoints.of_point.device(gpu)?,
-            superpoint_points: &*superpoints.points.device(gpu)?,
-            superpoints: superpoints.len(),
-        };
-        let map = views.pixel_to_point.device(gpu)?;
-        let screen = views.screen.device(gpu)?;
-        let (k, n) = (views.len(), superpoints.of_point.len());
-        let visible = visibility::cuda::visible_points(gpu, &map, k, n)?;
-        let observed = observe::cuda::views(gpu, partition, &visible, &screen, k)?;
-
-        let boxes = boxes.device(gpu)?;
-        let (view_offsets, view_boxes, most) = boxes.by_view(k)?;
-        let rects = &boxes.rects;
-        let ignored = match masks {
-            Masks::Boxes => {
-                let share = options.whole_object_share;
-                whole_object::cuda::whole(gpu, &screen, &view_offsets, &view_boxes, rects, share)?
-            }
-            _ => gpu.zeros(boxes.views.len())?,
-        };
-        let (logits, bits, taps);
-        let region = match masks {
-            Masks::Boxes => Region::Boxes,
-            Masks::Logits(values) => {
-                (logits, taps) = (values.device(gpu)?, Taps::new(gpu, views.side)?);
-                Region::Logits(&logits, &taps)
-            }
-            Masks::Bits(values) => {
-                bits = values.device(gpu)?;
-                Region::Bits(&bits)
-            }
-        };
-        let sets = membership::cuda::membership(
-            gpu,
-            &Input {
-                partition,
-                visible: &visible,
-                screen: &screen,
-                observed: &observed,
-                view_offsets: &view_offsets,
-                view_boxes: &view_boxes,
-                most,
-                rects,
-                ignored: &ignored,
-                region,
-                side: views.side,
-            },
-        )?;
-        Ok(Memberships {
-            views: k,
-            superpoints: superpoints.len(),
-            host: OnceLock::new(),
-            device: OnceLock::from(Arc::new(OnDevice { gpu: gpu.clone(), ignored, observed, sets })),
-        })
+        Ok(Memberships { views: views.len(), found: OnHost { observed, sets, ignored }.into() })
     }
 
     /// Writes everything to an `.npz` archive.
@@ -262,17 +197,7 @@ impl Memberships {
             ));
         }
         let observed = Observed { counts: visible.data, extents: extents.data.as_chunks().0.to_vec() };
-        Ok(Memberships::on_host(views, OnHost { observed, sets, ignored }))
-    }
-
-    fn on_host(views: usize, host: OnHost) -> Memberships {
-        Memberships {
-            views,
-            superpoints: host.sets.entry_offsets.len().saturating_sub(1),
-            host: OnceLock::from(host),
-            #[cfg(feature = "cuda")]
-            device: OnceLock::new(),
-        }
+        Ok(Memberships { views, found: OnHost { observed, sets, ignored }.into() })
     }
 
     fn lists(&self) -> Result<[&[u32]; 6]> {
@@ -280,22 +205,12 @@ impl Memberships {
         Ok([set_offsets, set_boxes, entry_offsets, entry_set, entry_count, self.ignored()?])
     }
 
-    /// All of it in the host's memory.
-    fn host(&self) -> Result<&OnHost> {
-        #[cfg(feature = "cuda")]
-        if let (None, Some(there)) = (self.host.get(), self.device.get()) {
-            // A race fills it twice with the same values.
-            let _ = self.host.set(there.download()?);
-        }
-        Ok(self.host.get().expect("one side is filled from the start"))
-    }
-
     /// What each view shows of each superpoint, `[S, K]`.
     ///
     /// # Errors
     /// [`Error::Device`] if it lies on a device that failed; never without one.
     pub fn observed(&self) -> Result<&Observed> {
-        Ok(&self.host()?.observed)
+        Ok(&self.found.host()?.observed)
     }
 
     /// The distinct box sets and each superpoint's counts in them.
@@ -303,7 +218,7 @@ impl Memberships {
     /// # Errors
     /// As [`Memberships::observed`].
     pub fn sets(&self) -> Result<&Sets> {
-        Ok(&self.host()?.sets)
+        Ok(&self.found.host()?.sets)
     }
 
     /// Boxes left out because they hold the whole object, ascending.
@@ -311,17 +226,17 @@ impl Memberships {
     /// # Errors
     /// As [`Memberships::observed`].
     pub fn ignored(&self) -> Result<&[u32]> {
-        Ok(&self.host()?.ignored)
+        Ok(&self.found.host()?.ignored)
     }
 
     /// Number of superpoints, S.
     pub fn len(&self) -> usize {
-        self.superpoints
+        self.found.len()
     }
 
     /// Whether there is no superpoint.
     pub fn is_empty(&self) -> bool {
-        self.superpoints == 0
+        self.found.is_empty()
     }
 
     /// Visible points of every superpoint over all views (n_s of equation 5), `[S]`.
@@ -329,59 +244,7 @@ impl Memberships {
     /// # Errors
     /// As [`Memberships::observed`].
     pub fn visible_totals(&self) -> Result<Vec<u32>> {
-        let rows = self.observed()?.counts.chunks(self.views.max(1));
-        Ok(rows.map(|row| row.iter().sum()).collect())
-    }
-
-    /// Both in the memory of `gpu`.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough memory, [`Error::Device`] if a device failed.
-    #[cfg(feature = "cuda")]
-    pub fn device(&self, gpu: &Gpu) -> Result<Arc<OnDevice>> {
-        if let Some(there) = self.device.get().filter(|there| there.gpu == *gpu) {
-            return Ok(there.clone());
-        }
-        let there = Arc::new(self.upload(gpu)?);
-        let _ = self.device.set(there.clone());
-        Ok(there)
-    }
-
-    #[cfg(feature = "cuda")]
-    fn upload(&self, gpu: &Gpu) -> Result<OnDevice> {
-        let OnHost { observed, sets, ignored } = self.host()?;
-        let flags: Vec<u8> =
-            (0..=ignored.last().copied().unwrap_or(0)).map(|b| ignored.contains(&b) as u8).collect();
-        Ok(OnDevice {
-            gpu: gpu.clone(),
-            ignored: gpu.upload(&flags)?,
-            observed: observe::cuda::Observed {
-                counts: gpu.upload(&observed.counts)?,
-                extents: gpu.upload(observed.extents.as_flattened())?,
-                totals: gpu.upload(&self.visible_totals()?)?,
-            },
-            sets: membership::cuda::Sets::upload(gpu, sets)?,
-        })
-    }
-}
-
-#[cfg(feature = "cuda")]
-impl OnDevice {
-    fn download(&self) -> Result<OnHost> {
-        let OnDevice { gpu, ignored, observed, sets } = self;
-        let extents = gpu.download(&observed.extents)?;
-        let observed =
-            Observed { counts: gpu.download(&observed.counts)?, extents: extents.as_chunks().0.to_vec() };
-        let flags = (0..).zip(gpu.download(ignored)?);
-        let ignored = flags.filter(|(_, flag)| *flag != 0).map(|(b, _)| b).collect();
-        Ok(OnHost { observed, sets: sets.download(gpu)?, ignored })
-    }
-}
-
-impl PartialEq for Memberships {
-    /// Arrays that a device failed to hand over equal nothing.
-    fn eq(&self, other: &Memberships) -> bool {
-        self.views == other.views && matches!((self.host(), other.host()), (Ok(a), Ok(b)) if a == b)
+        Ok(self.found.host()?.totals())
     }
 }
 
