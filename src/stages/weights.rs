@@ -66,18 +66,22 @@ impl Weights {
     pub fn new(device: &Device, boxes: &Boxes, options: &Options) -> Result<Weights> {
         let (Options::Constant { weight: most, null } | Options::Confidence { scale: most, null }) = *options;
         Weights { boxes: vec![most].into(), null }.check(1)?;
-        let weights = match (device, options) {
-            (Device::Cpu, Options::Constant { .. }) => vec![most; boxes.len()].into(),
-            (Device::Cpu, Options::Confidence { .. }) => {
-                confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), most).into()
-            }
+        let weights = match device {
+            Device::Cpu => Twin::from(match options {
+                Options::Constant { .. } => vec![most; boxes.len()],
+                Options::Confidence { .. } => {
+                    confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), most)
+                }
+            }),
             #[cfg(feature = "cuda")]
-            (Device::Cuda(gpu), Options::Constant { .. }) => {
-                Twin::on_device(gpu, gpu.filled(most, boxes.len())?)
-            }
-            #[cfg(feature = "cuda")]
-            (Device::Cuda(gpu), Options::Confidence { .. }) => {
-                Twin::on_device(gpu, confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, most)?)
+            Device::Cuda(gpu) => {
+                let weights = match options {
+                    Options::Constant { .. } => gpu.filled(most, boxes.len())?,
+                    Options::Confidence { .. } => {
+                        confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, most)?
+                    }
+                };
+                Twin::on_device(gpu, weights)
             }
         };
         Ok(Weights { boxes: weights, null })

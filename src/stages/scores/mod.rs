@@ -1,13 +1,14 @@
 //! Scores: how much every superpoint looks like every part.
 
 use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
-#[cfg(feature = "cuda")]
-use crate::device::gpu::Gpu;
 use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result},
     ops::{basic::softmax, lift::vote},
 };
+
+#[cfg(feature = "cuda")]
+mod device;
 
 /// The votes of every superpoint and their softmax.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,32 +64,6 @@ impl Scores {
         let probabilities = softmax::cpu::forward(&votes, labels + 1);
         let valid: Vec<u8> = (0..memberships.len()).map(|s| sets.valid(s) as u8).collect();
         Ok(Scores { labels, votes: votes.into(), probabilities: probabilities.into(), valid: valid.into() })
-    }
-
-    #[cfg(feature = "cuda")]
-    fn vote_on_gpu(
-        gpu: &Gpu,
-        memberships: &Memberships,
-        boxes: &Boxes,
-        weights: &Weights,
-        labels: usize,
-    ) -> Result<Scores> {
-        let there = memberships.device(gpu)?;
-        let boxes = boxes.device(gpu)?;
-        let input = there.sets.votes(&there.observed.totals, &boxes.labels, labels);
-        let (weight, null) = (weights.boxes.device(gpu)?, gpu.upload(&[weights.null])?);
-        let cells = memberships.len() * (labels + 1);
-        let (mut votes, mut probabilities) = (gpu.alloc(cells)?, gpu.alloc(cells)?);
-        let mut valid = gpu.alloc(memberships.len())?;
-        let mut workspace = vote::cuda::Workspace::new(gpu, &input)?;
-        vote::cuda::forward(gpu, &input, &*weight, &null, &mut workspace, &mut votes, &mut valid)?;
-        softmax::cuda::forward(gpu, &votes, labels + 1, &mut probabilities)?;
-        Ok(Scores {
-            labels,
-            votes: Twin::on_device(gpu, votes),
-            probabilities: Twin::on_device(gpu, probabilities),
-            valid: Twin::on_device(gpu, valid),
-        })
     }
 
     /// Number of superpoints, S.

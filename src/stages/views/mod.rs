@@ -1,8 +1,6 @@
 //! Views: the cloud rendered from ten directions, and where each point falls.
 
 use super::cloud::Cloud;
-#[cfg(feature = "cuda")]
-use crate::device::gpu::Gpu;
 use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result},
@@ -12,6 +10,9 @@ use crate::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
+
+#[cfg(feature = "cuda")]
+mod device;
 
 /// Where a camera stands: on a sphere around the origin, looking at it, y up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -166,28 +167,6 @@ impl Views {
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => Views::render_on_gpu(gpu, cameras, cloud, options),
         }
-    }
-
-    #[cfg(feature = "cuda")]
-    fn render_on_gpu(gpu: &Gpu, cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Result<Views> {
-        let matrices: Vec<_> = cameras.iter().flat_map(Camera::matrices).collect();
-        let rendered = rasterize::cuda::render(
-            gpu,
-            &rasterize::cuda::Input {
-                positions: &*cloud.positions.device(gpu)?,
-                colors: &*cloud.colors.device(gpu)?,
-                cameras: &gpu.upload(matrices.as_flattened().as_flattened())?,
-                side: options.side,
-                radius: options.radius,
-            },
-        )?;
-        Ok(Views {
-            cameras,
-            side: options.side,
-            pixel_to_point: Twin::on_device(gpu, rendered.pixel_to_point),
-            screen: Twin::on_device(gpu, rendered.screen),
-            images: Twin::on_device(gpu, rendered.images),
-        })
     }
 
     fn render_on_cpu(cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Views {
