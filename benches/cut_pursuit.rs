@@ -8,7 +8,7 @@ use partstad::{
         edge_weights, knn, normals, point_features,
     },
     stages::{cloud::Cloud, superpoints},
-    study::dataset::{Dataset, Truth},
+    study::dataset::Dataset,
 };
 use procedural::{measure::Labelled, partitions::Change};
 use std::{fs, path::Path, process::Command, time::Instant};
@@ -29,8 +29,8 @@ fn main() {
     for category in CATEGORIES {
         let object = dataset.objects("val").unwrap().into_iter().find(|o| o.category == category).unwrap();
         let parts = dataset.parts[category].clone();
-        let (points, Truth { semantic, instance }) = object.read(parts.len()).unwrap();
-        let shape = Labelled { category: category.to_owned(), parts, points, semantic, instance };
+        let (points, truth) = object.read(parts.len()).unwrap();
+        let shape = Labelled { category: category.to_owned(), parts, points, truth };
         for points in SIZES {
             let change = Change { points: Some(points), ..Change::default() };
             compare(&format!("{category} {}", object.id), &change.apply(shape.clone()).unwrap(), &python);

@@ -3,7 +3,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use partstad::{
-    Device, Pipeline, Predictions,
+    Device, Parts, Pipeline, Predictions,
     pipeline::Options,
     stages::{cloud::Cloud, views::Views},
     study::metrics::{mean, semantic_iou},
@@ -15,7 +15,8 @@ fn lift(c: &mut Criterion) {
     group.sample_size(10);
     for n in [30_000, 100_000, 300_000] {
         let shape = procedural::generate("Chair", 1_000_227, n).unwrap();
-        let (l, device) = (shape.parts.len(), Device::Cpu);
+        let (parts, device) = (Parts::new(shape.parts).unwrap(), Device::Cpu);
+        let l = parts.len();
         let cloud = Cloud::new(&shape.cloud).unwrap();
         let pipeline = Pipeline::new(device.clone(), Options::default());
         let views = Views::render(&device, &cloud, &pipeline.options().views).unwrap();
@@ -23,7 +24,7 @@ fn lift(c: &mut Criterion) {
         let (boxes, masks) = predict(&views, &shape.semantic, &shape.instance, l, 0, &how);
         let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
 
-        let found = pipeline.lift(&cloud, shape.parts, predictions.clone()).unwrap();
+        let found = pipeline.lift(&cloud, &parts, predictions.clone(), &()).unwrap();
         let iou = mean(semantic_iou(&found.labels.of_point, &shape.semantic, l).unwrap()).unwrap();
         assert!(iou > 0.8, "mIoU {iou} of perfect masks at {n} points");
         println!("{n} points, {} boxes: mIoU {iou:.3}, seconds {:?}", found.boxes.len(), found.seconds);
@@ -32,7 +33,7 @@ fn lift(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("lift", n), |b| {
             b.iter_batched(
                 || predictions.clone(),
-                |predictions| pipeline.lift(&cloud, shape.parts, predictions).unwrap(),
+                |predictions| pipeline.lift(&cloud, &parts, predictions, &()).unwrap(),
                 criterion::BatchSize::PerIteration,
             );
         });

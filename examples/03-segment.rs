@@ -3,7 +3,7 @@
 //! Without arguments: the demo's chair and the small models that ship with the crate.
 
 use partstad::{
-    Device, Pipeline, Result,
+    Device, Parts, Pipeline, Result,
     io::points::PointCloud,
     models::{self, Models},
     output::{Output, report::Report},
@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let path = args.next().unwrap_or("assets/demo.ply".into());
     let parts = args.next().unwrap_or("arm,back,leg,seat,wheel".into());
-    let parts: Vec<&str> = parts.split(',').collect();
+    let parts = Parts::new(parts.split(','))?;
 
     // Models and pipeline are made once and serve any number of clouds.
     let how = models::Options::default();
@@ -28,7 +28,7 @@ fn main() -> Result<()> {
 
     let points = PointCloud::read(path.as_ref())?;
     let cloud = Cloud::new(&points)?;
-    let found = pipeline.segment(&cloud, &parts)?;
+    let found = pipeline.segment(&cloud, &parts, &())?;
     for (stage, seconds) in &found.seconds {
         println!("{:12} {seconds:.3} s", stage.name());
     }

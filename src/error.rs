@@ -34,6 +34,9 @@ pub enum Error {
     /// A device, or the host while a model runs, has not enough memory.
     #[error("{0}")]
     Memory(String),
+    /// The caller's [`Observer`](crate::Observer) stopped the work.
+    #[error("cancelled")]
+    Cancelled,
 }
 
 /// The crate's result.

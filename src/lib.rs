@@ -8,14 +8,23 @@
 //!
 //! ```text
 //! cloud -> superpoints ----------------------------------------+
-//!       -> views -> boxes -> masks -> memberships -> weights -> scores -> labels -> instances -> metrics
+//!       -> views -> boxes -> masks -> memberships -> weights -> scores -> labels -> instances
 //! ```
-//! [`Pipeline`] is those steps in order, but for metrics.
+//! [`Pipeline::segment`] goes all of it, [`Pipeline::lift`] from boxes and masks on. A [`lifting::Scene`] is what both
+//! have by then.
 //!
-//! # The floors
-//! A file imports only from its own or lower floors, and inside `stages` only from nouns earlier in the list:
-//! [`error`], [`device`] and `gpu` (CUDA), [`io`] (files), [`ops`] (slices in, slices out: each operation with its CPU reference),
-//! [`models`] (ONNX Runtime), [`stages`], [`pipeline`], the command line.
+//! # From cloud to labels
+//! [`io::points::PointCloud::read`], [`stages::cloud::Cloud::new`], [`Pipeline::segment`]: its [`Segmentation`] holds
+//! [`labels`](stages::labels::Labels) and [`instances`](stages::instances::Instances), and [`output::Output`] writes them.
+//!
+//! # What is promised
+//! Versions follow semver for [`Pipeline`] and what it takes and gives: [`stages`], [`lifting`], [`options`], [`models`],
+//! [`io`], [`output`]. [`ops`], the GPU's launches and [`study`] may change in any version.
+//!
+//! # The rooms
+//! From the ground up: [`error`], [`device`] and [`io`], [`ops`] (slices in, slices out, each operation with its CPU
+//! reference), [`models`] (ONNX Runtime), [`stages`], [`lifting`], [`pipeline`], [`output`] and [`study`], the command line.
+//! A file imports only from its own floor or lower ones. ARCHITECTURE.md has the map.
 //!
 //! # Names and units
 //! N points, K views, S superpoints, L parts, B boxes, F feature channels. Array shapes are written `[K, N]`, the last
@@ -25,10 +34,14 @@
 pub mod device;
 pub mod error;
 pub mod io;
+pub mod lifting;
 #[cfg(feature = "ort")]
 pub mod models;
+pub mod observer;
 pub mod ops;
+pub mod options;
 pub mod output;
+pub mod parts;
 pub mod pipeline;
 pub mod stages;
 #[cfg(feature = "study")]
@@ -36,6 +49,8 @@ pub mod study;
 
 pub use device::Device;
 pub use error::{Error, Result};
+pub use observer::Observer;
+pub use parts::Parts;
 pub use pipeline::{Pipeline, Predictions, Segmentation};
 
 #[cfg(all(doctest, feature = "small-models"))]

@@ -1,112 +1,24 @@
-//! The data's way from a cloud to its parts: `run`, which [`Pipeline::segment`] and [`Pipeline::lift`] share.
+//! The data's way from a cloud to its parts: [`Pipeline::segment`] finds them, [`Pipeline::lift`] takes 2D predictions
+//! that are at hand.
 
 #[cfg(feature = "ort")]
 use crate::models::Models;
 use crate::{
     device::Device,
     error::{Error, Result},
+    lifting::{Gathered, Lifted, Scene, Weigher},
+    observer::{Observer, Progress, Stage},
+    parts::Parts,
     stages::{
-        boxes::Boxes,
-        cloud::Cloud,
-        evidence::{self, Evidence},
-        instances::{self, Instances},
-        labels::{self, Labels, Rule},
-        masks::Masks,
-        memberships::{self, Memberships},
-        network::Network,
-        scores::Scores,
-        superpoints::{self, Superpoints},
-        views::{self, Views},
-        weights::{self, Weights},
+        boxes::Boxes, cloud::Cloud, instances::Instances, labels::Labels, masks::Masks,
+        memberships::Memberships, network::Network, scores::Scores, superpoints::Superpoints, views::Views,
+        weights::Weights,
     },
 };
-use serde::{Deserialize, Serialize};
-use std::time::Instant;
+use serde::Serialize;
+use std::borrow::Cow;
 
-/// The options of every stage.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// How to over-segment.
-    pub superpoints: superpoints::Options,
-    /// How to render.
-    pub views: views::Options,
-    /// How to detect.
-    #[cfg(feature = "ort")]
-    pub boxes: crate::stages::boxes::Options,
-    /// How to segment boxes.
-    #[cfg(feature = "ort")]
-    pub masks: crate::stages::masks::Options,
-    /// How to cut superpoints where the masks say so.
-    pub evidence: evidence::Options,
-    /// How to find the boxes' points.
-    pub memberships: memberships::Options,
-    /// How to weigh the boxes.
-    pub weights: weights::Options,
-    /// How to label.
-    pub labels: labels::Options,
-    /// How to merge instances.
-    pub instances: instances::Options,
-}
-
-/// A stage of the pipeline, as progress and timings name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum Stage {
-    Superpoints,
-    Views,
-    Boxes,
-    Masks,
-    Evidence,
-    Memberships,
-    Weights,
-    Scores,
-    Labels,
-    Instances,
-}
-
-impl Stage {
-    /// The stages in the order they run.
-    pub const ALL: [Stage; 10] = [
-        Stage::Superpoints,
-        Stage::Views,
-        Stage::Boxes,
-        Stage::Masks,
-        Stage::Evidence,
-        Stage::Memberships,
-        Stage::Weights,
-        Stage::Scores,
-        Stage::Labels,
-        Stage::Instances,
-    ];
-
-    /// Its lower-case name.
-    pub fn name(self) -> &'static str {
-        self.named().0
-    }
-
-    /// Its name, and the range that a profiler shows while it runs.
-    fn named(self) -> (&'static str, tracing::Span) {
-        macro_rules! named {
-            ($($stage:ident: $name:literal),*) => {
-                match self { $(Stage::$stage => ($name, tracing::info_span!(target: "partstad", $name)),)* }
-            };
-        }
-        named!(
-            Superpoints: "superpoints",
-            Views: "views",
-            Boxes: "boxes",
-            Masks: "masks",
-            Evidence: "evidence",
-            Memberships: "memberships",
-            Weights: "weights",
-            Scores: "scores",
-            Labels: "labels",
-            Instances: "instances"
-        )
-    }
-}
+pub use crate::options::Options;
 
 /// 2D predictions and whatever else is already known about a cloud, for [`Pipeline::lift`].
 #[derive(Debug, Clone)]
@@ -117,7 +29,7 @@ pub struct Predictions {
     pub masks: Masks,
     /// A partition to use instead of our own.
     pub superpoints: Option<Superpoints>,
-    /// Weights to use instead of [`Options::weights`].
+    /// Weights to use instead of the pipeline's.
     pub weights: Option<Weights>,
 }
 
@@ -125,7 +37,7 @@ pub struct Predictions {
 #[derive(Debug, Clone)]
 pub struct Segmentation {
     /// The L part names.
-    pub parts: Vec<String>,
+    pub parts: Parts,
     /// The over-segmentation.
     pub superpoints: Superpoints,
     /// The rendered views.
@@ -146,6 +58,8 @@ pub struct Segmentation {
     pub instances: Instances,
     /// Wall-clock seconds per stage, in the order they ran.
     pub seconds: Vec<(Stage, f64)>,
+    /// What the caller should know and that is no error.
+    pub warnings: Vec<String>,
 }
 
 /// What was found of one part.
@@ -185,7 +99,6 @@ pub struct Pipeline {
     #[cfg(feature = "ort")]
     models: Option<Models>,
     network: Option<Network>,
-    on_stage: Box<dyn Fn(Stage) + Send + Sync>,
 }
 
 impl Pipeline {
@@ -197,7 +110,6 @@ impl Pipeline {
             #[cfg(feature = "ort")]
             models: None,
             network: None,
-            on_stage: Box::new(|_| ()),
         }
     }
 
@@ -207,16 +119,10 @@ impl Pipeline {
         Pipeline { models: Some(models), ..self }
     }
 
-    /// Weighs the boxes by learned weights, instead of [`Options::weights`]. Their scale is that of [`Rule::Threshold`],
-    /// which becomes the label rule.
+    /// Weighs the boxes by learned weights, instead of [`Options::weights`]. Their label rule becomes the options'.
     pub fn with_network(mut self, network: Network) -> Pipeline {
-        self.options.labels.rule = Rule::Threshold;
+        self.options.labels.rule = Network::RULE;
         Pipeline { network: Some(network), ..self }
-    }
-
-    /// Calls `observer` at the start of each stage, for progress bars.
-    pub fn on_stage(self, observer: impl Fn(Stage) + Send + Sync + 'static) -> Pipeline {
-        Pipeline { on_stage: Box::new(observer), ..self }
     }
 
     /// The device it computes on.
@@ -224,163 +130,102 @@ impl Pipeline {
         &self.device
     }
 
-    /// The options it was made with.
+    /// The options that it goes by.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// Segments a cloud into the named parts.
+    /// Segments a cloud into the named parts. `observer`: `&()` for none.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without part names or with an option out of range, [`Error::Model`] without models or if a
-    /// model fails.
+    /// [`Error::Invalid`] with an option out of range, [`Error::Model`] without models or if a model fails,
+    /// [`Error::Cancelled`] if the observer says so.
     #[cfg(feature = "ort")]
-    pub fn segment(&self, cloud: &Cloud, parts: &[impl AsRef<str>]) -> Result<Segmentation> {
-        let Pipeline { device, options, models, network, on_stage } = self;
-        let Some(models) = models else {
+    pub fn segment(&self, cloud: &Cloud, parts: &Parts, observer: &dyn Observer) -> Result<Segmentation> {
+        let Some(models) = &self.models else {
             return Err(Error::Model(
                 "the pipeline has no models; give it some with Pipeline::with_models".into(),
             ));
         };
-        let parts = check_parts(parts)?;
-        let clock = Clock { on_stage, seconds: vec![] };
-        let known = (None, None, network.as_ref());
-        run(device, options, clock, cloud, &parts, known, |clock, views| {
-            let boxes = clock
-                .time(Stage::Boxes, || Boxes::detect(views, &parts, &models.detector, &options.boxes))?;
-            let masks = clock.time(Stage::Masks, || match &models.segmenter {
-                Some(segmenter) => Masks::predict(views, &boxes, segmenter, &options.masks),
-                None => Ok(Masks::Boxes),
-            })?;
-            Ok((boxes, masks))
-        })
+        let mut progress = Progress::new(observer);
+        let superpoints = self.partition(cloud, &mut progress)?;
+        let views = self.render(cloud, &mut progress)?;
+        let (boxes, masks) = crate::lifting::predict(models, &views, parts, &self.options, &mut progress)?;
+        let scene = Scene { cloud: Cow::Borrowed(cloud), superpoints, views, boxes, masks };
+        self.label(scene, parts, None, progress)
     }
 
-    /// The 2D-to-3D half alone: lifts 2D predictions from any detector to the named parts of a cloud.
+    /// The 2D-to-3D half alone: lifts 2D predictions from any detector to the named parts of a cloud. `observer`: `&()`
+    /// for none.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without part names, or if predictions, cloud and options do not fit together.
+    /// [`Error::Invalid`] if predictions, cloud and options do not fit together, [`Error::Cancelled`] if the observer says
+    /// so.
     pub fn lift(
         &self,
         cloud: &Cloud,
-        parts: &[impl AsRef<str>],
+        parts: &Parts,
         predictions: Predictions,
+        observer: &dyn Observer,
     ) -> Result<Segmentation> {
         let Predictions { boxes, masks, superpoints, weights } = predictions;
-        let parts = check_parts(parts)?;
-        let clock = Clock { on_stage: &self.on_stage, seconds: vec![] };
-        let known = (superpoints, weights, self.network.as_ref());
-        run(&self.device, &self.options, clock, cloud, &parts, known, |_, _| Ok((boxes, masks)))
+        let mut progress = Progress::new(observer);
+        let superpoints = match superpoints {
+            Some(superpoints) => superpoints,
+            None => self.partition(cloud, &mut progress)?,
+        };
+        let views = self.render(cloud, &mut progress)?;
+        let scene = Scene { cloud: Cow::Borrowed(cloud), superpoints, views, boxes, masks };
+        self.label(scene, parts, weights.as_ref(), progress)
     }
-}
 
-/// The data's way. `known`: superpoints, weights and what weighs the boxes, if the caller brings them; `predict`: the 2D half.
-fn run(
-    device: &Device,
-    options: &Options,
-    mut clock: Clock,
-    cloud: &Cloud,
-    parts: &[String],
-    known: (Option<Superpoints>, Option<Weights>, Option<&Network>),
-    predict: impl FnOnce(&mut Clock, &Views) -> Result<(Boxes, Masks)>,
-) -> Result<Segmentation> {
-    use Stage as S;
-    let superpoints = match known.0 {
-        Some(superpoints) => superpoints,
-        None => clock.time(S::Superpoints, || Superpoints::partition(device, cloud, &options.superpoints))?,
-    };
-    let views = clock.time(S::Views, || Views::render(device, cloud, &options.views))?;
-    let (boxes, masks) = predict(&mut clock, &views)?;
-    // Boxes without masks end where no part does.
-    let superpoints = if options.evidence.border > 0.0 && !matches!(masks, Masks::Boxes) {
-        clock.time(S::Evidence, || {
-            Evidence::gather(&views, &boxes, &masks, parts.len())?.split(
-                cloud,
-                &superpoints,
-                &options.evidence,
-            )
-        })?
-    } else {
-        superpoints
-    };
-    let memberships = clock.time(S::Memberships, || {
-        Memberships::find(device, &superpoints, &views, &boxes, &masks, &options.memberships)
-    })?;
-    let weights = match (known.1, known.2) {
-        (Some(weights), _) => weights,
-        (None, Some(network)) => clock.time(S::Weights, || network.weigh(device, &boxes, &views))?,
-        (None, None) => clock.time(S::Weights, || Weights::new(device, &boxes, &options.weights))?,
-    };
-    let scores =
-        clock.time(S::Scores, || Scores::vote(device, &memberships, &boxes, &weights, parts.len()))?;
-    let labels = clock.time(S::Labels, || {
-        let labels = Labels::assign(device, &superpoints, &scores, parts, &options.labels)?;
-        match options.labels.fill_hidden {
-            true => labels.fill(device, cloud, &superpoints, &memberships, parts.len()),
-            false => Ok(labels),
+    fn partition(&self, cloud: &Cloud, progress: &mut Progress) -> Result<Superpoints> {
+        let Pipeline { device, options, .. } = self;
+        progress.run(Stage::Superpoints, || Superpoints::partition(device, cloud, &options.superpoints))
+    }
+
+    fn render(&self, cloud: &Cloud, progress: &mut Progress) -> Result<Views> {
+        let Pipeline { device, options, .. } = self;
+        progress.run(Stage::Views, || Views::render(device, cloud, &options.views))
+    }
+
+    fn label(
+        &self,
+        scene: Scene,
+        parts: &Parts,
+        weights: Option<&Weights>,
+        mut progress: Progress,
+    ) -> Result<Segmentation> {
+        let Pipeline { device, options, network, .. } = self;
+        if scene.boxes.is_empty() {
+            progress.warn("There is no box, so no point has a part.".into());
         }
-    })?;
-    let instances = clock.time(S::Instances, || {
-        Instances::merge(
-            device,
-            cloud,
-            &superpoints,
-            &boxes,
-            &memberships,
-            &scores,
-            &labels,
-            &options.instances,
-        )
-    })?;
-    weights.check(boxes.len())?;
-    Ok(Segmentation {
-        parts: parts.to_vec(),
-        superpoints,
-        views,
-        boxes,
-        masks,
-        memberships,
-        weights,
-        scores,
-        labels,
-        instances,
-        seconds: clock.seconds,
-    })
-}
-
-/// Tells the observer what begins, and remembers how long it took.
-struct Clock<'a> {
-    on_stage: &'a (dyn Fn(Stage) + Send + Sync),
-    seconds: Vec<(Stage, f64)>,
-}
-
-impl Clock<'_> {
-    fn time<T>(&mut self, stage: Stage, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        (self.on_stage)(stage);
-        let _range = stage.named().1.entered();
-        let start = Instant::now();
-        let result = work();
-        self.seconds.push((stage, start.elapsed().as_secs_f64()));
-        result
+        let weigher = match (weights, network) {
+            (Some(weights), _) => Weigher::Given(weights),
+            (None, Some(network)) => Weigher::Learned(network),
+            (None, None) => Weigher::Plain(options.weights),
+        };
+        let gathered = scene.gather(device, scene.voters()[0], parts.len(), options, &mut progress)?;
+        let Lifted { weights, scores, labels, instances } =
+            scene.lift(device, &gathered, parts, weigher, options, &mut progress)?;
+        let Gathered { superpoints, memberships } = gathered;
+        let cut = match superpoints {
+            Cow::Owned(cut) => Some(cut),
+            Cow::Borrowed(_) => None,
+        };
+        Ok(Segmentation {
+            parts: parts.clone(),
+            superpoints: cut.unwrap_or(scene.superpoints),
+            views: scene.views,
+            boxes: scene.boxes,
+            masks: scene.masks,
+            memberships,
+            weights,
+            scores,
+            labels,
+            instances,
+            seconds: progress.seconds,
+            warnings: progress.warnings,
+        })
     }
-}
-
-/// Trims the names; refuses none at all, empty ones, doubles and more than GLIP's 80.
-fn check_parts(parts: &[impl AsRef<str>]) -> Result<Vec<String>> {
-    let names: Vec<String> = parts.iter().map(|name| name.as_ref().trim().to_lowercase()).collect();
-    if names.is_empty() {
-        return Err(Error::invalid("no part names; give at least one, for example \"leg,seat\""));
-    }
-    if names.len() > 80 {
-        return Err(Error::invalid(format!("{} part names; the detector takes at most 80", names.len())));
-    }
-    for (i, name) in names.iter().enumerate() {
-        if name.is_empty() {
-            return Err(Error::invalid(format!("part name {i} is empty")));
-        }
-        if names[..i].contains(name) {
-            return Err(Error::invalid(format!("part {name:?} is named twice")));
-        }
-    }
-    Ok(names)
 }

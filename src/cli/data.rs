@@ -63,11 +63,6 @@ impl Data {
     /// Keeps what it makes in `folder`, if one is given.
     pub fn preparer(&self, global: &Global, folder: Option<&Path>) -> Result<Preparer> {
         let (device, options) = (self.settings.device()?, self.settings.options()?);
-        if options.evidence.border > 0.0 || options.labels.fill_hidden {
-            return Err(Error::invalid(
-                "options: evidence.border and labels.fill_hidden are for segment and lift; leave them out",
-            ));
-        }
         let predictor = match &self.predictions {
             Some(folder) => Predictor::Folder(folder.clone()),
             None => {

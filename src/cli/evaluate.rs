@@ -8,7 +8,10 @@ use super::{
 use clap::Args;
 use partstad::{
     Error, Result,
-    study::evaluate::{Evaluation, Evaluator, Figure, Method, Run},
+    study::{
+        evaluate::{Evaluation, Evaluator, Figure, Run},
+        methods::Method,
+    },
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -97,9 +100,9 @@ impl Evaluate {
             Some(folder) => self.weights.iter().any(|weights| weights.join(folder).is_dir()),
         };
         let methods = match (&self.method[..], self.compare, self.weights.is_empty()) {
-            ([], true, _) => Method::ALL.into_iter().filter(usable).collect(),
-            ([], false, true) => vec![Method::NoWeights],
-            ([], false, false) => vec![Method::PartStad],
+            ([], true, _) => Method::ALL.iter().copied().filter(usable).collect(),
+            ([], false, true) => vec![Method::NO_WEIGHTS],
+            ([], false, false) => vec![Method::PARTSTAD],
             (methods, _, _) => methods.to_vec(),
         };
         let with_weights = |method: Method| match method.weights_folder() {

@@ -1,18 +1,14 @@
 //! `partstad lift`: the 2D-to-3D half alone.
 
 use super::{
-    Global, progress,
+    Global,
+    progress::{self, Stages},
     run::{self, Job, Learned, Refinements, Settings},
 };
 use clap::Args;
 use partstad::{
-    Predictions, Result,
-    stages::{
-        boxes::Boxes,
-        masks::Masks,
-        superpoints::Superpoints,
-        weights::{self, Weights},
-    },
+    Parts, Pipeline, Predictions, Result,
+    stages::{boxes::Boxes, masks::Masks, superpoints::Superpoints, weights::Weights},
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -60,11 +56,12 @@ pub struct Lift {
 
 impl Lift {
     pub fn run(&self, global: &Global) -> Result<()> {
+        let parts = Parts::new(&self.parts)?;
         let device = self.settings.device()?;
         let options = self.refinements.of(self.settings.options()?);
         let job = Job::read(&self.cloud)?;
         let (views, side) = (options.views.poses.len(), options.views.side);
-        let mut boxes = Boxes::read(&self.boxes, views, self.parts.len())?;
+        let mut boxes = Boxes::read(&self.boxes, views, parts.len())?;
         if let Some(path) = &self.features {
             boxes.read_features(path)?;
         }
@@ -72,14 +69,13 @@ impl Lift {
         let masks = self.masks.as_ref().map_or(Ok(Masks::Boxes), |path| Masks::read(path, b, side))?;
         let load = |path: &PathBuf| Superpoints::load(path, job.cloud.len());
         let superpoints = self.superpoints.as_ref().map(load).transpose()?;
-        let (weights::Options::Constant { null, .. } | weights::Options::Confidence { null, .. }) =
-            options.weights;
+        let null = options.weights.null();
         let weights = self.box_weights.as_ref().map(|path| Weights::read(path, b, null)).transpose()?;
 
         let bar = progress::stages("lift");
-        let (pipeline, unlearned) = self.learned.give(run::pipeline(device, options, &bar), &self.parts)?;
-        let found =
-            pipeline.lift(&job.cloud, &self.parts, Predictions { boxes, masks, superpoints, weights })?;
+        let (pipeline, unlearned) = self.learned.give(Pipeline::new(device, options), &parts)?;
+        let predictions = Predictions { boxes, masks, superpoints, weights };
+        let found = pipeline.lift(&job.cloud, &parts, predictions, &Stages(&bar))?;
         bar.finish_and_clear();
         let mut parameters = run::parameters("lift", &pipeline);
         parameters["input"] = json!({
@@ -87,9 +83,8 @@ impl Lift {
             "superpoints": self.superpoints, "box_weights": self.box_weights,
             "weights": self.learned.weights,
         });
-        let no_box = (b == 0).then(|| "There is no box, so no point has a part.".to_string());
-        let warnings: Vec<String> = no_box.into_iter().chain(unlearned).collect();
-        let result = job.finish(&found, &self.out, parameters, &warnings)?;
-        run::tell(global, vec![result], &warnings)
+        let warnings: Vec<String> = unlearned.into_iter().collect();
+        let finished = job.finish(&found, &self.out, parameters, &warnings)?;
+        run::print(global, vec![finished], &warnings)
     }
 }

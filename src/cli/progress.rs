@@ -1,7 +1,7 @@
 //! What a person sees while the pipeline works.
 
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
-use partstad::pipeline::Stage;
+use partstad::{Observer, observer::Stage};
 use std::{io::Write, time::Duration};
 
 /// A bar on standard error that counts the stages; nothing where that is no terminal.
@@ -14,11 +14,15 @@ pub fn stages(title: &str) -> ProgressBar {
     bar
 }
 
-/// Moves the bar to the stage that begins.
-pub fn begin(bar: &ProgressBar, stage: Stage) {
-    bar.set_position(Stage::ALL.iter().position(|&s| s == stage).unwrap_or_default() as u64);
-    bar.set_message(stage.name());
-    tracing::info!("{}", stage.name());
+/// Moves a bar of [`stages`].
+pub struct Stages<'a>(pub &'a ProgressBar);
+
+impl Observer for Stages<'_> {
+    fn begins(&self, stage: Stage) {
+        self.0.set_position(Stage::ALL.iter().position(|&s| s == stage).unwrap_or_default() as u64);
+        self.0.set_message(stage.name());
+        tracing::info!("{}", stage.name());
+    }
 }
 
 /// A bar that counts objects, the one at work beside it.

@@ -1,12 +1,11 @@
 //! What the commands that segment share: reading, running, writing, telling.
 
-use super::{Global, progress};
+use super::Global;
 use clap::Args;
-use indicatif::ProgressBar;
 #[cfg(feature = "ort")]
 use partstad::models::{self, Models, Provider};
 use partstad::{
-    Device, Error, Pipeline, Result, Segmentation,
+    Device, Error, Parts, Pipeline, Result, Segmentation,
     io::points::PointCloud,
     output::{Output, report::Report},
     pipeline::{Options, PartSummary},
@@ -131,7 +130,7 @@ pub struct Learned {
 
 impl Learned {
     /// Gives them to a pipeline, if they were asked for and there are some for the category; what to warn of otherwise.
-    pub fn give(&self, pipeline: Pipeline, parts: &[String]) -> Result<(Pipeline, Option<String>)> {
+    pub fn give(&self, pipeline: Pipeline, parts: &Parts) -> Result<(Pipeline, Option<String>)> {
         let Some(path) = &self.weights else { return Ok((pipeline, None)) };
         let file = match (&self.category, path.is_dir()) {
             (Some(category), true) => path.join(category).with_added_extension("safetensors"),
@@ -148,8 +147,7 @@ impl Learned {
             return Ok((pipeline, Some(warning)));
         }
         let checkpoint = Checkpoint::read(&file)?;
-        let parts: Vec<String> = parts.iter().map(|name| name.trim().to_lowercase()).collect();
-        checkpoint.check(&parts).map_err(|e| Error::format(&file, e.to_string()))?;
+        checkpoint.check(parts).map_err(|e| Error::format(&file, e.to_string()))?;
         Ok((pipeline.with_network(checkpoint.network), None))
     }
 }
@@ -162,12 +160,6 @@ pub fn views_options(path: &Path) -> Result<views::Options> {
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
     let text = std::fs::read(path).map_err(Error::io(path))?;
     serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not {what}: {e}")))
-}
-
-/// A pipeline that moves `bar`.
-pub fn pipeline(device: Device, options: Options, bar: &ProgressBar) -> Pipeline {
-    let bar = bar.clone();
-    Pipeline::new(device, options).on_stage(move |stage| progress::begin(&bar, stage))
 }
 
 /// A cloud on its way through a command.
@@ -199,15 +191,17 @@ impl<'a> Job<'a> {
         dir: &Path,
         parameters: Value,
         warnings: &[String],
-    ) -> Result<(Value, String)> {
+    ) -> Result<Finished> {
         let title = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
+        let warnings = &[warnings, &found.warnings].concat();
         let report = Report { title: &title, cloud: &self.cloud, found, parameters: &parameters, warnings };
         let output = Output { points: &self.points, report };
         output.write(dir)?;
         let mut run = output.run()?;
         run["out"] = json!(dir);
         let text = summary(&title, found, dir, self.start.elapsed().as_secs_f64())?;
-        Ok((run, text))
+        let warnings = found.warnings.iter().map(|warning| format!("{title}: {warning}")).collect();
+        Ok(Finished { run, text, warnings })
     }
 }
 
@@ -244,12 +238,23 @@ fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Resul
     Ok(text + &format!("{seconds:.1} s; look at {}", dir.join("report.html").display()))
 }
 
-/// Prints the warnings, and what every cloud gave.
-pub fn tell(global: &Global, results: Vec<(Value, String)>, warnings: &[String]) -> Result<()> {
-    for warning in warnings {
+/// What a cloud gave.
+pub struct Finished {
+    /// For machines.
+    pub run: Value,
+    /// For people.
+    pub text: String,
+    /// What concerns this cloud alone.
+    pub warnings: Vec<String>,
+}
+
+/// Prints the warnings, those of all clouds first, and what every cloud gave.
+pub fn print(global: &Global, clouds: Vec<Finished>, warnings: &[String]) -> Result<()> {
+    for warning in warnings.iter().chain(clouds.iter().flat_map(|cloud| &cloud.warnings)) {
         tracing::warn!("{warning}");
     }
-    let (values, texts): (Vec<Value>, Vec<String>) = results.into_iter().unzip();
+    let (values, texts): (Vec<Value>, Vec<String>) =
+        clouds.into_iter().map(|cloud| (cloud.run, cloud.text)).unzip();
     let value = if values.len() == 1 { values.into_iter().next() } else { Some(Value::Array(values)) };
     global.report(value.unwrap_or_default(), &texts.join("\n\n"))
 }

@@ -1,12 +1,13 @@
 //! `partstad segment` and `partstad demo`: from clouds to parts.
 
 use super::{
-    Global, progress,
-    run::{self, Job, Learned, ModelSettings, Refinements, Settings},
+    Global,
+    progress::{self, Stages},
+    run::{self, Finished, Job, Learned, ModelSettings, Refinements, Settings},
 };
 use clap::Args;
 use indicatif::ProgressBar;
-use partstad::{Error, Pipeline, Result, io::ply, models::runtime, pipeline::Options};
+use partstad::{Error, Parts, Pipeline, Result, io::ply, models::runtime, pipeline::Options};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -49,6 +50,7 @@ pub struct Segment {
 
 impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
+        let parts = Parts::new(&self.parts)?;
         let folders = folders(&self.clouds, &self.out)?;
         let options = self.refinements.of(self.settings.options()?);
         let bar = progress::stages("models");
@@ -60,25 +62,29 @@ impl Segment {
             self.models.as_deref(),
             &bar,
         )?
-        .learned(&self.learned, &self.parts)?;
+        .learned(&self.learned, &parts)?;
         let mut results = vec![];
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
             bar.set_prefix(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-            let result = Job::read(path).and_then(|job| session.segment("segment", &job, &self.parts, dir));
+            let result = Job::read(path).and_then(|job| session.segment("segment", &job, &parts, dir, &bar));
             match result {
                 Ok(result) => results.push(result),
                 Err(e) if self.clouds.len() == 1 => return Err(e),
                 Err(e) => {
                     failed += 1;
                     progress::complain(&bar, &e.to_string());
-                    let message = format!("{}: failed", path.display());
-                    results.push((json!({ "cloud": path, "error": e.to_string() }), message));
+                    let run = json!({ "cloud": path, "error": e.to_string() });
+                    results.push(Finished {
+                        run,
+                        text: format!("{}: failed", path.display()),
+                        warnings: vec![],
+                    });
                 }
             }
         }
         bar.finish_and_clear();
-        run::tell(global, results, &session.warnings)?;
+        run::print(global, results, &session.warnings)?;
         match failed {
             0 => Ok(()),
             _ => Err(Error::invalid(format!("{failed} of {} clouds failed", self.clouds.len()))),
@@ -136,10 +142,9 @@ impl Demo {
         let path = Path::new("demo.ply");
         let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
         let job = Job::new(path, points, Instant::now())?;
-        let parts = DEMO_PARTS.map(String::from);
-        let result = session.segment("demo", &job, &parts, &self.out)?;
+        let finished = session.segment("demo", &job, &Parts::new(DEMO_PARTS)?, &self.out, &bar)?;
         bar.finish_and_clear();
-        run::tell(global, vec![result], &session.warnings)
+        run::print(global, vec![finished], &session.warnings)
     }
 }
 
@@ -182,18 +187,25 @@ impl Session {
             "options": how,
             "onnx_runtime": runtime.location().path(),
         });
-        let pipeline = run::pipeline(device, options, bar).with_models(models);
+        let pipeline = Pipeline::new(device, options).with_models(models);
         Ok(Session { pipeline, models: record, weights: None, warnings })
     }
 
-    fn learned(mut self, learned: &Learned, parts: &[String]) -> Result<Session> {
+    fn learned(mut self, learned: &Learned, parts: &Parts) -> Result<Session> {
         let (pipeline, warning) = learned.give(self.pipeline, parts)?;
         self.warnings.extend(warning);
         Ok(Session { pipeline, weights: learned.weights.clone(), ..self })
     }
 
-    fn segment(&self, command: &str, job: &Job, parts: &[String], dir: &Path) -> Result<(Value, String)> {
-        let found = self.pipeline.segment(&job.cloud, parts)?;
+    fn segment(
+        &self,
+        command: &str,
+        job: &Job,
+        parts: &Parts,
+        dir: &Path,
+        bar: &ProgressBar,
+    ) -> Result<Finished> {
+        let found = self.pipeline.segment(&job.cloud, parts, &Stages(bar))?;
         let mut parameters = run::parameters(command, &self.pipeline);
         parameters["input"] = json!({ "cloud": job.path, "weights": self.weights });
         parameters["models"] = self.models.clone();

@@ -2,7 +2,7 @@
 
 use super::Global;
 use clap::{Args, Subcommand};
-use partstad::{Error, Result, stages::checkpoint::Checkpoint, study::dataset::BENCHMARK};
+use partstad::{Error, Parts, Result, stages::checkpoint::Checkpoint, study::dataset::BENCHMARK};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ impl Weights {
             Command::Import(Import { file, category, parts, out }) => {
                 let parts = match category {
                     Some(category) => benchmark(category)?,
-                    None => parts.iter().map(|name| name.trim().to_lowercase()).collect(),
+                    None => Parts::new(parts)?,
                 };
                 let checkpoint = Checkpoint::import(file, &parts)?;
                 checkpoint.write(out)?;
@@ -82,9 +82,9 @@ impl Weights {
     }
 }
 
-fn benchmark(category: &str) -> Result<Vec<String>> {
+fn benchmark(category: &str) -> Result<Parts> {
     match BENCHMARK.iter().find(|(name, _)| *name == category) {
-        Some((_, parts)) => Ok(parts.iter().map(|part| part.to_string()).collect()),
+        Some((_, parts)) => Parts::new(*parts),
         None => {
             let names: Vec<&str> = BENCHMARK.iter().map(|(name, _)| *name).collect();
             let message = format!("no category {category:?}; there are {}; or use --parts", names.join(", "));

@@ -1,5 +1,6 @@
 //! Files in and out: point clouds, arrays, images.
 
+mod clouds;
 pub mod hash;
 pub mod npy;
 pub mod ply;

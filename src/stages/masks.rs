@@ -7,7 +7,18 @@ use crate::{
     io::npy,
     ops::lift::mask,
 };
+use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// How to segment. 0 = on a device as many as its memory holds; on a CPU one view and 32 boxes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Views that go through the encoder in one run.
+    pub views: usize,
+    /// Boxes that go through the decoder in one run.
+    pub boxes: usize,
+}
 
 /// Side of SAM's low-resolution logits.
 pub const LOGIT_SIDE: usize = mask::LOGITS;
@@ -105,7 +116,7 @@ impl Masks {
 
 #[cfg(feature = "ort")]
 mod predict {
-    use super::Masks;
+    use super::{Masks, Options};
     #[cfg(feature = "cuda")]
     use crate::{
         device::{Device, twin::Twin},
@@ -122,17 +133,6 @@ mod predict {
             views::Views,
         },
     };
-    use serde::{Deserialize, Serialize};
-
-    /// How to segment. 0 = on a device as many as its memory holds; on a CPU one view and 32 boxes.
-    #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-    #[serde(default, deny_unknown_fields)]
-    pub struct Options {
-        /// Views that go through the encoder in one run.
-        pub views: usize,
-        /// Boxes that go through the decoder in one run.
-        pub boxes: usize,
-    }
 
     impl Masks {
         /// Segments what each box holds (SAM; paper section 4.1). Views without boxes cost nothing. On the device that the
@@ -174,6 +174,3 @@ mod predict {
         boxes.iter().map(|b| Prompt { image: b.view as usize, corners: b.rect() }).collect()
     }
 }
-
-#[cfg(feature = "ort")]
-pub use predict::Options;

@@ -6,6 +6,7 @@ use super::pickle;
 use crate::{
     error::{Error, Result},
     io::points::PointCloud,
+    parts::Parts,
 };
 use std::{
     collections::BTreeMap,
@@ -67,7 +68,7 @@ pub const BENCHMARK: [(&str, &[&str]); 45] = [
 pub struct Dataset {
     root: PathBuf,
     /// The part names of every category; labels are indices into them.
-    pub parts: BTreeMap<String, Vec<String>>,
+    pub parts: BTreeMap<String, Parts>,
 }
 
 /// Where one object lies.
@@ -106,8 +107,8 @@ impl Dataset {
             })?
         } else {
             fs::read_dir(root).map_err(Error::io(root))?;
-            let names = |parts: &[&str]| parts.iter().map(|part| part.to_string()).collect();
-            BENCHMARK.iter().map(|&(category, parts)| (category.to_string(), names(parts))).collect()
+            let named = |&(category, parts): &(&str, &[&str])| Ok((category.to_string(), Parts::new(parts)?));
+            BENCHMARK.iter().map(named).collect::<Result<_>>()?
         };
         Ok(Dataset { root: root.to_path_buf(), parts })
     }
@@ -248,7 +249,7 @@ mod tests {
         let (root, _) = example();
         fs::remove_file(root.path().join("PartNetE_meta.json")).unwrap();
         let dataset = Dataset::open(root.path()).unwrap();
-        assert_eq!((dataset.parts.len(), &dataset.parts["Box"]), (45, &vec!["lid".to_string()]));
+        assert_eq!((dataset.parts.len(), &dataset.parts["Box"]), (45, &Parts::new(["lid"]).unwrap()));
         assert!(BENCHMARK.is_sorted_by(|a, b| a.0 < b.0));
     }
 

@@ -5,10 +5,10 @@
 //! parts together (part-agnostic), over the objects of a category; then the same means. Parts that no object of a
 //! category has are left out of all of it.
 
-use crate::error::{Error, Result};
+use super::{dataset::Truth, targets};
 use crate::{
+    error::{Error, Result},
     stages::{instances::Instances, labels::Labels, superpoints::Superpoints},
-    study::targets,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -55,15 +55,6 @@ pub fn ceiling(superpoints: &Superpoints, truth: &[i32], labels: usize) -> Resul
 pub fn mean(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     let (sum, count) = values.into_iter().flatten().fold((0.0, 0), |(sum, count), v| (sum + v, count + 1));
     (count > 0).then(|| sum / count as f64)
-}
-
-/// The ground truth of one object.
-#[derive(Debug, Clone, Copy)]
-pub struct Truth<'a> {
-    /// Label of every point, below L, or -1, `[N]`.
-    pub semantic: &'a [i32],
-    /// Instance of every point, any numbers, negative = none, `[N]`.
-    pub instance: &'a [i32],
 }
 
 /// A predicted instance and how it overlaps the true ones of its object.
@@ -114,7 +105,7 @@ impl Category {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the lengths differ or a label is outside.
-    pub fn add(&mut self, labels: &Labels, instances: &Instances, truth: Truth) -> Result<()> {
+    pub fn add(&mut self, labels: &Labels, instances: &Instances, truth: &Truth) -> Result<()> {
         let n = truth.semantic.len();
         if truth.instance.len() != n || instances.of_point.len() != n {
             return Err(Error::invalid(format!(
@@ -123,14 +114,14 @@ impl Category {
                 instances.of_point.len()
             )));
         }
-        self.iou.push(semantic_iou(&labels.of_point, truth.semantic, self.labels)?);
+        self.iou.push(semantic_iou(&labels.of_point, &truth.semantic, self.labels)?);
 
         // A true instance is its points of one label.
         let mut number = BTreeMap::new();
         let mut sizes: Vec<(u32, u64)> = vec![];
         let mut both: BTreeMap<(i32, usize), u64> = BTreeMap::new();
         for ((&label, &instance), &predicted) in
-            truth.semantic.iter().zip(truth.instance).zip(&instances.of_point)
+            truth.semantic.iter().zip(&truth.instance).zip(&instances.of_point)
         {
             if label < 0 || instance < 0 {
                 continue;
@@ -243,6 +234,10 @@ mod tests {
         )
     }
 
+    fn true_of(semantic: &[i32], instance: &[i32]) -> Truth {
+        Truth { semantic: semantic.to_vec(), instance: instance.to_vec() }
+    }
+
     #[test]
     fn iou_of_the_parts_that_are_there() {
         let iou = semantic_iou(&[0, 0, 1, -1, 2], &[0, 1, 1, 1, -1], 4).unwrap();
@@ -259,18 +254,18 @@ mod tests {
     fn precision_is_averaged_over_the_recalls() {
         let (labels, instances) =
             object(&[0, 0, 0, 0, 0, 0], &[0, 0, 1, 2, 2, -1], &[(0, 0.9), (0, 0.8), (0, 0.7)]);
-        let truth = Truth { semantic: &[0, 0, 0, 0, 0, 0], instance: &[7, 7, 8, 9, 9, 8] };
+        let truth = true_of(&[0, 0, 0, 0, 0, 0], &[7, 7, 8, 9, 9, 8]);
         let mut category = Category::new(2);
-        category.add(&labels, &instances, truth).unwrap();
+        category.add(&labels, &instances, &truth).unwrap();
         // The single point of instance 1 is half of true instance 8: IoU 0.5 matches.
         assert_eq!(category.summary().ap50, [Some(1.0), None]);
-        let truth = Truth { semantic: &[0, 0, 0, 0, 0, 0], instance: &[7, 7, 8, 9, 9, 9] };
+        let truth = true_of(&[0, 0, 0, 0, 0, 0], &[7, 7, 8, 9, 9, 9]);
         let mut category = Category::new(2);
         let (labels, mut instances) = (labels, instances);
         instances.list[1].confidence = 0.95;
         instances.of_point[2] = -1;
         instances.of_point[5] = 1;
-        category.add(&labels, &instances, truth).unwrap();
+        category.add(&labels, &instances, &truth).unwrap();
         // Wrong, right, right: precision at each find 1/2, 2/3, and 2/3 from there on for both.
         let ap = category.summary().map50.unwrap();
         approx::assert_relative_eq!(ap, (2.0 / 3.0 + 2.0 / 3.0) / 3.0);
@@ -281,13 +276,13 @@ mod tests {
         let (labels, instances) = object(&[1, 1], &[0, 0], &[(1, 0.5)]);
         let mut category = Category::new(2);
         let mut other = category.clone();
-        other.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
+        other.add(&labels, &instances, &true_of(&[0, 0], &[0, 0])).unwrap();
         let summary = other.summary();
         assert_eq!((summary.map50, summary.map50_agnostic, summary.miou), (Some(0.0), Some(0.0), Some(0.0)));
         assert!(summary.map50.unwrap().is_sign_positive());
         // Once an object has part 1, what is called so counts.
-        category.add(&labels, &instances, Truth { semantic: &[0, 1], instance: &[0, 1] }).unwrap();
-        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
+        category.add(&labels, &instances, &true_of(&[0, 1], &[0, 1])).unwrap();
+        category.add(&labels, &instances, &true_of(&[0, 0], &[0, 0])).unwrap();
         approx::assert_relative_eq!(category.summary().map50_agnostic.unwrap(), (1.0 + 1.0) / 3.0);
     }
 
@@ -295,11 +290,11 @@ mod tests {
     fn one_true_instance_is_found_once() {
         let (labels, instances) = object(&[0, 0], &[0, 1], &[(0, 0.9), (0, 0.8)]);
         let mut category = Category::new(1);
-        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
+        category.add(&labels, &instances, &true_of(&[0, 0], &[0, 0])).unwrap();
         assert_eq!(category.summary().map50, Some(1.0));
         let mut category = Category::new(1);
-        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 0] }).unwrap();
-        category.add(&labels, &instances, Truth { semantic: &[0, 0], instance: &[0, 1] }).unwrap();
+        category.add(&labels, &instances, &true_of(&[0, 0], &[0, 0])).unwrap();
+        category.add(&labels, &instances, &true_of(&[0, 0], &[0, 1])).unwrap();
         // By falling confidence: right, right (the other object's), wrong (found already), right.
         approx::assert_relative_eq!(category.summary().map50.unwrap(), (1.0 + 1.0 + 0.75) / 3.0);
     }

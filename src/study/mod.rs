@@ -2,6 +2,7 @@
 
 pub mod dataset;
 pub mod evaluate;
+pub mod methods;
 pub mod metrics;
 pub mod pickle;
 pub mod prepare;

@@ -9,55 +9,33 @@
 //! ```
 //! Training reads the samples alone; `shapes` saves time when something changes, and may be deleted.
 
-#[cfg(feature = "ort")]
-use crate::models::Models;
+use crate::parts::Parts;
 use crate::{
     device::Device,
     error::{Error, Result},
     io::{hash, npy, tensors},
-    pipeline::Options,
-    stages::{
-        boxes::Boxes, cloud::Cloud, masks::Masks, memberships::Memberships, superpoints::Superpoints,
-        views::Views,
-    },
+    lifting::{Scene, Voters},
+    observer::Progress,
+    options::Options,
+    stages::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
     study::{
         dataset::{Object, Truth},
         sample::Sample,
         targets::Targets,
     },
 };
+#[cfg(feature = "ort")]
+use crate::{lifting::predict, models::Models};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
+    borrow::Cow,
     fmt, fs,
     path::{Path, PathBuf},
 };
 
 /// Part of every hash: to be raised when a stage starts to give other results from the same input.
 const VERSION: u32 = 1;
-
-/// What lets the boxes of a sample vote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Voters {
-    /// Their masks.
-    Masks,
-    /// They themselves (the paper's "without SAM").
-    Boxes,
-}
-
-impl Voters {
-    /// Both.
-    pub const ALL: [Voters; 2] = [Voters::Masks, Voters::Boxes];
-
-    /// Where the samples lie within a folder of prepared shapes.
-    pub fn folder(self) -> &'static str {
-        match self {
-            Voters::Masks => "",
-            Voters::Boxes => "no-sam",
-        }
-    }
-}
 
 /// Where the 2D predictions come from.
 pub enum Predictor {
@@ -111,39 +89,10 @@ impl Predictor {
 /// A labelled shape, ready for any kind of vote.
 #[derive(Debug, Clone)]
 pub struct Shape {
-    /// The points.
-    pub cloud: Cloud,
+    /// The points and what was found in their views.
+    pub scene: Scene<'static>,
     /// What is true of them.
     pub truth: Truth,
-    /// The over-segmentation.
-    pub superpoints: Superpoints,
-    /// The rendered views.
-    pub views: Views,
-    /// The detected boxes.
-    pub boxes: Boxes,
-    /// A mask per box.
-    pub masks: Masks,
-}
-
-impl Shape {
-    /// Which boxes hold which points; None for [`Voters::Masks`] where there is no mask.
-    ///
-    /// # Errors
-    /// Those of [`Memberships::find`].
-    pub fn memberships(
-        &self,
-        device: &Device,
-        voters: Voters,
-        options: &Options,
-    ) -> Result<Option<Memberships>> {
-        let masks = match voters {
-            Voters::Masks if self.masks == Masks::Boxes => return Ok(None),
-            Voters::Masks => &self.masks,
-            Voters::Boxes => &Masks::Boxes,
-        };
-        let Shape { superpoints, views, boxes, .. } = self;
-        Memberships::find(device, superpoints, views, boxes, masks, &options.memberships).map(Some)
-    }
 }
 
 /// What [`Preparer::samples`] did.
@@ -164,6 +113,14 @@ pub struct Preparer {
     options: Options,
     predictor: Predictor,
     folder: Option<PathBuf>,
+}
+
+/// Where the samples of one kind of voters lie within a folder of prepared shapes.
+fn folder(voters: Voters) -> &'static str {
+    match voters {
+        Voters::Masks => "",
+        Voters::Boxes => "no-sam",
+    }
 }
 
 /// Hashes of what things are made from.
@@ -208,7 +165,7 @@ impl Preparer {
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Format`] for the object's files and those kept; [`Error::Model`] if a model fails.
-    pub fn shape(&self, object: &Object, parts: &[String]) -> Result<Shape> {
+    pub fn shape(&self, object: &Object, parts: &Parts) -> Result<Shape> {
         self.make(object, parts, &self.keys(object, parts)?)
     }
 
@@ -216,27 +173,36 @@ impl Preparer {
     ///
     /// # Errors
     /// As [`Preparer::shape`]; [`Error::Invalid`] without a folder to write to.
-    pub fn samples(&self, object: &Object, parts: &[String]) -> Result<Prepared> {
+    pub fn samples(&self, object: &Object, parts: &Parts) -> Result<Prepared> {
         let Some(folder) = &self.folder else {
             return Err(Error::invalid("prepare: no folder to write samples to"));
         };
         let keys = self.keys(object, parts)?;
         let path = |voters: Voters| {
-            folder.join(voters.folder()).join(object.place()).with_added_extension("safetensors")
+            folder.join(self::folder(voters)).join(object.place()).with_added_extension("safetensors")
         };
         let there = |voters| Sample::source(&path(voters)).as_ref() == Some(&keys.samples[voters as usize]);
         // Without a segmenter there is no sample with masks.
         let kept = there(Voters::Boxes) && (there(Voters::Masks) || !path(Voters::Masks).exists());
         if !kept {
             let shape = self.make(object, parts, &keys)?;
-            let targets = Targets::count(&shape.superpoints, &shape.truth.semantic, parts.len())?;
+            let Shape { scene, truth } = &shape;
             for voters in Voters::ALL {
                 let path = path(voters);
-                let Some(memberships) = shape.memberships(&self.device, voters, &self.options)? else {
+                if !scene.voters().contains(&voters) {
                     remove(&path)?;
                     continue;
-                };
-                let mut sample = Sample::gather(parts, &shape.views, &shape.boxes, &memberships, &targets)?;
+                }
+                let gathered = scene.gather(
+                    &self.device,
+                    voters,
+                    parts.len(),
+                    &self.options,
+                    &mut Progress::default(),
+                )?;
+                let targets = Targets::count(&gathered.superpoints, &truth.semantic, parts.len())?;
+                let mut sample =
+                    Sample::gather(parts, &scene.views, &scene.boxes, &gathered.memberships, &targets)?;
                 sample.source = keys.samples[voters as usize].clone();
                 make_folder(path.parent())?;
                 sample.write(&path)?;
@@ -247,11 +213,11 @@ impl Preparer {
         Ok(Prepared { samples, kept, bytes })
     }
 
-    fn keys(&self, object: &Object, parts: &[String]) -> Result<Keys> {
+    fn keys(&self, object: &Object, parts: &Parts) -> Result<Keys> {
         let key = |what: Value| hash::sha256(what.to_string().as_bytes());
         let cloud = hash::sha256_of_file(&object.cloud_path())?;
         let labels = hash::sha256_of_file(&object.label_path())?;
-        let Options { superpoints, views, memberships, .. } = &self.options;
+        let Options { superpoints, views, memberships, evidence, .. } = &self.options;
         let superpoints = key(json!([VERSION, cloud, superpoints]));
         let predictions = match &self.predictor {
             #[cfg(feature = "ort")]
@@ -265,13 +231,15 @@ impl Preparer {
             }
         };
         let sample = |voters| {
-            key(json!([VERSION, superpoints, predictions, labels, parts, views, memberships, voters]))
+            let all = json!([VERSION, superpoints, predictions, labels, parts, views, memberships, voters]);
+            let cut = voters == Voters::Masks && evidence.border > 0.0;
+            key(if cut { json!([all, evidence]) } else { all })
         };
         let samples = Voters::ALL.map(sample);
         Ok(Keys { superpoints, predictions, samples })
     }
 
-    fn make(&self, object: &Object, parts: &[String], keys: &Keys) -> Result<Shape> {
+    fn make(&self, object: &Object, parts: &Parts, keys: &Keys) -> Result<Shape> {
         let (points, truth) = object.read(parts.len())?;
         let named = |e: Error| Error::format(object.cloud_path(), e.to_string());
         let cloud = Cloud::new(&points).map_err(named)?;
@@ -286,7 +254,7 @@ impl Preparer {
             }
             Predictor::Folder(folder) => read_predictions(&folder.join(object.place()), &views, parts.len())?,
         };
-        Ok(Shape { cloud, truth, superpoints, views, boxes, masks })
+        Ok(Shape { scene: Scene { cloud: Cow::Owned(cloud), superpoints, views, boxes, masks }, truth })
     }
 
     fn superpoints(&self, cloud: &Cloud, kept: Option<&mut Kept>, key: &str) -> Result<Superpoints> {
@@ -306,7 +274,7 @@ impl Preparer {
         &self,
         models: &Models,
         views: &Views,
-        parts: &[String],
+        parts: &Parts,
         kept: Option<&mut Kept>,
         key: &str,
     ) -> Result<(Boxes, Masks)> {
@@ -315,11 +283,7 @@ impl Preparer {
         {
             return read_predictions(&kept.folder, views, parts.len());
         }
-        let boxes = Boxes::detect(views, parts, &models.detector, &self.options.boxes)?;
-        let masks = match &models.segmenter {
-            Some(segmenter) => Masks::predict(views, &boxes, segmenter, &self.options.masks)?,
-            None => Masks::Boxes,
-        };
+        let (boxes, masks) = predict(models, views, parts, &self.options, &mut Progress::default())?;
         if let Some(kept) = kept {
             let write = |folder: &Path| write_predictions(folder, &boxes, &masks, views.side);
             kept.remake(|made_from| &mut made_from.predictions, key, write)?;

@@ -1,5 +1,6 @@
 //! Sample: what training needs to know of one labelled shape; no point, no pixel.
 
+use crate::parts::Parts;
 use crate::{
     error::{Error, Result},
     io::tensors::{Tensors, Writer},
@@ -57,7 +58,7 @@ impl Sample {
     /// # Errors
     /// [`Error::Invalid`] if the boxes have no features, or if boxes, memberships and targets do not fit together.
     pub fn gather(
-        parts: &[impl AsRef<str>],
+        parts: &Parts,
         views: &Views,
         boxes: &Boxes,
         memberships: &Memberships,
@@ -65,7 +66,7 @@ impl Sample {
     ) -> Result<Sample> {
         boxes.check(views.len(), parts.len())?;
         let sample = Sample {
-            parts: parts.iter().map(|name| name.as_ref().to_string()).collect(),
+            parts: parts.to_vec(),
             boxes: boxes.clone(),
             places: network::places(boxes, views)?,
             sets: memberships.sets()?.clone(),

@@ -2,7 +2,7 @@
 
 use crate::common::{fixture, golden};
 use partstad::{
-    Device,
+    Device, Parts,
     io::{npy, ply},
     ops::{basic::softmax, learn::riou, lift::vote},
     stages::{
@@ -240,7 +240,14 @@ impl Case {
         let mut boxes = self.boxes.clone();
         boxes.read_features(features).unwrap();
         let targets = Targets::count(&self.superpoints, &self.semantic, self.parts.len()).unwrap();
-        Sample::gather(self.parts, &self.views, &boxes, &self.memberships(&self.masks), &targets).unwrap()
+        Sample::gather(
+            &Parts::new(self.parts).unwrap(),
+            &self.views,
+            &boxes,
+            &self.memberships(&self.masks),
+            &targets,
+        )
+        .unwrap()
     }
 
     fn labels(&self, scores: &Scores, rule: Rule) -> Labels {

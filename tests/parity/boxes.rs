@@ -1,7 +1,10 @@
 //! Boxes on their way: their order, the segmenter's prompts, the network's places, and values that are not numbers.
 
 use crate::{gpu, random::Random};
-use partstad::ops::{basic::nan, detect::boxes, learn::positional, lift::confidence};
+use partstad::{
+    device::gpu::Gpu,
+    ops::{basic::nan, detect::boxes, learn::positional, lift::confidence},
+};
 
 #[test]
 fn order_prompts_and_places() {
@@ -43,13 +46,23 @@ fn order_prompts_and_places() {
 
 #[test]
 fn values_that_are_not_numbers() {
-    let (gpu, mut random) = (gpu(), Random(29));
-    for len in [0, 1, 33, 5000] {
+    let gpu = gpu();
+    count_nan(&gpu, &[0, 1, 33, 5000]);
+    let (values, mut total) = (gpu.zeros::<f32>(9).unwrap(), gpu.zeros(1).unwrap());
+    nan::cuda::count(&gpu, &values.slice(4..), &mut total).unwrap();
+    let error = nan::cuda::count(&gpu, &values.slice(1..), &mut total).unwrap_err();
+    assert!(error.to_string().contains("multiple of 16"), "{error}");
+}
+
+/// Of as many values as `lengths` say.
+pub fn count_nan(gpu: &Gpu, lengths: &[usize]) {
+    let mut random = Random(29);
+    for &len in lengths {
         let mut values = random.floats(len);
         values.iter_mut().step_by(7).for_each(|value| *value = f32::NAN);
         values.iter_mut().skip(3).step_by(5).for_each(|value| *value = f32::INFINITY);
         let mut total = gpu.upload(&[5]).unwrap();
-        nan::cuda::count(&gpu, &gpu.upload(&values).unwrap(), &mut total).unwrap();
+        nan::cuda::count(gpu, &gpu.upload(&values).unwrap(), &mut total).unwrap();
         assert_eq!(gpu.download(&total).unwrap(), [5 + nan::cpu::count(&values)], "{len} values");
     }
 }

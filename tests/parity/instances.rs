@@ -1,12 +1,15 @@
 //! Labels and the instances that they are merged into: the reference's, bit for bit.
 
 use crate::{gpu, random::Random};
-use partstad::ops::lift::{
-    extents::Extent,
-    instances::{self, Rules},
-    labels::{self, Rule},
-    membership::{self, Sets},
-    observe::{self, Observed},
+use partstad::{
+    device::gpu::Gpu,
+    ops::lift::{
+        extents::Extent,
+        instances::{self, Rules},
+        labels::{self, Rule},
+        membership::{self, Sets},
+        observe::{self, Observed},
+    },
 };
 
 #[test]
@@ -47,91 +50,102 @@ fn the_label_of_every_superpoint_and_point() {
     }
 }
 
+/// Pieces of made-up superpoints, each of fewer than `most` box sets; how many merged, and how many are kept.
+pub fn compare_pieces(
+    gpu: &Gpu,
+    random: &mut Random,
+    [superpoints, boxes]: [usize; 2],
+    [views, parts, most]: [u32; 3],
+) -> [usize; 2] {
+    let label: Vec<i32> = (0..superpoints).map(|_| random.below(parts + 1) as i32 - 1).collect();
+    let box_label: Vec<u32> = (0..boxes).map(|_| random.below(parts)).collect();
+    let box_view: Vec<u32> = (0..boxes).map(|_| random.below(views)).collect();
+    let rects: Vec<[f32; 4]> = (0..boxes)
+        .map(|_| [0; 2].map(|_| random.uniform() * 60.0))
+        .map(|[x, y]| [x, y, x + 30.0, y + 30.0])
+        .collect();
+    // A set per pair of neighbouring boxes; superpoints take few of them, so that some are held alike.
+    let mut sets = Sets { set_offsets: vec![0], entry_offsets: vec![0], ..Sets::default() };
+    for b in 0..boxes as u32 {
+        sets.set_boxes.extend((b..boxes as u32).take(1 + random.below(2) as usize));
+        sets.set_offsets.push(sets.set_boxes.len() as u32);
+    }
+    let mut offsets = vec![0];
+    let mut observed = Observed::default();
+    let mut extents: Vec<Extent> = vec![];
+    for _ in 0..superpoints {
+        offsets.push(offsets.last().unwrap() + 1 + random.below(300));
+        for _ in 0..if boxes == 0 { 0 } else { random.below(most) } {
+            sets.entry_set.push(random.below(boxes.min(4) as u32));
+            sets.entry_count.push(5);
+        }
+        sets.entry_offsets.push(sets.entry_set.len() as u32);
+        for _ in 0..views {
+            let seen = random.below(4) > 0;
+            let [x, y] = [0; 2].map(|_| random.uniform() * 60.0);
+            observed.counts.push(if seen { 10 } else { 0 });
+            observed.extents.push(if seen { [x, y, x + 25.0, y + 25.0] } else { observe::NOWHERE });
+        }
+        let low: [f32; 3] = std::array::from_fn(|_| random.uniform());
+        extents.push([low, low.map(|v| v + 0.2)]);
+    }
+    let cells = superpoints * (parts as usize + 1);
+    let probabilities: Vec<f32> = (0..cells).map(|_| random.uniform()).collect();
+    let rules = Rules { max_gap: 0.02, max_size_ratio: 100.0, max_distance: 0.3, min_box_iou: 0.4 };
+    let input = instances::Input {
+        label: &label,
+        offsets: &offsets,
+        extents: &extents,
+        observed: &observed,
+        sets: &sets,
+        probabilities: &probabilities,
+        box_label: &box_label,
+        box_view: &box_view,
+        rects: &rects,
+        views: views as usize,
+    };
+    let expected = instances::cpu::instances(&input, &rules).unwrap();
+    let merged = (0..superpoints).filter(|&s| label[s] >= 0 && expected.root[s] != s as i32).count();
+    let kept = expected.points.iter().filter(|&&points| points > 0).count();
+
+    let up = |values: &[u32]| gpu.upload(values).unwrap();
+    let observed_there = observe::cuda::Observed {
+        counts: up(&observed.counts),
+        extents: gpu.upload(observed.extents.as_flattened()).unwrap(),
+        totals: up(&vec![0; superpoints]),
+    };
+    let there = instances::cuda::Input {
+        label: &gpu.upload(&label).unwrap(),
+        offsets: &up(&offsets),
+        extents: &gpu.upload(extents.as_flattened().as_flattened()).unwrap(),
+        observed: &observed_there,
+        sets: &membership::cuda::Sets::upload(gpu, &sets).unwrap(),
+        probabilities: &gpu.upload(&probabilities).unwrap(),
+        box_label: &up(&box_label),
+        box_view: &up(&box_view),
+        rects: &gpu.upload(rects.as_flattened()).unwrap(),
+        views: views as usize,
+    };
+    let found = instances::cuda::instances(gpu, &there, &rules).unwrap().download(&gpu).unwrap();
+    assert_eq!(found, expected, "{superpoints} superpoints, {boxes} boxes, {views} views, {parts} parts");
+    [merged, kept]
+}
+
 #[test]
 fn the_pieces_of_every_part() {
     let gpu = gpu();
     let mut random = Random(12);
-    let (mut merged, mut kept) = (0, 0);
-    for (superpoints, boxes, views, parts) in [
-        (0, 3, 1, 1),
-        (1, 1, 1, 1),
-        (31, 0, 2, 2),
-        (33, 40, 3, 1),
-        (300, 150, 10, 5),
-        (64, 1100, 2, 2),
-        (1025, 20, 2, 3),
-    ] {
-        let label: Vec<i32> = (0..superpoints).map(|_| random.below(parts + 1) as i32 - 1).collect();
-        let box_label: Vec<u32> = (0..boxes).map(|_| random.below(parts)).collect();
-        let box_view: Vec<u32> = (0..boxes).map(|_| random.below(views)).collect();
-        let rects: Vec<[f32; 4]> = (0..boxes)
-            .map(|_| [0; 2].map(|_| random.uniform() * 60.0))
-            .map(|[x, y]| [x, y, x + 30.0, y + 30.0])
-            .collect();
-        // A set per pair of neighbouring boxes; superpoints take few of them, so that some are held alike.
-        let mut sets = Sets { set_offsets: vec![0], entry_offsets: vec![0], ..Sets::default() };
-        for b in 0..boxes as u32 {
-            sets.set_boxes.extend((b..boxes as u32).take(1 + random.below(2) as usize));
-            sets.set_offsets.push(sets.set_boxes.len() as u32);
-        }
-        let mut offsets = vec![0];
-        let mut observed = Observed::default();
-        let mut extents: Vec<Extent> = vec![];
-        for _ in 0..superpoints {
-            offsets.push(offsets.last().unwrap() + 1 + random.below(300));
-            for _ in 0..if boxes == 0 { 0 } else { random.below(3) } {
-                sets.entry_set.push(random.below(boxes.min(4) as u32));
-                sets.entry_count.push(5);
-            }
-            sets.entry_offsets.push(sets.entry_set.len() as u32);
-            for _ in 0..views {
-                let seen = random.below(4) > 0;
-                let [x, y] = [0; 2].map(|_| random.uniform() * 60.0);
-                observed.counts.push(if seen { 10 } else { 0 });
-                observed.extents.push(if seen { [x, y, x + 25.0, y + 25.0] } else { observe::NOWHERE });
-            }
-            let low: [f32; 3] = std::array::from_fn(|_| random.uniform());
-            extents.push([low, low.map(|v| v + 0.2)]);
-        }
-        let cells = superpoints * (parts as usize + 1);
-        let probabilities: Vec<f32> = (0..cells).map(|_| random.uniform()).collect();
-        let rules = Rules { max_gap: 0.02, max_size_ratio: 100.0, max_distance: 0.3, min_box_iou: 0.4 };
-        let input = instances::Input {
-            label: &label,
-            offsets: &offsets,
-            extents: &extents,
-            observed: &observed,
-            sets: &sets,
-            probabilities: &probabilities,
-            box_label: &box_label,
-            box_view: &box_view,
-            rects: &rects,
-            views: views as usize,
-        };
-        let expected = instances::cpu::instances(&input, &rules).unwrap();
-        merged += (0..superpoints).filter(|&s| label[s] >= 0 && expected.root[s] != s as i32).count();
-        kept += expected.points.iter().filter(|&&points| points > 0).count();
-
-        let up = |values: &[u32]| gpu.upload(values).unwrap();
-        let observed_there = observe::cuda::Observed {
-            counts: up(&observed.counts),
-            extents: gpu.upload(observed.extents.as_flattened()).unwrap(),
-            totals: up(&vec![0; superpoints]),
-        };
-        let there = instances::cuda::Input {
-            label: &gpu.upload(&label).unwrap(),
-            offsets: &up(&offsets),
-            extents: &gpu.upload(extents.as_flattened().as_flattened()).unwrap(),
-            observed: &observed_there,
-            sets: &membership::cuda::Sets::upload(&gpu, &sets).unwrap(),
-            probabilities: &gpu.upload(&probabilities).unwrap(),
-            box_label: &up(&box_label),
-            box_view: &up(&box_view),
-            rects: &gpu.upload(rects.as_flattened()).unwrap(),
-            views: views as usize,
-        };
-        let found = instances::cuda::instances(&gpu, &there, &rules).unwrap().download(&gpu).unwrap();
-        assert_eq!(found, expected, "{superpoints} superpoints, {boxes} boxes, {views} views, {parts} parts");
-    }
+    let cases = [
+        ([0, 3], [1, 1]),
+        ([1, 1], [1, 1]),
+        ([31, 0], [2, 2]),
+        ([33, 40], [3, 1]),
+        ([300, 150], [10, 5]),
+        ([64, 1100], [2, 2]),
+        ([1025, 20], [2, 3]),
+    ];
+    let all =
+        cases.map(|(sizes, [views, parts])| compare_pieces(&gpu, &mut random, sizes, [views, parts, 3]));
+    let [merged, kept] = [0, 1].map(|i| all.iter().map(|counts| counts[i]).sum::<usize>());
     assert!(merged > 100 && kept > 20, "{merged} merged, {kept} kept: little to compare");
 }

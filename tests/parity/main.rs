@@ -12,6 +12,7 @@ mod network;
 mod pipeline;
 mod random;
 mod scores;
+mod sizes;
 mod sorting;
 mod superpoints;
 mod training;
@@ -19,11 +20,21 @@ mod views;
 
 use cuda_emulator::Gpu as Driver;
 use partstad::device::gpu::Gpu;
+use std::fmt::Debug;
 
 /// The device that the tests run on: a GPU, or the emulator where there is none.
 fn gpu() -> Gpu {
     cuda_emulator::install();
     Gpu::new(0).unwrap()
+}
+
+/// Fails at the first value that differs, without printing hundreds of thousands.
+#[track_caller]
+fn same<T: PartialEq + Debug>(found: &[T], expected: &[T], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    if let Some(i) = found.iter().zip(expected).position(|(f, e)| f != e) {
+        panic!("{what}: value {i} is {:?}, not {:?}", found[i], expected[i]);
+    }
 }
 
 #[test]

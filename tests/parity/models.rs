@@ -5,7 +5,7 @@
 use crate::gpu;
 use cuda_emulator::{Gpu as Driver, Transfers};
 use partstad::{
-    Device, Pipeline, Result, Segmentation,
+    Device, Parts, Pipeline, Result, Segmentation,
     device::gpu::Gpu,
     io::{hash, points::PointCloud},
     models::{Models, Options, Provider},
@@ -289,8 +289,8 @@ fn two_pipelines_overlap() {
         Pipeline::new(device, options).with_models(models)
     };
     let pipelines = [pipeline(gpu.fork().unwrap()), pipeline(gpu.fork().unwrap())];
-    let parts = [&PARTS[..2], &PARTS[1..]];
-    let segment = |i: usize| pipelines[i].segment(&cloud, parts[i]).unwrap();
+    let parts = [&PARTS[..2], &PARTS[1..]].map(|parts| Parts::new(parts).unwrap());
+    let segment = |i: usize| pipelines[i].segment(&cloud, &parts[i], &()).unwrap();
     let expected = [segment(0), segment(1)];
     assert_ne!(expected[0].boxes, expected[1].boxes);
     let same = |found: &Segmentation, expected: &Segmentation| {

@@ -4,6 +4,7 @@ use crate::{
     clouds::{clouds, flat},
     gpu,
     random::Random,
+    same,
 };
 use partstad::{
     device::gpu::{Buffer, Gpu},
@@ -19,10 +20,49 @@ use partstad::{
 /// Around the sizes of leaves (32) and of the nodes above them (1024).
 const SIZES: [usize; 8] = [0, 1, 2, 11, 31, 32, 33, 1025];
 
-fn arrange(gpu: &Gpu, points: &[[f32; 3]], tree: &mut Tree) -> Buffer<f32> {
+pub fn arrange(gpu: &Gpu, points: &[[f32; 3]], tree: &mut Tree) -> Buffer<f32> {
     let buffer = gpu.upload(&flat(points)).unwrap();
     tree.build(gpu, &buffer, points.len()).unwrap();
     buffer
+}
+
+/// The nearest `k` of what is around each point, against the reference's.
+pub fn compare_nearest(
+    gpu: &Gpu,
+    points: &[[f32; 3]],
+    buffer: &Buffer<f32>,
+    around: &Around,
+    k: usize,
+    name: &str,
+) {
+    let (n, expected) = (points.len(), knn::cpu::nearest(points, k));
+    let (mut indices, mut distances) =
+        (gpu.alloc(n * expected.k).unwrap(), gpu.alloc(n * expected.k).unwrap());
+    let columns = knn::cuda::nearest(gpu, buffer, around, k, &mut indices, &mut distances).unwrap();
+    assert_eq!(columns, expected.k);
+    let what = format!("{name}, {n} points, k = {k}");
+    same(&gpu.download(&indices).unwrap(), &expected.indices, &what);
+    same(&gpu.download(&distances).unwrap(), &expected.distances, &what);
+}
+
+/// Normals from what is around each point, against the reference's.
+pub fn compare_normals(
+    gpu: &Gpu,
+    points: &[[f32; 3]],
+    buffer: &Buffer<f32>,
+    around: &Around,
+    radius: f32,
+    most: usize,
+    name: &str,
+) {
+    let n = points.len();
+    let mut normals = gpu.alloc(3 * n).unwrap();
+    let mut workspace = normals::cuda::Workspace::new(gpu, n).unwrap();
+    normals::cuda::estimate(gpu, buffer, around, radius, most, &mut normals, &mut workspace).unwrap();
+    let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let expected = bits(&flat(&normals::cpu::estimate(points, radius, most)));
+    let what = format!("{name}, {n} points, radius {radius}, at most {most}");
+    same(&bits(&gpu.download(&normals).unwrap()), &expected, &what);
 }
 
 #[test]
@@ -34,16 +74,9 @@ fn nearest_neighbors() {
         for (name, points) in clouds(n, &mut random) {
             let buffer = arrange(&gpu, &points, &mut tree);
             for k in [10, 1, 31].into_iter().take(if n < 1000 { 3 } else { 1 }) {
-                let expected = knn::cpu::nearest(&points, k);
-                let mut indices = gpu.alloc(n * expected.k).unwrap();
-                let mut distances = gpu.alloc(n * expected.k).unwrap();
                 let mut around = Around::new(&gpu, n, k + 1).unwrap();
                 around.find(&gpu, &tree).unwrap();
-                let columns =
-                    knn::cuda::nearest(&gpu, &buffer, &around, k, &mut indices, &mut distances).unwrap();
-                assert_eq!(columns, expected.k);
-                assert_eq!(gpu.download(&indices).unwrap(), expected.indices, "{name}, {n} points, k = {k}");
-                assert_eq!(gpu.download(&distances).unwrap(), expected.distances, "{name}, {n} points");
+                compare_nearest(&gpu, &points, &buffer, &around, k, name);
             }
         }
     }
@@ -74,23 +107,13 @@ fn surface_normals() {
     let mut random = Random(4);
     let mut tree = Tree::new(&gpu, 1025).unwrap();
     let mut around = Around::new(&gpu, 1025, 32).unwrap();
-    let mut workspace = normals::cuda::Workspace::new(&gpu, 1025).unwrap();
     for n in SIZES {
         for (name, points) in clouds(n, &mut random) {
             let buffer = arrange(&gpu, &points, &mut tree);
             around.find(&gpu, &tree).unwrap();
             let cases = [(0.1, 30), (0.3, 32), (1e-4, 7), (0.3, 1)];
             for (radius, most) in cases.into_iter().take(if n < 1000 { 4 } else { 1 }) {
-                let mut normals = gpu.alloc(3 * n).unwrap();
-                normals::cuda::estimate(&gpu, &buffer, &around, radius, most, &mut normals, &mut workspace)
-                    .unwrap();
-                let expected = flat(&normals::cpu::estimate(&points, radius, most));
-                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                assert_eq!(
-                    bits(&gpu.download(&normals).unwrap()),
-                    bits(&expected),
-                    "{name}, {n} points, radius {radius}, at most {most}"
-                );
+                compare_normals(&gpu, &points, &buffer, &around, radius, most, name);
             }
         }
     }

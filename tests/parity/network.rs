@@ -61,37 +61,40 @@ fn near(
     }
 }
 
+/// `[m, k] x [k, n]` with either factor transposed, and the same bits twice.
+pub fn compare_products(gpu: &Gpu, random: &mut Random, [m, n, k]: [usize; 3]) {
+    let what = format!("{m} x {k} x {n}");
+    let (a, b) = (random.floats(m * k), random.floats(n * k));
+    let sizes = |values: &[f32]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
+    let (size_a, size_b) = (sizes(&a), sizes(&b));
+    let (a_there, b_there) = (gpu.upload(&a).unwrap(), gpu.upload(&b).unwrap());
+
+    let slices = matmul::cuda::slices(k);
+    let mut c = gpu.alloc(slices * m * n).unwrap();
+    let mut found = vec![];
+    for _ in 0..2 {
+        matmul::cuda::by_transpose(gpu, [m, n, k], &a_there, &b_there, &mut c).unwrap();
+        found.push(gpu.download(&c).unwrap());
+    }
+    assert_eq!(found[0], found[1], "{what}: the same bits twice");
+    let sums: Vec<f32> = (0..m * n).map(|i| (0..slices).map(|s| found[0][s * m * n + i]).sum()).collect();
+    let by = |a, b| (Matrix::new(a, m, k), Matrix::new(b, n, k).t());
+    let (a_here, b_here) = by(&a, &b);
+    near(&sums, a_here, b_here, by(&size_a, &size_b), k, &format!("{what}, by transpose"));
+
+    let mut c = gpu.alloc(m * n).unwrap();
+    matmul::cuda::of_transpose(gpu, [m, n, k], &a_there, &b_there, &mut c).unwrap();
+    let of = |a, b| (Matrix::new(a, k, m).t(), Matrix::new(b, k, n));
+    let (a_here, b_here) = of(&a, &b);
+    let found = gpu.download(&c).unwrap();
+    near(&found, a_here, b_here, of(&size_a, &size_b), k, &format!("{what}, of transpose"));
+}
+
 #[test]
 fn products_of_matrices() {
     let (gpu, mut random) = (gpu(), Random(7));
-    for (m, n, k) in
-        [(0, 5, 3), (1, 1, 0), (1, 1, 1), (31, 33, 32), (33, 7, 97), (64, 65, 192), (150, 70, 403)]
-    {
-        let what = format!("{m} x {k} x {n}");
-        let (a, b) = (random.floats(m * k), random.floats(n * k));
-        let sizes = |values: &[f32]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
-        let (size_a, size_b) = (sizes(&a), sizes(&b));
-        let (a_there, b_there) = (gpu.upload(&a).unwrap(), gpu.upload(&b).unwrap());
-
-        let slices = matmul::cuda::slices(k);
-        let mut c = gpu.alloc(slices * m * n).unwrap();
-        let mut found = vec![];
-        for _ in 0..2 {
-            matmul::cuda::by_transpose(&gpu, [m, n, k], &a_there, &b_there, &mut c).unwrap();
-            found.push(gpu.download(&c).unwrap());
-        }
-        assert_eq!(found[0], found[1], "{what}: the same bits twice");
-        let sums: Vec<f32> = (0..m * n).map(|i| (0..slices).map(|s| found[0][s * m * n + i]).sum()).collect();
-        let by = |a, b| (Matrix::new(a, m, k), Matrix::new(b, n, k).t());
-        let (a_here, b_here) = by(&a, &b);
-        near(&sums, a_here, b_here, by(&size_a, &size_b), k, &format!("{what}, by transpose"));
-
-        let mut c = gpu.alloc(m * n).unwrap();
-        matmul::cuda::of_transpose(&gpu, [m, n, k], &a_there, &b_there, &mut c).unwrap();
-        let of = |a, b| (Matrix::new(a, k, m).t(), Matrix::new(b, k, n));
-        let (a_here, b_here) = of(&a, &b);
-        let found = gpu.download(&c).unwrap();
-        near(&found, a_here, b_here, of(&size_a, &size_b), k, &format!("{what}, of transpose"));
+    for sizes in [[0, 5, 3], [1, 1, 0], [1, 1, 1], [31, 33, 32], [33, 7, 97], [64, 65, 192], [150, 70, 403]] {
+        compare_products(&gpu, &mut random, sizes);
     }
 }
 

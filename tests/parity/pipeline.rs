@@ -2,7 +2,7 @@
 
 use super::gpu;
 use partstad::{
-    Device, Pipeline, Predictions, Segmentation,
+    Device, Parts, Pipeline, Predictions, Segmentation,
     io::points::PointCloud,
     pipeline::Options,
     stages::{
@@ -26,7 +26,7 @@ fn lift(device: Device, cloud: &Cloud, boxes: &Boxes, masks: &Masks) -> Segmenta
     options.labels.fill_hidden = true;
     let predictions =
         Predictions { boxes: boxes.clone(), masks: masks.clone(), superpoints: None, weights: None };
-    Pipeline::new(device, options).lift(cloud, &PARTS, predictions).unwrap()
+    Pipeline::new(device, options).lift(cloud, &Parts::new(PARTS).unwrap(), predictions, &()).unwrap()
 }
 
 /// A disc within each box, as logits.
@@ -77,6 +77,29 @@ fn same(there: &Segmentation, here: &Segmentation, name: &str) {
     assert_eq!(there.instances, here.instances, "{name}");
 }
 
+/// Boxes and faulty masks made from the ground truth, the labels and instances of all points, lifted on a device and on the
+/// CPU, in ten views of 800 x 800; returns how many boxes.
+pub fn compare_lifting(
+    device: &Device,
+    cloud: &Cloud,
+    [semantic, instance]: [&[i32]; 2],
+    parts: &Parts,
+    name: &str,
+) -> usize {
+    let views = Views::render(&Device::Cpu, cloud, &views::Options::default()).unwrap();
+    let options = predictions::Options::default();
+    let (boxes, masks) = predictions::predict(&views, semantic, instance, parts.len(), 1, &options);
+    let on = |device: &Device| {
+        let (boxes, masks) = (boxes.clone(), masks.clone());
+        let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
+        let mut options = Options::default();
+        options.labels.fill_hidden = true;
+        Pipeline::new(device.clone(), options).lift(cloud, parts, predictions, &()).unwrap()
+    };
+    same(&on(device), &on(&Device::Cpu), name);
+    boxes.len()
+}
+
 /// One object of every category that has test objects, with boxes and faulty masks made from its ground truth.
 #[test]
 #[ignore = "needs PARTSTAD_CLOUDS"]
@@ -93,17 +116,9 @@ fn a_device_segments_real_clouds_as_the_cpu_does() {
         let parts = &dataset.parts[&object.category];
         let (points, truth) = object.read(parts.len()).unwrap();
         let cloud = Cloud::new(&points).unwrap();
-        let views = Views::render(&Device::Cpu, &cloud, &views::Options::default()).unwrap();
-        let (semantic, instance) = (&truth.semantic, &truth.instance);
-        let options = predictions::Options::default();
-        let (boxes, masks) = predictions::predict(&views, semantic, instance, parts.len(), 1, &options);
-        let on = |device: &Device| {
-            let (boxes, masks) = (boxes.clone(), masks.clone());
-            let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
-            Pipeline::new(device.clone(), Options::default()).lift(&cloud, parts, predictions).unwrap()
-        };
-        same(&on(&device), &on(&Device::Cpu), &object.id);
-        println!("{} {}: {} boxes", object.category, object.id, boxes.len());
+        let labels = [&truth.semantic[..], &truth.instance];
+        let boxes = compare_lifting(&device, &cloud, labels, parts, &object.id);
+        println!("{} {}: {boxes} boxes", object.category, object.id);
         seen.push(object.category);
     }
     assert!(!seen.is_empty());

@@ -88,112 +88,107 @@ fn same(gpu: &Gpu, found: &Buffer<f32>, expected: &[f32], what: &str) {
     }
 }
 
+/// Everything from votes to gradients; `most`: box sets of a superpoint.
+pub fn compare_votes(
+    gpu: &Gpu,
+    random: &mut Random,
+    [superpoints, boxes, sets, labels]: [usize; 4],
+    most: u32,
+) {
+    let p = Problem::random(random, superpoints, boxes, sets, labels, most);
+    let what = format!("{superpoints} superpoints, {boxes} boxes, {sets} sets, {labels} labels");
+    let up = |values: &[u32]| gpu.upload(values).unwrap();
+    let floats = |values: &[f32]| gpu.upload(values).unwrap();
+    let room = |len| gpu.alloc::<f32>(len).unwrap();
+    let on_device = membership::cuda::Sets::upload(gpu, &p.sets).unwrap();
+    let (visible, box_label) = (up(&p.visible), up(&p.box_label));
+    let input = on_device.votes(&visible, &box_label, labels);
+    let mut workspace = vote::cuda::Workspace::new(gpu, &input).unwrap();
+    let (columns, weights) = (labels + 1, floats(&p.weights));
+    let by_set = vote::cuda::by_set(gpu, &input).unwrap();
+    let expected = vote::cpu::by_set(&p.input());
+    assert_eq!(gpu.download(&by_set.offsets).unwrap(), expected.offsets, "{what}");
+    assert_eq!(gpu.download(&by_set.superpoint).unwrap(), expected.superpoint, "{what}");
+    assert_eq!(gpu.download(&by_set.count).unwrap(), expected.count, "{what}");
+
+    for null in [5.0, -1.0f32] {
+        let null_weight = floats(&[null]);
+        let (mut scores, mut valid) = (room(superpoints * columns), gpu.alloc(superpoints).unwrap());
+        vote::cuda::forward(gpu, &input, &weights, &null_weight, &mut workspace, &mut scores, &mut valid)
+            .unwrap();
+        let expected = vote::cpu::forward(&p.input(), &p.weights, null).unwrap();
+        same(gpu, &scores, &expected, &format!("{what}: scores"));
+        let valid_here: Vec<bool> = gpu.download(&valid).unwrap().iter().map(|&v| v != 0).collect();
+        assert_eq!(valid_here, p.valid, "{what}");
+
+        let mut probabilities = room(superpoints * columns);
+        softmax::cuda::forward(gpu, &scores, columns, &mut probabilities).unwrap();
+        let expected = softmax::cpu::forward(&expected, columns);
+        same(gpu, &probabilities, &expected, &format!("{what}: softmax"));
+
+        let truth = p.truth();
+        let (shares, sizes) = (floats(&p.shares), up(&p.sizes));
+        let on_device = riou::cuda::Truth { shares: &shares, sizes: &sizes, valid: &valid, columns };
+        let mut losses = riou::cuda::Workspace::new(gpu, superpoints, columns).unwrap();
+        let (mut ious, mut loss) = (room(columns), room(1));
+        riou::cuda::forward(gpu, &probabilities, &on_device, &mut losses, &mut ious, &mut loss).unwrap();
+        same(gpu, &ious, &riou::cpu::riou(&expected, &truth).unwrap(), &format!("{what}: RIoU"));
+        same(gpu, &loss, &[riou::cpu::forward(&expected, &truth).unwrap()], &format!("{what}: loss"));
+        let mut grad = room(superpoints * columns);
+        riou::cuda::backward(gpu, &on_device, &losses, &mut grad).unwrap();
+        let expected_grad = riou::cpu::backward(&expected, &truth).unwrap();
+        same(gpu, &grad, &expected_grad, &format!("{what}: gradient of RIoU"));
+
+        let mut grad_scores = room(superpoints * columns);
+        softmax::cuda::backward(gpu, &probabilities, &grad, columns, &mut grad_scores).unwrap();
+        let expected_grad = softmax::cpu::backward(&expected, &expected_grad, columns);
+        same(gpu, &grad_scores, &expected_grad, &format!("{what}: gradient of softmax"));
+
+        let (mut grad_weights, mut grad_null) = (room(boxes), room(1));
+        vote::cuda::backward(
+            gpu,
+            &input,
+            &by_set,
+            &null_weight,
+            &grad_scores,
+            &mut workspace,
+            &mut grad_weights,
+            &mut grad_null,
+        )
+        .unwrap();
+        let (expected_weights, expected_null) =
+            vote::cpu::backward(&p.input(), &p.weights, null, &expected_grad).unwrap();
+        same(gpu, &grad_weights, &expected_weights, &format!("{what}: gradient of the weights"));
+        same(gpu, &grad_null, &[expected_null], &format!("{what}: gradient of the null weight"));
+
+        let label: Vec<u32> = (0..superpoints).map(|_| random.below(columns as u32)).collect();
+        let label_there = up(&label);
+        riou::cuda::cross_entropy(gpu, &probabilities, &label_there, &on_device, &mut losses, &mut loss)
+            .unwrap();
+        let expected_loss = riou::cpu::cross_entropy(&expected, &label, &truth).unwrap();
+        same(gpu, &loss, &[expected_loss], &format!("{what}: cross-entropy"));
+        riou::cuda::cross_entropy_backward(gpu, &probabilities, &label_there, &on_device, &losses, &mut grad)
+            .unwrap();
+        let expected_grad = riou::cpu::cross_entropy_backward(&expected, &label, &truth).unwrap();
+        same(gpu, &grad, &expected_grad, &format!("{what}: gradient of cross-entropy"));
+    }
+}
+
 #[test]
 fn from_votes_to_the_gradient_of_the_weights() {
     let gpu = gpu();
     let mut random = Random(5);
-    for (superpoints, boxes, sets, labels, most) in [
-        (1, 1, 1, 1, 1),
-        (1, 200, 1025, 60, 1025),
-        (31, 3, 0, 2, 0),
-        (32, 33, 31, 5, 33),
-        (33, 150, 300, 7, 70),
-        (1023, 32, 32, 1, 3),
-        (300, 64, 257, 31, 40),
-        (0, 5, 3, 2, 1),
+    for (sizes, most) in [
+        ([1, 1, 1, 1], 1),
+        ([1, 200, 1025, 60], 1025),
+        ([31, 3, 0, 2], 0),
+        ([32, 33, 31, 5], 33),
+        ([33, 150, 300, 7], 70),
+        ([1023, 32, 32, 1], 3),
+        ([300, 64, 257, 31], 40),
+        ([0, 5, 3, 2], 1),
     ] {
-        let p = Problem::random(&mut random, superpoints, boxes, sets, labels, most);
-        let what = format!("{superpoints} superpoints, {boxes} boxes, {sets} sets, {labels} labels");
-        let up = |values: &[u32]| gpu.upload(values).unwrap();
-        let floats = |values: &[f32]| gpu.upload(values).unwrap();
-        let room = |len| gpu.alloc::<f32>(len).unwrap();
-        let on_device = membership::cuda::Sets::upload(&gpu, &p.sets).unwrap();
-        let (visible, box_label) = (up(&p.visible), up(&p.box_label));
-        let input = on_device.votes(&visible, &box_label, labels);
-        let mut workspace = vote::cuda::Workspace::new(&gpu, &input).unwrap();
-        let (columns, weights) = (labels + 1, floats(&p.weights));
-        let by_set = vote::cuda::by_set(&gpu, &input).unwrap();
-        let expected = vote::cpu::by_set(&p.input());
-        assert_eq!(gpu.download(&by_set.offsets).unwrap(), expected.offsets, "{what}");
-        assert_eq!(gpu.download(&by_set.superpoint).unwrap(), expected.superpoint, "{what}");
-        assert_eq!(gpu.download(&by_set.count).unwrap(), expected.count, "{what}");
-
-        for null in [5.0, -1.0f32] {
-            let null_weight = floats(&[null]);
-            let (mut scores, mut valid) = (room(superpoints * columns), gpu.alloc(superpoints).unwrap());
-            vote::cuda::forward(
-                &gpu,
-                &input,
-                &weights,
-                &null_weight,
-                &mut workspace,
-                &mut scores,
-                &mut valid,
-            )
-            .unwrap();
-            let expected = vote::cpu::forward(&p.input(), &p.weights, null).unwrap();
-            same(&gpu, &scores, &expected, &format!("{what}: scores"));
-            let valid_here: Vec<bool> = gpu.download(&valid).unwrap().iter().map(|&v| v != 0).collect();
-            assert_eq!(valid_here, p.valid, "{what}");
-
-            let mut probabilities = room(superpoints * columns);
-            softmax::cuda::forward(&gpu, &scores, columns, &mut probabilities).unwrap();
-            let expected = softmax::cpu::forward(&expected, columns);
-            same(&gpu, &probabilities, &expected, &format!("{what}: softmax"));
-
-            let truth = p.truth();
-            let (shares, sizes) = (floats(&p.shares), up(&p.sizes));
-            let on_device = riou::cuda::Truth { shares: &shares, sizes: &sizes, valid: &valid, columns };
-            let mut losses = riou::cuda::Workspace::new(&gpu, superpoints, columns).unwrap();
-            let (mut ious, mut loss) = (room(columns), room(1));
-            riou::cuda::forward(&gpu, &probabilities, &on_device, &mut losses, &mut ious, &mut loss).unwrap();
-            same(&gpu, &ious, &riou::cpu::riou(&expected, &truth).unwrap(), &format!("{what}: RIoU"));
-            same(&gpu, &loss, &[riou::cpu::forward(&expected, &truth).unwrap()], &format!("{what}: loss"));
-            let mut grad = room(superpoints * columns);
-            riou::cuda::backward(&gpu, &on_device, &losses, &mut grad).unwrap();
-            let expected_grad = riou::cpu::backward(&expected, &truth).unwrap();
-            same(&gpu, &grad, &expected_grad, &format!("{what}: gradient of RIoU"));
-
-            let mut grad_scores = room(superpoints * columns);
-            softmax::cuda::backward(&gpu, &probabilities, &grad, columns, &mut grad_scores).unwrap();
-            let expected_grad = softmax::cpu::backward(&expected, &expected_grad, columns);
-            same(&gpu, &grad_scores, &expected_grad, &format!("{what}: gradient of softmax"));
-
-            let (mut grad_weights, mut grad_null) = (room(boxes), room(1));
-            vote::cuda::backward(
-                &gpu,
-                &input,
-                &by_set,
-                &null_weight,
-                &grad_scores,
-                &mut workspace,
-                &mut grad_weights,
-                &mut grad_null,
-            )
-            .unwrap();
-            let (expected_weights, expected_null) =
-                vote::cpu::backward(&p.input(), &p.weights, null, &expected_grad).unwrap();
-            same(&gpu, &grad_weights, &expected_weights, &format!("{what}: gradient of the weights"));
-            same(&gpu, &grad_null, &[expected_null], &format!("{what}: gradient of the null weight"));
-
-            let label: Vec<u32> = (0..superpoints).map(|_| random.below(columns as u32)).collect();
-            let label_there = up(&label);
-            riou::cuda::cross_entropy(&gpu, &probabilities, &label_there, &on_device, &mut losses, &mut loss)
-                .unwrap();
-            let expected_loss = riou::cpu::cross_entropy(&expected, &label, &truth).unwrap();
-            same(&gpu, &loss, &[expected_loss], &format!("{what}: cross-entropy"));
-            riou::cuda::cross_entropy_backward(
-                &gpu,
-                &probabilities,
-                &label_there,
-                &on_device,
-                &losses,
-                &mut grad,
-            )
-            .unwrap();
-            let expected_grad = riou::cpu::cross_entropy_backward(&expected, &label, &truth).unwrap();
-            same(&gpu, &grad, &expected_grad, &format!("{what}: gradient of cross-entropy"));
-        }
+        compare_votes(&gpu, &mut random, sizes, most);
     }
 }
 

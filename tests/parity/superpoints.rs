@@ -4,10 +4,11 @@ use crate::{
     clouds::{clouds, flat},
     gpu,
     random::Random,
+    same,
 };
 use partstad::{
     Device,
-    device::gpu::Gpu,
+    device::gpu::{Buffer, Gpu},
     ops::{
         basic::{components, group},
         lift::{extents, fill},
@@ -30,12 +31,29 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
+/// Weights of the edges, `shape` N, D, k, against the reference's.
+pub fn compare_weights(
+    gpu: &Gpu,
+    features: &Buffer<f32>,
+    indices: &[u32],
+    distances: &[f32],
+    shape: [usize; 3],
+    expected: &[f32],
+    name: &str,
+) {
+    let mut found = gpu.alloc(expected.len()).unwrap();
+    let mut workspace = edge_weights::cuda::Workspace::new(gpu, expected.len()).unwrap();
+    let (indices, distances) = (gpu.upload(indices).unwrap(), gpu.upload(distances).unwrap());
+    edge_weights::cuda::edge_weights(gpu, features, &indices, &distances, shape, &mut found, &mut workspace)
+        .unwrap();
+    same(&bits(&gpu.download(&found).unwrap()), &bits(expected), &format!("{name}, {shape:?}"));
+}
+
 #[test]
 fn features_and_weights() {
     let gpu = gpu();
     let mut random = Random(7);
     for n in SIZES {
-        let mut workspace = edge_weights::cuda::Workspace::new(&gpu, 10 * n).unwrap();
         for (name, points) in clouds(n, &mut random) {
             let colors: Vec<[f32; 3]> = (0..n).map(|_| [0; 3].map(|_| random.uniform())).collect();
             let normals = normals::cpu::estimate(&points, 0.1, 30);
@@ -60,28 +78,15 @@ fn features_and_weights() {
                         .unwrap();
                 assert_eq!(bits(&gpu.download(&found).unwrap()), bits(&features), "{name}, {n} points");
 
-                let (indices, distances) =
-                    (gpu.upload(&graph.indices).unwrap(), gpu.upload(&graph.distances).unwrap());
-                let mut on_device = gpu.alloc(weights.len()).unwrap();
                 let shape = [n, dimensions, graph.k];
-                edge_weights::cuda::edge_weights(
-                    &gpu,
-                    &found,
-                    &indices,
-                    &distances,
-                    shape,
-                    &mut on_device,
-                    &mut workspace,
-                )
-                .unwrap();
-                assert_eq!(bits(&gpu.download(&on_device).unwrap()), bits(&weights), "{name}, {n} points");
+                compare_weights(&gpu, &found, &graph.indices, &graph.distances, shape, &weights, name);
             }
         }
     }
 }
 
 /// Components of the graph of `neighbors`, cut where `parts` differ, on both sides.
-fn compare_components(gpu: &Gpu, graph: &Graph, parts: &[u32]) {
+pub fn compare_components(gpu: &Gpu, graph: &Graph, parts: &[u32]) {
     let n = parts.len();
     let neighbors = |v: u32| {
         let arcs = graph.first[v as usize] as usize..graph.first[v as usize + 1] as usize;
@@ -101,8 +106,21 @@ fn compare_components(gpu: &Gpu, graph: &Graph, parts: &[u32]) {
         &mut workspace,
     )
     .unwrap();
-    assert_eq!(gpu.download(&found).unwrap(), labels, "{n} vertices");
+    same(&gpu.download(&found).unwrap(), &labels, &format!("{n} vertices"));
     assert_eq!(components::cuda::count(gpu, n, &workspace).unwrap(), count);
+}
+
+/// A path in random order is the longest way to the lowest vertex.
+pub fn path(n: usize, random: &mut Random) -> Graph {
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    for i in (1..n).rev() {
+        order.swap(i, random.below(i as u32 + 1) as usize);
+    }
+    let mut next = vec![0; n];
+    for (i, &v) in order.iter().enumerate() {
+        next[v as usize] = order[(i + 1).min(n - 1)];
+    }
+    Graph::from_neighbors(&next, &vec![1.0; n], n, 1)
 }
 
 #[test]
@@ -110,16 +128,7 @@ fn connected_components() {
     let gpu = gpu();
     let mut random = Random(8);
     for n in SIZES {
-        // A path in random order is the longest way to the lowest vertex.
-        let mut order: Vec<u32> = (0..n as u32).collect();
-        for i in (1..n).rev() {
-            order.swap(i, random.below(i as u32 + 1) as usize);
-        }
-        let mut next = vec![0; n];
-        for (i, &v) in order.iter().enumerate() {
-            next[v as usize] = order[(i + 1).min(n - 1)];
-        }
-        let path = Graph::from_neighbors(&next, &vec![1.0; n], n, 1);
+        let path = path(n, &mut random);
         compare_components(&gpu, &path, &vec![0; n]);
         let scattered: Vec<u32> = (0..n).map(|_| random.below(10) / 9).collect();
         compare_components(&gpu, &path, &scattered);
@@ -128,6 +137,28 @@ fn connected_components() {
         let graph = Graph::from_neighbors(&nearest.indices, &vec![1.0; nearest.indices.len()], n, nearest.k);
         compare_components(&gpu, &graph, &scattered);
     }
+}
+
+/// The regions that the points of `features` merge into; returns how many.
+pub fn compare_regions(
+    gpu: &Gpu,
+    features: &[[f32; 4]],
+    neighbors: &[u32],
+    weights: &[f32],
+    k: usize,
+    small: usize,
+    name: &str,
+) -> usize {
+    let n = features.len();
+    let options = agglomeration::Options { lambda: 0.3, small, bound: 1.0 };
+    let expected = agglomeration::cpu::agglomerate(features, neighbors, weights, k, &options);
+    let (features, neighbors) = (gpu.upload(&flat(features)).unwrap(), gpu.upload(neighbors).unwrap());
+    let weights = gpu.upload(weights).unwrap();
+    let (found, regions) =
+        agglomeration::cuda::agglomerate(gpu, &features, &neighbors, &weights, [n, 4, k], &options).unwrap();
+    same(&gpu.download(&found).unwrap(), &expected, &format!("{name}, {n} points, {small}"));
+    assert_eq!(regions, expected.iter().max().map_or(0, |&label| label as usize + 1));
+    regions
 }
 
 #[test]
@@ -151,20 +182,7 @@ fn regions_agglomerate() {
             let noisy: Vec<f32> = (0..edges).map(|_| random.uniform()).collect();
             for (features, weights) in features.iter().zip([&noisy, &noisy, &vec![0.25; edges]]) {
                 for small in [6, 0, n].into_iter().take(if n < 1000 { 3 } else { 1 }) {
-                    let options = agglomeration::Options { lambda: 0.3, small, bound: 1.0 };
-                    let expected =
-                        agglomeration::cpu::agglomerate(features, &around.indices, weights, k, &options);
-                    let (found, regions) = agglomeration::cuda::agglomerate(
-                        &gpu,
-                        &gpu.upload(&flat(features)).unwrap(),
-                        &gpu.upload(&around.indices).unwrap(),
-                        &gpu.upload(weights).unwrap(),
-                        [n, 4, k],
-                        &options,
-                    )
-                    .unwrap();
-                    assert_eq!(gpu.download(&found).unwrap(), expected, "{name}, {n} points, {small}");
-                    assert_eq!(regions, expected.iter().max().map_or(0, |&label| label as usize + 1));
+                    compare_regions(&gpu, features, &around.indices, weights, k, small, name);
                 }
             }
         }
@@ -181,32 +199,64 @@ fn labellings(n: usize, random: &mut Random) -> Vec<Vec<u32>> {
     ]
 }
 
+/// The points of each label, below `2^bits`.
+pub fn compare_groups(gpu: &Gpu, labels: &[u32], bits: u32) -> group::cuda::Groups {
+    let (n, expected) = (labels.len(), group::cpu::group(labels));
+    let s = expected.offsets.len() - 1;
+    let what = format!("{n} points in {s} groups");
+    let mut groups = group::cuda::Groups::new(gpu, n).unwrap();
+    let mut workspace = group::cuda::Workspace::new(gpu, n).unwrap();
+    group::cuda::group(gpu, &gpu.upload(labels).unwrap(), n, bits, &mut groups, &mut workspace).unwrap();
+    assert_eq!(groups.count(gpu).unwrap(), s, "{what}");
+    same(&gpu.download(&groups.of_point.slice(..n)).unwrap(), &expected.of_point, &what);
+    same(&gpu.download(&groups.points.slice(..n)).unwrap(), &expected.points, &what);
+    same(&gpu.download(&groups.offsets.slice(..s + 1)).unwrap(), &expected.offsets, &what);
+    groups
+}
+
+/// What bounds the points of each group.
+pub fn compare_extents(gpu: &Gpu, points: &[[f32; 3]], groups: &group::cuda::Groups) {
+    let (n, s) = (points.len(), groups.count(gpu).unwrap());
+    let members = groups.points.slice(..n);
+    let mut found = gpu.alloc(6 * s).unwrap();
+    let positions = gpu.upload(&flat(points)).unwrap();
+    extents::cuda::extents(gpu, &positions, &groups.offsets, &members, s, &mut found).unwrap();
+    let offsets = gpu.download(&groups.offsets.slice(..s + 1)).unwrap();
+    let expected = extents::cpu::extents(points, &offsets, &gpu.download(&members).unwrap());
+    let what = format!("extents of {s} groups");
+    same(&gpu.download(&found).unwrap(), expected.as_flattened().as_flattened(), &what);
+}
+
 #[test]
 fn groups_and_their_extents() {
     let gpu = gpu();
     let mut random = Random(9);
-    let mut groups = group::cuda::Groups::new(&gpu, 1025).unwrap();
-    let mut workspace = group::cuda::Workspace::new(&gpu, 1025).unwrap();
     for n in SIZES {
         let (_, points) = clouds(n, &mut random).swap_remove(0);
         for labels in labellings(n, &mut random) {
-            let expected = group::cpu::group(&labels);
-            let s = expected.offsets.len() - 1;
-            group::cuda::group(&gpu, &gpu.upload(&labels).unwrap(), n, 11, &mut groups, &mut workspace)
-                .unwrap();
-            assert_eq!(groups.count(&gpu).unwrap(), s, "groups of {n} points");
-            assert_eq!(gpu.download(&groups.of_point.slice(..n)).unwrap(), expected.of_point);
-            assert_eq!(gpu.download(&groups.points.slice(..n)).unwrap(), expected.points);
-            assert_eq!(gpu.download(&groups.offsets.slice(..s + 1)).unwrap(), expected.offsets);
-
-            let mut found = gpu.alloc(6 * s).unwrap();
-            let positions = gpu.upload(&flat(&points)).unwrap();
-            let members = groups.points.slice(..n);
-            extents::cuda::extents(&gpu, &positions, &groups.offsets, &members, s, &mut found).unwrap();
-            let boxes = extents::cpu::extents(&points, &expected.offsets, &expected.points);
-            assert_eq!(gpu.download(&found).unwrap(), boxes.as_flattened().as_flattened());
+            compare_extents(&gpu, &points, &compare_groups(&gpu, &labels, 11));
         }
     }
+}
+
+/// The components of the points of a tree, after the small ones have joined others.
+pub fn compare_merged(
+    gpu: &Gpu,
+    points: &[[f32; 3]],
+    positions: &Buffer<f32>,
+    tree: &Tree,
+    groups: &group::cuda::Groups,
+    small: usize,
+    name: &str,
+) {
+    let (n, count) = (points.len(), groups.count(gpu).unwrap());
+    let mut merged = gpu.alloc(n).unwrap();
+    let mut workspace = merge_small::cuda::Workspace::new(gpu, count).unwrap();
+    merge_small::cuda::merge_small(gpu, positions, tree, groups, count, small, &mut merged, &mut workspace)
+        .unwrap();
+    let compact = gpu.download(&groups.of_point.slice(..n)).unwrap();
+    let expected = merge_small::cpu::merge_small(points, &compact, small);
+    same(&gpu.download(&merged).unwrap(), &expected, &format!("{name}, {n} points, {small}"));
 }
 
 #[test]
@@ -214,33 +264,14 @@ fn small_components_merge() {
     let gpu = gpu();
     let mut random = Random(10);
     let mut tree = Tree::new(&gpu, 1025).unwrap();
-    let mut groups = group::cuda::Groups::new(&gpu, 1025).unwrap();
-    let mut grouping = group::cuda::Workspace::new(&gpu, 1025).unwrap();
-    let mut workspace = merge_small::cuda::Workspace::new(&gpu, 1025).unwrap();
     for n in [0, 1, 2, 33, 1025] {
         for (name, points) in clouds(n, &mut random) {
             let positions = gpu.upload(&flat(&points)).unwrap();
             tree.build(&gpu, &positions, n).unwrap();
             for labels in labellings(n, &mut random) {
-                group::cuda::group(&gpu, &gpu.upload(&labels).unwrap(), n, 11, &mut groups, &mut grouping)
-                    .unwrap();
-                let count = groups.count(&gpu).unwrap();
-                let compact = gpu.download(&groups.of_point.slice(..n)).unwrap();
+                let groups = compare_groups(&gpu, &labels, 11);
                 for small in [7, 2000, 0].into_iter().take(if n < 1000 { 3 } else { 1 }) {
-                    let mut merged = gpu.alloc(n).unwrap();
-                    merge_small::cuda::merge_small(
-                        &gpu,
-                        &positions,
-                        &tree,
-                        &groups,
-                        count,
-                        small,
-                        &mut merged,
-                        &mut workspace,
-                    )
-                    .unwrap();
-                    let expected = merge_small::cpu::merge_small(&points, &compact, small);
-                    assert_eq!(gpu.download(&merged).unwrap(), expected, "{name}, {n} points, {small}");
+                    compare_merged(&gpu, &points, &positions, &tree, &groups, small, name);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Views: rasterization, model inputs, visibility, what the views show of superpoints. All bit for bit.
 
-use crate::{gpu, random::Random};
+use crate::{gpu, random::Random, same};
 use half::f16;
 use partstad::{
     device::gpu::Gpu,
@@ -143,22 +143,19 @@ fn wrong_shapes_are_named() {
     assert!(message(side).contains("side 1048576"));
 }
 
+pub const BGR: Normalization = Normalization {
+    order: Order::Bgr,
+    scale: 255.0,
+    mean: [103.53, 116.28, 123.675],
+    std: [57.375, 57.12, 58.395],
+};
+const RGB: Normalization =
+    Normalization { order: Order::Rgb, scale: 1.0, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+
 #[test]
 fn model_inputs() {
     let gpu = gpu();
     let mut random = Random(2);
-    let bgr = Normalization {
-        order: Order::Bgr,
-        scale: 255.0,
-        mean: [103.53, 116.28, 123.675],
-        std: [57.375, 57.12, 58.395],
-    };
-    let rgb = Normalization {
-        order: Order::Rgb,
-        scale: 1.0,
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-    };
     for (n, from, to, padded) in [
         (1, [1, 1], [1, 1], [1, 1]),
         (2, [40, 40], [40, 40], [64, 64]),
@@ -166,18 +163,23 @@ fn model_inputs() {
         (1, [33, 57], [20, 300], [25, 310]),
         (1, [64, 31], [7, 5], [7, 8]),
     ] {
-        for rule in [bgr, rgb] {
-            let images: Vec<u8> = (0..n * from[0] * from[1] * 3).map(|_| random.bits() as u8).collect();
-            let plan = Plan { from, to, padded, rule };
-            let expected = model_input::cpu::prepare(&images, &plan).unwrap();
-            let prepare = model_input::cuda::Prepare::new(&gpu, plan).unwrap();
-            let images = gpu.upload(&images).unwrap();
-            let whole = gpu.download(&prepare.f32(&gpu, &images).unwrap()).unwrap();
-            assert_eq!(bits(&whole), bits(&expected), "{plan:?}");
-            let half = gpu.download(&prepare.f16(&gpu, &images).unwrap()).unwrap();
-            assert_eq!(half, expected.iter().map(|&v| f16::from_f32(v)).collect::<Vec<_>>(), "{plan:?}");
+        for rule in [BGR, RGB] {
+            compare_model_inputs(&gpu, n, Plan { from, to, padded, rule }, &mut random);
         }
     }
+}
+
+/// Of `n` images of noise, in f32 and f16.
+pub fn compare_model_inputs(gpu: &Gpu, n: usize, plan: Plan, random: &mut Random) {
+    let images: Vec<u8> = (0..n * plan.from[0] * plan.from[1] * 3).map(|_| random.bits() as u8).collect();
+    let expected = model_input::cpu::prepare(&images, &plan).unwrap();
+    let prepare = model_input::cuda::Prepare::new(gpu, plan).unwrap();
+    let images = gpu.upload(&images).unwrap();
+    let whole = gpu.download(&prepare.f32(gpu, &images).unwrap()).unwrap();
+    same(&bits(&whole), &bits(&expected), &format!("{plan:?}"));
+    let half = gpu.download(&prepare.f16(gpu, &images).unwrap()).unwrap();
+    let expected: Vec<f16> = expected.iter().map(|&v| f16::from_f32(v)).collect();
+    same(&half, &expected, &format!("{plan:?}"));
 }
 
 /// Superpoints of random sizes, as offsets and points; of every point at once if there is one.
@@ -250,39 +252,43 @@ fn no_view_and_no_point() {
     assert_eq!(gpu.download(&found).unwrap(), [0], "what names no point marks nothing");
 }
 
+/// Which of some boxes hold `share` of all points of their view.
+pub fn compare_whole(gpu: &Gpu, points: usize, boxes: usize, random: &mut Random) {
+    let views = 4;
+    let mut place = || [random.uniform() * 100.0, random.uniform() * 100.0];
+    let mut screen: Vec<[f32; 2]> = (0..views * points).map(|_| place()).collect();
+    screen[0] = [f32::NAN, 1.0];
+    let rects: Vec<[f32; 4]> = (0..boxes)
+        .map(|_| {
+            let ([x, y], [w, h]) = (place(), place());
+            [x - 40.0, y - 40.0, x + w + 10.0, y + h + 10.0]
+        })
+        .collect();
+    let view_of: Vec<u32> = (0..boxes).map(|_| random.below(views as u32)).collect();
+    let mut view_boxes: Vec<u32> = (0..boxes as u32).collect();
+    view_boxes.sort_by_key(|&b| view_of[b as usize]);
+    let view_offsets: Vec<u32> =
+        (0..=views as u32).map(|k| view_of.iter().filter(|&&v| v < k).count() as u32).collect();
+    for share in [0.3, 0.6] {
+        let expected = whole_object::cpu::whole(&screen, points, &rects, &view_of, share);
+        let found = whole_object::cuda::whole(
+            gpu,
+            &gpu.upload(screen.as_flattened()).unwrap(),
+            &gpu.upload(&view_offsets).unwrap(),
+            &gpu.upload(&view_boxes).unwrap(),
+            &gpu.upload(rects.as_flattened()).unwrap(),
+            share,
+        );
+        let found: Vec<bool> = gpu.download(&found.unwrap()).unwrap().into_iter().map(|v| v != 0).collect();
+        assert_eq!(found, expected, "{points} points, {boxes} boxes, share {share}");
+    }
+}
+
 #[test]
 fn boxes_around_the_whole_object() {
     let gpu = gpu();
     let mut random = Random(4);
     for (points, boxes) in [(1, 1), (33, 3), (1025, 200), (5000, 31)] {
-        let views = 4;
-        let mut place = || [random.uniform() * 100.0, random.uniform() * 100.0];
-        let mut screen: Vec<[f32; 2]> = (0..views * points).map(|_| place()).collect();
-        screen[0] = [f32::NAN, 1.0];
-        let rects: Vec<[f32; 4]> = (0..boxes)
-            .map(|_| {
-                let ([x, y], [w, h]) = (place(), place());
-                [x - 40.0, y - 40.0, x + w + 10.0, y + h + 10.0]
-            })
-            .collect();
-        let view_of: Vec<u32> = (0..boxes).map(|_| random.below(views as u32)).collect();
-        let mut view_boxes: Vec<u32> = (0..boxes as u32).collect();
-        view_boxes.sort_by_key(|&b| view_of[b as usize]);
-        let view_offsets: Vec<u32> =
-            (0..=views as u32).map(|k| view_of.iter().filter(|&&v| v < k).count() as u32).collect();
-        for share in [0.3, 0.6] {
-            let expected = whole_object::cpu::whole(&screen, points, &rects, &view_of, share);
-            let found = whole_object::cuda::whole(
-                &gpu,
-                &gpu.upload(screen.as_flattened()).unwrap(),
-                &gpu.upload(&view_offsets).unwrap(),
-                &gpu.upload(&view_boxes).unwrap(),
-                &gpu.upload(rects.as_flattened()).unwrap(),
-                share,
-            );
-            let found: Vec<bool> =
-                gpu.download(&found.unwrap()).unwrap().into_iter().map(|v| v != 0).collect();
-            assert_eq!(found, expected, "{points} points, {boxes} boxes, share {share}");
-        }
+        compare_whole(&gpu, points, boxes, &mut random);
     }
 }

@@ -16,7 +16,7 @@ pub mod cuda {
             Gpu, blocks,
             kernels::{self, NanDims},
         },
-        error::Result,
+        error::{Error, Result},
         ops::expect_len,
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
@@ -27,10 +27,16 @@ pub mod cuda {
     /// Adds their number to `total`, one value. The values begin at a multiple of four within their buffer.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if `total` is not one value, [`Error::Device`](crate::Error::Device) if
-    /// the driver refuses.
+    /// [`Error::Invalid`] if they do not or `total` is not one value, [`Error::Device`] if the driver refuses.
     pub fn count(gpu: &Gpu, values: &impl DevicePtr<f32>, total: &mut impl DevicePtrMut<u32>) -> Result<()> {
         expect_len("nan", "total", total.len(), 1)?;
+        // The kernel reads four at a time.
+        let (address, _order) = values.device_ptr(gpu.stream());
+        if !address.is_multiple_of(16) {
+            return Err(Error::invalid(format!(
+                "nan: the values begin at address {address:#x}, not at a multiple of 16; slice buffers at a multiple of four"
+            )));
+        }
         let [all, ..] = blocks(values.len().div_ceil(4), 256);
         kernels::nan_count(
             gpu,

@@ -525,4 +525,70 @@ mod tests {
             }
         }
     }
+
+    /// What is found does not depend on the order of the tree, and how fast it is found does: so the order and the boxes
+    /// are looked at themselves. More points than one round of the blocks that look for the bounds.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn a_tree_is_in_morton_order_and_its_boxes_are_tight() {
+        use super::cuda;
+        use crate::device::gpu::Gpu;
+
+        cuda_emulator::install();
+        let gpu = Gpu::new(0).unwrap();
+        let mut points = lattice(70_001, 1 << 20);
+        (points[68_000], points[69_000]) = ([3.0, -2.0, 0.5], [0.5, -1.0, 9.0]);
+        let mut tree = cuda::Tree::new(&gpu, points.len()).unwrap();
+        tree.build(&gpu, &gpu.upload(points.as_flattened()).unwrap(), points.len()).unwrap();
+
+        let bound = |pick: fn(f32, f32) -> f32| {
+            [0, 1, 2].map(|axis| points.iter().map(|p| p[axis]).reduce(pick).unwrap())
+        };
+        let (low, high) = (bound(f32::min), bound(f32::max));
+        let longest = (0..3).map(|axis| high[axis] - low[axis]).fold(0.0, f32::max);
+        let key = |&i: &u32| {
+            let cells = [0, 1, 2].map(|axis| {
+                (((points[i as usize][axis] - low[axis]) / longest).min(1.0) * ((1 << 16) - 1) as f32) as u64
+            });
+            (0..48).map(|bit| (cells[bit % 3] >> (bit / 3) & 1) << bit).sum::<u64>()
+        };
+        let mut order: Vec<u32> = (0..points.len() as u32).collect();
+        order.sort_by_key(key);
+        let (items, boxes) = tree.buffers();
+        let (items, boxes) = (gpu.download(items).unwrap(), gpu.download(boxes).unwrap());
+        let boxes: &[[f32; 8]] = boxes.as_chunks().0;
+        let place = |&i: &u32| -> [f32; 8] {
+            let [x, y, z] = points[i as usize];
+            [x, y, z, f32::from_bits(i), x, y, z, 0.0]
+        };
+        let mut below: Vec<[f32; 8]> = order.iter().map(place).collect();
+        let found = items.as_chunks::<4>().0;
+        assert!(
+            found
+                .iter()
+                .zip(&below)
+                .all(|(item, place)| item.map(f32::to_bits) == [0, 1, 2, 3].map(|i| place[i].to_bits()))
+        );
+        let mut begin = 0;
+        while begin < boxes.len() {
+            let level: Vec<[f32; 8]> = below
+                .chunks(32)
+                .map(|children| {
+                    let value = |i: usize| children.iter().map(move |child| child[i]);
+                    std::array::from_fn(|i| match i {
+                        0..3 => value(i).fold(f32::INFINITY, f32::min),
+                        3 => f32::from_bits(value(3).map(f32::to_bits).min().unwrap()),
+                        4..7 => value(i).fold(f32::NEG_INFINITY, f32::max),
+                        _ => 0.0,
+                    })
+                })
+                .collect();
+            let there = &boxes[begin..begin + level.len()];
+            let bits = |b: &[f32; 8]| [0, 1, 2, 3, 4, 5, 6].map(|i| b[i].to_bits());
+            assert!(there.iter().zip(&level).all(|(a, b)| bits(a) == bits(b)), "boxes from {begin} on");
+            begin += level.len();
+            below = level;
+        }
+        assert_eq!(below.len(), 3);
+    }
 }

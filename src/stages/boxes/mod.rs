@@ -14,6 +14,23 @@ mod device;
 #[cfg(feature = "cuda")]
 pub use device::OnDevice;
 
+/// How to detect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Boxes need a higher score than this.
+    pub threshold: f32,
+    /// Views that go through the detector in one run; the boxes do not depend on it. 0 = on a device as many as its
+    /// memory holds, up to ten; on a CPU one, which is as fast as ten and takes a quarter of the memory.
+    pub batch: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { threshold: 0.5, batch: 0 }
+    }
+}
+
 /// One box of one view.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Box2d {
@@ -264,13 +281,12 @@ fn check_features(features: &[f32], dim: usize) -> Result<(), String> {
 
 #[cfg(feature = "ort")]
 mod detect {
-    use super::{Box2d, Boxes};
+    use super::{Box2d, Boxes, Options};
     use crate::{
         error::Result,
         models::{Detector, Images},
         stages::views::Views,
     };
-    use serde::{Deserialize, Serialize};
     #[cfg(feature = "cuda")]
     use {
         super::OnDevice,
@@ -280,23 +296,6 @@ mod detect {
             ops::detect::detection,
         },
     };
-
-    /// How to detect.
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-    #[serde(default, deny_unknown_fields)]
-    pub struct Options {
-        /// Boxes need a higher score than this.
-        pub threshold: f32,
-        /// Views that go through the detector in one run; the boxes do not depend on it. 0 = on a device as many as its
-        /// memory holds, up to ten; on a CPU one, which is as fast as ten and takes a quarter of the memory.
-        pub batch: usize,
-    }
-
-    impl Default for Options {
-        fn default() -> Options {
-            Options { threshold: 0.5, batch: 0 }
-        }
-    }
 
     impl Boxes {
         /// Finds the parts in the views (GLIP; paper section 4.1): views ascending, scores descending within each. On the
@@ -342,6 +341,3 @@ mod detect {
         }
     }
 }
-
-#[cfg(feature = "ort")]
-pub use detect::Options;

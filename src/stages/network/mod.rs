@@ -14,6 +14,7 @@ use crate::{
             mlp,
             positional::{self, CODE, PLACE},
         },
+        lift::labels::Rule,
     },
 };
 
@@ -59,6 +60,7 @@ impl<T: Real> Network<T> {
     }
 
     /// As training left them: [`Network::new`] without its checks.
+    #[cfg(feature = "study")]
     pub(crate) fn of(channels: usize, values: Vec<T>) -> Network<T> {
         Network { channels, values }
     }
@@ -106,6 +108,9 @@ impl<T: Real> Network<T> {
 }
 
 impl Network {
+    /// The label rule that its weights are on the scale of.
+    pub const RULE: Rule = Rule::Threshold;
+
     /// What each box's vote counts, and what null counts. The boxes of one shape are weighed together.
     ///
     /// # Errors

@@ -7,144 +7,34 @@ mod tables;
 
 pub use self::tables::{Figure, Table, details};
 
+use crate::parts::Parts;
 use crate::{
     error::{Error, Result},
     io::png,
+    lifting::{Gathered, Scene, Voters, Weigher},
+    observer::Progress,
     output::palette,
     stages::{
+        boxes::Boxes,
         checkpoint::Checkpoint,
         instances::Instances,
-        labels::{self, Labels, NONE, Rule},
-        memberships::Memberships,
+        labels::{Labels, NONE},
         network::Network,
-        scores::Scores,
-        weights::{self, Weights},
     },
     study::{
-        dataset::Object,
-        metrics::{Category, Summary, Truth, mean, semantic_iou},
-        prepare::{Preparer, Shape, Voters},
+        dataset::{Object, Truth},
+        methods::{Bound, Method, Way, Weighing},
+        metrics::{Category, Summary, mean, semantic_iou},
+        prepare::{Preparer, Shape},
         targets::Targets,
     },
 };
 use rayon::prelude::*;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    fmt,
     path::PathBuf,
-    str::FromStr,
 };
-
-/// A way from boxes to labels: the paper's method, its baseline, its ablations, and two ceilings that know the truth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Method {
-    /// Masks vote by constant weights, boxes without masks: the method that PartSTAD builds on.
-    PartSlip,
-    /// Masks vote, all boxes weighing the same.
-    NoWeights,
-    /// Boxes vote with learned weights.
-    NoSam,
-    /// Masks vote, a box weighing as much as the detector's confidence in it.
-    Confidence,
-    /// Masks vote, all boxes weighing the same, and the null label as much as was learned: what is left of the gain without
-    /// telling boxes apart.
-    NullOnly,
-    /// Masks vote with weights learned by cross entropy.
-    CrossEntropy,
-    /// Masks vote with weights learned by mRIoU.
-    PartStad,
-    /// What the best weights could do: every superpoint gets its most frequent true label, none included, among those of the
-    /// boxes whose masks hold it. Like [`Method::Ceiling`] it has the most points right, not quite the highest IoU.
-    BoxCeiling,
-    /// What the best labels of the superpoints could do: each gets its most frequent true label, none included.
-    Ceiling,
-}
-
-impl Method {
-    /// All of them, in the order of the paper's tables.
-    pub const ALL: [Method; 9] = [
-        Method::PartSlip,
-        Method::NoWeights,
-        Method::NoSam,
-        Method::Confidence,
-        Method::NullOnly,
-        Method::CrossEntropy,
-        Method::PartStad,
-        Method::BoxCeiling,
-        Method::Ceiling,
-    ];
-
-    /// What the command line calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Method::PartSlip => "partslip",
-            Method::NoWeights => "no-weights",
-            Method::NoSam => "no-sam",
-            Method::Confidence => "confidence",
-            Method::NullOnly => "null-only",
-            Method::CrossEntropy => "cross-entropy",
-            Method::PartStad => "partstad",
-            Method::BoxCeiling => "box-ceiling",
-            Method::Ceiling => "ceiling",
-        }
-    }
-
-    /// What tables call it.
-    pub fn title(self) -> &'static str {
-        match self {
-            Method::PartSlip => "PartSLIP",
-            Method::NoWeights => "w/o weights",
-            Method::NoSam => "w/o SAM",
-            Method::Confidence => "confidence",
-            Method::NullOnly => "null alone",
-            Method::CrossEntropy => "cross entropy",
-            Method::PartStad => "PartSTAD",
-            Method::BoxCeiling => "box ceiling",
-            Method::Ceiling => "ceiling",
-        }
-    }
-
-    /// Where its learned weights lie within a folder of weights; None if it learns none.
-    pub fn weights_folder(self) -> Option<&'static str> {
-        match self {
-            Method::PartStad => Some(""),
-            Method::NoSam | Method::NullOnly | Method::CrossEntropy => Some(self.name()),
-            _ => None,
-        }
-    }
-
-    fn voters(self) -> Voters {
-        match self {
-            Method::PartSlip | Method::NoSam => Voters::Boxes,
-            _ => Voters::Masks,
-        }
-    }
-}
-
-impl FromStr for Method {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Method> {
-        let names = Method::ALL.map(Method::name);
-        Method::ALL
-            .into_iter()
-            .find(|method| method.name() == text)
-            .ok_or_else(|| Error::invalid(format!("method {text:?} is not one of {}", names.join(", "))))
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl Serialize for Method {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
 
 /// A method with the weights that it uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -192,7 +82,7 @@ pub struct Evaluation {
     /// By run.
     pub figures: Vec<Figures>,
     /// The part names of the categories that were evaluated.
-    pub parts: BTreeMap<String, Vec<String>>,
+    pub parts: BTreeMap<String, Parts>,
     /// Category and part of those that no object's truth has: left out of every figure.
     pub unlabelled: Vec<(String, String)>,
     /// By object.
@@ -219,7 +109,7 @@ struct Picture {
 #[derive(Debug)]
 pub struct Evaluator {
     preparer: Preparer,
-    categories: BTreeMap<String, Vec<String>>,
+    categories: BTreeMap<String, Parts>,
     runs: Vec<Running>,
     pictured: usize,
     objects: Vec<ObjectFigures>,
@@ -259,7 +149,7 @@ impl Evaluator {
         Ok(Evaluator {
             preparer,
             categories: BTreeMap::new(),
-            pictured: runs.iter().position(|run| run.method == Method::PartStad).unwrap_or(0),
+            pictured: runs.iter().position(|run| run.method == Method::PARTSTAD).unwrap_or(0),
             runs: runs.into_iter().map(running).collect(),
             objects: vec![],
             failures: vec![],
@@ -268,7 +158,7 @@ impl Evaluator {
     }
 
     /// Evaluates one more object; one that fails is noted and returned. `parts`: the names of its category's parts.
-    pub fn add(&mut self, object: &Object, parts: &[String]) -> Option<&Failure> {
+    pub fn add(&mut self, object: &Object, parts: &Parts) -> Option<&Failure> {
         match self.try_add(object, parts) {
             Ok(()) => None,
             Err(error) => {
@@ -278,28 +168,16 @@ impl Evaluator {
         }
     }
 
-    fn try_add(&mut self, object: &Object, parts: &[String]) -> Result<()> {
+    fn try_add(&mut self, object: &Object, parts: &Parts) -> Result<()> {
         let shape = self.preparer.shape(object, parts)?;
-        let truth = &shape.truth;
-        let seen = seen(&shape)?;
-        let mut memberships = BTreeMap::new();
+        let Shape { scene, truth } = &shape;
+        let seen = seen(scene)?;
+        let mut gathered =
+            Gatherer { scene, preparer: &self.preparer, labels: parts.len(), made: BTreeMap::new() };
         let mut found = vec![];
         for running in &mut self.runs {
-            let voters = running.run.method.voters();
-            let memberships = match memberships.entry(voters) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => {
-                    let (device, options) = (self.preparer.device(), self.preparer.options());
-                    let Some(made) = shape.memberships(device, voters, options)? else {
-                        let method = running.run.method;
-                        return Err(Error::invalid(format!(
-                            "method {method} needs masks, and the 2D predictions have none"
-                        )));
-                    };
-                    entry.insert(made)
-                }
-            };
-            found.push(running.segment(&self.preparer, &object.category, &shape, memberships, parts)?);
+            let labelled = running.label(&mut gathered, truth, &object.category, parts);
+            found.push(labelled.map_err(|e| Error::invalid(format!("method {}: {e}", running.run.method)))?);
         }
         // Nothing is counted before everything has gone well, so that all runs count the same objects.
         let mut miou = vec![];
@@ -307,14 +185,15 @@ impl Evaluator {
             miou.push(mean(semantic_iou(&labels.of_point, &truth.semantic, parts.len())?));
             let new = || [(); 2].map(|()| Category::new(parts.len()));
             let [all, visible] = running.categories.entry(object.category.clone()).or_insert_with(new);
-            all.add(labels, instances, Truth { semantic: &truth.semantic, instance: &truth.instance })?;
+            all.add(labels, instances, truth)?;
             let only_seen = |labels: &[i32]| -> Vec<i32> {
                 labels.iter().zip(&seen).map(|(&label, &seen)| if seen { label } else { NONE }).collect()
             };
-            let (truth, none) = (only_seen(&truth.semantic), vec![NONE; seen.len()]);
+            let none = vec![NONE; seen.len()];
+            let truth = Truth { semantic: only_seen(&truth.semantic), instance: none.clone() };
             let labels = Labels { of_superpoint: vec![].into(), of_point: only_seen(&labels.of_point) };
-            let instances = Instances { of_point: none.clone(), ..Instances::default() };
-            visible.add(&labels, &instances, Truth { semantic: &truth, instance: &none })?;
+            let instances = Instances { of_point: none, ..Instances::default() };
+            visible.add(&labels, &instances, &truth)?;
         }
         if let Some(miou) = miou[self.pictured] {
             let pictures = self.pictures.entry(object.category.clone()).or_default();
@@ -327,7 +206,7 @@ impl Evaluator {
                 }
             }
         }
-        self.categories.entry(object.category.clone()).or_insert_with(|| parts.to_vec());
+        self.categories.entry(object.category.clone()).or_insert_with(|| parts.clone());
         self.objects.push(ObjectFigures { object: object.place(), miou });
         Ok(())
     }
@@ -335,7 +214,7 @@ impl Evaluator {
     /// The figures of what was added.
     pub fn finish(self) -> Evaluation {
         let figures: Vec<Figures> = self.runs.into_iter().map(Running::figures).collect();
-        let absent = |(category, parts): (&String, &Vec<String>)| {
+        let absent = |(category, parts): (&String, &Parts)| {
             let iou = &figures[0].categories[category].iou;
             let absent = parts.iter().zip(iou).filter(|(_, iou)| iou.is_none());
             absent.map(|(part, _)| (category.clone(), part.clone())).collect::<Vec<_>>()
@@ -353,66 +232,37 @@ impl Evaluator {
 }
 
 impl Running {
-    fn segment(
+    fn label(
         &mut self,
-        preparer: &Preparer,
+        gathered: &mut Gatherer,
+        truth: &Truth,
         category: &str,
-        shape: &Shape,
-        memberships: &Memberships,
-        parts: &[String],
+        parts: &Parts,
     ) -> Result<(Labels, Instances)> {
-        let Shape { cloud, superpoints, views, boxes, .. } = shape;
-        let (options, device) = (preparer.options(), preparer.device());
-        let sets = memberships.sets()?;
-        let bound = match self.run.method {
-            Method::Ceiling => Some(best_labels(shape, parts.len(), |_, _| true)?),
-            Method::BoxCeiling => {
-                let list = boxes.list()?;
-                Some(best_labels(shape, parts.len(), |s, label| {
-                    let mut boxes_of = sets.entries(s).flat_map(|(set, _)| set);
-                    boxes_of.any(|&b| list[b as usize].label == label)
-                })?)
+        let (device, options) = (gathered.preparer.device(), gathered.preparer.options());
+        let (scene, progress) = (gathered.scene, &mut Progress::default());
+        let (voters, weighing) = match self.run.method.way {
+            Way::Label(label) => return label(device, scene, parts, options),
+            Way::Ceiling(bound) => {
+                let best = best_labels(gathered.of(Voters::Masks)?, &scene.boxes, truth, parts.len(), bound)?;
+                let instances = Instances { of_point: vec![NONE; scene.cloud.len()], ..Instances::default() };
+                return Ok((best, instances));
             }
-            _ => None,
+            Way::Vote(voters, weighing) => (voters, weighing),
         };
-        if let Some(labels) = bound {
-            let instances = Instances { of_point: vec![NONE; cloud.len()], ..Instances::default() };
-            return Ok((labels, instances));
-        }
-        let constant = || Ok((Weights::new(device, boxes, &options.weights)?, options.labels.clone()));
-        let (weights, labelling) = match self.run.method {
-            Method::Confidence => {
-                let (scale, null) = (weights::INITIAL, weights::INITIAL / 2.0);
-                let weights = Weights::new(device, boxes, &weights::Options::Confidence { scale, null })?;
-                (weights, options.labels.clone())
+        let weigher = match weighing {
+            Weighing::Constant => Weigher::Plain(options.weights),
+            Weighing::Confidence => Weigher::Plain(Way::CONFIDENCE),
+            Weighing::Learned(_) => {
+                self.network(category, parts)?.map_or(Weigher::Plain(options.weights), Weigher::Learned)
             }
-            method if method.weights_folder().is_some() => match self.network(category, parts)? {
-                Some(network) => (
-                    network.weigh(device, boxes, views)?,
-                    labels::Options { rule: Rule::Threshold, ..options.labels.clone() },
-                ),
-                None => constant()?,
-            },
-            _ => constant()?,
         };
-        let scores = Scores::vote(device, memberships, boxes, &weights, parts.len())?;
-        let labels = Labels::assign(device, superpoints, &scores, parts, &labelling)?;
-        weights.check(boxes.len())?;
-        let instances = Instances::merge(
-            device,
-            cloud,
-            superpoints,
-            boxes,
-            memberships,
-            &scores,
-            &labels,
-            &options.instances,
-        )?;
-        Ok((labels, instances))
+        let lifted = scene.lift(device, gathered.of(voters)?, parts, weigher, options, progress)?;
+        Ok((lifted.labels, lifted.instances))
     }
 
     /// The learned weights of a category; None, which is noted, if there are none.
-    fn network(&mut self, category: &str, parts: &[String]) -> Result<Option<&Network>> {
+    fn network(&mut self, category: &str, parts: &Parts) -> Result<Option<&Network>> {
         let (Some(root), Some(folder)) = (&self.run.weights, self.run.method.weights_folder()) else {
             return Ok(None);
         };
@@ -432,7 +282,7 @@ impl Running {
     }
 
     fn figures(self) -> Figures {
-        let bound = matches!(self.run.method, Method::Ceiling | Method::BoxCeiling);
+        let bound = matches!(self.run.method.way, Way::Ceiling(_));
         let summary = |category: &Category| match category.summary() {
             // The ceilings are of labels alone.
             s if bound => Summary { ap50: vec![None; s.ap50.len()], map50: None, map50_agnostic: None, ..s },
@@ -448,23 +298,58 @@ impl Running {
     }
 }
 
-/// The most frequent true label of every superpoint, none included, among those that it may have.
-fn best_labels(shape: &Shape, parts: usize, may_have: impl Fn(usize, u32) -> bool) -> Result<Labels> {
-    let targets = Targets::count(&shape.superpoints, &shape.truth.semantic, parts)?;
+/// What voters hold of one scene, found when the first method asks for it.
+struct Gatherer<'s> {
+    scene: &'s Scene<'static>,
+    preparer: &'s Preparer,
+    labels: usize,
+    made: BTreeMap<Voters, Gathered<'s>>,
+}
+
+impl<'s> Gatherer<'s> {
+    fn of(&mut self, voters: Voters) -> Result<&Gathered<'s>> {
+        let (device, options) = (self.preparer.device(), self.preparer.options());
+        match self.made.entry(voters) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => Ok(entry.insert(self.scene.gather(
+                device,
+                voters,
+                self.labels,
+                options,
+                &mut Progress::default(),
+            )?)),
+        }
+    }
+}
+
+/// The most frequent true label of every superpoint, none included, within what bounds it.
+fn best_labels(
+    gathered: &Gathered,
+    boxes: &Boxes,
+    truth: &Truth,
+    parts: usize,
+    bound: Bound,
+) -> Result<Labels> {
+    let (superpoints, sets, boxes) = (&gathered.superpoints, gathered.memberships.sets()?, boxes.list()?);
+    let held = |s: usize, label: u32| {
+        sets.entries(s).flat_map(|(set, _)| set).any(|&b| boxes[b as usize].label == label)
+    };
+    let targets = Targets::count(superpoints, &truth.semantic, parts)?;
     let best = |(s, counts): (usize, &[u32])| {
-        let allowed = (0..=parts).filter(|&column| column == 0 || may_have(s, column as u32 - 1));
+        let may_have = |column: usize| column == 0 || bound == Bound::Partition || held(s, column as u32 - 1);
+        let allowed = (0..=parts).filter(|&column| may_have(column));
         allowed.rev().max_by_key(|&column| counts[column]).map_or(NONE, |column| column as i32 - 1)
     };
     let of_superpoint: Vec<i32> = targets.counts.chunks_exact(parts + 1).enumerate().map(best).collect();
-    let of_point = shape.superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
+    let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
     Ok(Labels { of_superpoint: of_superpoint.into(), of_point })
 }
 
 /// Whether some view shows the point, `[N]`.
-fn seen(shape: &Shape) -> Result<Vec<bool>> {
-    let mut seen = vec![false; shape.cloud.len()];
-    for k in 0..shape.views.len() {
-        for &point in shape.views.pixel_to_point(k)?.iter().filter(|&&point| point >= 0) {
+fn seen(scene: &Scene) -> Result<Vec<bool>> {
+    let mut seen = vec![false; scene.cloud.len()];
+    for k in 0..scene.views.len() {
+        for &point in scene.views.pixel_to_point(k)?.iter().filter(|&&point| point >= 0) {
             seen[point as usize] = true;
         }
     }
@@ -476,7 +361,7 @@ const PICTURE_SIDE: usize = 240;
 
 impl Picture {
     fn new(object: &Object, shape: &Shape, labels: &Labels, miou: f64) -> Result<Picture> {
-        let (truth, views) = (&shape.truth.semantic, &shape.views);
+        let (truth, views) = (&shape.truth.semantic, &shape.scene.views);
         let maps = views.pixel_to_point.host()?;
         let labelled = |k: &usize| {
             let shown = maps[k * views.side * views.side..][..views.side * views.side].par_iter();

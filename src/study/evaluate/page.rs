@@ -1,10 +1,10 @@
 //! An evaluation to look at: one page that needs no network.
 
-use crate::error::{Error, Result};
-use crate::study::evaluate::{
+use super::{
     Evaluation, Figure, Picture,
     tables::{Table, escaped},
 };
+use crate::error::{Error, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{fs, path::Path};
 

@@ -1,7 +1,11 @@
 //! Figures as tables, in per cent: for the screen, for Markdown, for HTML, for spreadsheets.
 
-use crate::study::evaluate::{Evaluation, Figures, Method};
-use crate::study::metrics::{Summary, mean, mean_over};
+use super::{Evaluation, Figures};
+use crate::parts::Parts;
+use crate::study::{
+    methods::Method,
+    metrics::{Summary, mean, mean_over},
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -98,7 +102,7 @@ impl Figure {
 pub fn details(
     title: &str,
     categories: &BTreeMap<String, Summary>,
-    parts: &BTreeMap<String, Vec<String>>,
+    parts: &BTreeMap<String, Parts>,
 ) -> Table {
     let header = ["category", "objects", "mIoU", "mAP50", "agnostic", "IoU by part", "AP50 by part"];
     let by_part = |category: &str, values: &[Option<f64>]| {
@@ -150,7 +154,7 @@ impl Evaluation {
             |figures: &Figures| mean(self.parts.keys().map(|category| figure.of(figures, category)));
         let mut rows = vec![row("mean over categories", &over_categories)];
         rows.extend(self.parts.keys().map(|category| row(category, &|figures| figure.of(figures, category))));
-        let titles = methods.iter().map(|method| method.title().to_string());
+        let titles = methods.iter().map(|method| method.title.to_string());
         Table {
             title: format!("{}, %", figure.title()),
             header: std::iter::once("category".to_string()).chain(titles).collect(),
@@ -168,7 +172,7 @@ impl Evaluation {
                 figures.run.weights.as_ref().map_or(String::new(), |path| path.display().to_string());
             let mut row = |category: &str, part: &str, objects: usize, values: [Option<f64>; 4]| {
                 let mut cells: Vec<String> =
-                    [figures.run.method.name(), &weights, category, part].map(quoted).to_vec();
+                    [figures.run.method.name, &weights, category, part].map(quoted).to_vec();
                 cells.push(objects.to_string());
                 cells.extend(values.map(number));
                 text += &(cells.join(",") + "\n");
@@ -219,8 +223,8 @@ impl Figures {
     /// The method and its weights.
     pub fn title(&self) -> String {
         match (&self.run.weights, self.run.method.weights_folder()) {
-            (Some(path), Some(_)) => format!("{} ({})", self.run.method.title(), path.display()),
-            _ => self.run.method.title().to_string(),
+            (Some(path), Some(_)) => format!("{} ({})", self.run.method.title, path.display()),
+            _ => self.run.method.title.to_string(),
         }
     }
 }

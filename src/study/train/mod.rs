@@ -19,11 +19,7 @@ use crate::{
         basic::{matmul::cpu::Real, random::Random},
         learn::adamw,
     },
-    stages::{
-        labels::{self, Rule},
-        network::Network,
-        scores::Scores,
-    },
+    stages::{labels, network::Network, scores::Scores},
     study::{metrics, sample::Sample},
 };
 use serde::{Deserialize, Serialize};
@@ -128,7 +124,7 @@ impl<T: Real> Outcome<T> {
             probabilities: f32s(&self.probabilities),
             valid: sample.valid().into_iter().map(u8::from).collect::<Vec<_>>().into(),
         };
-        let options = labels::Options { rule: Rule::Threshold, ..Default::default() };
+        let options = labels::Options { rule: Network::<f32>::RULE, ..Default::default() };
         let labels = labels::of_superpoints(&scores, &sample.parts, &options)?;
         Ok(metrics::mean(sample.iou(&labels)))
     }

@@ -121,7 +121,7 @@ mod tests {
             [Split { name: "train", shapes: 2, seed: 3 }, Split { name: "test", shapes: 1, seed: 7 }];
         write(&folder, &["Chair", "Box"], &splits, 500).unwrap();
         let dataset = Dataset::open(&folder).unwrap();
-        assert_eq!(dataset.parts["Box"], ["lid"]);
+        assert_eq!(dataset.parts["Box"][..], ["lid"]);
         let objects = dataset.objects("train").unwrap();
         assert_eq!(objects.len(), 4);
         let (points, truth) = objects[3].read(5).unwrap();

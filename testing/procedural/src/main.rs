@@ -3,7 +3,7 @@
 
 use clap::{Parser, Subcommand};
 use partstad::{
-    Device, Error, Result,
+    Device, Error, Parts, Result,
     io::npy,
     models::Models,
     pipeline,
@@ -17,7 +17,7 @@ use procedural::{
     CATEGORIES, Shape,
     clouds::{self, Split},
     dataset, generate,
-    measure::{Figures, Labelled, Voters, measure},
+    measure::{Figures, Labelled, Predictions, measure},
     partitions::{Change, Comparison, Way},
     predictions,
 };
@@ -201,19 +201,20 @@ fn run(command: Command) -> Result<()> {
             let wanted = |category: &str| categories.is_empty() || categories.iter().any(|c| c == category);
             let load = |folder: PathBuf| Models::load(&Device::Cpu, &folder, &Default::default());
             let models = models.map(load).transpose()?;
-            let voters = match &models {
+            let predictions = match &models {
                 Some(models) if perfect_boxes => {
                     let none = || Error::invalid("--perfect-boxes: these models have no segmenter");
-                    Voters::segmenter(models.segmenter.as_ref().ok_or_else(none)?)
+                    Predictions::segmenter(models.segmenter.as_ref().ok_or_else(none)?)
                 }
-                Some(models) => vec![Voters::models(models)],
-                None => Voters::truth(),
+                Some(models) => vec![Predictions::models(models)],
+                None => Predictions::truth(),
             };
-            let titles: Vec<_> = voters.iter().flat_map(|v| &v.figures).map(|(title, _)| title).collect();
+            let titles: Vec<_> =
+                predictions.iter().flat_map(|p| &p.figures).map(|(title, _)| title).collect();
             let mut figures: Vec<_> = titles.iter().map(|_| Figures::default()).collect();
             let mut add = |name: String, shape: &Labelled| {
                 eprintln!("{name}");
-                measure(shape, &voters, seed, &options, &mut figures)
+                measure(shape, &predictions, seed, &options, &mut figures)
             };
             match clouds {
                 Some(root) => {
@@ -221,9 +222,9 @@ fn run(command: Command) -> Result<()> {
                     for split in splits {
                         for object in dataset.objects(&split)?.into_iter().filter(|o| wanted(&o.category)) {
                             let parts = dataset.parts[&object.category].clone();
-                            let (points, Truth { semantic, instance }) = object.read(parts.len())?;
+                            let (points, truth) = object.read(parts.len())?;
                             let category = object.category.clone();
-                            let shape = Labelled { category, parts, points, semantic, instance };
+                            let shape = Labelled { category, parts, points, truth };
                             add(format!("{} {}", object.category, object.id), &shape)?;
                         }
                     }
@@ -233,10 +234,10 @@ fn run(command: Command) -> Result<()> {
                         for seed in 1_000_000..1_000_000 + shapes as u64 {
                             let Shape { cloud, parts, semantic, instance } =
                                 generate(category.name, seed, 60_000)?;
-                            let parts = parts.iter().map(|&part| part.into()).collect();
+                            let (parts, truth) = (Parts::new(parts)?, Truth { semantic, instance });
                             let category = category.name.to_owned();
                             let name = format!("{category} {seed}");
-                            add(name, &Labelled { category, parts, points: cloud, semantic, instance })?;
+                            add(name, &Labelled { category, parts, points: cloud, truth })?;
                         }
                     }
                 }
@@ -283,9 +284,9 @@ fn run(command: Command) -> Result<()> {
                         continue;
                     }
                     let parts = dataset.parts[&object.category].clone();
-                    let (points, Truth { semantic, instance }) = object.read(parts.len())?;
+                    let (points, truth) = object.read(parts.len())?;
                     let category = object.category.clone();
-                    let shape = Labelled { category, parts, points, semantic, instance };
+                    let shape = Labelled { category, parts, points, truth };
                     comparison.add(&change.apply(shape)?, seed)?;
                     eprintln!("{}", object.place().display());
                 }
@@ -312,13 +313,13 @@ fn run(command: Command) -> Result<()> {
                         continue;
                     }
                     let labels = dataset.parts[&object.category].len();
-                    let (points, Truth { semantic, instance }) = object.read(labels)?;
+                    let (points, truth) = object.read(labels)?;
                     let views = Views::render(&Device::Cpu, &Cloud::new(&points)?, &Default::default())?;
                     // Every object has faults of its own.
                     let seed =
                         object.id.bytes().fold(seed, |hash, byte| 31 * (hash % (1 << 32)) + byte as u64);
                     let (boxes, masks) =
-                        predictions::predict(&views, &semantic, &instance, labels, seed, &faults);
+                        predictions::predict(&views, &truth.semantic, &truth.instance, labels, seed, &faults);
                     write_predictions(&output.join(object.place()), &boxes, &masks, views.side)?;
                     eprintln!("{}: {} boxes", object.place().display(), boxes.len());
                 }

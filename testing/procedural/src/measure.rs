@@ -3,17 +3,20 @@
 
 use crate::predictions::{self, predict};
 use partstad::{
-    Device, Pipeline, Predictions, Result, Segmentation,
+    Device, Parts, Result,
     io::points::PointCloud,
+    lifting::{self, Lifted, Scene, Voters, Weigher},
     models::{Models, segmenter::Segmenter},
+    observer::Progress,
     pipeline,
     stages::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
     study::{
+        dataset::Truth,
         evaluate::{self, Table},
-        metrics::{Category, Summary, Truth},
+        metrics::{Category, Summary},
     },
 };
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// A labelled cloud.
 #[derive(Debug, Clone)]
@@ -21,13 +24,11 @@ pub struct Labelled {
     /// Its category.
     pub category: String,
     /// The category's part names.
-    pub parts: Vec<String>,
+    pub parts: Parts,
     /// Its points.
     pub points: PointCloud,
-    /// Label of every point, -1 = none, `[N]`.
-    pub semantic: Vec<i32>,
-    /// Instance of every point, -1 = none, `[N]`.
-    pub instance: Vec<i32>,
+    /// What is true of them.
+    pub truth: Truth,
 }
 
 /// Where the predictions come from.
@@ -41,39 +42,43 @@ pub enum Source<'a> {
     Segmenter(&'a Segmenter),
 }
 
-/// What votes.
+/// Predictions of one kind.
 #[derive(Debug)]
-pub struct Voters<'a> {
+pub struct Predictions<'a> {
     /// Where the predictions come from.
     pub source: Source<'a>,
-    /// The figures wanted: their title, and whether the masks vote or the boxes.
-    pub figures: Vec<(&'static str, bool)>,
+    /// The figures wanted: their title, and what votes.
+    pub figures: Vec<(&'static str, Voters)>,
 }
 
-impl Voters<'_> {
+impl Predictions<'_> {
     /// Faulty masks, the same predictions' boxes, and masks as good as the views allow.
-    pub fn truth() -> Vec<Voters<'static>> {
-        let voters =
-            |options, figures: &[_]| Voters { source: Source::Truth(options), figures: figures.into() };
+    pub fn truth() -> Vec<Predictions<'static>> {
+        let of =
+            |options, figures: &[_]| Predictions { source: Source::Truth(options), figures: figures.into() };
         vec![
-            voters(predictions::Options::default(), &[("masks", true), ("boxes without masks", false)]),
-            voters(predictions::Options::perfect(), &[("perfect masks", true)]),
+            of(
+                predictions::Options::default(),
+                &[("masks", Voters::Masks), ("boxes without masks", Voters::Boxes)],
+            ),
+            of(predictions::Options::perfect(), &[("perfect masks", Voters::Masks)]),
         ]
     }
 
     /// The models' masks, and their boxes alone.
-    pub fn models(models: &Models) -> Voters<'_> {
-        let figures = vec![("models, masks", true), ("models, boxes without masks", false)];
-        Voters { source: Source::Models(models), figures }
+    pub fn models(models: &Models) -> Predictions<'_> {
+        let figures = vec![("models, masks", Voters::Masks), ("models, boxes without masks", Voters::Boxes)];
+        Predictions { source: Source::Models(models), figures }
     }
 
     /// Perfect boxes: the segmenter's masks in them, the boxes alone, and perfect masks.
-    pub fn segmenter(segmenter: &Segmenter) -> Vec<Voters<'_>> {
-        let figures = vec![("segmenter, perfect boxes", true), ("perfect boxes without masks", false)];
+    pub fn segmenter(segmenter: &Segmenter) -> Vec<Predictions<'_>> {
+        let figures =
+            vec![("segmenter, perfect boxes", Voters::Masks), ("perfect boxes without masks", Voters::Boxes)];
         let perfect = Source::Truth(predictions::Options::perfect());
         vec![
-            Voters { source: Source::Segmenter(segmenter), figures },
-            Voters { source: perfect, figures: vec![("perfect masks", true)] },
+            Predictions { source: Source::Segmenter(segmenter), figures },
+            Predictions { source: perfect, figures: vec![("perfect masks", Voters::Masks)] },
         ]
     }
 
@@ -86,7 +91,7 @@ impl Voters<'_> {
         options: &pipeline::Options,
     ) -> Result<(Boxes, Masks)> {
         let truth = |faults: &_| {
-            let (semantic, instance) = (&shape.semantic, &shape.instance);
+            let Truth { semantic, instance } = &shape.truth;
             predict(views, semantic, instance, shape.parts.len(), seed, faults)
         };
         match &self.source {
@@ -97,12 +102,7 @@ impl Voters<'_> {
                 Ok((boxes, masks))
             }
             Source::Models(models) => {
-                let boxes = Boxes::detect(views, &shape.parts, &models.detector, &options.boxes)?;
-                let masks = match &models.segmenter {
-                    Some(segmenter) => Masks::predict(views, &boxes, segmenter, &options.masks)?,
-                    None => Masks::Boxes,
-                };
-                Ok((boxes, masks))
+                lifting::predict(models, views, &shape.parts, options, &mut Progress::default())
             }
         }
     }
@@ -114,27 +114,26 @@ impl Voters<'_> {
 /// Those of the pipeline.
 pub fn measure(
     shape: &Labelled,
-    voters: &[Voters],
+    predictions: &[Predictions],
     seed: u64,
     options: &pipeline::Options,
     figures: &mut [Figures],
 ) -> Result<()> {
+    let (device, progress) = (&Device::Cpu, &mut Progress::default());
     let cloud = Cloud::new(&shape.points)?;
-    let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options.superpoints)?;
-    let views = Views::render(&Device::Cpu, &cloud, &options.views)?;
-    let pipeline = Pipeline::new(Device::Cpu, options.clone());
+    let superpoints = Superpoints::partition(device, &cloud, &options.superpoints)?;
+    let views = Views::render(device, &cloud, &options.views)?;
+    let (boxes, masks) = (Boxes::default(), Masks::Boxes);
+    let mut scene = Scene { cloud: Cow::Owned(cloud), superpoints, views, boxes, masks };
     let mut figures = figures.iter_mut();
-    for voters in voters {
-        let (boxes, masks) = voters.predict(shape, &views, seed, options)?;
-        for (&(_, with_masks), figures) in voters.figures.iter().zip(&mut figures) {
-            let masks = if with_masks { masks.clone() } else { Masks::Boxes };
-            let predictions = Predictions {
-                boxes: boxes.clone(),
-                masks,
-                superpoints: Some(superpoints.clone()),
-                weights: None,
-            };
-            figures.add(shape, &pipeline.lift(&cloud, &shape.parts, predictions)?)?;
+    for predictions in predictions {
+        (scene.boxes, scene.masks) = predictions.predict(shape, &scene.views, seed, options)?;
+        for (&(_, voters), figures) in predictions.figures.iter().zip(&mut figures) {
+            let voters = if scene.voters().contains(&voters) { voters } else { Voters::Boxes };
+            let gathered = scene.gather(device, voters, shape.parts.len(), options, progress)?;
+            let weigher = Weigher::Plain(options.weights);
+            let lifted = scene.lift(device, &gathered, &shape.parts, weigher, options, progress)?;
+            figures.add(shape, &lifted)?;
         }
     }
     Ok(())
@@ -142,18 +141,18 @@ pub fn measure(
 
 /// Figures by category.
 #[derive(Debug, Default)]
-pub struct Figures(BTreeMap<String, (Vec<String>, Category)>);
+pub struct Figures(BTreeMap<String, (Parts, Category)>);
 
 impl Figures {
     /// Adds how well a cloud was segmented.
     ///
     /// # Errors
     /// [`partstad::Error::Invalid`] if the segmentation is another cloud's.
-    pub fn add(&mut self, shape: &Labelled, found: &Segmentation) -> Result<()> {
-        let Labelled { category, parts, semantic, instance, .. } = shape;
+    pub fn add(&mut self, shape: &Labelled, found: &Lifted) -> Result<()> {
+        let Labelled { category, parts, truth, .. } = shape;
         let entry = self.0.entry(category.clone());
         let (_, figures) = entry.or_insert_with(|| (parts.clone(), Category::new(parts.len())));
-        figures.add(&found.labels, &found.instances, Truth { semantic, instance })
+        figures.add(&found.labels, &found.instances, truth)
     }
 
     /// The figures so far.
@@ -176,10 +175,11 @@ mod tests {
     #[test]
     fn lifting_recovers_the_parts_from_what_the_views_say_about_them() {
         let Shape { cloud, parts, semantic, instance } = generate("Kettle", 1_000_000, 20_000).unwrap();
-        let parts = parts.iter().map(|&part| part.into()).collect();
-        let shape = Labelled { category: "Kettle".into(), parts, points: cloud, semantic, instance };
+        let parts = Parts::new(parts).unwrap();
+        let truth = Truth { semantic, instance };
+        let shape = Labelled { category: "Kettle".into(), parts, points: cloud, truth };
         let mut figures = [(); 3].map(|()| Figures::default());
-        measure(&shape, &Voters::truth(), 0, &Default::default(), &mut figures).unwrap();
+        measure(&shape, &Predictions::truth(), 0, &Default::default(), &mut figures).unwrap();
         let [masks, _, perfect] = figures.map(|f| f.summaries()["Kettle"].clone());
         assert!(masks.miou.unwrap() > 0.7 && perfect.miou.unwrap() > 0.8, "{masks:?} {perfect:?}");
         assert!(perfect.map50.unwrap() > 0.6, "{perfect:?}");

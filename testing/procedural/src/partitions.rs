@@ -6,14 +6,18 @@ use crate::{
     rng::Rng,
 };
 use partstad::{
-    Device, Pipeline, Predictions, Result, pipeline,
-    stages::{cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
+    Device, Result,
+    lifting::{Scene, Voters, Weigher},
+    observer::Progress,
+    pipeline,
+    stages::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
     study::{
+        dataset::Truth,
         evaluate::Table,
-        metrics::{Category, Truth, ceiling, mean, mean_over, semantic_iou},
+        metrics::{Category, ceiling, mean, mean_over, semantic_iou},
     },
 };
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// A way to partition and to lift.
 #[derive(Debug, Clone)]
@@ -24,13 +28,13 @@ pub struct Way {
     pub options: pipeline::Options,
 }
 
-/// What votes: title, faults of the predictions, and whether the masks vote or the boxes.
-fn voters() -> [(&'static str, predictions::Options, bool); 3] {
+/// What votes: title, faults of the predictions, voters.
+fn voters() -> [(&'static str, predictions::Options, Voters); 3] {
     let faulty = predictions::Options::default;
     [
-        ("masks", faulty(), true),
-        ("boxes", faulty(), false),
-        ("perfect masks", predictions::Options::perfect(), true),
+        ("masks", faulty(), Voters::Masks),
+        ("boxes", faulty(), Voters::Boxes),
+        ("perfect masks", predictions::Options::perfect(), Voters::Masks),
     ]
 }
 
@@ -54,7 +58,7 @@ impl Change {
     /// Those of [`Cloud::new`].
     pub fn apply(&self, mut shape: Labelled) -> Result<Labelled> {
         let mut rng = Rng::new(1);
-        let n = shape.semantic.len();
+        let n = shape.truth.semantic.len();
         if let Some(points) = self.points {
             let cloud = Cloud::new(&shape.points)?;
             let around = partstad::ops::partition::knn::cpu::nearest(&cloud.positions, 6);
@@ -66,7 +70,7 @@ impl Change {
             let place = |(copy, &i): (usize, &usize)| {
                 let position = shape.points.positions[i];
                 let j = around.indices[i * around.k + rng.int(0, around.k - 1)] as usize;
-                if copy < n || shape.instance[i] != shape.instance[j] {
+                if copy < n || shape.truth.instance[i] != shape.truth.instance[j] {
                     return position;
                 }
                 let t = rng.range(0.0, 0.5);
@@ -75,8 +79,8 @@ impl Change {
             };
             shape.points.positions = copied.iter().enumerate().map(place).collect();
             shape.points.colors = copied.iter().map(|&i| shape.points.colors[i]).collect();
-            shape.semantic = copied.iter().map(|&i| shape.semantic[i]).collect();
-            shape.instance = copied.iter().map(|&i| shape.instance[i]).collect();
+            shape.truth.semantic = copied.iter().map(|&i| shape.truth.semantic[i]).collect();
+            shape.truth.instance = copied.iter().map(|&i| shape.truth.instance[i]).collect();
         }
         let radius = Cloud::new(&shape.points)?.radius;
         let (sin, cos) = self.rotation.to_radians().sin_cos();
@@ -128,7 +132,9 @@ impl Comparison {
     /// # Errors
     /// Those of the pipeline.
     pub fn add(&mut self, shape: &Labelled, seed: u64) -> Result<()> {
-        let Labelled { category, parts, points, semantic, instance } = shape;
+        let Labelled { category, parts, points, truth } = shape;
+        let Truth { semantic, instance } = truth;
+        let (device, progress) = (&Device::Cpu, &mut Progress::default());
         let cloud = Cloud::new(points)?;
         let labels = parts.len();
         let best = |superpoints: &Superpoints| {
@@ -137,7 +143,7 @@ impl Comparison {
         let mut seen = None;
         for row in &mut self.rows {
             let options = &row.way.options;
-            let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options.superpoints)?;
+            let superpoints = Superpoints::partition(device, &cloud, &options.superpoints)?;
             row.superpoints.push(Some(superpoints.len() as f64));
             row.ceilings.push(best(&superpoints)?);
             if !self.lift {
@@ -145,7 +151,7 @@ impl Comparison {
             }
             // Views and predictions are those of the first way, unless it renders in another manner.
             if seen.as_ref().is_none_or(|(views, _, _)| *views != options.views) {
-                let views = Views::render(&Device::Cpu, &cloud, &options.views)?;
+                let views = Views::render(device, &cloud, &options.views)?;
                 let of = |faults| predict(&views, semantic, instance, labels, seed, faults);
                 let predicted = [of(&voters()[0].1), of(&voters()[2].1)];
                 seen = Some((options.views.clone(), views, predicted));
@@ -158,18 +164,19 @@ impl Comparison {
             let only_shown = |labels: &[i32]| -> Vec<i32> {
                 labels.iter().zip(&shown).map(|(&label, &shown)| if shown { label } else { -1 }).collect()
             };
-            let pipeline = Pipeline::new(Device::Cpu, options.clone());
-            for (at, (lifted, (_, _, with_masks))) in row.lifted.iter_mut().zip(voters()).enumerate() {
-                let (boxes, masks) = predicted[at / 2].clone();
-                let masks = if with_masks { masks } else { Masks::Boxes };
-                let predictions =
-                    Predictions { boxes, masks, superpoints: Some(superpoints.clone()), weights: None };
-                let found = pipeline.lift(&cloud, parts, predictions)?;
-                lifted.superpoints.push(Some(found.superpoints.len() as f64));
-                lifted.ceilings.push(best(&found.superpoints)?);
+            let (boxes, masks) = (Boxes::default(), Masks::Boxes);
+            let views = views.clone();
+            let mut scene = Scene { cloud: Cow::Borrowed(&cloud), superpoints, views, boxes, masks };
+            for (at, (lifted, (_, _, voters))) in row.lifted.iter_mut().zip(voters()).enumerate() {
+                (scene.boxes, scene.masks) = predicted[at / 2].clone();
+                let gathered = scene.gather(device, voters, labels, options, progress)?;
+                let weigher = Weigher::Plain(options.weights);
+                let found = scene.lift(device, &gathered, parts, weigher, options, progress)?;
+                lifted.superpoints.push(Some(gathered.superpoints.len() as f64));
+                lifted.ceilings.push(best(&gathered.superpoints)?);
                 let figures = lifted.categories.entry(category.clone());
                 let figures = figures.or_insert_with(|| Category::new(labels));
-                figures.add(&found.labels, &found.instances, Truth { semantic, instance })?;
+                figures.add(&found.labels, &found.instances, truth)?;
                 let iou = semantic_iou(&only_shown(&found.labels.of_point), &only_shown(semantic), labels)?;
                 lifted.visible.entry(category.clone()).or_default().push(iou);
             }

@@ -1,0 +1,154 @@
+//! The methods that are compared: one row each.
+
+use crate::{
+    device::Device,
+    error::{Error, Result},
+    lifting::{Scene, Voters},
+    options::Options,
+    stages::{instances::Instances, labels::Labels, weights},
+};
+use serde::{Serialize, Serializer};
+use std::{fmt, str::FromStr};
+
+/// A way from a scene to labels: the paper's method, its baselines and its ablations, and ceilings that know the truth.
+#[derive(Clone, Copy)]
+pub struct Method {
+    /// What files and the command line call it.
+    pub name: &'static str,
+    /// What tables call it.
+    pub title: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// How it does that.
+    pub way: Way,
+}
+
+/// How a method labels.
+#[derive(Clone, Copy)]
+pub enum Way {
+    /// The boxes vote, or their masks.
+    Vote(Voters, Weighing),
+    /// Some other way, from a scene and part names to labels and instances.
+    Label(fn(&Device, &Scene, &[String], &Options) -> Result<(Labels, Instances)>),
+    /// No method, but the best that the labels of the superpoints could be.
+    Ceiling(Bound),
+}
+
+/// Where the weights of the votes come from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Weighing {
+    /// [`Options::weights`]: constant ones by default.
+    Constant,
+    /// The detector's confidence.
+    Confidence,
+    /// A network, from this folder within a folder of weights.
+    Learned(&'static str),
+}
+
+/// What bounds the labels of the superpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Nothing: each superpoint gets its most frequent true label, none included.
+    Partition,
+    /// The same among the labels of the boxes whose masks hold it.
+    Boxes,
+}
+
+impl Way {
+    /// What the detector's confidence weighs.
+    pub const CONFIDENCE: weights::Options =
+        weights::Options::Confidence { scale: weights::INITIAL, null: weights::INITIAL / 2.0 };
+}
+
+macro_rules! methods {
+    ($($constant:ident = $name:literal, $title:literal, $way:expr, $about:literal;)*) => {
+        impl Method {
+            $(
+                #[doc = concat!($title, ": ", $about, ".")]
+                pub const $constant: Method =
+                    Method { name: $name, title: $title, about: $about, way: $way };
+            )*
+
+            /// All of them, in the order of the paper's tables, the ceilings last. These have the most points right, not
+            /// quite the highest IoU.
+            pub const ALL: &'static [Method] = &[$(Method::$constant),*];
+        }
+    };
+}
+
+methods! {
+    PARTSLIP = "partslip", "PartSLIP", Way::Vote(Voters::Boxes, Weighing::Constant),
+        "boxes without masks vote, all weighing the same";
+    NO_WEIGHTS = "no-weights", "w/o weights", Way::Vote(Voters::Masks, Weighing::Constant),
+        "masks vote, all boxes weighing the same";
+    NO_SAM = "no-sam", "w/o SAM", Way::Vote(Voters::Boxes, Weighing::Learned("no-sam")),
+        "boxes without masks vote with learned weights";
+    CONFIDENCE = "confidence", "confidence", Way::Vote(Voters::Masks, Weighing::Confidence),
+        "masks vote, a box weighing as much as the detector's confidence in it";
+    NULL_ONLY = "null-only", "null alone", Way::Vote(Voters::Masks, Weighing::Learned("null-only")),
+        "masks vote, all boxes weighing the same, null as much as was learned";
+    CROSS_ENTROPY = "cross-entropy", "cross entropy", Way::Vote(Voters::Masks, Weighing::Learned("cross-entropy")),
+        "masks vote with weights learned by cross entropy";
+    PARTSTAD = "partstad", "PartSTAD", Way::Vote(Voters::Masks, Weighing::Learned("")),
+        "masks vote with weights learned by mRIoU";
+    BOX_CEILING = "box-ceiling", "box ceiling", Way::Ceiling(Bound::Boxes),
+        "every superpoint has its most frequent true label among those of the boxes that hold it";
+    CEILING = "ceiling", "ceiling", Way::Ceiling(Bound::Partition),
+        "every superpoint has its most frequent true label";
+}
+
+impl Method {
+    /// Where its learned weights lie within a folder of weights; None if it learns none.
+    pub fn weights_folder(&self) -> Option<&'static str> {
+        match self.way {
+            Way::Vote(_, Weighing::Learned(folder)) => Some(folder),
+            _ => None,
+        }
+    }
+
+    /// What it gathers votes from, if it does: the ceilings look at the masks.
+    pub fn voters(&self) -> Option<Voters> {
+        match self.way {
+            Way::Vote(voters, _) => Some(voters),
+            Way::Ceiling(_) => Some(Voters::Masks),
+            Way::Label(_) => None,
+        }
+    }
+}
+
+impl PartialEq for Method {
+    fn eq(&self, other: &Method) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Method {}
+
+impl FromStr for Method {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Method> {
+        Method::ALL.iter().find(|method| method.name == text).copied().ok_or_else(|| {
+            let names: Vec<&str> = Method::ALL.iter().map(|method| method.name).collect();
+            Error::invalid(format!("method {text:?} is not one of {}", names.join(", ")))
+        })
+    }
+}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Serialize for Method {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
