@@ -31,7 +31,7 @@ pub enum Masks {
     /// SAM's mask logits, `[B, 256, 256]`, sampled at a pixel without ever making a full mask.
     Logits(Twin<Vec<f32>>),
     /// Full masks, one bit a pixel, row-major, least significant bit first, `[B, ceil(H * W / 8)]`.
-    Bits(Mirrored<u8>),
+    Bits(Mirrored<Vec<u8>>),
 }
 
 impl Masks {

@@ -4,6 +4,7 @@ use super::{Counted, Mirrored};
 use crate::{
     device::gpu::{Buffer, Gpu},
     error::Result,
+    ragged::Ragged,
 };
 use std::sync::{Arc, OnceLock};
 
@@ -55,6 +56,46 @@ impl<T: Element> Twinned for Vec<T> {
 
     fn count_there(there: &Buffer<T::Scalar>) -> usize {
         there.len() * size_of::<T::Scalar>() / size_of::<T>()
+    }
+}
+
+/// [`Ragged`] in the memory of a device.
+#[derive(Debug)]
+pub struct RaggedOnDevice<T: Element> {
+    /// Where each row begins in the values, and where the last one ends, `[R + 1]`.
+    pub offsets: Buffer<u32>,
+    /// The values of all rows.
+    pub values: Buffer<T::Scalar>,
+}
+
+impl<T: Element> RaggedOnDevice<T> {
+    /// Number of rows, R.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<T: Element> Twinned for Ragged<T> {
+    type Device = RaggedOnDevice<T>;
+
+    fn upload(&self, gpu: &Gpu) -> Result<RaggedOnDevice<T>> {
+        Ok(RaggedOnDevice {
+            offsets: gpu.upload(self.offsets())?,
+            values: gpu.upload(bytemuck::cast_slice(self.values()))?,
+        })
+    }
+
+    fn download(there: &RaggedOnDevice<T>, gpu: &Gpu) -> Result<Ragged<T>> {
+        Ragged::new(gpu.download(&there.offsets)?, gpu.download_as(&there.values)?)
+    }
+
+    fn count_there(there: &RaggedOnDevice<T>) -> usize {
+        there.len()
     }
 }
 
@@ -154,22 +195,22 @@ impl<T: Twinned> Clone for Resident<T> {
     }
 }
 
-impl<T: Element> Mirrored<T> {
+impl<T: Twinned> Mirrored<T> {
     /// What an operation left on `gpu`, fetched once and kept on both sides.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if anything before it failed.
-    pub fn on_device(gpu: &Gpu, buffer: Buffer<T::Scalar>) -> Result<Mirrored<T>> {
-        let twin = Twin::on_device(gpu, buffer);
+    pub fn on_device(gpu: &Gpu, value: T::Device) -> Result<Mirrored<T>> {
+        let twin = Twin::on_device(gpu, value);
         twin.host()?;
         Ok(Mirrored(twin))
     }
 
-    /// The elements in the memory of `gpu`.
+    /// The value in the memory of `gpu`.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
-    pub fn device(&self, gpu: &Gpu) -> Result<Arc<Buffer<T::Scalar>>> {
+    pub fn device(&self, gpu: &Gpu) -> Result<Arc<T::Device>> {
         self.0.device(gpu)
     }
 }

@@ -9,8 +9,9 @@ mod enabled;
 #[cfg(not(feature = "cuda"))]
 pub use disabled::{Twin, Twinned};
 #[cfg(feature = "cuda")]
-pub use enabled::{Element, Twin, Twinned};
+pub use enabled::{Element, RaggedOnDevice, Twin, Twinned};
 
+use crate::ragged::Ragged;
 use std::{fmt, ops::Deref};
 
 /// What is so many of something.
@@ -20,6 +21,12 @@ pub trait Counted {
 }
 
 impl<T> Counted for Vec<T> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+}
+
+impl<T> Counted for Ragged<T> {
     fn count(&self) -> usize {
         self.len()
     }
@@ -59,47 +66,27 @@ impl<T: Twinned + fmt::Debug> fmt::Debug for Twin<T> {
     }
 }
 
-/// An array that the host has from the start; it reads as a slice.
+/// A value that the host has from the start; it reads as the value itself.
 #[derive(Clone, Default, PartialEq)]
-pub struct Mirrored<T>(Twin<Vec<T>>)
-where
-    Vec<T>: Twinned;
+pub struct Mirrored<T: Twinned>(Twin<T>);
 
-impl<T> From<Vec<T>> for Mirrored<T>
-where
-    Vec<T>: Twinned,
-{
-    fn from(values: Vec<T>) -> Mirrored<T> {
-        Mirrored(values.into())
+impl<T: Twinned> From<T> for Mirrored<T> {
+    fn from(value: T) -> Mirrored<T> {
+        Mirrored(value.into())
     }
 }
 
-impl<T> Deref for Mirrored<T>
-where
-    Vec<T>: Twinned,
-{
-    type Target = [T];
+impl<T: Twinned> Deref for Mirrored<T> {
+    type Target = T;
 
-    fn deref(&self) -> &[T] {
+    fn deref(&self) -> &T {
         self.0.here().expect("the host has it from the start")
     }
 }
 
-impl<T: Eq> Eq for Mirrored<T> where Vec<T>: Twinned {}
+impl<T: Twinned + Eq> Eq for Mirrored<T> {}
 
-impl<T: PartialEq, U: AsRef<[T]>> PartialEq<U> for Mirrored<T>
-where
-    Vec<T>: Twinned,
-{
-    fn eq(&self, other: &U) -> bool {
-        **self == *other.as_ref()
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for Mirrored<T>
-where
-    Vec<T>: Twinned,
-{
+impl<T: Twinned + fmt::Debug> fmt::Debug for Mirrored<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -110,10 +97,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_host_made_reads_as_a_slice() {
+    fn what_the_host_made_reads_as_itself() {
         let array = Mirrored::from(vec![1u32, 2]);
         assert_eq!(array.len(), 2);
-        assert_eq!(array, [1, 2]);
+        assert_eq!(*array, [1, 2]);
         assert_eq!(array.clone(), array);
         assert_ne!(array, Mirrored::default());
     }

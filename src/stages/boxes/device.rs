@@ -4,7 +4,7 @@ use super::{Box2d, Boxes};
 use crate::{
     device::{
         gpu::{Buffer, Gpu},
-        twin::Twinned,
+        twin::{RaggedOnDevice, Twinned},
     },
     error::Result,
     ops::detect::boxes,
@@ -79,13 +79,13 @@ impl OnDevice {
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the driver refuses.
-    pub fn by_view(&self, gpu: &Gpu, views: usize) -> Result<(Buffer<u32>, Buffer<u32>, usize)> {
+    pub fn by_view(&self, gpu: &Gpu, views: usize) -> Result<(RaggedOnDevice<u32>, usize)> {
         let mut offsets = vec![0];
         for k in 0..views {
             offsets.push(offsets[k] + self.per_view.get(k).copied().unwrap_or(0));
         }
         let most = self.per_view.iter().max().copied().unwrap_or(0) as usize;
         let order = boxes::cuda::by_view(gpu, &self.views, &self.labels)?;
-        Ok((gpu.upload(&offsets)?, order, most))
+        Ok((RaggedOnDevice { offsets: gpu.upload(&offsets)?, values: order }, most))
     }
 }

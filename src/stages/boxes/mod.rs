@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     io::npy,
     ops::detect::boxes,
+    ragged::Ragged,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -133,17 +134,16 @@ impl Boxes {
         Ok(self.list()?.iter().map(Box2d::rect).collect())
     }
 
-    /// The boxes that pass `keep`, grouped by view: where each view's begin, `[K + 1]`, and the boxes, within a view by
-    /// label, within a label in their own order.
+    /// The boxes of each view that pass `keep`, by label, within a label in their own order, `[K]`.
     ///
     /// # Errors
     /// As [`Boxes::list`].
-    pub fn by_view(&self, views: usize, keep: impl Fn(usize) -> bool) -> Result<(Vec<u32>, Vec<u32>)> {
+    pub fn by_view(&self, views: usize, keep: impl Fn(usize) -> bool) -> Result<Ragged<u32>> {
         let list = self.list()?;
         let mut boxes = boxes::cpu::by_view(&self.views()?, &self.labels()?);
         boxes.retain(|&b| keep(b as usize));
         let begin = |k: usize| boxes.partition_point(|&b| (list[b as usize].view as usize) < k) as u32;
-        Ok(((0..=views).map(begin).collect(), boxes))
+        Ragged::new((0..=views).map(begin).collect(), boxes)
     }
 
     /// Checks every box against the number of views and part labels; those that a device found and nobody fetched fit.

@@ -1,7 +1,7 @@
 //! Merging on a device.
 
 use crate::{
-    device::gpu::Gpu,
+    device::{gpu::Gpu, twin::RaggedOnDevice},
     error::Result,
     ops::lift::{
         extents,
@@ -24,14 +24,14 @@ pub fn pieces(
     labels: &Labels,
     rules: &Rules,
 ) -> Result<Pieces> {
-    let (positions, offsets) = (cloud.positions.device(gpu)?, superpoints.offsets.device(gpu)?);
-    let points = superpoints.points.device(gpu)?;
+    let (positions, members) = (cloud.positions.device(gpu)?, superpoints.members.device(gpu)?);
+    let RaggedOnDevice { offsets, values: points } = &*members;
     let mut extents = gpu.alloc(6 * superpoints.len())?;
-    extents::cuda::extents(gpu, &*positions, &*offsets, &*points, superpoints.len(), &mut extents)?;
+    extents::cuda::extents(gpu, &*positions, offsets, points, superpoints.len(), &mut extents)?;
     let (there, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
     let input = instances::cuda::Input {
         label: &*labels.of_superpoint.device(gpu)?,
-        offsets: &offsets,
+        offsets,
         extents: &extents,
         observed: &there.observed,
         sets: &there.sets,

@@ -135,8 +135,8 @@ fn pieces_on_cpu(
 ) -> Result<Pieces> {
     let input = instances::Input {
         label: &labels.of_superpoint,
-        offsets: &superpoints.offsets,
-        extents: &extents::cpu::extents(&cloud.positions, &superpoints.offsets, &superpoints.points),
+        superpoints: &superpoints.members,
+        extents: &extents::cpu::extents(&cloud.positions, &superpoints.members),
         observed: memberships.observed()?,
         sets: memberships.sets()?,
         probabilities: scores.probabilities.host()?,

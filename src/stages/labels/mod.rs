@@ -34,7 +34,7 @@ pub struct Options {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {
     /// Part of every superpoint, below L, or [`NONE`], `[S]`.
-    pub of_superpoint: Mirrored<i32>,
+    pub of_superpoint: Mirrored<Vec<i32>>,
     /// Part of every point, or [`NONE`], `[N]`.
     pub of_point: Vec<i32>,
 }
@@ -158,9 +158,9 @@ mod tests {
         let assign =
             |parts: &[&str]| Labels::assign(&Device::Cpu, &superpoints, &scores, parts, &Options::default());
         let labels = assign(&["door", "handle"]).unwrap();
-        assert_eq!(labels.of_superpoint, [1, NONE], "a handle wins over the door that it sits on");
+        assert_eq!(*labels.of_superpoint, [1, NONE], "a handle wins over the door that it sits on");
         assert_eq!(labels.of_point, [1, NONE, 1]);
-        assert_eq!(assign(&["door", "drawer"]).unwrap().of_superpoint, [0, NONE]);
+        assert_eq!(*assign(&["door", "drawer"]).unwrap().of_superpoint, [0, NONE]);
         assert!(assign(&["door"]).is_err());
     }
 

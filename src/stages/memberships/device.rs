@@ -43,9 +43,10 @@ impl Memberships {
         masks: &Masks,
         options: &Options,
     ) -> Result<Memberships> {
+        let members = superpoints.members.device(gpu)?;
         let partition = observe::cuda::Partition {
             superpoint_of: &*superpoints.of_point.device(gpu)?,
-            superpoint_points: &*superpoints.points.device(gpu)?,
+            superpoint_points: &members.values,
             superpoints: superpoints.len(),
         };
         let map = views.pixel_to_point.device(gpu)?;
@@ -55,12 +56,12 @@ impl Memberships {
         let observed = observe::cuda::views(gpu, partition, &visible, &screen, k)?;
 
         let boxes = boxes.device(gpu)?;
-        let (view_offsets, view_boxes, most) = boxes.by_view(gpu, k)?;
+        let (of_view, most) = boxes.by_view(gpu, k)?;
         let rects = &boxes.rects;
         let ignored = match masks {
             Masks::Boxes => {
                 let share = options.whole_object_share;
-                whole_object::cuda::whole(gpu, &screen, &view_offsets, &view_boxes, rects, share)?
+                whole_object::cuda::whole(gpu, &screen, &of_view, rects, share)?
             }
             _ => gpu.zeros(boxes.views.len())?,
         };
@@ -83,8 +84,7 @@ impl Memberships {
                 visible: &visible,
                 screen: &screen,
                 observed: &observed,
-                view_offsets: &view_offsets,
-                view_boxes: &view_boxes,
+                of_view: &of_view,
                 most,
                 rects,
                 ignored: &ignored,
@@ -135,6 +135,6 @@ impl Twinned for OnHost {
     }
 
     fn count_there(there: &OnDevice) -> usize {
-        there.sets.entry_offsets.len().saturating_sub(1)
+        there.sets.superpoints()
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     ops::{
         lift::{
             mask,
-            membership::{self, Region, Sets},
+            membership::{self, LISTS, Region, Sets},
             observe::{self, Observed},
             whole_object,
         },
@@ -42,9 +42,6 @@ impl Default for Options {
     }
 }
 
-/// The index lists in a file.
-const NAMES: [&str; 6] = ["set_offsets", "set_boxes", "entry_offsets", "entry_set", "entry_count", "ignored"];
-
 /// Everything that the vote needs to know about points and pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Memberships {
@@ -64,7 +61,7 @@ struct OnHost {
 impl Counted for OnHost {
     /// Number of superpoints, S.
     fn count(&self) -> usize {
-        self.sets.entry_offsets.len().saturating_sub(1)
+        self.sets.entries.len()
     }
 }
 
@@ -130,18 +127,15 @@ impl Memberships {
             }
             _ => vec![],
         };
-        let observed =
-            observe::cpu::views(&visible, screen, &superpoints.offsets, &superpoints.points, views.len());
-        let (view_offsets, view_boxes) = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)))?;
+        let observed = observe::cpu::views(&visible, screen, &superpoints.members, views.len());
+        let of_view = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)))?;
         let taps;
         let sets = membership::cpu::membership(&membership::Input {
-            superpoint_offsets: &superpoints.offsets,
-            superpoint_points: &superpoints.points,
+            superpoints: &superpoints.members,
             visible: &visible,
             screen,
             observed: &observed,
-            view_offsets: &view_offsets,
-            view_boxes: &view_boxes,
+            of_view: &of_view,
             rects: &boxes.rects()?,
             region: match masks {
                 Masks::Boxes => Region::Boxes,
@@ -165,9 +159,11 @@ impl Memberships {
         let (s, k, observed) = (self.len(), self.views, self.observed()?);
         archive.member("visible", &[s, k], observed.counts.iter().copied())?;
         archive.member("extents", &[s, k, 4], observed.extents.iter().flatten().copied())?;
-        for (name, values) in NAMES.iter().zip(self.lists()?) {
-            archive.member(name, &[values.len()], values.iter().copied())?;
+        let ignored = self.ignored()?;
+        for (name, values) in LISTS.iter().zip(self.sets()?.lists()) {
+            archive.member(name, &[values.len()], values.into_iter())?;
         }
+        archive.member("ignored", &[ignored.len()], ignored.iter().copied())?;
         archive.finish()
     }
 
@@ -181,12 +177,11 @@ impl Memberships {
         let [superpoints, views] = visible.shape[..] else {
             return Err(Error::format(path, format!("visible has shape {:?}, not [S, K]", visible.shape)));
         };
-        let mut lists = NAMES.map(|_| vec![]);
-        for (list, name) in lists.iter_mut().zip(NAMES) {
-            *list = npy::read_member::<u32>(path, name)?.data;
-        }
-        let [set_offsets, set_boxes, entry_offsets, entry_set, entry_count, ignored] = lists;
-        let sets = Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count };
+        let list = |name: &str| npy::read_member::<u32>(path, name).map(|array| array.data);
+        let [set_offsets, set_boxes, entry_offsets, entry_set, entry_count] = LISTS.map(list);
+        let sets = [set_offsets?, set_boxes?, entry_offsets?, entry_set?, entry_count?];
+        let ignored = list("ignored")?;
+        let sets = Sets::from_lists(sets).map_err(|e| Error::format(path, e.to_string()))?;
         let fits = extents.shape == [superpoints, views, 4]
             && sets.fit(superpoints, boxes)
             && ignored.iter().all(|&b| (b as usize) < boxes);
@@ -198,11 +193,6 @@ impl Memberships {
         }
         let observed = Observed { counts: visible.data, extents: extents.data.as_chunks().0.to_vec() };
         Ok(Memberships { views, found: OnHost { observed, sets, ignored }.into() })
-    }
-
-    fn lists(&self) -> Result<[&[u32]; 6]> {
-        let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = self.sets()?;
-        Ok([set_offsets, set_boxes, entry_offsets, entry_set, entry_count, self.ignored()?])
     }
 
     /// What each view shows of each superpoint, `[S, K]`.

@@ -18,7 +18,8 @@ impl Scores {
     ) -> Result<Scores> {
         let there = memberships.device(gpu)?;
         let boxes = boxes.device(gpu)?;
-        let input = there.sets.votes(&there.observed.totals, &boxes.labels, labels);
+        let (visible, box_label) = (&there.observed.totals, &boxes.labels);
+        let input = vote::cuda::Input { sets: &there.sets, visible, box_label, labels };
         let (weight, null) = (weights.boxes.device(gpu)?, gpu.upload(&[weights.null])?);
         let cells = memberships.len() * (labels + 1);
         let (mut votes, mut probabilities) = (gpu.alloc(cells)?, gpu.alloc(cells)?);

@@ -59,7 +59,7 @@ impl Scores {
     ) -> Result<Scores> {
         let (sets, visible) = (memberships.sets()?, memberships.visible_totals()?);
         let box_label = boxes.labels()?;
-        let votes = sets.votes(&visible, &box_label, labels);
+        let votes = vote::Input { sets, visible: &visible, box_label: &box_label, labels };
         let votes = vote::cpu::forward(&votes, weights.boxes.host()?, weights.null)?;
         let probabilities = softmax::cpu::forward(&votes, labels + 1);
         let valid: Vec<u8> = (0..memberships.len()).map(|s| sets.valid(s) as u8).collect();

@@ -4,7 +4,7 @@ use super::{Features, Options, Superpoints};
 use crate::{
     device::{
         gpu::{Buffer, Gpu},
-        twin::Mirrored,
+        twin::{Mirrored, RaggedOnDevice},
     },
     error::Result,
     ops::{
@@ -114,8 +114,7 @@ impl Likeness {
         gpu.copy(&groups.offsets.slice(..offsets.len()), &mut offsets)?;
         Ok(Superpoints {
             of_point: Mirrored::on_device(gpu, groups.of_point)?,
-            offsets: Mirrored::on_device(gpu, offsets)?,
-            points: Mirrored::on_device(gpu, groups.points)?,
+            members: Mirrored::on_device(gpu, RaggedOnDevice { offsets, values: groups.points })?,
         })
     }
 }

@@ -12,6 +12,7 @@ use crate::{
             edge_weights, knn, merge_small, normals, point_features,
         },
     },
+    ragged::Ragged,
     stages::cloud::Cloud,
 };
 use serde::{
@@ -30,11 +31,9 @@ mod device;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Superpoints {
     /// Superpoint of every point, `[N]`, each below S.
-    pub of_point: Mirrored<u32>,
-    /// Where each superpoint's points begin in `points`, `[S + 1]`.
-    pub offsets: Mirrored<u32>,
-    /// The points grouped by superpoint, `[N]`, ascending within each.
-    pub points: Mirrored<u32>,
+    pub of_point: Mirrored<Vec<u32>>,
+    /// The points of every superpoint, ascending, `[S]`.
+    pub members: Mirrored<Ragged<u32>>,
 }
 
 /// How the partition is made.
@@ -229,13 +228,13 @@ impl Superpoints {
             )));
         }
         let labels: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
-        let Groups { of_point, offsets, points } = group::cpu::group(&labels);
-        Ok(Superpoints { of_point: of_point.into(), offsets: offsets.into(), points: points.into() })
+        let Groups { of_point, members } = group::cpu::group(&labels);
+        Ok(Superpoints { of_point: of_point.into(), members: members.into() })
     }
 
     /// Number of superpoints, S.
     pub fn len(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
+        self.members.len()
     }
 
     /// Whether there is none.
@@ -245,7 +244,7 @@ impl Superpoints {
 
     /// The points of superpoint `s`, ascending.
     pub fn points(&self, s: usize) -> &[u32] {
-        &self.points[self.offsets[s] as usize..self.offsets[s + 1] as usize]
+        self.members.row(s)
     }
 
     /// Writes `of_point` as a NumPy array i32 `[N]`.
@@ -339,9 +338,8 @@ mod tests {
     #[test]
     fn labels_are_compacted_in_their_order() {
         let superpoints = Superpoints::from_labels(&[7, 3, 7, 0]).unwrap();
-        assert_eq!(superpoints.of_point, [2, 1, 2, 0]);
-        assert_eq!(superpoints.offsets, [0, 1, 2, 4]);
-        assert_eq!(superpoints.points, [3, 1, 0, 2]);
+        assert_eq!(*superpoints.of_point, [2, 1, 2, 0]);
+        assert_eq!(*superpoints.members, Ragged::from_iter([vec![3], vec![1], vec![0, 2]]));
         assert_eq!(superpoints.points(2), [0, 2]);
         assert_eq!(Superpoints::from_labels(&[]).unwrap().len(), 0);
         assert!(Superpoints::from_labels(&[0, -1]).is_err());
