@@ -53,10 +53,12 @@ fn compare(name: &str, shape: &Labelled, python: &str) {
         npy::write(&folder.path().join(name), shape, data).unwrap();
     };
     write("features.npy", &[features.len(), 9], features.as_flattened());
-    let scaled: Vec<f32> = graph.weights.iter().map(|weight| 2.0 * lambda * weight).collect();
+    let arcs = &graph.arcs;
+    let scaled: Vec<f32> = arcs.values().iter().map(|(_, weight)| 2.0 * lambda * weight).collect();
+    let heads: Vec<u32> = arcs.values().iter().map(|&(head, _)| head).collect();
     write("weights.npy", &[scaled.len()], &scaled);
-    npy::write(&folder.path().join("first.npy"), &[graph.first.len()], &graph.first).unwrap();
-    npy::write(&folder.path().join("heads.npy"), &[graph.heads.len()], &graph.heads).unwrap();
+    npy::write(&folder.path().join("first.npy"), &[arcs.len() + 1], arcs.offsets()).unwrap();
+    npy::write(&folder.path().join("heads.npy"), &[heads.len()], &heads).unwrap();
 
     let row = |labels: &[u32]| {
         let energy = cut_pursuit::energy(&graph, &features, labels, lambda);

@@ -48,7 +48,7 @@ fn lifting(c: &mut Criterion) {
             memberships
                 .sets()
                 .unwrap()
-                .entries(s)
+                .counts(s)
                 .for_each(|(set, count)| set.iter().for_each(|&b| held[b as usize] += count as u64));
         }
         let mut group = c.benchmark_group("lifting");
@@ -74,13 +74,12 @@ fn lifting(c: &mut Criterion) {
         assert_eq!(counted, visible.iter().filter(|&&v| v).count() as u64);
         println!(
             "{points} points: {s} superpoints, {counted} visible, {} entries",
-            memberships.sets().unwrap().entry_set.len()
+            memberships.sets().unwrap().entries.values().len()
         );
 
         group.bench_function(id("visibility"), |b| b.iter(|| seen().map(|v| v.len()).sum::<usize>()));
-        let (offsets, members) = (&superpoints.offsets, &superpoints.points);
         group.bench_function(id("observe"), |b| {
-            b.iter(|| observe::cpu::views(&visible, views.screen.host().unwrap(), offsets, members, k))
+            b.iter(|| observe::cpu::views(&visible, views.screen.host().unwrap(), &superpoints.members, k))
         });
         group.bench_function(id("memberships of boxes"), |b| b.iter(|| find(&Masks::Boxes)));
         group.bench_function(id("memberships of logits"), |b| b.iter(|| find(&logits)));
@@ -92,7 +91,8 @@ fn lifting(c: &mut Criterion) {
         let (votes, probabilities) = (scores.votes.host().unwrap(), scores.probabilities.host().unwrap());
         let valid: Vec<bool> = scores.valid.host().unwrap().iter().map(|&v| v != 0).collect();
         let (totals, box_label) = (memberships.visible_totals().unwrap(), boxes.labels().unwrap());
-        let input = memberships.sets().unwrap().votes(&totals, &box_label, PARTS.len());
+        let (sets, labels) = (memberships.sets().unwrap(), PARTS.len());
+        let input = vote::Input { sets, visible: &totals, box_label: &box_label, labels };
         let columns = PARTS.len() + 1;
         let truth: Vec<i32> = cloud.positions.iter().map(|p| (p[1] * 2.4 + 2.5) as i32).collect();
         let targets = Targets::count(&superpoints, &truth, PARTS.len()).unwrap();

@@ -6,7 +6,10 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use partstad::{
-    ops::{learn::positional::PLACE, lift::membership::Sets},
+    ops::{
+        learn::positional::PLACE,
+        lift::membership::{Entry, Sets},
+    },
     stages::{
         boxes::{Box2d, Boxes},
         superpoints::Superpoints,
@@ -34,7 +37,7 @@ fn pick(seed: usize, end: usize) -> usize {
 fn sample(seed: usize, points: usize) -> Sample {
     let each = points / SUPERPOINTS;
     let label = |b: usize| b * PARTS / BOXES;
-    let (mut set_offsets, mut set_boxes) = (vec![0], vec![]);
+    let mut sets = Sets::default();
     for set in 0..SETS {
         // A few boxes of the set's part, and one of another.
         let mut boxes: Vec<u32> = (0..4)
@@ -43,18 +46,14 @@ fn sample(seed: usize, points: usize) -> Sample {
             .collect();
         boxes.sort();
         boxes.dedup();
-        set_boxes.extend(boxes);
-        set_offsets.push(set_boxes.len() as u32);
+        sets.boxes.push(boxes);
     }
-    let (mut entry_offsets, mut entry_set, mut entry_count) = (vec![0], vec![], vec![]);
     for s in 0..SUPERPOINTS {
-        for i in 0..4 {
+        sets.entries.push((0..4).map(|i| {
             // Most of a superpoint's points lie in sets of its part.
             let set = pick(seed + s * 11 + i, SETS / PARTS) * PARTS + (s + (i == 3) as usize) % PARTS;
-            entry_set.push(set as u32);
-            entry_count.push((each / 10) as u32);
-        }
-        entry_offsets.push(entry_set.len() as u32);
+            Entry { set: set as u32, count: (each / 10) as u32 }
+        }));
     }
     let superpoints: Vec<i32> = (0..SUPERPOINTS * each).map(|p| (p / each) as i32).collect();
     let superpoints = Superpoints::from_labels(&superpoints).unwrap();
@@ -71,7 +70,7 @@ fn sample(seed: usize, points: usize) -> Sample {
             FEATURES,
         ),
         places: (0..BOXES).map(|b| std::array::from_fn::<_, PLACE, _>(|i| feature(b + i).into())).collect(),
-        sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
+        sets,
         visible: vec![(each / 2) as u32; SUPERPOINTS],
         targets: Targets::count(&superpoints, &truth, PARTS).unwrap(),
         source: String::new(),

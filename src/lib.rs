@@ -43,6 +43,7 @@ pub mod options;
 pub mod output;
 pub mod parts;
 pub mod pipeline;
+pub mod ragged;
 pub mod stages;
 #[cfg(feature = "study")]
 pub mod study;

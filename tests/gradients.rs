@@ -3,7 +3,10 @@
 use partstad::ops::{
     basic::softmax,
     learn::{mlp, riou},
-    lift::{membership::Sets, vote},
+    lift::{
+        membership::{Entry, Sets},
+        vote,
+    },
 };
 
 /// Uniform numbers in [0, 1) from a seed.
@@ -37,34 +40,31 @@ impl Problem {
     fn random(seed: u64, superpoints: usize, boxes: usize, labels: usize) -> Problem {
         let mut random = Random(seed);
         let box_label: Vec<u32> = (0..boxes).map(|_| random.below(labels) as u32).collect();
-        let (mut set_offsets, mut set_boxes) = (vec![0], vec![]);
+        let (mut sets, mut visible, mut shares) = (Sets::default(), vec![], vec![]);
         for _ in 0..3 * boxes {
             let mut set: Vec<u32> = (0..boxes as u32).filter(|_| random.next() < 0.3).collect();
             set.sort_by_key(|&b| box_label[b as usize]);
-            set_boxes.extend(set);
-            set_offsets.push(set_boxes.len() as u32);
+            sets.boxes.push(set);
         }
-        let (mut entry_offsets, mut entry_set, mut entry_count, mut visible) =
-            (vec![0], vec![], vec![], vec![]);
-        let mut shares = vec![];
-        for _ in 0..superpoints {
-            let first = entry_count.len();
-            for _ in 0..random.below(6) {
-                entry_set.push(random.below(3 * boxes) as u32);
-                entry_count.push(1 + random.below(20) as u32);
-            }
-            entry_offsets.push(entry_set.len() as u32);
-            visible.push(entry_count[first..].iter().sum::<u32>() + random.below(5) as u32);
+        for s in 0..superpoints {
+            let entries = random.below(6);
+            sets.entries.push(
+                (0..entries).map(|_| Entry {
+                    set: random.below(3 * boxes) as u32,
+                    count: 1 + random.below(20) as u32,
+                }),
+            );
+            visible.push(sets.counts(s).map(|(_, count)| count).sum::<u32>() + random.below(5) as u32);
             let row: Vec<f64> = (0..=labels).map(|_| random.next()).collect();
             let sum: f64 = row.iter().sum();
             shares.extend(row.iter().map(|v| v / sum));
         }
         Problem {
-            valid: entry_offsets.windows(2).map(|w| w[0] < w[1]).collect(),
+            valid: (0..superpoints).map(|s| sets.valid(s)).collect(),
             sizes: (0..superpoints).map(|_| 1 + random.below(100) as u32).collect(),
             weights: (0..boxes).map(|_| 4.0 * random.next() - 0.5).collect(),
             null: 1.5,
-            sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
+            sets,
             visible,
             box_label,
             labels,
@@ -73,7 +73,8 @@ impl Problem {
     }
 
     fn input(&self) -> vote::Input<'_> {
-        self.sets.votes(&self.visible, &self.box_label, self.labels)
+        let Problem { sets, visible, box_label, labels, .. } = self;
+        vote::Input { sets, visible, box_label, labels: *labels }
     }
 
     fn truth(&self) -> riou::Truth<'_, f64> {

@@ -64,9 +64,9 @@ pub struct Prompt {
     /// The caption's tokens.
     pub tokens: Tokens,
     /// The text encoder's last hidden state plus the caption's learned offset, if it has one, `[L, D]`.
-    pub hidden: Mirrored<f32>,
+    pub hidden: Mirrored<Vec<f32>>,
     /// 1 for every token, `[L]`.
-    pub mask: Mirrored<i64>,
+    pub mask: Mirrored<Vec<i64>>,
 }
 
 /// What was found in one image, strongest first.

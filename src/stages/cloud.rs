@@ -10,9 +10,9 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cloud {
     /// x, y, z of every point, within distance 1 of the origin, y up, `[N]`.
-    pub positions: Mirrored<[f32; 3]>,
+    pub positions: Mirrored<Vec<[f32; 3]>>,
     /// Red, green, blue of every point in [0, 1], `[N]`.
-    pub colors: Mirrored<[f32; 3]>,
+    pub colors: Mirrored<Vec<[f32; 3]>>,
     /// What was the origin's place in the input's unit.
     pub center: [f64; 3],
     /// What was distance 1 in the input's unit; 1 if all points coincide.

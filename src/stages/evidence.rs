@@ -84,7 +84,7 @@ impl Evidence {
             .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k)?, n))
             .collect::<Result<Vec<_>>>()?
             .concat();
-        let (view_offsets, view_boxes) = boxes.by_view(views.len(), |_| true)?;
+        let of_view = boxes.by_view(views.len(), |_| true)?;
         let taps;
         let region = match masks {
             Masks::Boxes => Region::Boxes,
@@ -97,8 +97,7 @@ impl Evidence {
         let counts = evidence::cpu::evidence(&evidence::Input {
             visible: &visible,
             screen: views.screen.host()?,
-            view_offsets: &view_offsets,
-            view_boxes: &view_boxes,
+            of_view: &of_view,
             rects: &boxes.rects()?,
             box_label: &boxes.labels()?,
             region,

@@ -2,7 +2,7 @@
 
 use super::boxes::Boxes;
 use crate::{
-    device::twin::{Buf, Mirrored},
+    device::twin::{Mirrored, Twin},
     error::{Error, Result},
     io::npy,
     ops::lift::mask,
@@ -29,9 +29,9 @@ pub enum Masks {
     /// No segmenter: each box claims the pixels strictly inside it (PartSLIP).
     Boxes,
     /// SAM's mask logits, `[B, 256, 256]`, sampled at a pixel without ever making a full mask.
-    Logits(Buf<f32>),
+    Logits(Twin<Vec<f32>>),
     /// Full masks, one bit a pixel, row-major, least significant bit first, `[B, ceil(H * W / 8)]`.
-    Bits(Mirrored<u8>),
+    Bits(Mirrored<Vec<u8>>),
 }
 
 impl Masks {
@@ -119,7 +119,7 @@ mod predict {
     use super::{Masks, Options};
     #[cfg(feature = "cuda")]
     use crate::{
-        device::{Device, twin::Buf},
+        device::{Device, twin::Twin},
         models::{
             ImagesOnDevice,
             segmenter::{self, PromptsOnDevice},
@@ -162,7 +162,7 @@ mod predict {
                     per_image: &boxes.per_view,
                 };
                 let logits = segmenter.segment_on(gpu, images, prompts, options.views, options.boxes)?;
-                return Ok(Masks::Logits(Buf::on_device(gpu, logits)));
+                return Ok(Masks::Logits(Twin::on_device(gpu, logits)));
             }
             let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
             let prompts = prompts(boxes.list()?);

@@ -2,7 +2,7 @@
 
 use super::boxes::Boxes;
 use crate::{
-    device::{Device, twin::Buf},
+    device::{Device, twin::Twin},
     error::{Error, Result},
     io::npy,
     ops::lift::confidence,
@@ -14,7 +14,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// W(b), `[B]`; a box with a weight of 0 or less does not vote.
-    pub boxes: Buf<f32>,
+    pub boxes: Twin<Vec<f32>>,
     /// W_null; 5e-4 if it is less.
     pub null: f32,
 }
@@ -66,18 +66,22 @@ impl Weights {
     pub fn new(device: &Device, boxes: &Boxes, options: &Options) -> Result<Weights> {
         let (Options::Constant { weight: most, null } | Options::Confidence { scale: most, null }) = *options;
         Weights { boxes: vec![most].into(), null }.check(1)?;
-        let weights = match (device, options) {
-            (Device::Cpu, Options::Constant { .. }) => vec![most; boxes.len()].into(),
-            (Device::Cpu, Options::Confidence { .. }) => {
-                confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), most).into()
-            }
+        let weights = match device {
+            Device::Cpu => Twin::from(match options {
+                Options::Constant { .. } => vec![most; boxes.len()],
+                Options::Confidence { .. } => {
+                    confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), most)
+                }
+            }),
             #[cfg(feature = "cuda")]
-            (Device::Cuda(gpu), Options::Constant { .. }) => {
-                Buf::on_device(gpu, gpu.filled(most, boxes.len())?)
-            }
-            #[cfg(feature = "cuda")]
-            (Device::Cuda(gpu), Options::Confidence { .. }) => {
-                Buf::on_device(gpu, confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, most)?)
+            Device::Cuda(gpu) => {
+                let weights = match options {
+                    Options::Constant { .. } => gpu.filled(most, boxes.len())?,
+                    Options::Confidence { .. } => {
+                        confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, most)?
+                    }
+                };
+                Twin::on_device(gpu, weights)
             }
         };
         Ok(Weights { boxes: weights, null })
@@ -134,7 +138,7 @@ impl Weights {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; [`Error::Device`] if a device failed.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let all = [&[self.null], self.boxes.host()?].concat();
+        let all = [&[self.null][..], self.boxes.host()?].concat();
         npy::write(path, &[all.len()], &all)
     }
 }

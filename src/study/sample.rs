@@ -6,7 +6,10 @@ use crate::{
     io::tensors::{Tensors, Writer},
     ops::{
         learn::positional::PLACE,
-        lift::{membership::Sets, vote},
+        lift::{
+            membership::{LISTS, Sets},
+            vote,
+        },
     },
 };
 use crate::{
@@ -123,7 +126,7 @@ impl Sample {
 
     /// The vote's input. `box_label`: [`Boxes::labels`].
     pub fn votes<'a>(&'a self, box_label: &'a [u32]) -> vote::Input<'a> {
-        self.sets.votes(&self.visible, box_label, self.labels())
+        vote::Input { sets: &self.sets, visible: &self.visible, box_label, labels: self.labels() }
     }
 
     /// IoU of every part over the shape's points if each superpoint had this label, `[L]`; None where the truth does not
@@ -164,23 +167,12 @@ impl Sample {
         file.add("box_score", &[b], &list.iter().map(|b| b.score).collect::<Vec<_>>());
         file.add("box_feature", &[b, self.boxes.feature_dim], self.boxes.features.host()?);
         file.add("box_place", &[b, PLACE], self.places.as_flattened());
-        for (name, values) in self.lists() {
-            file.add(name, &[values.len()], values);
+        for (name, values) in LISTS.iter().zip(self.sets.lists()) {
+            file.add(name, &[values.len()], &values);
         }
         file.add("visible", &[s], &self.visible);
         file.add("counts", &[s, self.labels() + 1], &self.targets.counts);
         file.write(path, &Note { sample: VERSION, parts: self.parts.clone(), source: self.source.clone() })
-    }
-
-    fn lists(&self) -> [(&str, &[u32]); 5] {
-        let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = &self.sets;
-        [
-            ("set_offsets", set_offsets),
-            ("set_boxes", set_boxes),
-            ("entry_offsets", entry_offsets),
-            ("entry_set", entry_set),
-            ("entry_count", entry_count),
-        ]
     }
 
     /// What an existing file was made from, without reading the rest; None if it is missing or of another version.
@@ -222,19 +214,16 @@ impl Sample {
         let score = file.shaped::<f32>("box_score", &[b])?;
         let places = file.shaped::<f64>("box_place", &[b, PLACE])?;
         let counts = file.shaped::<u32>("counts", &[visible.len(), columns])?;
+        let [set_offsets, set_boxes, entry_offsets, entry_set, entry_count] = LISTS.map(list);
+        let sets = [set_offsets?, set_boxes?, entry_offsets?, entry_set?, entry_count?];
+        let sets = Sets::from_lists(sets).map_err(|e| file.unfit(e.to_string()))?;
         let box2d =
             |i: usize| Box2d { view: view[i], label: label[i], bbox: bbox.as_chunks().0[i], score: score[i] };
         let sample = Sample {
             parts: note.parts,
             boxes: Boxes::with_features((0..b).map(box2d).collect(), features.data, feature_dim),
             places: places.as_chunks().0.to_vec(),
-            sets: Sets {
-                set_offsets: list("set_offsets")?,
-                set_boxes: list("set_boxes")?,
-                entry_offsets: list("entry_offsets")?,
-                entry_set: list("entry_set")?,
-                entry_count: list("entry_count")?,
-            },
+            sets,
             visible,
             targets: Targets::from_counts(counts, columns),
             source: note.source,
@@ -250,9 +239,12 @@ impl Sample {
 mod tests {
     use super::*;
     use crate::{
+        ops::lift::membership::Entry,
+        ragged::Ragged,
         stages::{boxes::Box2d, superpoints::Superpoints},
         study::metrics,
     };
+    use safetensors::SafeTensors;
 
     fn sample() -> Sample {
         let superpoints = Superpoints::from_labels(&[0, 0, 0, 1, 1, 2]).unwrap();
@@ -262,11 +254,10 @@ mod tests {
             boxes: Boxes::with_features(vec![box2d(0), box2d(1)], vec![0.25; 6], 3),
             places: vec![[0.5; PLACE]; 2],
             sets: Sets {
-                set_offsets: vec![0, 1, 3],
-                set_boxes: vec![0, 0, 1],
-                entry_offsets: vec![0, 1, 2, 2],
-                entry_set: vec![0, 1],
-                entry_count: vec![3, 1],
+                boxes: Ragged::from_iter([vec![0], vec![0, 1]]),
+                entries: [Some(Entry { set: 0, count: 3 }), Some(Entry { set: 1, count: 1 }), None]
+                    .into_iter()
+                    .collect(),
             },
             visible: vec![3, 2, 0],
             targets: Targets::count(&superpoints, &[0, 0, -1, 0, -1, -1], 2).unwrap(),
@@ -295,15 +286,31 @@ mod tests {
             let error = Sample::read(&path).unwrap_err().to_string();
             assert!(error.contains("7.safetensors") && error.contains(why), "{error}");
         };
-        refused(|s| s.sets.set_boxes[2] = 2, "memberships");
-        refused(|s| s.sets.entry_set[1] = 2, "memberships");
-        refused(|s| s.sets.entry_offsets[1] = 5, "memberships");
-        refused(|s| s.sets.set_offsets.clear(), "memberships");
+        refused(|s| s.sets.boxes.values_mut()[2] = 2, "memberships");
+        refused(|s| s.sets.entries.values_mut()[1].set = 2, "memberships");
+        refused(|s| s.sets.entries.push([]), "memberships");
         refused(|s| s.targets.counts[6..].fill(0), "superpoint 2");
         refused(|s| s.boxes.list_mut().unwrap()[1].label = 2, "label 2");
         refused(|s| s.boxes.features.host_mut().unwrap()[4] = f32::NAN, "feature 1 of box 1");
         refused(|s| s.places[1][6] = f64::INFINITY, "places");
         refused(|s| (s.boxes.features, s.boxes.feature_dim) = (vec![].into(), 0), "no features");
+    }
+
+    #[test]
+    fn lists_that_do_not_fit_together_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("7.safetensors");
+        sample().write(&path).unwrap();
+        let written = std::fs::read(&path).unwrap();
+        let (length, header) = SafeTensors::read_metadata(&written).unwrap();
+        for (name, at, value) in [("entry_offsets", 1, 5u32), ("set_offsets", 0, 1), ("set_offsets", 2, 4)] {
+            let mut bytes = written.clone();
+            let first = 8 + length + header.info(name).unwrap().data_offsets.0 + 4 * at;
+            bytes[first..first + 4].copy_from_slice(&value.to_le_bytes());
+            std::fs::write(&path, bytes).unwrap();
+            let error = Sample::read(&path).unwrap_err().to_string();
+            assert!(error.contains("7.safetensors") && error.contains(name), "{error}");
+        }
     }
 
     #[test]

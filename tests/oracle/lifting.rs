@@ -193,7 +193,7 @@ impl Case {
                 set
             };
             let found: BTreeMap<_, _> =
-                found.sets().unwrap().entries(s).map(|(set, count)| (sorted(set), count)).collect();
+                found.sets().unwrap().counts(s).map(|(set, count)| (sorted(set), count)).collect();
             assert_eq!(&found, expected, "{}: superpoint {s}", self.name);
         }
     }
@@ -294,7 +294,8 @@ fn check_vote(case: &Case, out: &str) {
     assert_eq!(valid, member::<bool>(&file, "valid"), "{}", what("valid"));
 
     let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels().unwrap());
-    let input = memberships.sets().unwrap().votes(&visible, &box_label, case.parts.len());
+    let (sets, labels) = (memberships.sets().unwrap(), case.parts.len());
+    let input = vote::Input { sets, visible: &visible, box_label: &box_label, labels };
     let votes = vote::cpu::forward(&input, weights, null).unwrap();
     close(&what("votes"), &votes, &expected("score"), 1e-12);
     let p = softmax::cpu::forward(&votes, columns);
@@ -377,7 +378,8 @@ fn scores_while_training() {
             let case = Case::full(golden(object));
             let memberships = case.memberships(&case.masks);
             let (visible, box_label) = (memberships.visible_totals().unwrap(), case.boxes.labels().unwrap());
-            let input = memberships.sets().unwrap().votes(&visible, &box_label, case.parts.len());
+            let (sets, labels) = (memberships.sets().unwrap(), case.parts.len());
+            let input = vote::Input { sets, visible: &visible, box_label: &box_label, labels };
             for name in names.iter().filter(|name| name.ends_with(&format!("{object}_weights"))) {
                 let weights: Vec<f64> = member(&arrays, name);
                 let expected: Vec<f64> = member(&arrays, &name.replace("weights", "score"));

@@ -7,9 +7,10 @@ use partstad::{
         extents::Extent,
         instances::{self, Rules},
         labels::{self, Rule},
-        membership::{self, Sets},
+        membership::{self, Entry, Sets},
         observe::{self, Observed},
     },
+    ragged::Ragged,
 };
 
 #[test]
@@ -65,21 +66,17 @@ pub fn compare_pieces(
         .map(|[x, y]| [x, y, x + 30.0, y + 30.0])
         .collect();
     // A set per pair of neighbouring boxes; superpoints take few of them, so that some are held alike.
-    let mut sets = Sets { set_offsets: vec![0], entry_offsets: vec![0], ..Sets::default() };
+    let mut sets = Sets::default();
     for b in 0..boxes as u32 {
-        sets.set_boxes.extend((b..boxes as u32).take(1 + random.below(2) as usize));
-        sets.set_offsets.push(sets.set_boxes.len() as u32);
+        sets.boxes.push((b..boxes as u32).take(1 + random.below(2) as usize));
     }
-    let mut offsets = vec![0];
+    let (mut members, mut points) = (Ragged::default(), 0..);
     let mut observed = Observed::default();
     let mut extents: Vec<Extent> = vec![];
     for _ in 0..superpoints {
-        offsets.push(offsets.last().unwrap() + 1 + random.below(300));
-        for _ in 0..if boxes == 0 { 0 } else { random.below(most) } {
-            sets.entry_set.push(random.below(boxes.min(4) as u32));
-            sets.entry_count.push(5);
-        }
-        sets.entry_offsets.push(sets.entry_set.len() as u32);
+        members.push(points.by_ref().take(1 + random.below(300) as usize));
+        let entries = if boxes == 0 { 0 } else { random.below(most) };
+        sets.entries.push((0..entries).map(|_| Entry { set: random.below(boxes.min(4) as u32), count: 5 }));
         for _ in 0..views {
             let seen = random.below(4) > 0;
             let [x, y] = [0; 2].map(|_| random.uniform() * 60.0);
@@ -94,7 +91,7 @@ pub fn compare_pieces(
     let rules = Rules { max_gap: 0.02, max_size_ratio: 100.0, max_distance: 0.3, min_box_iou: 0.4 };
     let input = instances::Input {
         label: &label,
-        offsets: &offsets,
+        superpoints: &members,
         extents: &extents,
         observed: &observed,
         sets: &sets,
@@ -116,7 +113,7 @@ pub fn compare_pieces(
     };
     let there = instances::cuda::Input {
         label: &gpu.upload(&label).unwrap(),
-        offsets: &up(&offsets),
+        offsets: &up(members.offsets()),
         extents: &gpu.upload(extents.as_flattened().as_flattened()).unwrap(),
         observed: &observed_there,
         sets: &membership::cuda::Sets::upload(gpu, &sets).unwrap(),

@@ -6,7 +6,7 @@ use crate::{
     views::{Cloud, cameras, pack, render_on_cpu, superpoints},
 };
 use partstad::{
-    device::gpu::Gpu,
+    device::{gpu::Gpu, twin::Twinned},
     ops::{
         lift::{
             mask,
@@ -15,6 +15,7 @@ use partstad::{
         },
         views::visibility,
     },
+    ragged::Ragged,
 };
 
 const SIDE: usize = 40;
@@ -30,12 +31,10 @@ struct Scene {
     points: usize,
     views: usize,
     superpoint_of: Vec<u32>,
-    offsets: Vec<u32>,
-    grouped: Vec<u32>,
+    members: Ragged<u32>,
     visible: Vec<bool>,
     screen: Vec<[f32; 2]>,
-    view_offsets: Vec<u32>,
-    view_boxes: Vec<u32>,
+    of_view: Ragged<u32>,
     rects: Vec<[f32; 4]>,
     ignored: Vec<bool>,
 }
@@ -53,57 +52,34 @@ impl Scene {
         let rendered = render_on_cpu(&Cloud::random(random, points), cameras, SIDE, 0.06);
         let maps = rendered.pixel_to_point.chunks(SIDE * SIDE);
         let visible = maps.flat_map(|view| visibility::cpu::visible_points(view, points).unwrap()).collect();
-        let (superpoint_of, offsets, grouped) = superpoints(random, points, superpoint_count);
-        let (mut view_offsets, mut rects) = (vec![0], vec![]);
+        let (superpoint_of, members) = superpoints(random, points, superpoint_count);
+        let (mut of_view, mut rects) = (Ragged::default(), vec![]);
         for _ in 0..views {
+            let first = rects.len() as u32;
             for _ in 0..if boxes == 0 { 0 } else { boxes - random.below(boxes.div_ceil(3)) } {
                 let [x, y, w, h] = std::array::from_fn(|_| random.uniform() * SIDE as f32);
                 rects.push([x - 5.0, y - 5.0, x + w, y + h]);
             }
-            view_offsets.push(rects.len() as u32);
-        }
-        // Within a view in another order than ascending.
-        let mut view_boxes: Vec<u32> = (0..rects.len() as u32).collect();
-        for range in view_offsets.windows(2) {
-            view_boxes[range[0] as usize..range[1] as usize].reverse();
+            // In another order than ascending.
+            of_view.push((first..rects.len() as u32).rev());
         }
         let ignored = rects.iter().map(|_| random.below(5) == 0).collect();
         let screen = rendered.screen;
-        Scene {
-            points,
-            views,
-            superpoint_of,
-            offsets,
-            grouped,
-            visible,
-            screen,
-            view_offsets,
-            view_boxes,
-            rects,
-            ignored,
-        }
+        Scene { points, views, superpoint_of, members, visible, screen, of_view, rects, ignored }
     }
 
     fn on_cpu(&self, masks: &Masks) -> Sets {
         let (views, taps) = (self.views, mask::taps(SIDE));
-        let observed = observe::cpu::views(&self.visible, &self.screen, &self.offsets, &self.grouped, views);
-        let kept = |range: &[u32]| -> Vec<u32> {
-            let boxes = self.view_boxes[range[0] as usize..range[1] as usize].iter();
-            boxes.copied().filter(|&b| !self.ignored[b as usize]).collect()
+        let observed = observe::cpu::views(&self.visible, &self.screen, &self.members, views);
+        let kept = |boxes: &[u32]| -> Vec<u32> {
+            boxes.iter().copied().filter(|&b| !self.ignored[b as usize]).collect()
         };
-        let (mut view_offsets, mut view_boxes) = (vec![0], vec![]);
-        for range in self.view_offsets.windows(2) {
-            view_boxes.extend(kept(range));
-            view_offsets.push(view_boxes.len() as u32);
-        }
         membership::cpu::membership(&membership::Input {
-            superpoint_offsets: &self.offsets,
-            superpoint_points: &self.grouped,
+            superpoints: &self.members,
             visible: &self.visible,
             screen: &self.screen,
             observed: &observed,
-            view_offsets: &view_offsets,
-            view_boxes: &view_boxes,
+            of_view: &self.of_view.rows().map(kept).collect(),
             rects: &self.rects,
             region: match masks {
                 Masks::Boxes => Region::Boxes,
@@ -117,11 +93,11 @@ impl Scene {
 
     fn on_device(&self, gpu: &Gpu, masks: &Masks) -> Sets {
         let up = |values: &[u32]| gpu.upload(values).unwrap();
-        let (superpoint_of, superpoint_points) = (up(&self.superpoint_of), up(&self.grouped));
+        let (superpoint_of, superpoint_points) = (up(&self.superpoint_of), up(self.members.values()));
         let partition = observe::cuda::Partition {
             superpoint_of: &superpoint_of,
             superpoint_points: &superpoint_points,
-            superpoints: self.offsets.len() - 1,
+            superpoints: self.members.len(),
         };
         let visible = up(&pack(&self.visible, self.points));
         let screen = gpu.upload(self.screen.as_flattened()).unwrap();
@@ -134,9 +110,8 @@ impl Scene {
                 visible: &visible,
                 screen: &screen,
                 observed: &observe::cuda::views(gpu, partition, &visible, &screen, self.views).unwrap(),
-                view_offsets: &up(&self.view_offsets),
-                view_boxes: &up(&self.view_boxes),
-                most: self.view_offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap() as usize,
+                of_view: &self.of_view.upload(gpu).unwrap(),
+                most: self.of_view.rows().map(<[u32]>::len).max().unwrap(),
                 rects: &gpu.upload(self.rects.as_flattened()).unwrap(),
                 ignored: &gpu.upload(&ignored).unwrap(),
                 region: match masks {
@@ -179,7 +154,7 @@ pub fn compare_memberships(
         let expected = scene.on_cpu(masks);
         let what = format!("{points} points, {superpoints} superpoints, {boxes} boxes a view, kind {kind}");
         if points > 1000 && superpoints < points {
-            assert!(!expected.entry_set.is_empty(), "{what}: nothing to compare");
+            assert!(!expected.entries.values().is_empty(), "{what}: nothing to compare");
         }
         assert!(scene.on_device(gpu, masks) == expected, "{what}");
     }

@@ -209,8 +209,7 @@ fn nothing_but_counts_crosses() {
         let models = Models::load(&device, tiny(file, nms).path(), &options()).unwrap();
         let superpoints = Superpoints::partition(&device, &cloud, &superpoints::Options::default()).unwrap();
         // The device's copies of the partition and of the prompt stay there for the next views.
-        superpoints.points.device(&gpu).unwrap();
-        superpoints.offsets.device(&gpu).unwrap();
+        superpoints.members.device(&gpu).unwrap();
         superpoints.of_point.device(&gpu).unwrap();
         let prompt = models.detector.prompt(&PARTS).unwrap();
         prompt.hidden.device(&gpu).unwrap();

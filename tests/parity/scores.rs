@@ -7,7 +7,7 @@ use partstad::{
         basic::softmax,
         learn::riou,
         lift::{
-            membership::{self, Sets},
+            membership::{self, Entry, Sets},
             vote,
         },
     },
@@ -36,32 +36,27 @@ impl Problem {
         most: u32,
     ) -> Problem {
         let box_label: Vec<u32> = (0..boxes).map(|_| random.below(labels as u32)).collect();
-        let (mut set_offsets, mut set_boxes) = (vec![0], vec![]);
+        let (mut held, mut visible) = (Sets::default(), vec![]);
         for _ in 0..sets {
             let mut set: Vec<u32> = (0..boxes as u32).filter(|_| random.below(8) < 2).collect();
             set.sort_by_key(|&b| box_label[b as usize]);
-            set_boxes.extend(set);
-            set_offsets.push(set_boxes.len() as u32);
+            held.boxes.push(set);
         }
-        let (mut entry_offsets, mut entry_set, mut entry_count, mut visible) =
-            (vec![0], vec![], vec![], vec![]);
-        for _ in 0..superpoints {
-            let first = entry_count.len();
-            for _ in 0..if sets == 0 { 0 } else { random.below(most + 1) } {
-                entry_set.push(random.below(sets as u32));
-                entry_count.push(1 + random.below(1000));
-            }
-            entry_offsets.push(entry_set.len() as u32);
-            visible.push(entry_count[first..].iter().sum::<u32>() + random.below(5));
+        for s in 0..superpoints {
+            let entries = if sets == 0 { 0 } else { random.below(most + 1) };
+            held.entries.push(
+                (0..entries).map(|_| Entry { set: random.below(sets as u32), count: 1 + random.below(1000) }),
+            );
+            visible.push(held.counts(s).map(|(_, count)| count).sum::<u32>() + random.below(5));
         }
         // Equal weights tie; some are 0 or less.
         let weights =
             (0..boxes).map(|_| random.below(9) as f32 * 1.37 - 2.0 * random.below(2) as f32).collect();
         Problem {
-            valid: entry_offsets.windows(2).map(|w| w[0] < w[1]).collect(),
+            valid: (0..superpoints).map(|s| held.valid(s)).collect(),
             shares: (0..superpoints * (labels + 1)).map(|_| random.uniform()).collect(),
             sizes: (0..superpoints).map(|_| 1 + random.below(100)).collect(),
-            sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
+            sets: held,
             visible,
             box_label,
             labels,
@@ -70,7 +65,8 @@ impl Problem {
     }
 
     fn input(&self) -> vote::Input<'_> {
-        self.sets.votes(&self.visible, &self.box_label, self.labels)
+        let Problem { sets, visible, box_label, labels, .. } = self;
+        vote::Input { sets, visible, box_label, labels: *labels }
     }
 
     fn truth(&self) -> riou::Truth<'_, f32> {
@@ -102,14 +98,15 @@ pub fn compare_votes(
     let room = |len| gpu.alloc::<f32>(len).unwrap();
     let on_device = membership::cuda::Sets::upload(gpu, &p.sets).unwrap();
     let (visible, box_label) = (up(&p.visible), up(&p.box_label));
-    let input = on_device.votes(&visible, &box_label, labels);
+    let input = vote::cuda::Input { sets: &on_device, visible: &visible, box_label: &box_label, labels };
     let mut workspace = vote::cuda::Workspace::new(gpu, &input).unwrap();
     let (columns, weights) = (labels + 1, floats(&p.weights));
     let by_set = vote::cuda::by_set(gpu, &input).unwrap();
     let expected = vote::cpu::by_set(&p.input());
-    assert_eq!(gpu.download(&by_set.offsets).unwrap(), expected.offsets, "{what}");
-    assert_eq!(gpu.download(&by_set.superpoint).unwrap(), expected.superpoint, "{what}");
-    assert_eq!(gpu.download(&by_set.count).unwrap(), expected.count, "{what}");
+    let (superpoint, count): (Vec<u32>, Vec<u32>) = expected.values().iter().copied().unzip();
+    assert_eq!(gpu.download(&by_set.offsets).unwrap(), expected.offsets(), "{what}");
+    assert_eq!(gpu.download(&by_set.superpoint).unwrap(), superpoint, "{what}");
+    assert_eq!(gpu.download(&by_set.count).unwrap(), count, "{what}");
 
     for null in [5.0, -1.0f32] {
         let null_weight = floats(&[null]);

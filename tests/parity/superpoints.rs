@@ -20,6 +20,7 @@ use partstad::{
             merge_small, normals, point_features,
         },
     },
+    ragged::Ragged,
     stages::{
         cloud::Cloud,
         superpoints::{Features, Method, Options, Superpoints},
@@ -88,9 +89,10 @@ fn features_and_weights() {
 /// Components of the graph of `neighbors`, cut where `parts` differ, on both sides.
 pub fn compare_components(gpu: &Gpu, graph: &Graph, parts: &[u32]) {
     let n = parts.len();
+    let heads = graph.arcs.map(|&(head, _)| head);
     let neighbors = |v: u32| {
-        let arcs = graph.first[v as usize] as usize..graph.first[v as usize + 1] as usize;
-        graph.heads[arcs].iter().copied().filter(move |&head| parts[head as usize] == parts[v as usize])
+        let heads = heads.row(v as usize).iter().copied();
+        heads.filter(move |&head| parts[head as usize] == parts[v as usize])
     };
     let (labels, count) = components::cpu::connected(n, neighbors);
     let upload = |values: &[u32]| gpu.upload(values).unwrap();
@@ -98,8 +100,8 @@ pub fn compare_components(gpu: &Gpu, graph: &Graph, parts: &[u32]) {
     let mut workspace = components::cuda::Workspace::new(gpu, n).unwrap();
     components::cuda::connected(
         gpu,
-        &upload(&graph.first),
-        &upload(&graph.heads),
+        &upload(heads.offsets()),
+        &upload(heads.values()),
         &upload(parts),
         n,
         &mut found,
@@ -202,15 +204,15 @@ fn labellings(n: usize, random: &mut Random) -> Vec<Vec<u32>> {
 /// The points of each label, below `2^bits`.
 pub fn compare_groups(gpu: &Gpu, labels: &[u32], bits: u32) -> group::cuda::Groups {
     let (n, expected) = (labels.len(), group::cpu::group(labels));
-    let s = expected.offsets.len() - 1;
+    let s = expected.members.len();
     let what = format!("{n} points in {s} groups");
     let mut groups = group::cuda::Groups::new(gpu, n).unwrap();
     let mut workspace = group::cuda::Workspace::new(gpu, n).unwrap();
     group::cuda::group(gpu, &gpu.upload(labels).unwrap(), n, bits, &mut groups, &mut workspace).unwrap();
     assert_eq!(groups.count(gpu).unwrap(), s, "{what}");
     same(&gpu.download(&groups.of_point.slice(..n)).unwrap(), &expected.of_point, &what);
-    same(&gpu.download(&groups.points.slice(..n)).unwrap(), &expected.points, &what);
-    same(&gpu.download(&groups.offsets.slice(..s + 1)).unwrap(), &expected.offsets, &what);
+    same(&gpu.download(&groups.points.slice(..n)).unwrap(), expected.members.values(), &what);
+    same(&gpu.download(&groups.offsets.slice(..s + 1)).unwrap(), expected.members.offsets(), &what);
     groups
 }
 
@@ -222,7 +224,8 @@ pub fn compare_extents(gpu: &Gpu, points: &[[f32; 3]], groups: &group::cuda::Gro
     let positions = gpu.upload(&flat(points)).unwrap();
     extents::cuda::extents(gpu, &positions, &groups.offsets, &members, s, &mut found).unwrap();
     let offsets = gpu.download(&groups.offsets.slice(..s + 1)).unwrap();
-    let expected = extents::cpu::extents(points, &offsets, &gpu.download(&members).unwrap());
+    let groups = Ragged::new(offsets, gpu.download(&members).unwrap()).unwrap();
+    let expected = extents::cpu::extents(points, &groups);
     let what = format!("extents of {s} groups");
     same(&gpu.download(&found).unwrap(), expected.as_flattened().as_flattened(), &what);
 }

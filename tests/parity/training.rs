@@ -3,7 +3,10 @@
 use crate::{gpu, random::Random};
 use partstad::{
     Device,
-    ops::{learn::positional::PLACE, lift::membership::Sets},
+    ops::{
+        learn::positional::PLACE,
+        lift::membership::{Entry, Sets},
+    },
     stages::{
         boxes::{Box2d, Boxes},
         superpoints::Superpoints,
@@ -19,29 +22,24 @@ use partstad::{
 fn sample(random: &mut Random, parts: usize, superpoints: usize, boxes: usize, sets: usize) -> Sample {
     let labels: Vec<u32> = (0..boxes).map(|_| random.below(parts as u32)).collect();
     let wrong: Vec<bool> = (0..boxes).map(|_| random.below(4) == 0).collect();
-    let (mut set_offsets, mut set_boxes) = (vec![0], vec![]);
+    let mut held = Sets::default();
     for _ in 0..sets {
         let mut set: Vec<u32> = (0..boxes as u32).filter(|_| random.below(6) == 0).collect();
         set.sort_by_key(|&b| labels[b as usize]);
-        set_boxes.extend(set);
-        set_offsets.push(set_boxes.len() as u32);
+        held.boxes.push(set);
     }
-    let (mut entry_offsets, mut entry_set, mut entry_count, mut visible) = (vec![0], vec![], vec![], vec![]);
-    let (mut points, mut truth) = (vec![], vec![]);
+    let (mut visible, mut points, mut truth) = (vec![], vec![], vec![]);
     for s in 0..superpoints {
-        let (first, mut part) = (entry_set.len(), -1);
+        let (mut entries, mut part) = (vec![], -1);
         for _ in 0..if sets == 0 { 0 } else { random.below(4) } {
             let set = random.below(sets as u32);
-            let of_set =
-                &set_boxes[set_offsets[set as usize] as usize..set_offsets[set as usize + 1] as usize];
-            if let Some(&b) = of_set.iter().find(|&&b: &&u32| !wrong[b as usize]) {
+            if let Some(&b) = held.boxes.row(set as usize).iter().find(|&&b| !wrong[b as usize]) {
                 part = labels[b as usize] as i32;
             }
-            entry_set.push(set);
-            entry_count.push(1 + random.below(50));
+            entries.push(Entry { set, count: 1 + random.below(50) });
         }
-        entry_offsets.push(entry_set.len() as u32);
-        visible.push(entry_count[first..].iter().sum::<u32>() + random.below(5));
+        held.entries.push(entries);
+        visible.push(held.counts(s).map(|(_, count)| count).sum::<u32>() + random.below(5));
         for _ in 0..1 + random.below(30) {
             points.push(s as i32);
             truth.push(if random.below(8) == 0 { -1 } else { part });
@@ -54,7 +52,7 @@ fn sample(random: &mut Random, parts: usize, superpoints: usize, boxes: usize, s
         parts: ["arm", "leg", "seat"][..parts].iter().map(ToString::to_string).collect(),
         boxes: Boxes::with_features((0..boxes).map(box2d).collect(), features, 3),
         places: (0..boxes).map(|_| [0; PLACE].map(|_| random.uniform() as f64)).collect(),
-        sets: Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count },
+        sets: held,
         visible,
         targets: Targets::count(&superpoints, &truth, parts).unwrap(),
         source: String::new(),

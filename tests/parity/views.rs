@@ -3,7 +3,7 @@
 use crate::{gpu, random::Random, same};
 use half::f16;
 use partstad::{
-    device::gpu::Gpu,
+    device::{gpu::Gpu, twin::Twinned},
     ops::{
         detect::{
             model_input::{self, Plan},
@@ -12,6 +12,7 @@ use partstad::{
         lift::{observe, whole_object},
         views::{rasterize, visibility},
     },
+    ragged::Ragged,
     stages::views::{Camera, POSES},
 };
 
@@ -182,8 +183,8 @@ pub fn compare_model_inputs(gpu: &Gpu, n: usize, plan: Plan, random: &mut Random
     same(&half, &expected, &format!("{plan:?}"));
 }
 
-/// Superpoints of random sizes, as offsets and points; of every point at once if there is one.
-pub fn superpoints(random: &mut Random, points: usize, count: usize) -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+/// Superpoints of random sizes: that of every point, and the points of each.
+pub fn superpoints(random: &mut Random, points: usize, count: usize) -> (Vec<u32>, Ragged<u32>) {
     let count = count.min(points);
     let mut superpoint_of: Vec<u32> =
         (0..points).map(|i| if i < count { i as u32 } else { random.below(count as u32) }).collect();
@@ -191,12 +192,9 @@ pub fn superpoints(random: &mut Random, points: usize, count: usize) -> (Vec<u32
     for i in (1..points).rev() {
         superpoint_of.swap(i, random.below(i as u32 + 1) as usize);
     }
-    let (mut offsets, mut grouped) = (vec![0], vec![]);
-    for s in 0..count as u32 {
-        grouped.extend((0..points as u32).filter(|&p| superpoint_of[p as usize] == s));
-        offsets.push(grouped.len() as u32);
-    }
-    (superpoint_of, offsets, grouped)
+    let of = |s: u32| (0..points as u32).filter(|&p| superpoint_of[p as usize] == s).collect::<Vec<_>>();
+    let members = (0..count as u32).map(of).collect();
+    (superpoint_of, members)
 }
 
 /// One bit a point, `[K, ceil(N / 32)]`.
@@ -224,15 +222,15 @@ fn visible_points_and_what_they_say_of_superpoints() {
 
         let screen = gpu.upload(views.screen.as_flattened()).unwrap();
         for count in [1, 7, points] {
-            let (of, offsets, grouped) = superpoints(&mut random, points, count);
+            let (of, members) = superpoints(&mut random, points, count);
             let (superpoint_of, superpoint_points) =
-                (gpu.upload(&of).unwrap(), gpu.upload(&grouped).unwrap());
+                (gpu.upload(&of).unwrap(), gpu.upload(members.values()).unwrap());
             let partition = observe::cuda::Partition {
                 superpoint_of: &superpoint_of,
                 superpoint_points: &superpoint_points,
-                superpoints: offsets.len() - 1,
+                superpoints: members.len(),
             };
-            let expected = observe::cpu::views(&visible, &views.screen, &offsets, &grouped, 3);
+            let expected = observe::cpu::views(&visible, &views.screen, &members, 3);
             let found = observe::cuda::views(&gpu, partition, &on_device, &screen, 3).unwrap();
             let what = format!("{points} points, {count} superpoints");
             assert_eq!(gpu.download(&found.counts).unwrap(), expected.counts, "{what}");
@@ -265,17 +263,13 @@ pub fn compare_whole(gpu: &Gpu, points: usize, boxes: usize, random: &mut Random
         })
         .collect();
     let view_of: Vec<u32> = (0..boxes).map(|_| random.below(views as u32)).collect();
-    let mut view_boxes: Vec<u32> = (0..boxes as u32).collect();
-    view_boxes.sort_by_key(|&b| view_of[b as usize]);
-    let view_offsets: Vec<u32> =
-        (0..=views as u32).map(|k| view_of.iter().filter(|&&v| v < k).count() as u32).collect();
+    let of_view = Ragged::members(&view_of, views);
     for share in [0.3, 0.6] {
         let expected = whole_object::cpu::whole(&screen, points, &rects, &view_of, share);
         let found = whole_object::cuda::whole(
             gpu,
             &gpu.upload(screen.as_flattened()).unwrap(),
-            &gpu.upload(&view_offsets).unwrap(),
-            &gpu.upload(&view_boxes).unwrap(),
+            &of_view.upload(gpu).unwrap(),
             &gpu.upload(rects.as_flattened()).unwrap(),
             share,
         );

@@ -111,7 +111,7 @@ impl Scene {
                 held[b] = self.superpoints.points(s).iter().filter(|p| inside(p)).count() as u32;
             }
             let mut counted = vec![0; boxes.len()];
-            for (set, count) in memberships.sets().unwrap().entries(s) {
+            for (set, count) in memberships.sets().unwrap().counts(s) {
                 set.iter().for_each(|&b| counted[b as usize] += count);
             }
             assert_eq!(counted, held, "superpoint {s}");
@@ -129,10 +129,10 @@ fn no_boxes() {
     for masks in [Masks::Boxes, Masks::Logits(vec![].into()), Masks::Bits(vec![].into())] {
         let (memberships, scores, labels, instances) = scene.lift(&Boxes::default(), &masks);
         assert!(
-            memberships.sets().unwrap().entry_set.is_empty()
+            memberships.sets().unwrap().entries.values().is_empty()
                 && memberships.observed().unwrap().counts.iter().any(|&n| n > 0)
         );
-        assert_eq!(scores.valid.host().unwrap(), [0; 9]);
+        assert_eq!(*scores.valid.host().unwrap(), [0; 9]);
         assert_eq!(labels.of_point, [-1; 500]);
         assert_eq!((instances.of_point, instances.list), (vec![-1; 500], vec![]));
     }
@@ -144,7 +144,7 @@ fn a_box_around_everything_votes_only_with_a_mask() {
     let boxes = boxes(vec![found(0, 1, [0.0, 0.0, SIDE as f32, SIDE as f32])]);
     let (memberships, ..) = scene.lift(&boxes, &Masks::Boxes);
     assert_eq!(memberships.ignored().unwrap(), [0]);
-    assert_eq!(memberships.sets().unwrap().entry_set.len(), 0);
+    assert_eq!(memberships.sets().unwrap().entries.values().len(), 0);
     let (memberships, scores, ..) = scene.lift(&boxes, &Masks::pack(&[true; SIDE * SIDE], SIDE));
     assert!(memberships.ignored().unwrap().is_empty() && scores.valid.host().unwrap().contains(&1));
     let logits = scene.lift(&boxes, &Masks::Logits(vec![1.0; LOGIT_SIDE * LOGIT_SIDE].into())).0;
@@ -159,7 +159,7 @@ fn many_boxes_in_one_view() {
         let (memberships, ..) = scene.lift(&boxes, &Masks::Boxes);
         assert!(memberships.ignored().unwrap().is_empty());
         assert!(
-            memberships.sets().unwrap().set_boxes.iter().any(|&b| b as usize % count == count - 1),
+            memberships.sets().unwrap().boxes.values().iter().any(|&b| b as usize % count == count - 1),
             "{count}: the last box"
         );
         scene.check_counts(&boxes, &memberships);
@@ -189,7 +189,7 @@ fn boxes_outside_the_image_and_without_size() {
         [huge, huge, huge, huge],
     ] {
         let (memberships, _, labels, _) = scene.lift(&boxes(vec![found(2, 0, bbox)]), &Masks::Boxes);
-        assert!(memberships.sets().unwrap().entry_set.is_empty(), "{bbox:?}");
+        assert!(memberships.sets().unwrap().entries.values().is_empty(), "{bbox:?}");
         assert_eq!(labels.of_point, [-1; 500], "{bbox:?}");
     }
 }

@@ -22,7 +22,7 @@ fn partition(positions: Vec<[f32; 3]>, options: &Options) -> Superpoints {
         let options = Options { method, ..options.clone() };
         let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options).unwrap();
         assert_eq!(superpoints.of_point.len(), n);
-        assert_eq!(superpoints.points.len(), n);
+        assert_eq!(superpoints.members.values().len(), n);
         for s in 0..superpoints.len() {
             assert!(!superpoints.points(s).is_empty());
             assert!(superpoints.points(s).iter().all(|&i| superpoints.of_point[i as usize] == s as u32));

@@ -1,37 +1,31 @@
 //! Points grouped by label: one group for each label that occurs, in the labels' order, the points ascending in each.
 
+use crate::ragged::Ragged;
+
 /// S groups of N points, each with at least one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Groups {
     /// Group of every point, `[N]`.
     pub of_point: Vec<u32>,
-    /// Where each group's points begin in `points`, `[S + 1]`; of no points empty or 0.
-    pub offsets: Vec<u32>,
-    /// The points, group by group, `[N]`.
-    pub points: Vec<u32>,
+    /// The points of every group, `[S]`, N in all.
+    pub members: Ragged<u32>,
 }
 
 /// CPU reference.
 pub mod cpu {
-    use super::Groups;
+    use super::{Groups, Ragged};
 
     /// `labels`: `[N]`.
     pub fn group(labels: &[u32]) -> Groups {
-        let n = labels.len();
-        let mut points: Vec<u32> = (0..n as u32).collect();
+        let mut points: Vec<u32> = (0..labels.len() as u32).collect();
         points.sort_by_key(|&i| labels[i as usize]);
-        let mut of_point = vec![0; n];
-        let mut offsets = vec![0];
-        for (at, &i) in points.iter().enumerate() {
-            if at > 0 && labels[i as usize] != labels[points[at - 1] as usize] {
-                offsets.push(at as u32);
-            }
-            of_point[i as usize] = offsets.len() as u32 - 1;
+        let alike = |a: &u32, b: &u32| labels[*a as usize] == labels[*b as usize];
+        let members: Ragged<u32> = points.chunk_by(alike).map(|group| group.iter().copied()).collect();
+        let mut of_point = vec![0; labels.len()];
+        for (group, points) in (0..).zip(members.rows()) {
+            points.iter().for_each(|&i| of_point[i as usize] = group);
         }
-        if n > 0 {
-            offsets.push(n as u32);
-        }
-        Groups { of_point, offsets, points }
+        Groups { of_point, members }
     }
 }
 
@@ -151,8 +145,7 @@ mod tests {
     fn groups_follow_the_labels_order() {
         let groups = group(&[7, 3, 7, 0]);
         assert_eq!(groups.of_point, [2, 1, 2, 0]);
-        assert_eq!(groups.offsets, [0, 1, 2, 4]);
-        assert_eq!(groups.points, [3, 1, 0, 2]);
-        assert_eq!(group(&[]).offsets, [0]);
+        assert_eq!(groups.members.rows().collect::<Vec<_>>(), [&[3][..], &[1], &[0, 2]]);
+        assert!(group(&[]).members.is_empty());
     }
 }

@@ -4,7 +4,10 @@
 //! cut by [`agglomeration`] on these shares, along its own edges of the neighbour graph: a cut pays where the masks of
 //! several views agree on a border, and one wrong mask among several moves the shares by little.
 
-use crate::ops::{lift::membership::Region, partition::agglomeration};
+use crate::{
+    ops::{lift::membership::Region, partition::agglomeration},
+    ragged::Ragged,
+};
 
 /// What the evidence is made from.
 #[derive(Debug, Clone, Copy)]
@@ -13,10 +16,8 @@ pub struct Input<'a> {
     pub visible: &'a [bool],
     /// Where each point falls in pixels, `[K, N]`.
     pub screen: &'a [[f32; 2]],
-    /// Where each view's boxes begin in `view_boxes`, `[K + 1]`.
-    pub view_offsets: &'a [u32],
-    /// The boxes grouped by view.
-    pub view_boxes: &'a [u32],
+    /// The boxes of each view, `[K]`.
+    pub of_view: &'a Ragged<u32>,
     /// Left, top, right, bottom of every box in pixels, `[B]`.
     pub rects: &'a [[f32; 4]],
     /// The part of every box, below L, `[B]`.
@@ -65,9 +66,8 @@ pub mod cpu {
 
     /// Counts the views, for every point.
     pub fn evidence(input: &Input) -> Evidence {
-        let Input { visible, screen, view_offsets, view_boxes, rects, box_label, region, side, labels } =
-            *input;
-        let views = view_offsets.len() - 1;
+        let Input { visible, screen, of_view, rects, box_label, region, side, labels } = *input;
+        let views = of_view.len();
         let n = visible.len() / views.max(1);
         let (mut seen, mut held) = (vec![0u16; n], vec![0u16; n * labels]);
         let rows = seen.par_iter_mut().zip(held.par_chunks_mut(labels)).enumerate();
@@ -77,7 +77,7 @@ pub mod cpu {
                 last.fill(0);
                 for k in (0..views).filter(|&k| visible[k * n + i]) {
                     *seen += 1;
-                    for &b in &view_boxes[view_offsets[k] as usize..view_offsets[k + 1] as usize] {
+                    for &b in of_view.row(k) {
                         let (b, label) = (b as usize, box_label[b as usize] as usize);
                         // Two boxes of a label in one view count once.
                         if last[label] != k + 1 && region.holds(b, rects[b], screen[k * n + i], side) {
@@ -243,8 +243,7 @@ mod tests {
         let found = evidence(&Input {
             visible: &[true, true, false, true],
             screen: &[[2.0, 2.0], [8.0, 8.0], [2.0, 2.0], [8.0, 8.0]],
-            view_offsets: &[0, 2, 3],
-            view_boxes: &[0, 1, 2],
+            of_view: &Ragged::from_iter([vec![0, 1], vec![2]]),
             rects: &rects,
             box_label: &[1, 1, 0],
             region: Region::Boxes,

@@ -6,18 +6,19 @@ pub type Extent = [[f32; 3]; 2];
 /// CPU reference.
 pub mod cpu {
     use super::Extent;
+    use crate::ragged::Ragged;
 
     /// The box of each of S groups.
     ///
-    /// `positions`: `[N]`; `offsets`: `[S + 1]` where each group begins in `points`; `points`: `[N]`.
-    pub fn extents(positions: &[[f32; 3]], offsets: &[u32], points: &[u32]) -> Vec<Extent> {
+    /// `positions`: `[N]`; `groups`: the points of each, `[S]`.
+    pub fn extents(positions: &[[f32; 3]], groups: &Ragged<u32>) -> Vec<Extent> {
         let of = |members: &[u32]| {
             let positions = members.iter().map(|&i| positions[i as usize]);
             positions.fold([[f32::INFINITY; 3], [f32::NEG_INFINITY; 3]], |[low, high], p| {
                 [std::array::from_fn(|i| low[i].min(p[i])), std::array::from_fn(|i| high[i].max(p[i]))]
             })
         };
-        offsets.windows(2).map(|range| of(&points[range[0] as usize..range[1] as usize])).collect()
+        groups.rows().map(of).collect()
     }
 }
 
@@ -60,12 +61,13 @@ pub mod cuda {
 #[cfg(test)]
 mod tests {
     use super::cpu::extents;
+    use crate::ragged::Ragged;
 
     #[test]
     fn of_two_groups() {
         let positions = [[0.0, 1.0, 2.0], [3.0, -1.0, 0.0], [5.0; 3]];
         let expected = [[[5.0; 3], [5.0; 3]], [[0.0, -1.0, 0.0], [3.0, 1.0, 2.0]]];
-        assert_eq!(extents(&positions, &[0, 1, 3], &[2, 0, 1]), expected);
-        assert!(extents(&[], &[0], &[]).is_empty());
+        assert_eq!(extents(&positions, &Ragged::from_iter([vec![2], vec![0, 1]])), expected);
+        assert!(extents(&[], &Ragged::default()).is_empty());
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         expect_len,
         lift::{extents::Extent, membership::Sets, observe::Observed},
     },
+    ragged::Ragged,
 };
 
 /// What is merged, and what is kept.
@@ -36,8 +37,8 @@ pub struct Rules {
 pub struct Input<'a> {
     /// Part of every superpoint, below L, negative = none, `[S]`.
     pub label: &'a [i32],
-    /// Where each superpoint's points begin, `[S + 1]`.
-    pub offsets: &'a [u32],
+    /// The points of each superpoint, `[S]`.
+    pub superpoints: &'a Ragged<u32>,
     /// The 3D bounding box of every superpoint, `[S]`.
     pub extents: &'a [Extent],
     /// What each view shows of each superpoint.
@@ -71,10 +72,10 @@ impl Input<'_> {
     fn check(&self) -> Result<usize> {
         let (s, k, b) = (self.label.len(), self.views, self.box_label.len());
         let expect = |what, found, wanted| expect_len("instances", what, found, wanted);
-        expect("offsets [S + 1]", self.offsets.len(), s + 1)?;
+        expect("superpoints [S]", self.superpoints.len(), s)?;
         expect("extents [S]", self.extents.len(), s)?;
         expect("observed [S, K]", self.observed.counts.len(), s * k)?;
-        expect("entry_offsets [S + 1]", self.sets.entry_offsets.len(), s + 1)?;
+        expect("sets [S]", self.sets.entries.len(), s)?;
         expect("box_view [B]", self.box_view.len(), b)?;
         expect("rects [B]", self.rects.len(), b)?;
         let columns = self.probabilities.len() / s.max(1);
@@ -83,7 +84,7 @@ impl Input<'_> {
     }
 
     fn size(&self, s: usize) -> u32 {
-        self.offsets[s + 1] - self.offsets[s]
+        self.superpoints.row(s).len() as u32
     }
 }
 
@@ -139,7 +140,7 @@ pub mod cpu {
         let boxes = input.box_label.len();
         let mut shares = vec![0.0; input.label.len() * boxes];
         for (s, row) in shares.chunks_exact_mut(boxes.max(1)).enumerate() {
-            for (set, count) in input.sets.entries(s) {
+            for (set, count) in input.sets.counts(s) {
                 set.iter().for_each(|&b| row[b as usize] += count as f64);
             }
             for (share, &view) in row.iter_mut().zip(input.box_view) {
@@ -297,7 +298,7 @@ pub mod cuda {
         expect("offsets [S + 1]", offsets.len(), s + 1)?;
         expect("extents [S, 2, 3]", extents.len(), 6 * s)?;
         expect("observed [S, K]", observed.counts.len(), s * views)?;
-        expect("entry_offsets [S + 1]", sets.entry_offsets.len(), s + 1)?;
+        expect("sets [S]", sets.superpoints(), s)?;
         expect("box_view [B]", box_view.len(), b)?;
         expect("rects [B, 4]", rects.len(), 4 * b)?;
         let columns = probabilities.len() / s.max(1);
@@ -316,7 +317,7 @@ pub mod cuda {
         };
         let (mut shares, mut parents, mut root) = (gpu.alloc(s * b)?, gpu.alloc(s)?, gpu.alloc(s)?);
         let (mut points, mut confidence) = (gpu.alloc(s)?, gpu.alloc(s)?);
-        let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = sets;
+        let Sets { boxes: of_set, entry_offsets, entry_set, entry_count } = sets;
         let Observed { counts, extents: seen, .. } = observed;
         let each = [s as u32, 1, 1];
         kernels::instances_shares(
@@ -325,8 +326,8 @@ pub mod cuda {
             entry_offsets,
             entry_set,
             entry_count,
-            set_offsets,
-            set_boxes,
+            &of_set.offsets,
+            &of_set.values,
             box_view,
             counts,
             &mut shares,
@@ -359,6 +360,7 @@ pub mod cuda {
 #[cfg(test)]
 mod tests {
     use super::{cpu::*, *};
+    use crate::ops::lift::membership::Entry;
 
     #[test]
     fn shares_differ_over_the_boxes_of_views_that_see_both() {
@@ -390,17 +392,16 @@ mod tests {
             counts: vec![2; 4],
             extents: [0.0f32, 10.0, 20.0, 30.0].map(|x| [x, 0.0, x + 10.0, 10.0]).to_vec(),
         };
+        let inside = Some(Entry { set: 0, count: 2 });
         let sets = Sets {
-            set_offsets: vec![0, 1],
-            set_boxes: vec![0],
-            entry_offsets: vec![0, 1, 2, 2, 2],
-            entry_set: vec![0, 0],
-            entry_count: vec![2, 2],
+            boxes: Ragged::from_iter([[0]]),
+            entries: Ragged::from_iter([inside, inside, None, None]),
         };
+        let superpoints = Ragged::from_iter([[0, 1], [2, 3], [4, 5], [6, 7]]);
         let probabilities: Vec<f32> = [0.5, 0.75, 0.0, 1.0].iter().flat_map(|&p| [1.0 - p, p]).collect();
         let mut input = Input {
             label: &[0, 0, -1, 0],
-            offsets: &[0, 2, 4, 6, 8],
+            superpoints: &superpoints,
             extents: &[0.0, 1.0, 2.0, 3.0].map(extent),
             observed: &observed,
             sets: &sets,

@@ -9,11 +9,16 @@
 //!
 //! A set is a binary number whose bit i is box i of its view; the sets ascend by view, then by that number.
 
-use crate::error::{Error, Result};
-use crate::ops::lift::{
-    mask::{self, Tap},
-    observe::Observed,
-    vote,
+use crate::{
+    error::{Error, Result},
+    ops::{
+        expect_len,
+        lift::{
+            mask::{self, Tap},
+            observe::Observed,
+        },
+    },
+    ragged::Ragged,
 };
 
 /// The smallest overlap with a box at which its mask is looked at.
@@ -33,20 +38,16 @@ pub enum Region<'a> {
 /// What the memberships are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
-    /// Where each superpoint's points begin, `[S + 1]`.
-    pub superpoint_offsets: &'a [u32],
-    /// The points grouped by superpoint, `[N]`.
-    pub superpoint_points: &'a [u32],
+    /// The points of each superpoint, `[S]`, N in all.
+    pub superpoints: &'a Ragged<u32>,
     /// Which points each view shows, `[K, N]`.
     pub visible: &'a [bool],
     /// Where each point falls in pixels, `[K, N]`.
     pub screen: &'a [[f32; 2]],
     /// What [`observe`](crate::ops::lift::observe) made of these.
     pub observed: &'a Observed,
-    /// Where each view's boxes begin in `view_boxes`, `[K + 1]`.
-    pub view_offsets: &'a [u32],
-    /// The boxes grouped by view, in the order they shall have within a set.
-    pub view_boxes: &'a [u32],
+    /// The boxes of each view, in the order they shall have within a set, `[K]`.
+    pub of_view: &'a Ragged<u32>,
     /// Left, top, right, bottom of every box in pixels, `[B]`.
     pub rects: &'a [[f32; 4]],
     /// What decides whether a box holds a point.
@@ -55,74 +56,74 @@ pub struct Input<'a> {
     pub side: usize,
 }
 
+/// Points of a superpoint that lie in the same boxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Their distinct set of boxes, below D.
+    pub set: u32,
+    /// How many visible points lie in exactly these, at least 1.
+    pub count: u32,
+}
+
 /// The compressed memberships.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sets {
-    /// Where each distinct set's boxes begin in `set_boxes`, `[D + 1]`.
-    pub set_offsets: Vec<u32>,
-    /// The boxes of each set, in the order of `view_boxes`; every set has at least one, all of one view.
-    pub set_boxes: Vec<u32>,
-    /// Where each superpoint's entries begin, `[S + 1]`.
-    pub entry_offsets: Vec<u32>,
-    /// The set of each entry, ascending within a superpoint (and so are the views), `[E]`.
-    pub entry_set: Vec<u32>,
-    /// How many visible points of the superpoint lie in exactly this set of boxes, at least 1, `[E]`.
-    pub entry_count: Vec<u32>,
+    /// The boxes of each distinct set, in the order of its view's; every set has at least one, all of one view, `[D]`.
+    pub boxes: Ragged<u32>,
+    /// The entries of each superpoint, sets ascending (and so are the views), `[S]`.
+    pub entries: Ragged<Entry>,
 }
 
+/// What [`Sets::lists`] are called in files.
+pub const LISTS: [&str; 5] = ["set_offsets", "set_boxes", "entry_offsets", "entry_set", "entry_count"];
+
 impl Sets {
+    /// From the lists of a file.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a list does not fit those beside it.
+    pub fn from_lists([set_offsets, set_boxes, entry_offsets, set, count]: [Vec<u32>; 5]) -> Result<Sets> {
+        expect_len("memberships", LISTS[4], count.len(), set.len())?;
+        let entries = set.into_iter().zip(count).map(|(set, count)| Entry { set, count }).collect();
+        let of = |what: &'static str| move |e| Error::invalid(format!("memberships: {what}: {e}"));
+        Ok(Sets {
+            boxes: Ragged::new(set_offsets, set_boxes).map_err(of(LISTS[0]))?,
+            entries: Ragged::new(entry_offsets, entries).map_err(of(LISTS[2]))?,
+        })
+    }
+
+    /// As files hold them, named by [`LISTS`].
+    pub fn lists(&self) -> [Vec<u32>; 5] {
+        let Sets { boxes, entries } = self;
+        let (set, count) = entries.values().iter().map(|entry| (entry.set, entry.count)).unzip();
+        [boxes.offsets().to_vec(), boxes.values().to_vec(), entries.offsets().to_vec(), set, count]
+    }
+
     /// Whether a box holds a visible point of superpoint `s`; the others get no label.
     pub fn valid(&self, s: usize) -> bool {
-        self.entry_offsets[s] < self.entry_offsets[s + 1]
+        !self.entries.row(s).is_empty()
     }
 
-    /// The boxes of distinct set `set`, by label.
-    pub fn set(&self, set: usize) -> &[u32] {
-        &self.set_boxes[self.set_offsets[set] as usize..self.set_offsets[set + 1] as usize]
-    }
-
-    /// The sets and counts of superpoint `s`.
-    pub fn entries(&self, s: usize) -> impl Iterator<Item = (&[u32], u32)> {
-        let range = self.entry_offsets[s] as usize..self.entry_offsets[s + 1] as usize;
-        range.map(|e| (self.set(self.entry_set[e] as usize), self.entry_count[e]))
-    }
-
-    /// The vote's input. `visible`: n_s, `[S]`; `box_label`: `[B]`; `labels`: L.
-    pub fn votes<'a>(&'a self, visible: &'a [u32], box_label: &'a [u32], labels: usize) -> vote::Input<'a> {
-        vote::Input {
-            set_offsets: &self.set_offsets,
-            set_boxes: &self.set_boxes,
-            entry_offsets: &self.entry_offsets,
-            entry_set: &self.entry_set,
-            entry_count: &self.entry_count,
-            visible,
-            box_label,
-            labels,
-        }
+    /// The sets of boxes that hold points of superpoint `s`, and how many each.
+    pub fn counts(&self, s: usize) -> impl Iterator<Item = (&[u32], u32)> {
+        self.entries.row(s).iter().map(|entry| (self.boxes.row(entry.set as usize), entry.count))
     }
 
     /// Whether these are memberships of so many superpoints in so many boxes: every index points at something.
     pub fn fit(&self, superpoints: usize, boxes: usize) -> bool {
-        let below = |values: &[u32], limit: usize| values.iter().all(|&v| (v as usize) < limit);
-        let offsets = |offsets: &[u32], into: usize| {
-            offsets.first() == Some(&0) && offsets.is_sorted() && offsets.last() == Some(&(into as u32))
-        };
-        offsets(&self.set_offsets, self.set_boxes.len())
-            && offsets(&self.entry_offsets, self.entry_set.len())
-            && self.entry_offsets.len() == superpoints + 1
-            && self.entry_count.len() == self.entry_set.len()
-            && below(&self.entry_set, self.set_offsets.len() - 1)
-            && below(&self.set_boxes, boxes)
+        self.entries.len() == superpoints
+            && self.entries.values().iter().all(|entry| (entry.set as usize) < self.boxes.len())
+            && self.boxes.values().iter().all(|&b| (b as usize) < boxes)
     }
 }
 
 impl Input<'_> {
     fn points(&self) -> usize {
-        self.superpoint_points.len()
+        self.superpoints.values().len()
     }
 
     fn check(&self) -> Result<()> {
-        let (k, n, b) = (self.view_offsets.len() - 1, self.points(), self.rects.len());
+        let (k, n, b) = (self.of_view.len(), self.points(), self.rects.len());
         let expect = |what: &str, found: usize, wanted: usize| {
             if found == wanted {
                 return Ok(());
@@ -133,7 +134,7 @@ impl Input<'_> {
         };
         expect("visible [K, N]", self.visible.len(), k * n)?;
         expect("screen [K, N]", self.screen.len(), k * n)?;
-        expect("observed [S, K]", self.observed.counts.len(), (self.superpoint_offsets.len() - 1) * k)?;
+        expect("observed [S, K]", self.observed.counts.len(), self.superpoints.len() * k)?;
         match self.region {
             Region::Boxes => Ok(()),
             Region::Logits(logits, taps) => {
@@ -187,7 +188,7 @@ pub fn iou(a: [f32; 4], b: [f32; 4]) -> f64 {
 
 /// CPU reference.
 pub mod cpu {
-    use super::{Input, MIN_IOU, Sets, iou};
+    use super::{Entry, Input, MIN_IOU, Ragged, Sets, iou};
     use crate::error::Result;
     use rayon::prelude::*;
     use std::cmp::Ordering;
@@ -198,36 +199,25 @@ pub mod cpu {
     /// [`Error::Invalid`](crate::Error::Invalid) if the slices' lengths do not fit together.
     pub fn membership(input: &Input) -> Result<Sets> {
         input.check()?;
-        let of_superpoint: Vec<Vec<Found>> = (0..input.superpoint_offsets.len() - 1)
-            .into_par_iter()
-            .map(|s| {
-                let range = input.superpoint_offsets[s] as usize..input.superpoint_offsets[s + 1] as usize;
-                find(input, s, &input.superpoint_points[range])
-            })
-            .collect();
+        let of_superpoint: Vec<Vec<Found>> =
+            (0..input.superpoints.len()).into_par_iter().map(|s| find(input, s)).collect();
 
         let mut distinct: Vec<(u32, &[u64])> =
             of_superpoint.iter().flatten().map(|found| (found.view, &found.bits[..])).collect();
         let order = |a: &(u32, &[u64]), b: &(u32, &[u64])| a.0.cmp(&b.0).then_with(|| numerically(a.1, b.1));
         distinct.par_sort_unstable_by(order);
         distinct.dedup();
-        let mut sets = Sets { set_offsets: vec![0], entry_offsets: vec![0], ..Sets::default() };
+        let mut boxes = Ragged::default();
         for (view, bits) in &distinct {
-            let boxes = &input.view_boxes[input.view_offsets[*view as usize] as usize..];
-            sets.set_boxes
-                .extend((0..bits.len() * 64).filter(|i| bits[i / 64] >> (i % 64) & 1 != 0).map(|i| boxes[i]));
-            sets.set_offsets.push(sets.set_boxes.len() as u32);
+            let of_view = input.of_view.row(*view as usize).iter().enumerate();
+            boxes.push(of_view.filter(|(i, _)| bits[i / 64] >> (i % 64) & 1 != 0).map(|(_, &b)| b));
         }
-        for found in &of_superpoint {
-            for Found { view, bits, count } in found {
-                let set =
-                    distinct.binary_search_by(|set| order(set, &(*view, bits))).expect("collected above");
-                sets.entry_set.push(set as u32);
-                sets.entry_count.push(*count);
-            }
-            sets.entry_offsets.push(sets.entry_set.len() as u32);
-        }
-        Ok(sets)
+        let entry = |Found { view, bits, count }: &Found| {
+            let set = distinct.binary_search_by(|set| order(set, &(*view, bits))).expect("collected above");
+            Entry { set: set as u32, count: *count }
+        };
+        let entries = of_superpoint.iter().map(|found| found.iter().map(entry)).collect();
+        Ok(Sets { boxes, entries })
     }
 
     /// The first word is the lowest.
@@ -243,19 +233,18 @@ pub mod cpu {
     }
 
     /// The sets of one superpoint, views ascending, bits ascending within a view.
-    fn find(input: &Input, s: usize, points: &[u32]) -> Vec<Found> {
-        let (n, views) = (input.points(), input.view_offsets.len() - 1);
+    fn find(input: &Input, s: usize) -> Vec<Found> {
+        let (n, views) = (input.points(), input.of_view.len());
         let mut found = vec![];
         let (mut at, mut bits) = (vec![], vec![]);
         for view in 0..views {
-            let boxes =
-                &input.view_boxes[input.view_offsets[view] as usize..input.view_offsets[view + 1] as usize];
+            let boxes = input.of_view.row(view);
             if input.observed.counts[s * views + view] < 2 || boxes.is_empty() {
                 continue;
             }
             let extent = input.observed.extents[s * views + view];
             at.clear();
-            let seen = points.iter().filter(|&&p| input.visible[view * n + p as usize]);
+            let seen = input.superpoints.row(s).iter().filter(|&&p| input.visible[view * n + p as usize]);
             at.extend(seen.map(|&p| input.screen[view * n + p as usize]));
             let words = boxes.len().div_ceil(64);
             bits.clear();
@@ -288,9 +277,12 @@ pub mod cpu {
 pub mod cuda {
     use super::{MIN_IOU, mask};
     use crate::{
-        device::gpu::{
-            Buffer, Gpu, blocks,
-            kernels::{self, MembershipDims, MembershipRunsDims},
+        device::{
+            gpu::{
+                Buffer, Gpu, blocks,
+                kernels::{self, MembershipDims, MembershipRunsDims},
+            },
+            twin::{RaggedOnDevice, Twinned},
         },
         error::Result,
         ops::{
@@ -299,10 +291,7 @@ pub mod cuda {
                 sort::cuda::{Pairs, Workspace, pairs},
             },
             expect_len,
-            lift::{
-                observe::cuda::{Observed, Partition},
-                vote,
-            },
+            lift::observe::cuda::{Observed, Partition},
         },
     };
 
@@ -349,10 +338,8 @@ pub mod cuda {
         pub screen: &'a Buffer<f32>,
         /// What the views show of the superpoints.
         pub observed: &'a Observed,
-        /// Where each view's boxes begin in `view_boxes`, `[K + 1]`.
-        pub view_offsets: &'a Buffer<u32>,
-        /// The boxes grouped by view, in the order they shall have within a set.
-        pub view_boxes: &'a Buffer<u32>,
+        /// The boxes of each view, in the order they shall have within a set, `[K]`.
+        pub of_view: &'a RaggedOnDevice<u32>,
         /// The most boxes that a view has.
         pub most: usize,
         /// Left, top, right, bottom of every box in pixels, `[B, 4]`.
@@ -368,11 +355,9 @@ pub mod cuda {
     /// The compressed memberships, as [`Sets`](super::Sets).
     #[derive(Debug)]
     pub struct Sets {
-        /// `[D + 1]`.
-        pub set_offsets: Buffer<u32>,
-        /// The boxes of each set.
-        pub set_boxes: Buffer<u32>,
-        /// `[S + 1]`.
+        /// The boxes of each distinct set, `[D]`.
+        pub boxes: RaggedOnDevice<u32>,
+        /// Where each superpoint's entries begin, `[S + 1]`.
         pub entry_offsets: Buffer<u32>,
         /// `[E]`.
         pub entry_set: Buffer<u32>,
@@ -386,12 +371,12 @@ pub mod cuda {
         /// # Errors
         /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
         pub fn upload(gpu: &Gpu, sets: &super::Sets) -> Result<Sets> {
+            let super::Sets { boxes, entries } = sets;
             Ok(Sets {
-                set_offsets: gpu.upload(&sets.set_offsets)?,
-                set_boxes: gpu.upload(&sets.set_boxes)?,
-                entry_offsets: gpu.upload(&sets.entry_offsets)?,
-                entry_set: gpu.upload(&sets.entry_set)?,
-                entry_count: gpu.upload(&sets.entry_count)?,
+                boxes: boxes.upload(gpu)?,
+                entry_offsets: gpu.upload(entries.offsets())?,
+                entry_set: gpu.upload(entries.map(|entry| entry.set).values())?,
+                entry_count: gpu.upload(entries.map(|entry| entry.count).values())?,
             })
         }
 
@@ -400,40 +385,26 @@ pub mod cuda {
         /// # Errors
         /// [`Error::Device`](crate::Error::Device) if the device failed.
         pub fn download(&self, gpu: &Gpu) -> Result<super::Sets> {
-            Ok(super::Sets {
-                set_offsets: gpu.download(&self.set_offsets)?,
-                set_boxes: gpu.download(&self.set_boxes)?,
-                entry_offsets: gpu.download(&self.entry_offsets)?,
-                entry_set: gpu.download(&self.entry_set)?,
-                entry_count: gpu.download(&self.entry_count)?,
-            })
+            let Sets { boxes, entry_offsets, entry_set, entry_count } = self;
+            super::Sets::from_lists([
+                gpu.download(&boxes.offsets)?,
+                gpu.download(&boxes.values)?,
+                gpu.download(entry_offsets)?,
+                gpu.download(entry_set)?,
+                gpu.download(entry_count)?,
+            ])
         }
 
-        /// The vote's input, as [`Sets::votes`](super::Sets::votes).
-        pub fn votes<'a>(
-            &'a self,
-            visible: &'a Buffer<u32>,
-            box_label: &'a Buffer<u32>,
-            labels: usize,
-        ) -> vote::cuda::Input<'a> {
-            let Sets { set_offsets, set_boxes, entry_offsets, entry_set, entry_count } = self;
-            vote::cuda::Input {
-                set_offsets,
-                set_boxes,
-                entry_offsets,
-                entry_set,
-                entry_count,
-                visible,
-                box_label,
-                labels,
-            }
+        /// Number of superpoints, S.
+        pub fn superpoints(&self) -> usize {
+            self.entry_offsets.len().saturating_sub(1)
         }
     }
 
     impl Input<'_> {
         fn check(&self) -> Result<MembershipDims> {
             let points = self.partition.superpoint_of.len();
-            let (views, boxes) = (self.view_offsets.len().saturating_sub(1), self.rects.len() / 4);
+            let (views, boxes) = (self.of_view.len(), self.rects.len() / 4);
             let superpoints = self.partition.superpoints;
             let expect = |what, found, wanted| expect_len("membership", what, found, wanted);
             expect("superpoint_points [N]", self.partition.superpoint_points.len(), points)?;
@@ -490,8 +461,8 @@ pub mod cuda {
             blocks(words * WARP, BLOCK),
             counts,
             extents,
-            input.view_offsets,
-            input.view_boxes,
+            &input.of_view.offsets,
+            &input.of_view.values,
             input.rects,
             input.ignored,
             &mut gates,
@@ -512,14 +483,15 @@ pub mod cuda {
         let [mut view, mut superpoint, mut count] =
             [gpu.alloc(capacity)?, gpu.alloc(capacity)?, gpu.alloc(capacity)?];
         let mut total = gpu.zeros(1)?;
-        let Input { visible, screen, view_offsets, view_boxes, rects, .. } = *input;
+        let Input { visible, screen, rects, .. } = *input;
+        let RaggedOnDevice { offsets, values } = input.of_view;
         let Partition { superpoint_of, superpoint_points, .. } = input.partition;
         // Without boxes there is nothing to hold a point.
         let grid = if d.words == 0 { [0; 3] } else { [blocks(d.points as usize, BLOCK)[0], d.views, 1] };
         macro_rules! launch {
             ($kernel:ident, $($region:expr),+) => {
                 kernels::$kernel(
-                    gpu, grid, superpoint_points, superpoint_of, visible, screen, gates, view_offsets, view_boxes,
+                    gpu, grid, superpoint_points, superpoint_of, visible, screen, gates, offsets, values,
                     $($region),+, &mut words, &mut view, &mut superpoint, &mut count, &mut total, d,
                 )
             };
@@ -589,8 +561,7 @@ pub mod cuda {
         kernels::membership_totals(gpu, [1; 3], &set_rank, &set_begin, &entry_rank, &mut totals, d)?;
         let totals: Vec<usize> = gpu.download(&totals)?.into_iter().map(|total| total as usize).collect();
         let mut sets = Sets {
-            set_offsets: gpu.zeros(totals[0] + 1)?,
-            set_boxes: gpu.alloc(totals[1])?,
+            boxes: RaggedOnDevice { offsets: gpu.zeros(totals[0] + 1)?, values: gpu.alloc(totals[1])? },
             entry_offsets: gpu.alloc(superpoints + 1)?,
             entry_set: gpu.alloc(totals[2])?,
             entry_count: gpu.zeros(totals[2])?,
@@ -604,10 +575,10 @@ pub mod cuda {
             &is_set,
             &set_rank,
             &set_begin,
-            input.view_offsets,
-            input.view_boxes,
-            &mut sets.set_offsets,
-            &mut sets.set_boxes,
+            &input.of_view.offsets,
+            &input.of_view.values,
+            &mut sets.boxes.offsets,
+            &mut sets.boxes.values,
             d,
         )?;
         kernels::membership_entries(
@@ -627,5 +598,24 @@ pub mod cuda {
         let grid = blocks(superpoints + 1, BLOCK);
         kernels::membership_entry_offsets(gpu, grid, superpoint, &entry_rank, &mut sets.entry_offsets, d)?;
         Ok(sets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sets;
+
+    #[test]
+    fn lists_that_do_not_fit_together_are_refused() {
+        let lists = || [vec![0, 1, 3], vec![0, 0, 1], vec![0, 1, 2, 2], vec![0, 1], vec![3, 1]];
+        let sets = Sets::from_lists(lists()).unwrap();
+        assert_eq!(sets.lists(), lists());
+        assert!(sets.fit(3, 2) && !sets.fit(2, 2) && !sets.fit(3, 1));
+        for (list, name) in super::LISTS.iter().enumerate().filter(|(list, _)| [0, 2, 4].contains(list)) {
+            let mut lists = lists();
+            lists[list].pop();
+            let error = Sets::from_lists(lists).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
     }
 }

@@ -20,30 +20,23 @@ pub fn union(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
 /// CPU reference.
 pub mod cpu {
     use super::{NOWHERE, Observed, union};
+    use crate::ragged::Ragged;
     use rayon::prelude::*;
 
     /// Counts the visible points of every superpoint in every view and finds their extent.
     ///
-    /// `visible`, `screen`: `[K, N]`; `superpoint_offsets`: `[S + 1]`; `superpoint_points`: `[N]`; `views`: K.
-    pub fn views(
-        visible: &[bool],
-        screen: &[[f32; 2]],
-        superpoint_offsets: &[u32],
-        superpoint_points: &[u32],
-        views: usize,
-    ) -> Observed {
-        let n = superpoint_points.len();
-        let superpoints = superpoint_offsets.len() - 1;
+    /// `visible`, `screen`: `[K, N]`; `superpoints`: the points of each, `[S]`; `views`: K.
+    pub fn views(visible: &[bool], screen: &[[f32; 2]], superpoints: &Ragged<u32>, views: usize) -> Observed {
+        let n = superpoints.values().len();
         let one = |s: usize, k: usize| {
-            let points =
-                &superpoint_points[superpoint_offsets[s] as usize..superpoint_offsets[s + 1] as usize];
-            let seen = points.iter().map(|&p| k * n + p as usize).filter(|&i| visible[i]);
+            let seen = superpoints.row(s).iter().map(|&p| k * n + p as usize).filter(|&i| visible[i]);
             seen.fold((0, NOWHERE), |(count, extent), i| {
                 let [x, y] = screen[i];
                 (count + 1, union(extent, [x, y, x, y]))
             })
         };
-        let all = (0..superpoints).into_par_iter().flat_map_iter(|s| (0..views).map(move |k| one(s, k)));
+        let all =
+            (0..superpoints.len()).into_par_iter().flat_map_iter(|s| (0..views).map(move |k| one(s, k)));
         let (counts, extents) = all.unzip();
         Observed { counts, extents }
     }

@@ -6,8 +6,11 @@
 //! ```
 //! Where several boxes have the largest weight, the gradient goes to the first in the set's order.
 
-use crate::error::Result;
-use crate::ops::expect_len;
+use crate::{
+    error::Result,
+    ops::{expect_len, lift::membership::Sets},
+    ragged::Ragged,
+};
 use num_traits::Float;
 
 /// The least score of the null label.
@@ -16,16 +19,8 @@ pub const MIN_NULL: f64 = 5e-4;
 /// The compressed memberships that vote.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
-    /// Where each set's boxes begin in `set_boxes`, `[D + 1]`.
-    pub set_offsets: &'a [u32],
-    /// The boxes of each set; those of one label are consecutive.
-    pub set_boxes: &'a [u32],
-    /// Where each superpoint's entries begin, `[S + 1]`.
-    pub entry_offsets: &'a [u32],
-    /// The set of each entry, `[E]`.
-    pub entry_set: &'a [u32],
-    /// How many points lie in it, `[E]`.
-    pub entry_count: &'a [u32],
+    /// The distinct sets of boxes, in each those of one label consecutive, and every superpoint's entries.
+    pub sets: &'a Sets,
     /// Visible points over all views, n_s, `[S]`.
     pub visible: &'a [u32],
     /// The part of every box, below L, `[B]`.
@@ -38,23 +33,17 @@ impl Input<'_> {
     fn check<T>(&self, weights: &[T]) -> Result<()> {
         let expect = |what, found, wanted| expect_len("vote", what, found, wanted);
         expect("weights [B]", weights.len(), self.box_label.len())?;
-        expect("visible [S]", self.visible.len(), self.entry_offsets.len() - 1)?;
-        expect("entry_count [E]", self.entry_count.len(), self.entry_set.len())
+        expect("visible [S]", self.visible.len(), self.sets.entries.len())
     }
 
     fn norm<T: Float>(&self, s: usize) -> T {
         T::from(self.visible[s]).expect("a count is a float") + T::from(1e-6).expect("a constant is a float")
     }
 
-    /// The boxes of a set.
-    fn set(&self, set: usize) -> &[u32] {
-        &self.set_boxes[self.set_offsets[set] as usize..self.set_offsets[set + 1] as usize]
-    }
-
     /// The winning box of every label that has one of positive weight in a set.
     fn winners<T: Float>(&self, set: usize, weights: &[T]) -> impl Iterator<Item = usize> {
         let same = |a: &u32, b: &u32| self.box_label[*a as usize] == self.box_label[*b as usize];
-        self.set(set).chunk_by(same).filter_map(|of_label| {
+        self.sets.boxes.row(set).chunk_by(same).filter_map(|of_label| {
             let mut best = (None, T::zero());
             for &b in of_label {
                 if weights[b as usize] > best.1 {
@@ -66,20 +55,12 @@ impl Input<'_> {
     }
 }
 
-/// The entries grouped by set, superpoints ascending within each: what the gradient runs over.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BySet {
-    /// Where each set's entries begin, `[D + 1]`.
-    pub offsets: Vec<u32>,
-    /// The superpoint of each, `[E]`.
-    pub superpoint: Vec<u32>,
-    /// The count of each, `[E]`.
-    pub count: Vec<u32>,
-}
+/// The entries of each set, `[D]`, as superpoint and count, superpoints ascending: what the gradient runs over.
+pub type BySet = Ragged<(u32, u32)>;
 
 /// CPU reference.
 pub mod cpu {
-    use super::{BySet, Input, MIN_NULL};
+    use super::{BySet, Input, MIN_NULL, Ragged};
     use crate::{
         error::{Error, Result},
         ops::basic::sum,
@@ -103,10 +84,9 @@ pub mod cpu {
             || vec![sum::Warp::new(); input.labels],
             |votes, (s, row)| {
                 votes.fill(sum::Warp::new());
-                let entries = input.entry_offsets[s] as usize..input.entry_offsets[s + 1] as usize;
-                for (i, e) in entries.enumerate() {
-                    let count = T::from(input.entry_count[e]).expect("a count is a float");
-                    for b in input.winners(input.entry_set[e] as usize, weights) {
+                for (i, entry) in input.sets.entries.row(s).iter().enumerate() {
+                    let count = T::from(entry.count).expect("a count is a float");
+                    for b in input.winners(entry.set as usize, weights) {
                         votes[input.box_label[b] as usize].add(i, count * weights[b]);
                     }
                 }
@@ -141,15 +121,14 @@ pub mod cpu {
         }
         let by_set = by_set(input);
         let mut grad = vec![sum::Block::new(); weights.len()];
-        for (set, range) in by_set.offsets.windows(2).enumerate() {
+        for (set, entries) in by_set.rows().enumerate() {
             for b in input.winners(set, weights) {
                 let column = 1 + input.box_label[b] as usize;
                 grad[b].add(
                     set,
-                    sum::warp((range[0] as usize..range[1] as usize).map(|i| {
-                        let s = by_set.superpoint[i] as usize;
-                        let count = T::from(by_set.count[i]).expect("a count is a float");
-                        count * grad_scores[s * columns + column] / input.norm(s)
+                    sum::warp(entries.iter().map(|&(s, count)| {
+                        let count = T::from(count).expect("a count is a float");
+                        count * grad_scores[s as usize * columns + column] / input.norm(s as usize)
                     })),
                 );
             }
@@ -162,28 +141,12 @@ pub mod cpu {
 
     /// Groups the entries by set.
     pub fn by_set(input: &Input) -> BySet {
-        let mut offsets = vec![0; input.set_offsets.len()];
-        for &set in input.entry_set {
-            offsets[set as usize + 1] += 1;
-        }
-        for i in 1..offsets.len() {
-            offsets[i] += offsets[i - 1];
-        }
-        let mut next = offsets.clone();
-        let mut by_set = BySet {
-            offsets,
-            superpoint: vec![0; input.entry_set.len()],
-            count: vec![0; input.entry_set.len()],
-        };
-        for (s, range) in input.entry_offsets.windows(2).enumerate() {
-            for e in range[0] as usize..range[1] as usize {
-                let at = &mut next[input.entry_set[e] as usize];
-                by_set.superpoint[*at as usize] = s as u32;
-                by_set.count[*at as usize] = input.entry_count[e];
-                *at += 1;
-            }
-        }
-        by_set
+        let entries = &input.sets.entries;
+        let of_superpoint =
+            (0..).zip(entries.rows()).flat_map(|(s, row)| row.iter().map(move |entry| (s, entry.count)));
+        let entry: Vec<(u32, u32)> = of_superpoint.collect();
+        let sets = entries.map(|entry| entry.set);
+        Ragged::members(sets.values(), input.sets.boxes.len()).map(|&at| entry[at as usize])
     }
 }
 
@@ -198,7 +161,7 @@ pub mod cuda {
             kernels::{self, VoteDims, VoteEntriesDims},
         },
         error::Result,
-        ops::{basic::sort, expect_len},
+        ops::{basic::sort, expect_len, lift::membership::cuda::Sets},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 
@@ -207,16 +170,8 @@ pub mod cuda {
     /// The compressed memberships that vote, as [`Input`](super::Input).
     #[derive(Debug, Clone, Copy)]
     pub struct Input<'a> {
-        /// `[D + 1]`.
-        pub set_offsets: &'a Buffer<u32>,
-        /// The boxes of each set.
-        pub set_boxes: &'a Buffer<u32>,
-        /// `[S + 1]`.
-        pub entry_offsets: &'a Buffer<u32>,
-        /// `[E]`.
-        pub entry_set: &'a Buffer<u32>,
-        /// `[E]`.
-        pub entry_count: &'a Buffer<u32>,
+        /// The distinct sets and every superpoint's entries.
+        pub sets: &'a Sets,
         /// `[S]`.
         pub visible: &'a Buffer<u32>,
         /// `[B]`.
@@ -227,15 +182,14 @@ pub mod cuda {
 
     impl Input<'_> {
         fn sets(&self) -> usize {
-            self.set_offsets.len().saturating_sub(1)
+            self.sets.boxes.len()
         }
 
         fn check(&self, weights: usize, null: usize, workspace: &Workspace) -> Result<VoteDims> {
             let (s, cells) = (self.visible.len(), self.sets() * self.labels);
             expect_len("vote", "weights [B]", weights, self.box_label.len())?;
             expect_len("vote", "null [1]", null, 1)?;
-            expect_len("vote", "entry_offsets [S + 1]", self.entry_offsets.len(), s + 1)?;
-            expect_len("vote", "entry_count [E]", self.entry_count.len(), self.entry_set.len())?;
+            expect_len("vote", "sets [S]", self.sets.superpoints(), s)?;
             expect_len("vote", "the workspace [D, L]", workspace.winner.len(), cells)?;
             Ok(VoteDims {
                 superpoints: s as u32,
@@ -299,19 +253,11 @@ pub mod cuda {
         let s = input.visible.len();
         expect_len("vote", "scores [S, L + 1]", scores.len(), s * (input.labels + 1))?;
         expect_len("vote", "valid [S]", valid.len(), s)?;
-        let Input {
-            set_offsets,
-            set_boxes,
-            entry_offsets,
-            entry_set,
-            entry_count,
-            visible,
-            box_label,
-            labels,
-        } = *input;
+        let Input { sets, visible, box_label, labels } = *input;
+        let Sets { boxes, entry_offsets, entry_set, entry_count } = sets;
         let Workspace { winner, .. } = workspace;
         let grid = blocks(input.sets() * labels, 256);
-        kernels::vote_winners(gpu, grid, set_offsets, set_boxes, box_label, weights, winner, d)?;
+        kernels::vote_winners(gpu, grid, &boxes.offsets, &boxes.values, box_label, weights, winner, d)?;
         kernels::vote_forward(
             gpu,
             blocks(s * labels * WARP, 256),
@@ -355,7 +301,7 @@ pub mod cuda {
             input.visible.len() * (input.labels + 1),
         )?;
         expect_len("vote", "grad_null [1]", grad_null.len(), 1)?;
-        expect_len("vote", "by_set offsets [D + 1]", by_set.offsets.len(), input.set_offsets.len())?;
+        expect_len("vote", "by_set offsets [D + 1]", by_set.offsets.len(), input.sets() + 1)?;
         let Workspace { winner, pull } = workspace;
         kernels::vote_backward_sets(
             gpu,
@@ -389,10 +335,9 @@ pub mod cuda {
     /// # Errors
     /// As [`forward`].
     pub fn by_set(gpu: &Gpu, input: &Input) -> Result<BySet> {
-        let (entries, sets) = (input.entry_set.len(), input.sets());
-        let superpoints = input.visible.len();
-        expect_len("vote", "entry_offsets [S + 1]", input.entry_offsets.len(), superpoints + 1)?;
-        expect_len("vote", "entry_count [E]", input.entry_count.len(), entries)?;
+        let Sets { entry_offsets, entry_set, entry_count, .. } = input.sets;
+        let (entries, sets, superpoints) = (entry_set.len(), input.sets(), input.visible.len());
+        expect_len("vote", "sets [S]", input.sets.superpoints(), superpoints)?;
         let d =
             VoteEntriesDims { superpoints: superpoints as u32, sets: sets as u32, entries: entries as u32 };
         let mut pairs = sort::cuda::Pairs::new(gpu, entries)?;
@@ -402,8 +347,8 @@ pub mod cuda {
         kernels::vote_entries(
             gpu,
             grid,
-            input.entry_offsets,
-            input.entry_set,
+            entry_offsets,
+            entry_set,
             &mut pairs.keys,
             &mut pairs.values,
             &mut superpoint_of,
@@ -421,7 +366,7 @@ pub mod cuda {
             &pairs.keys,
             &pairs.values,
             &superpoint_of,
-            input.entry_count,
+            entry_count,
             &mut by_set.offsets,
             &mut by_set.superpoint,
             &mut by_set.count,
@@ -434,18 +379,16 @@ pub mod cuda {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::lift::membership::Entry;
+    use std::sync::LazyLock;
 
     /// Superpoint 0: 3 points in boxes {0, 1, 2}, 1 point in {2}; superpoint 1: nothing. Box 0 and 1 are part 0.
-    const INPUT: Input = Input {
-        set_offsets: &[0, 3, 4],
-        set_boxes: &[0, 1, 2, 2],
-        entry_offsets: &[0, 2, 2],
-        entry_set: &[0, 1],
-        entry_count: &[3, 1],
-        visible: &[4, 0],
-        box_label: &[0, 0, 1],
-        labels: 2,
-    };
+    static INPUT: LazyLock<Input> =
+        LazyLock::new(|| Input { sets: &SETS, visible: &[4, 0], box_label: &[0, 0, 1], labels: 2 });
+    static SETS: LazyLock<Sets> = LazyLock::new(|| Sets {
+        boxes: Ragged::from_iter([vec![0, 1, 2], vec![2]]),
+        entries: Ragged::from_iter([vec![Entry { set: 0, count: 3 }, Entry { set: 1, count: 1 }], vec![]]),
+    });
 
     #[test]
     fn every_point_counts_its_best_box_of_each_part() {

@@ -28,9 +28,12 @@ pub mod cpu {
 #[cfg(feature = "cuda")]
 pub mod cuda {
     use crate::{
-        device::gpu::{
-            Buffer, Gpu, blocks,
-            kernels::{self, WholeObjectDims},
+        device::{
+            gpu::{
+                Buffer, Gpu, blocks,
+                kernels::{self, WholeObjectDims},
+            },
+            twin::RaggedOnDevice,
         },
         error::Result,
         ops::expect_len,
@@ -39,8 +42,7 @@ pub mod cuda {
     /// Which boxes hold at least `share` of the projections of all points strictly inside, hidden points too, 0 or 1,
     /// `[B]`.
     ///
-    /// `screen`: `[K, N, 2]`; `view_offsets`: `[K + 1]`; `view_boxes`: the boxes grouped by view, `[B]`; `rects`:
-    /// `[B, 4]`.
+    /// `screen`: `[K, N, 2]`; `of_view`: the boxes of each view, `[K]`, B in all; `rects`: `[B, 4]`.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
@@ -48,19 +50,19 @@ pub mod cuda {
     pub fn whole(
         gpu: &Gpu,
         screen: &Buffer<f32>,
-        view_offsets: &Buffer<u32>,
-        view_boxes: &Buffer<u32>,
+        of_view: &RaggedOnDevice<u32>,
         rects: &Buffer<f32>,
         share: f32,
     ) -> Result<Buffer<u8>> {
-        let (views, boxes) = (view_offsets.len().saturating_sub(1), rects.len() / 4);
+        let (views, boxes) = (of_view.len(), rects.len() / 4);
         let points = screen.len() / 2 / views.max(1);
         expect_len("whole_object", "screen [K, N, 2]", screen.len(), views * points * 2)?;
-        expect_len("whole_object", "view_boxes [B]", view_boxes.len(), boxes)?;
+        expect_len("whole_object", "boxes of the views [B]", of_view.values.len(), boxes)?;
         let d = WholeObjectDims { share: share as f64, points: points as u32, boxes: boxes as u32 };
         let mut inside = gpu.zeros(boxes)?;
         let grid = [blocks(points, 2048)[0], views as u32, 1];
-        kernels::whole_object_count(gpu, grid, screen, view_offsets, view_boxes, rects, &mut inside, d)?;
+        let RaggedOnDevice { offsets, values } = of_view;
+        kernels::whole_object_count(gpu, grid, screen, offsets, values, rects, &mut inside, d)?;
         let mut ignored = gpu.alloc(boxes)?;
         kernels::whole_object_decide(gpu, blocks(boxes, 256), &inside, &mut ignored, d)?;
         Ok(ignored)

@@ -332,7 +332,7 @@ fn best_labels(
 ) -> Result<Labels> {
     let (superpoints, sets, boxes) = (&gathered.superpoints, gathered.memberships.sets()?, boxes.list()?);
     let held = |s: usize, label: u32| {
-        sets.entries(s).flat_map(|(set, _)| set).any(|&b| boxes[b as usize].label == label)
+        sets.counts(s).flat_map(|(set, _)| set).any(|&b| boxes[b as usize].label == label)
     };
     let targets = Targets::count(superpoints, &truth.semantic, parts)?;
     let best = |(s, counts): (usize, &[u32])| {

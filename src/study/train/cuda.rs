@@ -71,7 +71,8 @@ impl Task {
         positional::cuda::inputs(gpu, &features, &gpu.upload(sample.places.as_flattened())?, &mut x)?;
         let sets = membership::cuda::Sets::upload(gpu, &sample.sets)?;
         let (visible, box_label) = (gpu.upload(&sample.visible)?, gpu.upload(&sample.boxes.labels()?)?);
-        let input = sets.votes(&visible, &box_label, sample.labels());
+        let labels = sample.labels();
+        let input = vote::cuda::Input { sets: &sets, visible: &visible, box_label: &box_label, labels };
         let shares: Vec<f32> = sample.targets.shares().into_iter().map(|share| share as f32).collect();
         Ok(Task {
             by_set: vote::cuda::by_set(gpu, &input)?,
@@ -81,7 +82,7 @@ impl Task {
             sets,
             visible,
             box_label,
-            labels: sample.labels(),
+            labels,
             shares: gpu.upload(&shares)?,
             sizes: gpu.upload(&sample.targets.sizes)?,
             columns: gpu.upload(&sample.targets.columns())?,
@@ -116,7 +117,7 @@ impl Task {
         let (mut weights, mut votes) = first.split_at_mut(votes.start - base);
 
         mlp::cuda::forward(gpu, &network, &self.x, &mut self.mlp, &mut weights)?;
-        let input = sets.votes(visible, box_label, *labels);
+        let input = vote::cuda::Input { sets, visible, box_label, labels: *labels };
         vote::cuda::forward(gpu, &input, &weights, &null, &mut self.vote, &mut votes, valid)?;
         softmax::cuda::forward(gpu, &votes, *labels + 1, &mut probabilities)?;
 
@@ -164,7 +165,8 @@ impl Task {
             }
         }
         softmax::cuda::backward(gpu, &p, &self.grad, columns, &mut self.grad_votes)?;
-        let input = self.sets.votes(&self.visible, &self.box_label, self.labels);
+        let (sets, visible, box_label) = (&self.sets, &self.visible, &self.box_label);
+        let input = vote::cuda::Input { sets, visible, box_label, labels: self.labels };
         let (mut of_network, mut of_null) = grad.split_at_mut(network.len());
         vote::cuda::backward(
             gpu,

@@ -24,11 +24,8 @@ pub(super) fn fingerprint(train: &[Sample], val: &[Sample]) -> Result<String> {
         for s in samples {
             add(&mut s.boxes.features.host()?.iter().map(|f| f.to_bits() as u64));
             add(&mut s.places.as_flattened().iter().map(|p| p.to_bits()));
-            let sets = &s.sets;
-            for list in [&sets.set_offsets, &sets.set_boxes, &sets.entry_offsets, &sets.entry_set] {
-                add(&mut list.iter().map(|&v| v as u64));
-            }
-            for list in [&sets.entry_count, &s.visible, &s.targets.counts, &s.boxes.labels()?] {
+            let labels = s.boxes.labels()?;
+            for list in s.sets.lists().iter().chain([&s.visible, &s.targets.counts, &labels]) {
                 add(&mut list.iter().map(|&v| v as u64));
             }
         }

@@ -2,7 +2,11 @@
 
 use crate::study::train::*;
 use crate::{
-    ops::{learn::positional::PLACE, lift::membership::Sets},
+    ops::{
+        learn::positional::PLACE,
+        lift::membership::{Entry, Sets},
+    },
+    ragged::Ragged,
     stages::{
         boxes::{Box2d, Boxes},
         superpoints::Superpoints,
@@ -15,11 +19,8 @@ fn sample(shift: f32) -> Sample {
     let superpoints = Superpoints::from_labels(&[0, 0, 0, 1, 1]).unwrap();
     let box2d = |label| Box2d { view: 0, label, bbox: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
     let sets = Sets {
-        set_offsets: vec![0, 1, 3],
-        set_boxes: vec![0, 0, 2],
-        entry_offsets: vec![0, 1, 2],
-        entry_set: vec![0, 1],
-        entry_count: vec![3, 2],
+        boxes: Ragged::from_iter([vec![0], vec![0, 2]]),
+        entries: [Some(Entry { set: 0, count: 3 }), Some(Entry { set: 1, count: 2 })].into_iter().collect(),
     };
     let list = vec![box2d(0), box2d(1), box2d(1)];
     Sample {

@@ -1,21 +1,14 @@
 //! Minimum cut between a source and a sink that hang on the vertices of a sparse graph.
 
+use crate::ragged::Ragged;
+
 /// A flow network on V vertices and A arcs. The arcs to and from the terminals are folded into `excess`.
 #[derive(Debug, Clone, Default)]
 pub struct Network {
-    /// Where the arcs of each vertex begin, `[V + 1]`.
-    pub first: Vec<u32>,
-    /// The arcs, grouped by the vertex that they leave, `[A]`.
-    pub arcs: Vec<Arc>,
+    /// The arcs that leave each vertex, `[V]`.
+    pub arcs: Ragged<Arc>,
     /// Flow that the source can still push into each vertex, or (negative) that the sink can still take from it, `[V]`.
     pub excess: Vec<f32>,
-}
-
-impl Network {
-    /// The arcs that leave `v`.
-    pub fn arcs(&self, v: u32) -> &[Arc] {
-        &self.arcs[self.first[v as usize] as usize..self.first[v as usize + 1] as usize]
-    }
 }
 
 /// A directed arc and what it can still carry.
@@ -23,7 +16,7 @@ impl Network {
 pub struct Arc {
     /// The vertex that it enters.
     pub head: u32,
-    /// The arc between the same vertices in the other direction.
+    /// Place among all arcs of that between the same vertices in the other direction.
     pub reverse: u32,
     /// Capacity that is left, not negative.
     pub residual: f32,
@@ -47,7 +40,8 @@ pub mod cpu {
     }
 
     /// What can flow from a vertex to its neighbours: most of it all, and without the search trees.
-    fn push_along_single_arcs(Network { first, arcs, excess }: &mut Network) {
+    fn push_along_single_arcs(Network { arcs, excess }: &mut Network) {
+        let (first, arcs) = arcs.split_mut();
         for v in 0..excess.len() {
             for at in first[v] as usize..first[v + 1] as usize {
                 let Arc { head, reverse, residual } = arcs[at];
@@ -112,9 +106,10 @@ pub mod cpu {
             };
             let vertices: Vec<Vertex> = network.excess.iter().map(root).collect();
             let active = (0..vertices.len() as u32).filter(|&v| vertices[v as usize].queued).collect();
+            let (first, arcs) = network.arcs.split_mut();
             Search {
-                first: &network.first,
-                arcs: &mut network.arcs,
+                first,
+                arcs,
                 excess: &mut network.excess,
                 vertices,
                 active,
@@ -311,18 +306,15 @@ mod tests {
             rows[u].push((v, capacity));
             rows[v].push((u, capacity));
         }
-        let mut first = vec![0u32];
-        for row in &rows {
-            first.push(first.last().unwrap() + row.len() as u32);
-        }
-        let mut arcs = vec![];
-        for (u, row) in rows.iter().enumerate() {
-            for &(v, residual) in row {
-                let back = rows[v].iter().position(|&(w, _)| w == u).unwrap();
-                arcs.push(Arc { head: v as u32, reverse: first[v] + back as u32, residual });
-            }
-        }
-        Network { first, arcs, excess: excess.to_vec() }
+        let first = |v: usize| rows[..v].iter().map(Vec::len).sum::<usize>();
+        let arcs_of = |(u, row): (usize, &Vec<(usize, f32)>)| -> Vec<Arc> {
+            let arc = |&(v, residual): &(usize, f32)| {
+                let back = first(v) + rows[v].iter().position(|&(w, _)| w == u).unwrap();
+                Arc { head: v as u32, reverse: back as u32, residual }
+            };
+            row.iter().map(arc).collect()
+        };
+        Network { arcs: rows.iter().enumerate().map(arcs_of).collect(), excess: excess.to_vec() }
     }
 
     /// Cost of a cut: excess left on the wrong side plus capacity across.
@@ -407,6 +399,6 @@ mod tests {
 
     #[test]
     fn of_nothing() {
-        assert!(min_cut(&mut Network { first: vec![0], ..Default::default() }).is_empty());
+        assert!(min_cut(&mut Network::default()).is_empty());
     }
 }

@@ -16,7 +16,7 @@ use self::{
     max_flow::{Arc, Network},
     region_merge::Region,
 };
-use crate::ops::basic::components::cpu::connected;
+use crate::{ops::basic::components::cpu::connected, ragged::Ragged};
 use rayon::prelude::*;
 
 /// How far the optimisation goes.
@@ -116,10 +116,8 @@ struct Components {
     labels: Vec<u32>,
     /// Place of every vertex among the members of its component, `[V]`.
     place: Vec<u32>,
-    /// The vertices grouped by component, ascending within each, `[V]`.
-    members: Vec<u32>,
-    /// Where the members of each component begin, `[components + 1]`.
-    first: Vec<u32>,
+    /// The vertices of each component, ascending.
+    members: Ragged<u32>,
     /// Whether a split may still be found, `[components]`.
     open: Vec<bool>,
 }
@@ -127,18 +125,14 @@ struct Components {
 impl Components {
     /// Every vertex alone.
     fn singles(n: usize) -> Components {
-        let mut components =
-            Components { labels: vec![], place: vec![0; n], members: vec![], first: vec![], open: vec![] };
+        let (place, members) = (vec![0; n], Ragged::default());
+        let mut components = Components { labels: vec![], place, members, open: vec![] };
         components.relabel((0..n as u32).collect(), &vec![false; n]);
         components
     }
 
     fn len(&self) -> usize {
         self.open.len()
-    }
-
-    fn members(&self, component: usize) -> &[u32] {
-        &self.members[self.first[component] as usize..self.first[component + 1] as usize]
     }
 
     /// Replaces the partition by the one in which the vertices with the same `key` are together, numbered by their
@@ -156,9 +150,8 @@ impl Components {
             *key = *label;
         }
         self.labels = key;
-        (self.first, self.members) = graph::members(&self.labels, self.len());
-        for component in 0..self.len() {
-            let members = &self.members[self.first[component] as usize..self.first[component + 1] as usize];
+        self.members = Ragged::members(&self.labels, self.len());
+        for members in self.members.rows() {
             members.iter().zip(0..).for_each(|(&v, place)| self.place[v as usize] = place);
         }
     }
@@ -167,17 +160,17 @@ impl Components {
     fn split<const D: usize>(&mut self, graph: &Graph, features: &[[f32; D]], options: &Options) {
         // Large components first: the last task to end is then a small one.
         let mut tasks: Vec<usize> = (0..self.len()).filter(|&c| self.open[c]).collect();
-        tasks.sort_by_key(|&c| std::cmp::Reverse(self.members(c).len()));
+        tasks.sort_by_key(|&c| std::cmp::Reverse(self.members.row(c).len()));
         let parts: Vec<Option<(Vec<u32>, usize)>> = tasks
             .par_iter()
             .with_max_len(1)
-            .map(|&c| split(graph, features, self.members(c), &self.labels, &self.place, options))
+            .map(|&c| split(graph, features, self.members.row(c), &self.labels, &self.place, options))
             .collect();
         let mut key = self.labels.clone();
         let mut open = vec![false; self.len()];
         for (c, parts) in tasks.into_iter().zip(parts) {
             let Some((part, count)) = parts else { continue };
-            for (&v, part) in self.members(c).iter().zip(part) {
+            for (&v, part) in self.members.row(c).iter().zip(part) {
                 key[v as usize] = open.len() as u32 + part;
             }
             open.resize(open.len() + count, true);
@@ -245,7 +238,7 @@ impl Components {
     }
 
     fn regions<const D: usize>(&self, features: &[[f32; D]]) -> Vec<Region<D>> {
-        let region = |c: usize| Region::of(self.members(c).iter().map(|&v| &features[v as usize]));
+        let region = |c: usize| Region::of(self.members.row(c).iter().map(|&v| &features[v as usize]));
         (0..self.len()).into_par_iter().with_min_len(64).map(region).collect()
     }
 }
@@ -318,7 +311,7 @@ fn split<const D: usize>(
     }
     let side = &side;
     let same_side = |v: u32| {
-        let heads = network.arcs(v).iter().map(|arc| arc.head);
+        let heads = network.arcs.row(v as usize).iter().map(|arc| arc.head);
         heads.filter(move |&head| side[head as usize] == side[v as usize])
     };
     let (part, count) = connected(own.len(), same_side);
@@ -328,27 +321,19 @@ fn split<const D: usize>(
 /// The network of one component: arcs inside it, capacity `scale` times their weight.
 fn subgraph(graph: &Graph, members: &[u32], labels: &[u32], place: &[u32], scale: f32) -> Network {
     let component = labels[members[0] as usize];
-    let mut first = vec![0];
-    let mut arcs: Vec<Arc> = vec![];
-    for &v in members {
+    let arcs_of = |&v: &u32| {
         let inside = graph.neighbors(v).filter(|&(head, _)| labels[head as usize] == component);
-        arcs.extend(inside.map(|(head, weight)| Arc {
-            head: place[head as usize],
-            reverse: 0,
-            residual: scale * weight,
-        }));
-        first.push(arcs.len() as u32);
-    }
+        inside.map(|(head, weight)| Arc { head: place[head as usize], reverse: 0, residual: scale * weight })
+    };
+    let mut arcs: Ragged<Arc> = members.iter().map(arcs_of).collect();
     // Heads ascend within a vertex, so the arcs back to it are met in the order of its heads.
-    let mut next = first.clone();
-    for v in 0..members.len() {
-        for at in first[v]..first[v + 1] {
-            let back = &mut next[arcs[at as usize].head as usize];
-            arcs[at as usize].reverse = *back;
-            *back += 1;
-        }
+    let mut next = arcs.offsets().to_vec();
+    for arc in arcs.values_mut() {
+        let back = &mut next[arc.head as usize];
+        arc.reverse = *back;
+        *back += 1;
     }
-    Network { first, arcs, excess: vec![0.0; members.len()] }
+    Network { arcs, excess: vec![0.0; members.len()] }
 }
 
 /// Whether the parts have a lower energy than the whole.
@@ -361,7 +346,7 @@ fn lowers<const D: usize>(network: &Network, features: &[[f32; D]], part: &[u32]
     let gain = parts.iter().map(Region::concentration).sum::<f64>() - whole.concentration();
     // An edge's two residuals always sum to twice its capacity.
     let cut: f64 = (0..features.len() as u32)
-        .flat_map(|v| network.arcs(v).iter().map(move |arc| (v, arc)))
+        .flat_map(|v| network.arcs.row(v as usize).iter().map(move |arc| (v, arc)))
         .filter(|(v, arc)| part[*v as usize] != part[arc.head as usize])
         .map(|(_, arc)| arc.residual as f64 / 2.0)
         .sum();

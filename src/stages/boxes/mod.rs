@@ -1,18 +1,19 @@
 //! Boxes: what the detector found in the views, each with a part label, a score and a feature.
 
 use crate::{
-    device::twin::Buf,
+    device::twin::Twin,
     error::{Error, Result},
     io::npy,
     ops::detect::boxes,
+    ragged::Ragged,
 };
 use serde::{Deserialize, Serialize};
-use std::{path::Path, sync::OnceLock};
+use std::path::Path;
+
 #[cfg(feature = "cuda")]
-use {
-    crate::device::gpu::{Buffer, Gpu},
-    std::sync::Arc,
-};
+mod device;
+#[cfg(feature = "cuda")]
+pub use device::OnDevice;
 
 /// How to detect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,34 +55,13 @@ impl Box2d {
 
 /// The boxes of all views, with a feature row each. A detector gives them by view; nothing depends on their order. Those
 /// that were found on a device stay there until somebody asks for them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Boxes {
-    host: OnceLock<Vec<Box2d>>,
-    #[cfg(feature = "cuda")]
-    device: OnceLock<Arc<OnDevice>>,
+    list: Twin<Vec<Box2d>>,
     /// Detector features, `[B, feature_dim]`; empty if the detector gave none.
-    pub features: Buf<f32>,
+    pub features: Twin<Vec<f32>>,
     /// Channels per feature row (256 for GLIP), 0 without features.
     pub feature_dim: usize,
-}
-
-/// The same in the memory of a device.
-#[cfg(feature = "cuda")]
-#[derive(Debug)]
-pub struct OnDevice {
-    gpu: Gpu,
-    /// The view of every box, `[B]`.
-    pub views: Buffer<u32>,
-    /// The label of every box, `[B]`.
-    pub labels: Buffer<u32>,
-    /// The score of every box, `[B]`.
-    pub scores: Buffer<f32>,
-    /// x, y, width, height of every box, `[B, 4]`.
-    pub bboxes: Buffer<f32>,
-    /// Left, top, right, bottom of every box, `[B, 4]`.
-    pub rects: Buffer<f32>,
-    /// How many boxes each view has, up to the last that has any; the host's.
-    pub per_view: Vec<u32>,
 }
 
 /// A box as `pred.json` holds it.
@@ -101,11 +81,7 @@ impl Boxes {
 
     /// Number of boxes, B.
     pub fn len(&self) -> usize {
-        #[cfg(feature = "cuda")]
-        if let (None, Some(there)) = (self.host.get(), self.device.get()) {
-            return there.views.len();
-        }
-        self.host.get().map_or(0, Vec::len)
+        self.list.len()
     }
 
     /// Whether there is none.
@@ -118,17 +94,12 @@ impl Boxes {
     /// # Errors
     /// [`Error::Device`] if they lie on a device that failed; never without one.
     pub fn list(&self) -> Result<&[Box2d]> {
-        #[cfg(feature = "cuda")]
-        if let (None, Some(there)) = (self.host.get(), self.device.get()) {
-            // A race fills it twice with the same values.
-            let _ = self.host.set(there.download()?);
-        }
-        Ok(self.host.get().expect("one side is filled from the start"))
+        Ok(self.list.host()?)
     }
 
     /// The boxes, if the host has them.
     pub(crate) fn here(&self) -> Option<&[Box2d]> {
-        self.host.get().map(Vec::as_slice)
+        self.list.here().map(Vec::as_slice)
     }
 
     /// The boxes, to be changed; a device's copy is forgotten.
@@ -136,10 +107,7 @@ impl Boxes {
     /// # Errors
     /// As [`Boxes::list`].
     pub fn list_mut(&mut self) -> Result<&mut Vec<Box2d>> {
-        self.list()?;
-        #[cfg(feature = "cuda")]
-        self.device.take();
-        Ok(self.host.get_mut().expect("filled above"))
+        self.list.host_mut()
     }
 
     /// The label of every box, `[B]`.
@@ -166,17 +134,16 @@ impl Boxes {
         Ok(self.list()?.iter().map(Box2d::rect).collect())
     }
 
-    /// The boxes that pass `keep`, grouped by view: where each view's begin, `[K + 1]`, and the boxes, within a view by
-    /// label, within a label in their own order.
+    /// The boxes of each view that pass `keep`, by label, within a label in their own order, `[K]`.
     ///
     /// # Errors
     /// As [`Boxes::list`].
-    pub fn by_view(&self, views: usize, keep: impl Fn(usize) -> bool) -> Result<(Vec<u32>, Vec<u32>)> {
+    pub fn by_view(&self, views: usize, keep: impl Fn(usize) -> bool) -> Result<Ragged<u32>> {
         let list = self.list()?;
         let mut boxes = boxes::cpu::by_view(&self.views()?, &self.labels()?);
         boxes.retain(|&b| keep(b as usize));
         let begin = |k: usize| boxes.partition_point(|&b| (list[b as usize].view as usize) < k) as u32;
-        Ok(((0..=views).map(begin).collect(), boxes))
+        Ragged::new((0..=views).map(begin).collect(), boxes)
     }
 
     /// Checks every box against the number of views and part labels; those that a device found and nobody fetched fit.
@@ -198,20 +165,6 @@ impl Boxes {
             check_features(self.features.host()?, dim).map_err(Error::invalid)?;
         }
         Ok(())
-    }
-
-    /// The boxes in the memory of `gpu`.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if a device failed.
-    #[cfg(feature = "cuda")]
-    pub fn device(&self, gpu: &Gpu) -> Result<Arc<OnDevice>> {
-        if let Some(there) = self.device.get().filter(|there| there.gpu == *gpu) {
-            return Ok(there.clone());
-        }
-        let there = Arc::new(OnDevice::upload(gpu, self.list()?)?);
-        let _ = self.device.set(there.clone());
-        Ok(there)
     }
 
     /// Reads `pred.json`: a list of `{image_id, category_id (1-based), bbox [x, y, width, height], score}`; other keys
@@ -309,80 +262,10 @@ impl Box2d {
     }
 }
 
-impl Default for Boxes {
-    fn default() -> Boxes {
-        vec![].into()
-    }
-}
-
 impl From<Vec<Box2d>> for Boxes {
     /// Boxes without features.
     fn from(list: Vec<Box2d>) -> Boxes {
-        Boxes {
-            host: OnceLock::from(list),
-            #[cfg(feature = "cuda")]
-            device: OnceLock::new(),
-            features: Buf::default(),
-            feature_dim: 0,
-        }
-    }
-}
-
-impl PartialEq for Boxes {
-    /// Boxes that a device failed to hand over equal nothing.
-    fn eq(&self, other: &Boxes) -> bool {
-        (self.feature_dim, &self.features) == (other.feature_dim, &other.features)
-            && matches!((self.list(), other.list()), (Ok(a), Ok(b)) if a == b)
-    }
-}
-
-#[cfg(feature = "cuda")]
-impl OnDevice {
-    fn upload(gpu: &Gpu, list: &[Box2d]) -> Result<OnDevice> {
-        fn column<T>(list: &[Box2d], of: impl Fn(&Box2d) -> T) -> Vec<T> {
-            list.iter().map(of).collect()
-        }
-        let mut per_view = vec![];
-        for b in list {
-            per_view.resize(per_view.len().max(b.view as usize + 1), 0);
-            per_view[b.view as usize] += 1;
-        }
-        Ok(OnDevice {
-            gpu: gpu.clone(),
-            views: gpu.upload(&column(list, |b| b.view))?,
-            labels: gpu.upload(&column(list, |b| b.label))?,
-            scores: gpu.upload(&column(list, |b| b.score))?,
-            bboxes: gpu.upload(column(list, |b| b.bbox).as_flattened())?,
-            rects: gpu.upload(column(list, Box2d::rect).as_flattened())?,
-            per_view,
-        })
-    }
-
-    fn download(&self) -> Result<Vec<Box2d>> {
-        let OnDevice { gpu, views, labels, scores, bboxes, .. } = self;
-        let (views, labels, scores) = (gpu.download(views)?, gpu.download(labels)?, gpu.download(scores)?);
-        let bboxes = gpu.download(bboxes)?;
-        let box2d = |(b, &bbox): (usize, &[f32; 4])| Box2d {
-            view: views[b],
-            label: labels[b],
-            bbox,
-            score: scores[b],
-        };
-        Ok(bboxes.as_chunks().0.iter().enumerate().map(box2d).collect())
-    }
-
-    /// Grouped by view as [`Boxes::by_view`], and the most that one view has.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if the driver refuses.
-    pub fn by_view(&self, views: usize) -> Result<(Buffer<u32>, Buffer<u32>, usize)> {
-        let mut offsets = vec![0];
-        for k in 0..views {
-            offsets.push(offsets[k] + self.per_view.get(k).copied().unwrap_or(0));
-        }
-        let most = self.per_view.iter().max().copied().unwrap_or(0) as usize;
-        let order = boxes::cuda::by_view(&self.gpu, &self.views, &self.labels)?;
-        Ok((self.gpu.upload(&offsets)?, order, most))
+        Boxes { list: list.into(), ..Boxes::default() }
     }
 }
 
@@ -408,11 +291,10 @@ mod detect {
     use {
         super::OnDevice,
         crate::{
-            device::{Device, twin::Buf},
+            device::{Device, twin::Twin},
             models::ImagesOnDevice,
             ops::detect::detection,
         },
-        std::sync::{Arc, OnceLock},
     };
 
     impl Boxes {
@@ -436,19 +318,11 @@ mod detect {
                 let images = ImagesOnDevice { pixels, size: [views.side; 2] };
                 let found = detector.detect_on(gpu, images, &prompt, options.threshold, options.batch)?;
                 let detection::cuda::Boxes { views, parts, scores, bboxes, rects, features } = found.boxes;
-                let there = OnDevice {
-                    gpu: gpu.clone(),
-                    views,
-                    labels: parts,
-                    scores,
-                    bboxes,
-                    rects,
-                    per_view: found.per_view,
-                };
+                let there =
+                    OnDevice { views, labels: parts, scores, bboxes, rects, per_view: found.per_view };
                 return Ok(Boxes {
-                    host: OnceLock::new(),
-                    device: OnceLock::from(Arc::new(there)),
-                    features: Buf::on_device(gpu, features),
+                    list: Twin::on_device(gpu, there),
+                    features: Twin::on_device(gpu, features),
                     feature_dim: detector.feature_dim(),
                 });
             }

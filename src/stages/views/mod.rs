@@ -1,10 +1,8 @@
 //! Views: the cloud rendered from ten directions, and where each point falls.
 
 use super::cloud::Cloud;
-#[cfg(feature = "cuda")]
-use crate::device::gpu::Gpu;
 use crate::{
-    device::{Device, twin::Buf},
+    device::{Device, twin::Twin},
     error::{Error, Result},
     io::{npy, png},
     ops::views::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
@@ -12,6 +10,9 @@ use crate::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
+
+#[cfg(feature = "cuda")]
+mod device;
 
 /// Where a camera stands: on a sphere around the origin, looking at it, y up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -145,11 +146,11 @@ pub struct Views {
     /// Pixels along each side of the images.
     pub side: usize,
     /// The point each pixel shows, `[K, side, side]`, row 0 on top, -1 = background.
-    pub pixel_to_point: Buf<i32>,
+    pub pixel_to_point: Twin<Vec<i32>>,
     /// Where every point falls in pixels, hidden ones too, `[K, N]`.
-    pub screen: Buf<[f32; 2]>,
+    pub screen: Twin<Vec<[f32; 2]>>,
     /// RGB images, `[K, side, side, 3]`; the background is 254.
-    pub images: Buf<u8>,
+    pub images: Twin<Vec<u8>>,
 }
 
 impl Views {
@@ -166,28 +167,6 @@ impl Views {
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => Views::render_on_gpu(gpu, cameras, cloud, options),
         }
-    }
-
-    #[cfg(feature = "cuda")]
-    fn render_on_gpu(gpu: &Gpu, cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Result<Views> {
-        let matrices: Vec<_> = cameras.iter().flat_map(Camera::matrices).collect();
-        let rendered = rasterize::cuda::render(
-            gpu,
-            &rasterize::cuda::Input {
-                positions: &*cloud.positions.device(gpu)?,
-                colors: &*cloud.colors.device(gpu)?,
-                cameras: &gpu.upload(matrices.as_flattened().as_flattened())?,
-                side: options.side,
-                radius: options.radius,
-            },
-        )?;
-        Ok(Views {
-            cameras,
-            side: options.side,
-            pixel_to_point: Buf::on_device(gpu, rendered.pixel_to_point),
-            screen: Buf::on_device(gpu, rendered.screen),
-            images: Buf::on_device(gpu, rendered.images),
-        })
     }
 
     fn render_on_cpu(cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Views {

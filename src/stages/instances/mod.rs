@@ -4,8 +4,6 @@ use super::{
     boxes::Boxes, cloud::Cloud, labels::Labels, memberships::Memberships, scores::Scores,
     superpoints::Superpoints,
 };
-#[cfg(feature = "cuda")]
-use crate::device::gpu::Gpu;
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -15,6 +13,9 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "cuda")]
+mod device;
 
 /// What is merged, and what is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl Instances {
             Device::Cpu => pieces_on_cpu(cloud, superpoints, boxes, memberships, scores, labels, &rules)?,
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                pieces_on_gpu(gpu, cloud, superpoints, boxes, memberships, scores, labels, &rules)?
+                device::pieces(gpu, cloud, superpoints, boxes, memberships, scores, labels, &rules)?
             }
         };
         Ok(Instances::of_pieces(&pieces, superpoints, labels))
@@ -134,8 +135,8 @@ fn pieces_on_cpu(
 ) -> Result<Pieces> {
     let input = instances::Input {
         label: &labels.of_superpoint,
-        offsets: &superpoints.offsets,
-        extents: &extents::cpu::extents(&cloud.positions, &superpoints.offsets, &superpoints.points),
+        superpoints: &superpoints.members,
+        extents: &extents::cpu::extents(&cloud.positions, &superpoints.members),
         observed: memberships.observed()?,
         sets: memberships.sets()?,
         probabilities: scores.probabilities.host()?,
@@ -145,36 +146,4 @@ fn pieces_on_cpu(
         views: memberships.views,
     };
     instances::cpu::instances(&input, rules)
-}
-
-#[cfg(feature = "cuda")]
-#[allow(clippy::too_many_arguments)]
-fn pieces_on_gpu(
-    gpu: &Gpu,
-    cloud: &Cloud,
-    superpoints: &Superpoints,
-    boxes: &Boxes,
-    memberships: &Memberships,
-    scores: &Scores,
-    labels: &Labels,
-    rules: &Rules,
-) -> Result<Pieces> {
-    let (positions, offsets) = (cloud.positions.device(gpu)?, superpoints.offsets.device(gpu)?);
-    let points = superpoints.points.device(gpu)?;
-    let mut extents = gpu.alloc(6 * superpoints.len())?;
-    extents::cuda::extents(gpu, &*positions, &*offsets, &*points, superpoints.len(), &mut extents)?;
-    let (there, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
-    let input = instances::cuda::Input {
-        label: &*labels.of_superpoint.device(gpu)?,
-        offsets: &offsets,
-        extents: &extents,
-        observed: &there.observed,
-        sets: &there.sets,
-        probabilities: &*scores.probabilities.device(gpu)?,
-        box_label: &boxes.labels,
-        box_view: &boxes.views,
-        rects: &boxes.rects,
-        views: memberships.views,
-    };
-    instances::cuda::instances(gpu, &input, rules)?.download(gpu)
 }

@@ -1,13 +1,14 @@
 //! Scores: how much every superpoint looks like every part.
 
 use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
-#[cfg(feature = "cuda")]
-use crate::device::gpu::Gpu;
 use crate::{
-    device::{Device, twin::Buf},
+    device::{Device, twin::Twin},
     error::{Error, Result},
     ops::{basic::softmax, lift::vote},
 };
+
+#[cfg(feature = "cuda")]
+mod device;
 
 /// The votes of every superpoint and their softmax.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,11 +16,11 @@ pub struct Scores {
     /// Number of part labels, L.
     pub labels: usize,
     /// Weighted votes (equation 5), column 0 = null, `[S, L + 1]`.
-    pub votes: Buf<f32>,
+    pub votes: Twin<Vec<f32>>,
     /// Their softmax over the columns (equation 6), `[S, L + 1]`.
-    pub probabilities: Buf<f32>,
+    pub probabilities: Twin<Vec<f32>>,
     /// 1 where a box holds one of the superpoint's visible points, else 0: those get no label, `[S]`.
-    pub valid: Buf<u8>,
+    pub valid: Twin<Vec<u8>>,
 }
 
 impl Scores {
@@ -58,37 +59,11 @@ impl Scores {
     ) -> Result<Scores> {
         let (sets, visible) = (memberships.sets()?, memberships.visible_totals()?);
         let box_label = boxes.labels()?;
-        let votes = sets.votes(&visible, &box_label, labels);
+        let votes = vote::Input { sets, visible: &visible, box_label: &box_label, labels };
         let votes = vote::cpu::forward(&votes, weights.boxes.host()?, weights.null)?;
         let probabilities = softmax::cpu::forward(&votes, labels + 1);
         let valid: Vec<u8> = (0..memberships.len()).map(|s| sets.valid(s) as u8).collect();
         Ok(Scores { labels, votes: votes.into(), probabilities: probabilities.into(), valid: valid.into() })
-    }
-
-    #[cfg(feature = "cuda")]
-    fn vote_on_gpu(
-        gpu: &Gpu,
-        memberships: &Memberships,
-        boxes: &Boxes,
-        weights: &Weights,
-        labels: usize,
-    ) -> Result<Scores> {
-        let there = memberships.device(gpu)?;
-        let boxes = boxes.device(gpu)?;
-        let input = there.sets.votes(&there.observed.totals, &boxes.labels, labels);
-        let (weight, null) = (weights.boxes.device(gpu)?, gpu.upload(&[weights.null])?);
-        let cells = memberships.len() * (labels + 1);
-        let (mut votes, mut probabilities) = (gpu.alloc(cells)?, gpu.alloc(cells)?);
-        let mut valid = gpu.alloc(memberships.len())?;
-        let mut workspace = vote::cuda::Workspace::new(gpu, &input)?;
-        vote::cuda::forward(gpu, &input, &*weight, &null, &mut workspace, &mut votes, &mut valid)?;
-        softmax::cuda::forward(gpu, &votes, labels + 1, &mut probabilities)?;
-        Ok(Scores {
-            labels,
-            votes: Buf::on_device(gpu, votes),
-            probabilities: Buf::on_device(gpu, probabilities),
-            valid: Buf::on_device(gpu, valid),
-        })
     }
 
     /// Number of superpoints, S.

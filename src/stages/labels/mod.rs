@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 pub use ops::lift::labels::{NONE, Rule};
 
+#[cfg(feature = "cuda")]
+mod device;
+
 /// Names of parts that are small and win over the larger parts that they sit on.
 pub const SMALL_PARTS: [&str; 10] =
     ["handle", "button", "wheel", "knob", "switch", "bulb", "shaft", "touchpad", "camera", "screw"];
@@ -31,7 +34,7 @@ pub struct Options {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {
     /// Part of every superpoint, below L, or [`NONE`], `[S]`.
-    pub of_superpoint: Mirrored<i32>,
+    pub of_superpoint: Mirrored<Vec<i32>>,
     /// Part of every point, or [`NONE`], `[N]`.
     pub of_point: Vec<i32>,
 }
@@ -60,20 +63,7 @@ impl Labels {
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                let label = ops::lift::labels::cuda::labels(
-                    gpu,
-                    &ops::lift::labels::cuda::Input {
-                        votes: &*scores.votes.device(gpu)?,
-                        probabilities: &*scores.probabilities.device(gpu)?,
-                        valid: &*scores.valid.device(gpu)?,
-                        small: &gpu.upload(&small(scores, parts)?)?,
-                    },
-                    options.rule,
-                )?;
-                let of_point =
-                    ops::lift::labels::cuda::spread(gpu, &*superpoints.of_point.device(gpu)?, &label)?;
-                let of_point = gpu.download(&of_point)?;
-                Ok(Labels { of_superpoint: Mirrored::on_device(gpu, label)?, of_point })
+                Labels::assign_on_gpu(gpu, superpoints, scores, &small(scores, parts)?, options.rule)
             }
         }
     }
@@ -116,23 +106,7 @@ impl Labels {
                 Ok(Labels { of_superpoint: filled.into(), of_point })
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => {
-                let visible = &memberships.device(gpu)?.observed.totals;
-                let known = fill::cuda::Known::of(gpu, &*self.of_superpoint.device(gpu)?, visible)?;
-                if known.hidden == 0 {
-                    return Ok(self);
-                }
-                let positions = cloud.positions.device(gpu)?;
-                let (_, around) = knn::cuda::search(gpu, &*positions, n, NEIGHBORS + 1)?;
-                let k = NEIGHBORS.min(n - 1);
-                let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
-                knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;
-                let superpoint_of = superpoints.of_point.device(gpu)?;
-                let filled = known.fill(gpu, &superpoint_of, &neighbors, labels)?;
-                let of_point = ops::lift::labels::cuda::spread(gpu, &superpoint_of, &filled)?;
-                let of_point = gpu.download(&of_point)?;
-                Ok(Labels { of_superpoint: Mirrored::on_device(gpu, filled)?, of_point })
-            }
+            Device::Cuda(gpu) => self.fill_on_gpu(gpu, cloud, superpoints, memberships, labels),
         }
     }
 }
@@ -184,9 +158,9 @@ mod tests {
         let assign =
             |parts: &[&str]| Labels::assign(&Device::Cpu, &superpoints, &scores, parts, &Options::default());
         let labels = assign(&["door", "handle"]).unwrap();
-        assert_eq!(labels.of_superpoint, [1, NONE], "a handle wins over the door that it sits on");
+        assert_eq!(*labels.of_superpoint, [1, NONE], "a handle wins over the door that it sits on");
         assert_eq!(labels.of_point, [1, NONE, 1]);
-        assert_eq!(assign(&["door", "drawer"]).unwrap().of_superpoint, [0, NONE]);
+        assert_eq!(*assign(&["door", "drawer"]).unwrap().of_superpoint, [0, NONE]);
         assert!(assign(&["door"]).is_err());
     }
 

@@ -5,8 +5,6 @@ use super::{
     views::{Camera, Views},
     weights::Weights,
 };
-#[cfg(feature = "cuda")]
-use crate::device::twin::Buf;
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -19,6 +17,9 @@ use crate::{
         lift::labels::Rule,
     },
 };
+
+#[cfg(feature = "cuda")]
+mod device;
 
 /// The weight network of section 4.2 with the null weight of section 4.1.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,18 +136,7 @@ impl Network {
                 Ok(weights)
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => {
-                let (features, there) = (boxes.features.device(gpu)?, boxes.device(gpu)?);
-                let directions = gpu.upload(directions(views).as_flattened())?;
-                let places =
-                    positional::cuda::places(gpu, &there.bboxes, &there.views, &directions, views.side)?;
-                let mut x = gpu.alloc(boxes.len() * self.channels())?;
-                positional::cuda::inputs(gpu, &features, &places, &mut x)?;
-                let mut workspace = mlp::cuda::Workspace::new(gpu, boxes.len(), self.channels())?;
-                let (values, mut weights) = (gpu.upload(self.mlp())?, gpu.alloc(boxes.len())?);
-                mlp::cuda::forward(gpu, &values.as_view(), &x, &mut workspace, &mut weights)?;
-                Ok(Weights { boxes: Buf::on_device(gpu, weights), null })
-            }
+            Device::Cuda(gpu) => self.weigh_on_gpu(gpu, boxes, views),
         }
     }
 }

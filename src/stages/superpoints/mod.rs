@@ -12,6 +12,7 @@ use crate::{
             edge_weights, knn, merge_small, normals, point_features,
         },
     },
+    ragged::Ragged,
     stages::cloud::Cloud,
 };
 use serde::{
@@ -23,15 +24,16 @@ use serde::{
 };
 use std::{path::Path, str::FromStr};
 
+#[cfg(feature = "cuda")]
+mod device;
+
 /// A partition of the cloud's N points into S superpoints, each with at least one point.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Superpoints {
     /// Superpoint of every point, `[N]`, each below S.
-    pub of_point: Mirrored<u32>,
-    /// Where each superpoint's points begin in `points`, `[S + 1]`.
-    pub offsets: Mirrored<u32>,
-    /// The points grouped by superpoint, `[N]`, ascending within each.
-    pub points: Mirrored<u32>,
+    pub of_point: Mirrored<Vec<u32>>,
+    /// The points of every superpoint, ascending, `[S]`.
+    pub members: Mirrored<Ragged<u32>>,
 }
 
 /// How the partition is made.
@@ -199,7 +201,7 @@ impl Superpoints {
             Device::Cpu => Likeness::of(cloud, options).partition(cloud, options),
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                let likeness = on_device::Likeness::of(gpu, cloud, options)?;
+                let likeness = device::Likeness::of(gpu, cloud, options)?;
                 match options.method {
                     Method::Agglomeration => likeness.agglomerate(gpu, cloud, options),
                     Method::CutPursuit => likeness.download(gpu)?.partition(cloud, options),
@@ -226,13 +228,13 @@ impl Superpoints {
             )));
         }
         let labels: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
-        let Groups { of_point, offsets, points } = group::cpu::group(&labels);
-        Ok(Superpoints { of_point: of_point.into(), offsets: offsets.into(), points: points.into() })
+        let Groups { of_point, members } = group::cpu::group(&labels);
+        Ok(Superpoints { of_point: of_point.into(), members: members.into() })
     }
 
     /// Number of superpoints, S.
     pub fn len(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
+        self.members.len()
     }
 
     /// Whether there is none.
@@ -242,7 +244,7 @@ impl Superpoints {
 
     /// The points of superpoint `s`, ascending.
     pub fn points(&self, s: usize) -> &[u32] {
-        &self.points[self.offsets[s] as usize..self.offsets[s + 1] as usize]
+        self.members.row(s)
     }
 
     /// Writes `of_point` as a NumPy array i32 `[N]`.
@@ -329,126 +331,6 @@ impl Likeness {
     }
 }
 
-#[cfg(feature = "cuda")]
-mod on_device {
-    use super::*;
-    use crate::{
-        device::{
-            gpu::{Buffer, Gpu},
-            twin::Mirrored,
-        },
-        ops::partition::knn::cuda::Tree,
-    };
-
-    /// As [`super::Likeness`], the same bits.
-    pub struct Likeness {
-        tree: Tree,
-        features: Buffer<f32>,
-        neighbors: Buffer<u32>,
-        weights: Buffer<f32>,
-        /// N, D, k.
-        shape: [usize; 3],
-    }
-
-    impl Likeness {
-        /// The orientation of normals runs on the host.
-        pub fn of(gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Likeness> {
-            let Options { normal_radius, normal_neighbors, color_weight, .. } = *options;
-            let n = cloud.len();
-            let (positions, colors) = (cloud.positions.device(gpu)?, cloud.colors.device(gpu)?);
-            let width = normal_neighbors.max(options.neighbors + 1);
-            let (tree, around) = knn::cuda::search(gpu, &*positions, n, width)?;
-
-            let k = options.neighbors.min(n.saturating_sub(1));
-            let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
-            knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;
-            let mut normals = gpu.alloc(3 * n)?;
-            let mut workspace = normals::cuda::Workspace::new(gpu, n)?;
-            normals::cuda::estimate(
-                gpu,
-                &*positions,
-                &around,
-                normal_radius,
-                normal_neighbors,
-                &mut normals,
-                &mut workspace,
-            )?;
-            if options.features == Features::Oriented {
-                let mut oriented = gpu.download(&normals)?;
-                normals::cpu::orient(oriented.as_chunks_mut().0, &gpu.download(&neighbors)?, k);
-                gpu.write(&oriented, &mut normals)?;
-            }
-
-            let sign_free = options.features == Features::SignFree;
-            let mut features = gpu.alloc(n * if sign_free { 9 } else { 6 })?;
-            let dimensions = point_features::cuda::point_features(
-                gpu,
-                &normals,
-                &*colors,
-                n,
-                color_weight,
-                sign_free,
-                &mut features,
-            )?;
-            let mut weights = gpu.alloc(n * k)?;
-            let mut workspace = edge_weights::cuda::Workspace::new(gpu, n * k)?;
-            let shape = [n, dimensions, k];
-            edge_weights::cuda::edge_weights(
-                gpu,
-                &features,
-                &neighbors,
-                &distances,
-                shape,
-                &mut weights,
-                &mut workspace,
-            )?;
-            Ok(Likeness { tree, features, neighbors, weights, shape })
-        }
-
-        pub fn download(&self, gpu: &Gpu) -> Result<super::Likeness> {
-            let Likeness { features, neighbors, weights, shape, .. } = self;
-            let (features, neighbors) = (gpu.download(features)?, gpu.download(neighbors)?);
-            Ok(super::Likeness { features, neighbors, weights: gpu.download(weights)?, k: shape[2] })
-        }
-
-        pub fn agglomerate(&self, gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
-            let Likeness { tree, features, neighbors, weights, shape } = self;
-            let (labels, regions) = agglomeration::cuda::agglomerate(
-                gpu,
-                features,
-                neighbors,
-                weights,
-                *shape,
-                &options.energy(),
-            )?;
-            let n = cloud.len();
-            let bits = usize::BITS - regions.leading_zeros();
-            let mut groups = group::cuda::Groups::new(gpu, n)?;
-            let mut workspace = group::cuda::Workspace::new(gpu, n)?;
-            group::cuda::group(gpu, &labels, n, bits, &mut groups, &mut workspace)?;
-            let mut merged = gpu.alloc(n)?;
-            merge_small::cuda::merge_small(
-                gpu,
-                &*cloud.positions.device(gpu)?,
-                tree,
-                &groups,
-                regions,
-                options.small,
-                &mut merged,
-                &mut merge_small::cuda::Workspace::new(gpu, regions)?,
-            )?;
-            group::cuda::group(gpu, &merged, n, bits, &mut groups, &mut workspace)?;
-            let mut offsets = gpu.alloc(groups.count(gpu)? + 1)?;
-            gpu.copy(&groups.offsets.slice(..offsets.len()), &mut offsets)?;
-            Ok(Superpoints {
-                of_point: Mirrored::on_device(gpu, groups.of_point)?,
-                offsets: Mirrored::on_device(gpu, offsets)?,
-                points: Mirrored::on_device(gpu, groups.points)?,
-            })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -456,9 +338,8 @@ mod tests {
     #[test]
     fn labels_are_compacted_in_their_order() {
         let superpoints = Superpoints::from_labels(&[7, 3, 7, 0]).unwrap();
-        assert_eq!(superpoints.of_point, [2, 1, 2, 0]);
-        assert_eq!(superpoints.offsets, [0, 1, 2, 4]);
-        assert_eq!(superpoints.points, [3, 1, 0, 2]);
+        assert_eq!(*superpoints.of_point, [2, 1, 2, 0]);
+        assert_eq!(*superpoints.members, Ragged::from_iter([vec![3], vec![1], vec![0, 2]]));
         assert_eq!(superpoints.points(2), [0, 2]);
         assert_eq!(Superpoints::from_labels(&[]).unwrap().len(), 0);
         assert!(Superpoints::from_labels(&[0, -1]).is_err());

@@ -1,0 +1,120 @@
+//! The partition on a device.
+
+use super::{Features, Options, Superpoints};
+use crate::{
+    device::{
+        gpu::{Buffer, Gpu},
+        twin::{Mirrored, RaggedOnDevice},
+    },
+    error::Result,
+    ops::{
+        basic::group,
+        partition::{
+            agglomeration, edge_weights,
+            knn::{self, cuda::Tree},
+            merge_small, normals, point_features,
+        },
+    },
+    stages::cloud::Cloud,
+};
+
+/// As [`super::Likeness`], the same bits.
+pub struct Likeness {
+    tree: Tree,
+    features: Buffer<f32>,
+    neighbors: Buffer<u32>,
+    weights: Buffer<f32>,
+    /// N, D, k.
+    shape: [usize; 3],
+}
+
+impl Likeness {
+    /// The orientation of normals runs on the host.
+    pub fn of(gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Likeness> {
+        let Options { normal_radius, normal_neighbors, color_weight, .. } = *options;
+        let n = cloud.len();
+        let (positions, colors) = (cloud.positions.device(gpu)?, cloud.colors.device(gpu)?);
+        let width = normal_neighbors.max(options.neighbors + 1);
+        let (tree, around) = knn::cuda::search(gpu, &*positions, n, width)?;
+
+        let k = options.neighbors.min(n.saturating_sub(1));
+        let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
+        knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;
+        let mut normals = gpu.alloc(3 * n)?;
+        let mut workspace = normals::cuda::Workspace::new(gpu, n)?;
+        normals::cuda::estimate(
+            gpu,
+            &*positions,
+            &around,
+            normal_radius,
+            normal_neighbors,
+            &mut normals,
+            &mut workspace,
+        )?;
+        if options.features == Features::Oriented {
+            let mut oriented = gpu.download(&normals)?;
+            normals::cpu::orient(oriented.as_chunks_mut().0, &gpu.download(&neighbors)?, k);
+            gpu.write(&oriented, &mut normals)?;
+        }
+
+        let sign_free = options.features == Features::SignFree;
+        let mut features = gpu.alloc(n * if sign_free { 9 } else { 6 })?;
+        let dimensions = point_features::cuda::point_features(
+            gpu,
+            &normals,
+            &*colors,
+            n,
+            color_weight,
+            sign_free,
+            &mut features,
+        )?;
+        let mut weights = gpu.alloc(n * k)?;
+        let mut workspace = edge_weights::cuda::Workspace::new(gpu, n * k)?;
+        let shape = [n, dimensions, k];
+        edge_weights::cuda::edge_weights(
+            gpu,
+            &features,
+            &neighbors,
+            &distances,
+            shape,
+            &mut weights,
+            &mut workspace,
+        )?;
+        Ok(Likeness { tree, features, neighbors, weights, shape })
+    }
+
+    pub fn download(&self, gpu: &Gpu) -> Result<super::Likeness> {
+        let Likeness { features, neighbors, weights, shape, .. } = self;
+        let (features, neighbors) = (gpu.download(features)?, gpu.download(neighbors)?);
+        Ok(super::Likeness { features, neighbors, weights: gpu.download(weights)?, k: shape[2] })
+    }
+
+    pub fn agglomerate(&self, gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
+        let Likeness { tree, features, neighbors, weights, shape } = self;
+        let (labels, regions) =
+            agglomeration::cuda::agglomerate(gpu, features, neighbors, weights, *shape, &options.energy())?;
+        let n = cloud.len();
+        let bits = usize::BITS - regions.leading_zeros();
+        let mut groups = group::cuda::Groups::new(gpu, n)?;
+        let mut workspace = group::cuda::Workspace::new(gpu, n)?;
+        group::cuda::group(gpu, &labels, n, bits, &mut groups, &mut workspace)?;
+        let mut merged = gpu.alloc(n)?;
+        merge_small::cuda::merge_small(
+            gpu,
+            &*cloud.positions.device(gpu)?,
+            tree,
+            &groups,
+            regions,
+            options.small,
+            &mut merged,
+            &mut merge_small::cuda::Workspace::new(gpu, regions)?,
+        )?;
+        group::cuda::group(gpu, &merged, n, bits, &mut groups, &mut workspace)?;
+        let mut offsets = gpu.alloc(groups.count(gpu)? + 1)?;
+        gpu.copy(&groups.offsets.slice(..offsets.len()), &mut offsets)?;
+        Ok(Superpoints {
+            of_point: Mirrored::on_device(gpu, groups.of_point)?,
+            members: Mirrored::on_device(gpu, RaggedOnDevice { offsets, values: groups.points })?,
+        })
+    }
+}
