@@ -113,7 +113,7 @@ impl Gpu {
                 _ => format!("the devices are cuda:0 to cuda:{}", count - 1),
             };
             return Err(Error::Device(format!(
-                "no device cuda:{ordinal}: {there}; use --device cpu or auto"
+                "no device cuda:{ordinal}: {there}; use the device cpu or auto"
             )));
         }
         let context = CudaContext::new(ordinal).map_err(failed(&format!("opening cuda:{ordinal}")))?;
@@ -133,7 +133,7 @@ impl Gpu {
         let capability = context.compute_capability().map_err(failed("reading the compute capability"))?;
         if capability < LEAST_CAPABILITY {
             return Err(Error::Device(format!(
-                "{name} has compute capability {}.{}; the kernels need {}.{} or later; use --device cpu",
+                "{name} has compute capability {}.{}; the kernels need {}.{} or later; use the device cpu",
                 capability.0, capability.1, LEAST_CAPABILITY.0, LEAST_CAPABILITY.1
             )));
         }
@@ -497,7 +497,7 @@ pub fn device_count() -> Result<usize> {
     // SAFETY: loads the library named libcuda, whose initialisation has no precondition.
     if !unsafe { sys::is_culib_present() } {
         return Err(Error::Device(
-            "no CUDA driver: the library libcuda was not found; install NVIDIA's driver or use --device cpu"
+            "no CUDA driver: the library libcuda was not found; install NVIDIA's driver or use the device cpu"
                 .into(),
         ));
     }
@@ -508,7 +508,7 @@ pub fn device_count() -> Result<usize> {
     let version = driver_version()?;
     if version < LEAST_DRIVER {
         return Err(Error::Device(format!(
-            "the driver supports CUDA {}.{}; the kernels need {}.{} or later; update the driver or use --device cpu",
+            "the driver supports CUDA {}.{}; the kernels need {}.{} or later; update the driver or use the device cpu",
             version / 1000,
             version % 1000 / 10,
             LEAST_DRIVER / 1000,
@@ -548,7 +548,7 @@ fn check_build() -> Result<()> {
     if IMAGE.is_empty() {
         return Err(Error::Device(
             "this partstad was built without CUDA kernels, because no nvcc was found; run tools/cuda/fetch, build again, or \
-             use --device cpu"
+             use the device cpu"
                 .into(),
         ));
     }

@@ -35,7 +35,7 @@ impl Device {
         return Gpu::new(ordinal).map(Device::Cuda);
         #[cfg(not(feature = "cuda"))]
         Err(Error::Device(format!(
-            "device cuda:{ordinal}: this partstad was built without the feature cuda; use --device cpu or auto"
+            "device cuda:{ordinal}: this partstad was built without the feature cuda; use the device cpu or auto"
         )))
     }
 
