@@ -1,14 +1,7 @@
 //! The tensors of a model's inputs, on either side.
 
 use super::contract::Element;
-#[cfg(feature = "cuda")]
-use crate::{
-    device::gpu::{Buffer, Gpu},
-    error::Result,
-};
 use half::f16;
-#[cfg(feature = "cuda")]
-use std::ffi::c_void;
 
 /// The values of an input.
 #[derive(Debug, Clone, Copy)]
@@ -21,22 +14,11 @@ pub enum Values<'a> {
     I64(&'a [i64]),
 }
 
-/// The values of an input, on a device.
-#[cfg(feature = "cuda")]
-#[derive(Debug, Clone, Copy)]
-pub enum OnDevice<'a> {
-    /// 16-bit floats.
-    F16(&'a Buffer<f16>),
-    /// 32-bit floats.
-    F32(&'a Buffer<f32>),
-    /// 64-bit integers.
-    I64(&'a Buffer<i64>),
-}
-
 macro_rules! values {
     ($type:ident) => {
         impl $type<'_> {
-            pub(super) fn len(&self) -> usize {
+            /// Number of values.
+            pub fn len(&self) -> usize {
                 match self {
                     $type::F16(values) => values.len(),
                     $type::F32(values) => values.len(),
@@ -44,7 +26,8 @@ macro_rules! values {
                 }
             }
 
-            pub(super) fn element(&self) -> Element {
+            /// What they are.
+            pub fn element(&self) -> Element {
                 match self {
                     $type::F16(_) => Element::F16,
                     $type::F32(_) => Element::F32,
@@ -55,34 +38,10 @@ macro_rules! values {
     };
 }
 values!(Values);
-#[cfg(feature = "cuda")]
-values!(OnDevice);
-
-#[cfg(feature = "cuda")]
-impl OnDevice<'_> {
-    /// A copy in the host's memory.
-    pub(super) fn download(&self, gpu: &Gpu) -> Result<Owned> {
-        Ok(match self {
-            OnDevice::F16(values) => Owned::F16(gpu.download(*values)?),
-            OnDevice::F32(values) => Owned::F32(gpu.download(*values)?),
-            OnDevice::I64(values) => Owned::I64(gpu.download(*values)?),
-        })
-    }
-
-    /// Where it lies.
-    pub(super) fn address(&self, gpu: &Gpu) -> *mut c_void {
-        use cudarc::driver::DevicePtr;
-        let at = match self {
-            OnDevice::F16(values) => values.device_ptr(gpu.stream()).0,
-            OnDevice::F32(values) => values.device_ptr(gpu.stream()).0,
-            OnDevice::I64(values) => values.device_ptr(gpu.stream()).0,
-        };
-        at as *mut c_void
-    }
-}
 
 /// The values of an input, with their memory.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 pub enum Owned {
     /// 16-bit floats.
     F16(Vec<f16>),
@@ -111,43 +70,129 @@ impl Owned {
     }
 }
 
-/// The values of an input, with their memory on a device.
+/// On a CUDA device.
 #[cfg(feature = "cuda")]
-#[derive(Debug)]
-pub enum OwnedOnDevice {
-    /// 16-bit floats.
-    F16(Buffer<f16>),
-    /// 32-bit floats.
-    F32(Buffer<f32>),
-    /// 64-bit integers.
-    I64(Buffer<i64>),
-}
+pub mod cuda {
+    use super::Element;
+    use crate::{
+        device::{
+            Device,
+            gpu::{Buffer, Gpu},
+        },
+        error::Result,
+    };
+    use cudarc::driver::DevicePtr;
+    use half::f16;
+    use std::{ffi::c_void, sync::Mutex};
 
-#[cfg(feature = "cuda")]
-impl OwnedOnDevice {
-    /// What a run takes.
-    pub fn values(&self) -> OnDevice<'_> {
-        match self {
-            OwnedOnDevice::F16(values) => OnDevice::F16(values),
-            OwnedOnDevice::F32(values) => OnDevice::F32(values),
-            OwnedOnDevice::I64(values) => OnDevice::I64(values),
+    /// The values of an input.
+    #[derive(Debug, Clone, Copy)]
+    pub enum Values<'a> {
+        /// 16-bit floats.
+        F16(&'a Buffer<f16>),
+        /// 32-bit floats.
+        F32(&'a Buffer<f32>),
+        /// 64-bit integers.
+        I64(&'a Buffer<i64>),
+    }
+    values!(Values);
+
+    impl Values<'_> {
+        /// A copy in the host's memory.
+        pub fn download(&self, gpu: &Gpu) -> Result<super::Owned> {
+            Ok(match self {
+                Values::F16(values) => super::Owned::F16(gpu.download(*values)?),
+                Values::F32(values) => super::Owned::F32(gpu.download(*values)?),
+                Values::I64(values) => super::Owned::I64(gpu.download(*values)?),
+            })
+        }
+
+        /// Where they lie.
+        pub fn address(&self, gpu: &Gpu) -> *mut c_void {
+            let at = match self {
+                Values::F16(values) => values.device_ptr(gpu.stream()).0,
+                Values::F32(values) => values.device_ptr(gpu.stream()).0,
+                Values::I64(values) => values.device_ptr(gpu.stream()).0,
+            };
+            at as *mut c_void
         }
     }
 
-    pub(super) fn alloc(gpu: &Gpu, like: &OnDevice) -> Result<OwnedOnDevice> {
-        Ok(match like {
-            OnDevice::F16(values) => OwnedOnDevice::F16(gpu.alloc(values.len())?),
-            OnDevice::F32(values) => OwnedOnDevice::F32(gpu.alloc(values.len())?),
-            OnDevice::I64(values) => OwnedOnDevice::I64(gpu.alloc(values.len())?),
-        })
+    /// The values of an input, with their memory.
+    #[derive(Debug)]
+    pub enum Owned {
+        /// 16-bit floats.
+        F16(Buffer<f16>),
+        /// 32-bit floats.
+        F32(Buffer<f32>),
+        /// 64-bit integers.
+        I64(Buffer<i64>),
     }
 
-    pub(super) fn copy_from(&mut self, gpu: &Gpu, from: &OnDevice) -> Result<()> {
-        match (self, from) {
-            (OwnedOnDevice::F16(to), OnDevice::F16(from)) => gpu.copy(*from, to),
-            (OwnedOnDevice::F32(to), OnDevice::F32(from)) => gpu.copy(*from, to),
-            (OwnedOnDevice::I64(to), OnDevice::I64(from)) => gpu.copy(*from, to),
-            _ => unreachable!("made like it"),
+    impl Owned {
+        /// Room for as many values.
+        ///
+        /// # Errors
+        /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
+        pub fn alloc(gpu: &Gpu, like: &Values) -> Result<Owned> {
+            Ok(match like {
+                Values::F16(values) => Owned::F16(gpu.alloc(values.len())?),
+                Values::F32(values) => Owned::F32(gpu.alloc(values.len())?),
+                Values::I64(values) => Owned::I64(gpu.alloc(values.len())?),
+            })
+        }
+
+        /// What a run takes.
+        pub fn values(&self) -> Values<'_> {
+            match self {
+                Owned::F16(values) => Values::F16(values),
+                Owned::F32(values) => Values::F32(values),
+                Owned::I64(values) => Values::I64(values),
+            }
+        }
+
+        /// Copies the values that it was made like.
+        ///
+        /// # Errors
+        /// [`Error::Device`](crate::Error::Device) if the driver refuses.
+        pub fn copy_from(&mut self, gpu: &Gpu, from: &Values) -> Result<()> {
+            match (self, from) {
+                (Owned::F16(to), Values::F16(from)) => gpu.copy(*from, to),
+                (Owned::F32(to), Values::F32(from)) => gpu.copy(*from, to),
+                (Owned::I64(to), Values::I64(from)) => gpu.copy(*from, to),
+                _ => unreachable!("made like it"),
+            }
+        }
+    }
+
+    /// Where a model computes, and what it keeps there.
+    #[derive(Debug)]
+    pub struct Place {
+        /// The device whose stream it computes on; none if it computes on the CPU.
+        pub gpu: Option<Gpu>,
+        /// Where its work is replayed as a graph: the memory that the graph of each shape works on.
+        pub kept: Option<Mutex<Vec<Kept>>>,
+    }
+
+    /// Inputs and outputs that stay where they are, for inputs of one shape.
+    #[derive(Debug)]
+    pub struct Kept {
+        /// Of every input.
+        pub shapes: Vec<Vec<usize>>,
+        /// Every input.
+        pub inputs: Vec<Owned>,
+        /// Every output.
+        pub outputs: Vec<Buffer<f32>>,
+    }
+
+    impl Place {
+        /// On a device, where work may be replayed as `graphs`.
+        pub fn new(device: &Device, graphs: bool) -> Place {
+            let gpu = match device {
+                Device::Cpu => None,
+                Device::Cuda(gpu) => Some(gpu.clone()),
+            };
+            Place { gpu, kept: graphs.then(Mutex::default) }
         }
     }
 }
