@@ -120,10 +120,7 @@ mod predict {
     #[cfg(feature = "cuda")]
     use crate::{
         device::{Device, twin::Twin},
-        models::{
-            ImagesOnDevice,
-            segmenter::{self, PromptsOnDevice},
-        },
+        models::{device as on_device, segmenter},
     };
     use crate::{
         error::Result,
@@ -154,9 +151,9 @@ mod predict {
                     segmenter::check(&prompts(list), views.len())?;
                 }
                 let pixels = &*views.images.device(gpu)?;
-                let images = ImagesOnDevice { pixels, size: [views.side; 2] };
+                let images = on_device::Images { pixels, size: [views.side; 2] };
                 let boxes = boxes.device(gpu)?;
-                let prompts = PromptsOnDevice {
+                let prompts = on_device::Prompts {
                     images: &boxes.views,
                     corners: &boxes.rects,
                     per_image: &boxes.per_view,

@@ -292,7 +292,7 @@ mod detect {
         super::OnDevice,
         crate::{
             device::{Device, twin::Twin},
-            models::ImagesOnDevice,
+            models::device as on_device,
             ops::detect::detection,
         },
     };
@@ -315,7 +315,7 @@ mod detect {
             #[cfg(feature = "cuda")]
             if let Device::Cuda(gpu) = detector.device() {
                 let pixels = &*views.images.device(gpu)?;
-                let images = ImagesOnDevice { pixels, size: [views.side; 2] };
+                let images = on_device::Images { pixels, size: [views.side; 2] };
                 let found = detector.detect_on(gpu, images, &prompt, options.threshold, options.batch)?;
                 let detection::cuda::Boxes { views, parts, scores, bboxes, rects, features } = found.boxes;
                 let there =

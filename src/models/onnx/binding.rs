@@ -94,7 +94,7 @@ fn value<'a>(memory: &MemoryInfo, tensor: &Tensor<'a>) -> ort::Result<Value<'a>>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::runtime;
+    use crate::models::onnx::runtime;
     use ort::memory::{AllocationDevice, AllocatorType, MemoryType};
 
     const TOKENS: usize = 3;

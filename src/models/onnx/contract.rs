@@ -19,8 +19,9 @@ pub enum Element {
 }
 
 impl Element {
-    pub(super) fn of(kind: TensorElementType) -> Option<Element> {
-        match kind {
+    /// An element type of ONNX Runtime's, if it is one of these.
+    pub fn from_ort(element: TensorElementType) -> Option<Element> {
+        match element {
             TensorElementType::Float16 => Some(Element::F16),
             TensorElementType::Float32 => Some(Element::F32),
             TensorElementType::Int64 => Some(Element::I64),
@@ -122,7 +123,7 @@ pub struct Comparison {
 impl Contract {
     /// The lengths of the axes with symbols. `elements`: of every input in the model; `inputs`: shape, elements and number
     /// of values.
-    pub(super) fn bind<'a>(
+    pub fn bind<'a>(
         &self,
         elements: &[Element],
         inputs: impl ExactSizeIterator<Item = (&'a [usize], Element, usize)>,
@@ -156,11 +157,22 @@ impl Contract {
 }
 
 /// What the symbols of a contract's axes are in one run.
-pub(super) struct Symbols(Vec<(&'static str, usize)>);
+pub struct Symbols(Vec<(&'static str, usize)>);
+
+impl<const N: usize> From<[(&'static str, usize); N]> for Symbols {
+    fn from(symbols: [(&'static str, usize); N]) -> Symbols {
+        Symbols(symbols.to_vec())
+    }
+}
 
 impl Symbols {
-    /// Length of an axis; none if no input has its symbol.
-    pub(super) fn length(&self, dim: Dim) -> Option<usize> {
+    /// Lengths of all axes; none if one's symbol is unknown.
+    pub fn shape(&self, port: &Port) -> Option<Vec<usize>> {
+        port.dims.iter().map(|&dim| self.length(dim)).collect()
+    }
+
+    /// Length of an axis; none if its symbol is unknown.
+    pub fn length(&self, dim: Dim) -> Option<usize> {
         match dim {
             Dim::Fixed(n) => Some(n),
             Dim::Free(symbol) | Dim::Any(symbol) => {
@@ -178,7 +190,7 @@ impl fmt::Display for Symbols {
 }
 
 /// Every input and output of the contract beside the model's, then the inputs that only the model has.
-pub(super) fn compare(session: &Session, contract: &Contract) -> Vec<Comparison> {
+pub fn compare(session: &Session, contract: &Contract) -> Vec<Comparison> {
     let mut ports = vec![];
     for (expected, outlets, kind) in
         [(&contract.inputs, session.inputs(), "input"), (&contract.outputs, session.outputs(), "output")]
@@ -226,7 +238,11 @@ fn shape(outlet: &Outlet) -> String {
 /// How a graph's input or output differs from the contract.
 fn differs(port: &Port, outlet: &Outlet, is_input: bool) -> Result<(), String> {
     let found = outlet.dtype();
-    if !found.tensor_type().and_then(Element::of).is_some_and(|element| port.elements.contains(&element)) {
+    if !found
+        .tensor_type()
+        .and_then(Element::from_ort)
+        .is_some_and(|element| port.elements.contains(&element))
+    {
         return Err(format!("the model has {found}"));
     }
     let shape = found.tensor_shape().map_or(&[][..], |shape| &**shape);
