@@ -76,7 +76,9 @@ pub fn compare_pieces(
     for _ in 0..superpoints {
         offsets.push(offsets.last().unwrap() + 1 + random.below(300));
         for _ in 0..if boxes == 0 { 0 } else { random.below(most) } {
-            sets.entry_set.push(random.below(boxes.min(4) as u32));
+            let set = random.below(boxes.min(4) as u32);
+            // Those of the last boxes, where there are so many sets.
+            sets.entry_set.push(if most > 3 { boxes as u32 - 1 - set } else { set });
             sets.entry_count.push(5);
         }
         sets.entry_offsets.push(sets.entry_set.len() as u32);
