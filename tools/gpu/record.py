@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Turns what the calls brought back into benches/record/DATE-GPU.md, and gives the table of docs/gpu.md its measured columns.
 
 usage: record.py FOLDER...     the folders with the calls' files
