@@ -137,12 +137,18 @@ fn a_device_that_is_not_there_is_refused_with_a_remedy() {
     let lift =
         |device| ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", "nowhere", "--device", device];
     let message = fails(&lift("cuda:99"), 1);
-    assert!(message.contains("CUDA") && message.contains("--device") && message.contains("use the device cpu"), "{message}");
+    assert!(
+        message.contains("CUDA") && message.contains("--device") && message.contains("use the device cpu"),
+        "{message}"
+    );
     let message = fails(&lift("gpu"), 1);
     assert!(message.contains("\"gpu\" is not one of auto, cpu, cuda:N"), "{message}");
     let train = ["train", "nowhere", "--category", "Chair", "-o", "nowhere", "--device", "cuda:99"];
     let message = fails(&train, 1);
-    assert!(message.contains("CUDA") && message.contains("--device") && message.contains("use the device cpu"), "{message}");
+    assert!(
+        message.contains("CUDA") && message.contains("--device") && message.contains("use the device cpu"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -282,16 +282,16 @@ impl Detector {
                     manifest::Head::Atss(levels, rules) => {
                         let head =
                             Head { token_logits: logits, box_regression: regression, centerness: row(3, i) };
-                        atss::cpu::detect(&head, parts, levels, size, rules, threshold)
+                        atss::cpu::detect(&head, parts, levels, size, rules, threshold)?
                     }
                     manifest::Head::Detr(rules) => {
                         let input = self.rules.image.size;
-                        queries::cpu::detect(logits, regression, parts, input, size, rules, threshold)
+                        queries::cpu::detect(logits, regression, parts, input, size, rules, threshold)?
                     }
                 };
-                self.gather(boxes, row(2, i), size, images.size())
+                Ok(self.gather(boxes, row(2, i), size, images.size()))
             };
-            Ok((0..n).into_par_iter().map(find).collect())
+            (0..n).into_par_iter().map(find).collect()
         })
     }
 
