@@ -43,9 +43,9 @@ fn compare(name: &str, shape: &Labelled, python: &str) {
     let cloud = Cloud::new(&shape.points).unwrap();
     let knn::Neighbors { k, indices, distances } = knn::cpu::nearest(&cloud.positions, usual.neighbors);
     let normals = normals::cpu::estimate(&cloud.positions, usual.normal_radius, usual.normal_neighbors);
-    let features = point_features::cpu::sign_free(&normals, &cloud.colors, usual.color_weight);
-    let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k);
-    let graph = Graph::from_neighbors(&indices, &weights, cloud.len(), k);
+    let features = point_features::cpu::sign_free(&normals, &cloud.colors, usual.color_weight).unwrap();
+    let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k).unwrap();
+    let graph = Graph::from_neighbors(&indices, &weights, cloud.len(), k).unwrap();
     let lambda = usual.lambda * (cloud.len() as f32 / usual.points.unwrap() as f32).sqrt();
 
     let folder = tempfile::tempdir().unwrap();
@@ -70,7 +70,7 @@ fn compare(name: &str, shape: &Labelled, python: &str) {
         let (mut wall, mut cpu, mut labels) = (f64::INFINITY, f64::INFINITY, vec![]);
         for _ in 0..REPETITIONS {
             let (start, before) = (Instant::now(), cpu_seconds());
-            labels = pool.install(|| cut_pursuit::cpu::partition(&graph, &features, &options));
+            labels = pool.install(|| cut_pursuit::cpu::partition(&graph, &features, &options).unwrap());
             wall = wall.min(start.elapsed().as_secs_f64());
             cpu = cpu.min(cpu_seconds() - before);
         }

@@ -79,7 +79,9 @@ fn lifting(c: &mut Criterion) {
 
         group.bench_function(id("visibility"), |b| b.iter(|| seen().map(|v| v.len()).sum::<usize>()));
         group.bench_function(id("observe"), |b| {
-            b.iter(|| observe::cpu::views(&visible, views.screen.host().unwrap(), &superpoints.members, k))
+            b.iter(|| {
+                observe::cpu::views(&visible, views.screen.host().unwrap(), &superpoints.members, k).unwrap()
+            })
         });
         group.bench_function(id("memberships of boxes"), |b| b.iter(|| find(&Masks::Boxes)));
         group.bench_function(id("memberships of logits"), |b| b.iter(|| find(&logits)));
@@ -99,7 +101,7 @@ fn lifting(c: &mut Criterion) {
         let shares: Vec<f32> = targets.shares().iter().map(|&v| v as f32).collect();
         let truth = riou::Truth { shares: &shares, sizes: &targets.sizes, valid: &valid, columns };
         let grad = riou::cpu::backward(probabilities, &truth).unwrap();
-        let grad = softmax::cpu::backward(probabilities, &grad, columns);
+        let grad = softmax::cpu::backward(probabilities, &grad, columns).unwrap();
         // All weights by a common factor: the slope of the loss along the weights is that of their scale.
         let (g, g_null) = vote::cpu::backward(&input, of_boxes, weights.null, &grad).unwrap();
         let slope: f64 = g.iter().map(|&g| g as f64 * 10.0).sum::<f64>() + g_null as f64 * 5.0;
@@ -107,7 +109,7 @@ fn lifting(c: &mut Criterion) {
             let shares: Vec<f64> = shares.iter().map(|&v| v.into()).collect();
             let truth = riou::Truth { shares: &shares, sizes: truth.sizes, valid: truth.valid, columns };
             let votes = vote::cpu::forward(&input, &[10.0 * scale; BOXES], 5.0 * scale).unwrap();
-            riou::cpu::forward(&softmax::cpu::forward(&votes, columns), &truth).unwrap()
+            riou::cpu::forward(&softmax::cpu::forward(&votes, columns).unwrap(), &truth).unwrap()
         };
         let expected = (loss(1.0 + 1e-5) - loss(1.0 - 1e-5)) / 2e-5;
         assert!((slope - expected).abs() < 1e-3 * expected.abs() + 1e-5, "{slope} against {expected}");
@@ -118,9 +120,11 @@ fn lifting(c: &mut Criterion) {
         group.bench_function(id("vote backward"), |b| {
             b.iter(|| vote::cpu::backward(&input, of_boxes, weights.null, black_box(&grad)).unwrap())
         });
-        group.bench_function(id("softmax"), |b| b.iter(|| softmax::cpu::forward(black_box(votes), columns)));
+        group.bench_function(id("softmax"), |b| {
+            b.iter(|| softmax::cpu::forward(black_box(votes), columns).unwrap())
+        });
         group.bench_function(id("softmax backward"), |b| {
-            b.iter(|| softmax::cpu::backward(probabilities, black_box(&grad), columns))
+            b.iter(|| softmax::cpu::backward(probabilities, black_box(&grad), columns).unwrap())
         });
         group.bench_function(id("riou"), |b| b.iter(|| riou::cpu::forward(probabilities, &truth).unwrap()));
         group.bench_function(id("riou backward"), |b| {

@@ -22,23 +22,25 @@ fn numbers(count: usize) -> Vec<f32> {
 
 fn image(c: &mut Criterion) {
     let pixels: Vec<u8> = numbers(800 * 800 * 3).into_iter().map(|x| (x * 255.0) as u8).collect();
-    let resized = resize::cpu::bilinear::<3>(&pixels, [800, 800], [1024, 1024]);
+    let resized = resize::cpu::bilinear::<3>(&pixels, [800, 800], [1024, 1024]).unwrap();
     let mean = |bytes: &[u8]| bytes.iter().map(|&b| b as f64).sum::<f64>() / bytes.len() as f64;
     assert!((mean(&resized) - mean(&pixels)).abs() < 0.1, "a resize keeps the mean");
     c.bench_function("resize 800 to 1024, one view", |b| {
-        b.iter(|| resize::cpu::bilinear::<3>(black_box(&pixels), [800, 800], [1024, 1024]))
+        b.iter(|| resize::cpu::bilinear::<3>(black_box(&pixels), [800, 800], [1024, 1024]).unwrap())
     });
     c.bench_function("resize 800 to 256, one view", |b| {
-        b.iter(|| resize::cpu::bilinear::<3>(black_box(&pixels), [800, 800], [256, 256]))
+        b.iter(|| resize::cpu::bilinear::<3>(black_box(&pixels), [800, 800], [256, 256]).unwrap())
     });
 
     let rule =
         Normalization { order: Order::Bgr, scale: 255.0, mean: [103.53, 116.28, 123.675], std: [57.0; 3] };
     let mut out = vec![0.0; 3 * 800 * 800];
-    normalize::cpu::normalize(&pixels, [800, 800], &rule, [800, 800], &mut out);
+    normalize::cpu::normalize(&pixels, [800, 800], &rule, [800, 800], &mut out).unwrap();
     assert!((out[0] - (pixels[2] as f32 - 103.53) / 57.0).abs() < 1e-6, "blue comes first");
     c.bench_function("normalise 800 x 800, one view", |b| {
-        b.iter(|| normalize::cpu::normalize(black_box(&pixels), [800, 800], &rule, [800, 800], &mut out))
+        b.iter(|| {
+            normalize::cpu::normalize(black_box(&pixels), [800, 800], &rule, [800, 800], &mut out).unwrap()
+        })
     });
 }
 
@@ -62,7 +64,8 @@ fn post_processing(c: &mut Criterion) {
     let parts = [1..2, 3..4, 5..6, 7..9, 10..11];
     let rules =
         Rules { box_weights: [10.0, 10.0, 5.0, 5.0], pre_nms: 0.05, top_n: 1000, nms: 0.6, max_det: 100 };
-    let detect = |threshold| atss::cpu::detect(&head, &parts, &levels, [800, 800], &rules, threshold);
+    let detect =
+        |threshold| atss::cpu::detect(&head, &parts, &levels, [800, 800], &rules, threshold).unwrap();
     let (last, first) = (detect(0.0), detect(0.5));
     let passing: Vec<Detection> = last.iter().copied().filter(|d| d.score > 0.5).collect();
     assert!(!first.is_empty() && first == passing, "the threshold may come first");
@@ -76,10 +79,10 @@ fn post_processing(c: &mut Criterion) {
         .collect();
     let scores: Vec<f32> = random.chunks_exact(5).map(|r| r[4]).collect();
     let labels: Vec<usize> = (0..5000).map(|i| i % 5).collect();
-    let kept = nms::cpu::nms(&corners, &scores, &labels, 0.6);
+    let kept = nms::cpu::nms(&corners, &scores, &labels, 0.6).unwrap();
     assert!(kept.len() > 1000 && kept.len() < 5000, "{} survive", kept.len());
     c.bench_function("non-maximum suppression, 5000 boxes of 5 parts", |b| {
-        b.iter(|| nms::cpu::nms(black_box(&corners), &scores, &labels, 0.6))
+        b.iter(|| nms::cpu::nms(black_box(&corners), &scores, &labels, 0.6).unwrap())
     });
 }
 

@@ -40,7 +40,7 @@ fn bench(c: &mut Criterion) {
             .bench_function(id("normals"), |b| b.iter(|| normals::cpu::estimate(black_box(points), 0.1, 30)));
 
         let mut oriented = estimated.clone();
-        normals::cpu::orient(&mut oriented, &nearest.indices, K);
+        normals::cpu::orient(&mut oriented, &nearest.indices, K).unwrap();
         let opposite = |normals: &[[f32; 3]]| {
             let edges =
                 nearest.indices.iter().enumerate().map(|(at, &j)| (normals[at / K], normals[j as usize]));
@@ -48,24 +48,25 @@ fn bench(c: &mut Criterion) {
         };
         assert!(opposite(&oriented) < opposite(&estimated));
         group.bench_function(id("orient"), |b| {
-            b.iter(|| normals::cpu::orient(&mut estimated.clone(), black_box(&nearest.indices), K))
+            b.iter(|| normals::cpu::orient(&mut estimated.clone(), black_box(&nearest.indices), K).unwrap())
         });
 
         let features: Vec<[f32; 6]> = (estimated.iter().zip(cloud.colors.iter()))
             .map(|(normal, rgb)| std::array::from_fn(|i| if i < 3 { normal[i] } else { 0.3 * rgb[i - 3] }))
             .collect();
-        let weigh = || edge_weights::cpu::edge_weights(&features, &nearest.indices, &nearest.distances, K);
+        let weigh =
+            || edge_weights::cpu::edge_weights(&features, &nearest.indices, &nearest.distances, K).unwrap();
         let weights = weigh();
         assert!(weights.iter().all(|w| (0.0..=1.0).contains(w)));
         group.bench_function(id("edge weights"), |b| b.iter(weigh));
 
-        let graph = Graph::from_neighbors(&nearest.indices, &weights, n, K);
+        let graph = Graph::from_neighbors(&nearest.indices, &weights, n, K).unwrap();
         group.bench_function(id("graph"), |b| {
-            b.iter(|| Graph::from_neighbors(black_box(&nearest.indices), &weights, n, K))
+            b.iter(|| Graph::from_neighbors(black_box(&nearest.indices), &weights, n, K).unwrap())
         });
 
         let options = cut_pursuit::Options::default();
-        let cut = || cut_pursuit::cpu::partition(&graph, &features, &options);
+        let cut = || cut_pursuit::cpu::partition(&graph, &features, &options).unwrap();
         let labels = cut();
         let lambda = options.lambda;
         let energy = |labels: &[u32]| cut_pursuit::energy(&graph, &features, labels, lambda);
@@ -73,19 +74,21 @@ fn bench(c: &mut Criterion) {
         group.bench_function(id("cut pursuit"), |b| b.iter(cut));
 
         let options = agglomeration::Options { lambda: options.lambda, small: 0, bound: 1.0 };
-        let agglomerate =
-            || agglomeration::cpu::agglomerate(&features, black_box(&nearest.indices), &weights, K, &options);
+        let agglomerate = || {
+            agglomeration::cpu::agglomerate(&features, black_box(&nearest.indices), &weights, K, &options)
+                .unwrap()
+        };
         let (ours, theirs) = (energy(&agglomerate()), energy(&labels));
         println!("{n} points: energy of agglomeration over that of cut pursuit {:.4}", ours / theirs);
         assert!(ours < 1.02 * theirs);
         group.bench_function(id("agglomeration"), |b| b.iter(agglomerate));
 
-        let merged = merge_small::cpu::merge_small(points, &labels, 10);
+        let merged = merge_small::cpu::merge_small(points, &labels, 10).unwrap();
         let superpoints =
             Superpoints::from_labels(&merged.iter().map(|&l| l as i32).collect::<Vec<_>>()).unwrap();
         assert!((0..superpoints.len()).all(|s| superpoints.points(s).len() > 10));
         group.bench_function(id("merge small"), |b| {
-            b.iter(|| merge_small::cpu::merge_small(black_box(points), &labels, 10))
+            b.iter(|| merge_small::cpu::merge_small(black_box(points), &labels, 10).unwrap())
         });
 
         group.bench_function(id("whole"), |b| {

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(to);
     stream.synchronize()?;
     let found = probabilities.as_host_vec()?;
-    assert_eq!(found, softmax::cpu::forward(&votes, COLUMNS));
+    assert_eq!(found, softmax::cpu::forward(&votes, COLUMNS).unwrap());
 
     let ours = gpu.upload(&found)?;
     gpu.synchronize()?;

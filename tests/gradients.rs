@@ -83,6 +83,7 @@ impl Problem {
 
     fn softmax(&self, weights: &[f64], null: f64) -> Vec<f64> {
         softmax::cpu::forward(&vote::cpu::forward(&self.input(), weights, null).unwrap(), self.labels + 1)
+            .unwrap()
     }
 }
 
@@ -113,8 +114,9 @@ fn softmax() {
     let mut random = Random(1);
     let x: Vec<f64> = (0..12).map(|_| 6.0 * random.next()).collect();
     let direction: Vec<f64> = (0..12).map(|_| random.next()).collect();
-    let value = |x: &[f64]| softmax::cpu::forward(x, 4).iter().zip(&direction).map(|(p, d)| p * d).sum();
-    let grad = softmax::cpu::backward(&softmax::cpu::forward(&x, 4), &direction, 4);
+    let value =
+        |x: &[f64]| softmax::cpu::forward(x, 4).unwrap().iter().zip(&direction).map(|(p, d)| p * d).sum();
+    let grad = softmax::cpu::backward(&softmax::cpu::forward(&x, 4).unwrap(), &direction, 4).unwrap();
     check("softmax", &x, &grad, value);
 }
 
@@ -138,7 +140,7 @@ fn from_the_loss_to_the_weights() {
         let problem = Problem::random(seed, 30, 12, 4);
         let (columns, truth) = (problem.labels + 1, problem.truth());
         let p = problem.softmax(&problem.weights, problem.null);
-        let grad = softmax::cpu::backward(&p, &riou::cpu::backward(&p, &truth).unwrap(), columns);
+        let grad = softmax::cpu::backward(&p, &riou::cpu::backward(&p, &truth).unwrap(), columns).unwrap();
         let (grad, grad_null) =
             vote::cpu::backward(&problem.input(), &problem.weights, problem.null, &grad).unwrap();
         let loss =

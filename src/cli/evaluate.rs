@@ -73,7 +73,8 @@ impl Evaluate {
             "predictions": preparer.predictor().description(), "warnings": warnings,
         });
         let note = format!("Splits: {}. 2D predictions: {}.", self.splits.join(", "), preparer.predictor());
-        let mut evaluator = Evaluator::new(preparer, runs)?;
+        let mut evaluator =
+            Evaluator::new(preparer, runs).map_err(|e| Error::invalid(format!("{e}; --weights names it")))?;
         for object in &objects {
             bar.set_message(object.place().display().to_string());
             if let Some(failure) = evaluator.add(object, &data.parts[&object.category]) {

@@ -47,16 +47,8 @@ impl Settings {
 
     /// The device.
     pub fn device(&self) -> Result<Device> {
-        device(&self.device)
+        self.device.parse()
     }
-}
-
-/// The device that `--device` names.
-pub fn device(name: &str) -> Result<Device> {
-    name.parse().map_err(|e| match e {
-        Error::Device(what) => Error::Device(format!("--device {name}: {what}")),
-        other => other,
-    })
 }
 
 /// What may be done beyond the paper's method.

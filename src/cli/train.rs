@@ -1,9 +1,6 @@
 //! `partstad train`: learns the weights of boxes.
 
-use super::{
-    Global, progress,
-    run::{self, read_json},
-};
+use super::{Global, progress, run::read_json};
 use clap::{Args, ValueEnum};
 use partstad::{
     Device, Error, Result,
@@ -80,7 +77,7 @@ const SAVE_EVERY: usize = 20;
 
 impl Train {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let (options, device) = (self.options()?, run::device(&self.device)?);
+        let (options, device): (_, Device) = (self.options()?, self.device.parse()?);
         let categories = match self.all_categories {
             true => prepare::categories(&self.prepared, "train")?,
             false => self.category.clone(),

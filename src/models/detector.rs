@@ -254,9 +254,10 @@ impl Detector {
                 let row = |output: &[f32]| i * (output.len() / n)..(i + 1) * (output.len() / n);
                 let rows: Vec<&[f32]> = outputs.iter().map(|&output| &output[row(output)]).collect();
                 let (features, own) = rows.split_last().expect("the features are an output");
-                self.gather(self.rules.head.family().detect(own, &search), features, size, images.size())
+                let found = self.rules.head.family().detect(own, &search)?;
+                Ok(self.gather(found, features, size, images.size()))
             };
-            Ok((0..n).into_par_iter().map(find).collect())
+            (0..n).into_par_iter().map(find).collect()
         })
     }
 

@@ -121,7 +121,7 @@ impl Segmenter {
         (0..).zip(&by_image).for_each(|(row, boxes)| rows[boxes[0].image] = row);
         let views: Vec<u32> = boxes.iter().map(|b| b.image as u32).collect();
         let corners: Vec<[f32; 4]> = boxes.iter().map(|b| b.corners).collect();
-        let (corners, rows) = boxes::cpu::prompts(&corners, &views, &rows, scale);
+        let (corners, rows) = boxes::cpu::prompts(&corners, &views, &rows, scale)?;
         let mut logits = Vec::with_capacity(boxes.len() * LOGITS * LOGITS);
         self.boxes.on_cpu(0..rows.len(), boxes_at_once, |some| {
             let (corners, rows) = (&corners[some.clone()], &rows[some]);

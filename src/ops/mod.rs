@@ -19,3 +19,74 @@ pub(crate) fn expect_len(op: &str, what: &str, found: usize, wanted: usize) -> R
     }
     Err(Error::invalid(format!("{op}: {what} has {found} elements, not {wanted}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{basic::*, detect::*, learn::*, lift::*, partition::*, views::*};
+    use crate::{error::Result, ragged::Ragged};
+
+    #[test]
+    fn references_refuse_shapes_that_do_not_fit() {
+        let (points, one) = ([[0.5f32; 3]; 2], Ragged::from_iter([[0, 1]]));
+        let rule = normalize::Normalization {
+            order: normalize::Order::Rgb,
+            scale: 1.0,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+        };
+        let energy = agglomeration::Options { lambda: 1.0, small: 0, bound: 1.0 };
+        let graph = cut_pursuit::graph::Graph::from_neighbors(&[1, 0], &[1.0; 2], 2, 1).unwrap();
+        let matrix = |rows| matmul::Matrix::new(&[1.0f32; 2], rows, 1);
+        let step = adamw::Options::default();
+        let split =
+            |k| evidence::Split { superpoint_of: &[0, 0], neighbors: &[1, 0], k, border: 1.0, small: 0 };
+        let seen = evidence::Evidence { seen: vec![1, 1], held: vec![1, 0] };
+        let input = |rects: &'static [[f32; 4]]| evidence::Input {
+            visible: &[true],
+            screen: &[[0.5; 2]],
+            of_view: &one,
+            rects,
+            box_label: &[0, 0],
+            region: membership::Region::Boxes,
+            side: 1,
+            labels: 1,
+        };
+        assert!(evidence::cpu::split(&seen, &split(1)).is_ok());
+        let refused: [(&str, Result<()>); 21] = [
+            ("softmax", softmax::cpu::forward(&[0.0f32; 3], 0).map(drop)),
+            ("matmul", matrix(3).map(drop)),
+            ("matmul", matmul::cpu::multiply(matrix(2).unwrap(), matrix(2).unwrap()).map(drop)),
+            ("adamw", {
+                let moments = [&mut [0.0; 2][..], &mut [0.0; 1][..]];
+                adamw::cpu::step(&mut [0.0f32; 2], moments, &[0.0; 2], &step, step.factors(1.0, 1))
+            }),
+            ("mlp", mlp::Parameters::split(&[0.0f32; 3], 1).map(drop)),
+            ("positional", positional::cpu::inputs::<f32>(&[0.0; 3], &[[0.0; 7]; 2]).map(drop)),
+            ("nms", nms::cpu::nms(&[[0.0; 4]; 2], &[0.5; 2], &[0], 0.5).map(drop)),
+            ("resize", resize::cpu::bilinear::<3>(&[0; 5], [1, 2], [1, 1]).map(drop)),
+            ("normalize", normalize::cpu::normalize(&[0; 3], [1, 1], &rule, [1, 1], &mut [0.0; 2])),
+            ("boxes", boxes::cpu::by_view(&[0, 1], &[0]).map(drop)),
+            ("boxes", boxes::cpu::prompts(&[[0.0; 4]], &[1], &[0], [1.0; 2]).map(drop)),
+            ("observe", observe::cpu::views(&[true], &[[0.0; 2]; 2], &one, 1).map(drop)),
+            ("whole_object", whole_object::cpu::whole(&[[0.0; 2]], 1, &[[0.0; 4]], &[1], 0.5).map(drop)),
+            ("evidence", evidence::cpu::evidence(&input(&[[0.0; 4]])).map(drop)),
+            ("evidence", evidence::cpu::split(&seen, &split(2)).map(drop)),
+            ("fill", fill::cpu::fill(&[0, 0], &[1], &[0, 1], &[1, 0], 1).map(drop)),
+            ("mask", mask::cpu::expand(&[0.0; 3], &mask::taps(2)).map(drop)),
+            ("edge_weights", edge_weights::cpu::edge_weights(&points, &[1, 0], &[1.0], 1).map(drop)),
+            (
+                "agglomeration",
+                agglomeration::cpu::agglomerate(&points, &[1, 0], &[1.0], 1, &energy).map(drop),
+            ),
+            ("cut_pursuit", cut_pursuit::cpu::partition(&graph, &points[..1], &Default::default()).map(drop)),
+            ("rasterize", rasterize::cpu::shade(&[-1; 3], &[], &[], 2, 0.1).map(drop)),
+        ];
+        for (op, result) in refused {
+            let error = result.expect_err(op).to_string();
+            assert!(error.starts_with(op), "{op}: {error}");
+        }
+        assert!(point_features::cpu::signed(&points, &points[..1], 1.0).is_err());
+        assert!(merge_small::cpu::merge_small(&points, &[0], 1).is_err());
+        assert!(normals::cpu::orient(&mut points.clone(), &[1], 1).is_err());
+    }
+}

@@ -103,7 +103,7 @@ impl Evidence {
             region,
             side: views.side,
             labels,
-        });
+        })?;
         Ok(Evidence { counts, labels })
     }
 
@@ -133,7 +133,7 @@ impl Evidence {
                 border: options.border,
                 small: options.small,
             },
-        );
+        )?;
         Superpoints::from_labels(&pieces.into_iter().map(|piece| piece as i32).collect::<Vec<_>>())
     }
 }

@@ -106,7 +106,7 @@ impl Masks {
             }
             Masks::Logits(logits) => {
                 let size = LOGIT_SIDE * LOGIT_SIDE;
-                &mask::cpu::expand(&logits.host()?[b * size..][..size], &mask::taps(side))
+                &mask::cpu::expand(&logits.host()?[b * size..][..size], &mask::taps(side))?
             }
             Masks::Bits(bits) => &bits[b * mask::bytes(side * side)..][..mask::bytes(side * side)],
         };

@@ -37,7 +37,7 @@ impl Golden {
         let (logits, regression, centerness) =
             (half(&self.token_logits), half(&self.box_regression), half(&self.centerness));
         let head = Head { token_logits: &logits, box_regression: &regression, centerness: &centerness };
-        cpu::detect(&head, &[1..2, 3..5, 6..8], &self.levels, SIZE, rules, threshold)
+        cpu::detect(&head, &[1..2, 3..5, 6..8], &self.levels, SIZE, rules, threshold).unwrap()
     }
 }
 

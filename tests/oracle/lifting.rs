@@ -298,7 +298,7 @@ fn check_vote(case: &Case, out: &str) {
     let input = vote::Input { sets, visible: &visible, box_label: &box_label, labels };
     let votes = vote::cpu::forward(&input, weights, null).unwrap();
     close(&what("votes"), &votes, &expected("score"), 1e-12);
-    let p = softmax::cpu::forward(&votes, columns);
+    let p = softmax::cpu::forward(&votes, columns).unwrap();
     close(&what("softmax"), &p, &expected("prob"), 1e-12);
     let targets = Targets::count(&case.superpoints, &case.semantic, case.parts.len()).unwrap();
     let shares = targets.shares();
@@ -312,7 +312,7 @@ fn check_vote(case: &Case, out: &str) {
     let cross_entropy = riou::cpu::cross_entropy(&p, &columns_of_labels, &truth).unwrap();
     close(&what("cross-entropy"), &[cross_entropy], &[figure("ce")], 1e-12);
 
-    let grad_votes = softmax::cpu::backward(&p, &riou::cpu::backward(&p, &truth).unwrap(), columns);
+    let grad_votes = softmax::cpu::backward(&p, &riou::cpu::backward(&p, &truth).unwrap(), columns).unwrap();
     let (grad, grad_null) = vote::cpu::backward(&input, weights, null, &grad_votes).unwrap();
     close(&what("gradient"), &[&[grad_null], &grad[..]].concat(), &expected("grad_weights"), 1e-12);
 

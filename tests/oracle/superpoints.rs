@@ -49,7 +49,7 @@ fn case(name: &str) -> Case {
         )
     } else {
         let found = nearest(&cloud.positions, K);
-        let weights = edge_weights(&features, &found.indices, &found.distances, K);
+        let weights = edge_weights(&features, &found.indices, &found.distances, K).unwrap();
         (found.indices, weights)
     };
     Case {
@@ -121,7 +121,7 @@ fn edge_weights_of_the_same_graph() {
                 (0..3).map(|i| (a[i] - b[i]).powi(2)).sum::<f64>().sqrt() as f32
             })
             .collect();
-        let weights = edge_weights(&case.features, &case.neighbors, &distances, K);
+        let weights = edge_weights(&case.features, &case.neighbors, &distances, K).unwrap();
         let worst = weights.iter().zip(&case.weights).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         println!("{name}: largest difference {worst:e}");
         assert!(worst < 1e-5);
@@ -134,12 +134,12 @@ fn energy_is_no_higher() {
     for name in GRAPHS.into_iter().chain(OTHERS) {
         let case = case(name);
         let n = case.points.len();
-        let graph = Graph::from_neighbors(&case.neighbors, &case.weights, n, K);
+        let graph = Graph::from_neighbors(&case.neighbors, &case.weights, n, K).unwrap();
         let options = cut_pursuit::Options::default();
-        let ours = cut_pursuit::cpu::partition(&graph, &case.features, &options);
+        let ours = cut_pursuit::cpu::partition(&graph, &case.features, &options).unwrap();
         let merging = agglomeration::Options { lambda: options.lambda, small: 0, bound: 1.0 };
         let agglomerate = agglomeration::cpu::agglomerate::<6>;
-        let merged = agglomerate(&case.features, &case.neighbors, &case.weights, K, &merging);
+        let merged = agglomerate(&case.features, &case.neighbors, &case.weights, K, &merging).unwrap();
         let energy = |labels: &[u32], lambda| cut_pursuit::energy(&graph, &case.features, labels, lambda);
         for lambda in [options.lambda, options.lambda / 2.0] {
             println!(
@@ -159,7 +159,7 @@ fn energy_is_no_higher() {
 fn merging_of_small_components() {
     for name in GRAPHS.into_iter().chain(OTHERS) {
         let case = case(name);
-        let merged = merge_small(&case.points, &case.raw, 10);
+        let merged = merge_small(&case.points, &case.raw, 10).unwrap();
         // Theirs are renumbered in the order of the components that are left.
         let mut name_of = std::collections::BTreeMap::new();
         for &label in &merged {

@@ -87,7 +87,7 @@ fn compare_renders(cloud: &Cloud, theirs: &[i32], image: impl Fn(usize) -> Optio
         let nearest = nearest_points(&splats, 800, 0.005);
         assert!(nearest == theirs, "view {k}: pixel to point");
         if let Some(image) = image(k) {
-            assert!(shade(&nearest, &splats, &cloud.colors, 800, 0.005) == image, "view {k}: image");
+            assert!(shade(&nearest, &splats, &cloud.colors, 800, 0.005).unwrap() == image, "view {k}: image");
         }
     }
     let views = Views::render(&Device::Cpu, cloud, &Options::default()).unwrap();

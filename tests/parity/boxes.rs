@@ -17,7 +17,7 @@ fn order_prompts_and_places() {
         let rects_there = gpu.upload(rects.as_flattened()).unwrap();
 
         let order = boxes::cuda::by_view(&gpu, &there.0, &there.1).unwrap();
-        assert_eq!(gpu.download(&order).unwrap(), boxes::cpu::by_view(&views, &labels));
+        assert_eq!(gpu.download(&order).unwrap(), boxes::cpu::by_view(&views, &labels).unwrap());
 
         let (rows, scale) = ([4, 0, 2, 2, 9, 1, 3, 5, 8, 7], [1.28, 0.7]);
         let (corners, row_of) = boxes::cuda::prompts(
@@ -28,7 +28,7 @@ fn order_prompts_and_places() {
             scale,
         )
         .unwrap();
-        let expected = boxes::cpu::prompts(&rects, &views, &rows, scale);
+        let expected = boxes::cpu::prompts(&rects, &views, &rows, scale).unwrap();
         assert_eq!(gpu.download(&corners).unwrap(), expected.0.as_flattened());
         assert_eq!(gpu.download(&row_of).unwrap(), expected.1);
 

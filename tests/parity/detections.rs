@@ -91,7 +91,7 @@ pub fn compare(
         let logits = of(&outputs.logits, image, outputs.tokens);
         let (regression, centerness) = (of(&outputs.regression, image, 4), of(&outputs.centerness, image, 1));
         let head = Head { token_logits: &logits, box_regression: &regression, centerness: &centerness };
-        cpu::detect(&head, parts, levels, SIZE, rules, threshold)
+        cpu::detect(&head, parts, levels, SIZE, rules, threshold).unwrap()
     };
     let expected: Vec<_> = (0..images).map(expected).collect();
     compare_gathered(gpu, &workspace, &counts, a, CHANNELS, &expected);
@@ -201,7 +201,9 @@ pub fn compare_queries(gpu: &Gpu, case: &Queries, parts: &[Range<usize>], random
     let counts = queries::cuda::detect(gpu, &head, images, SIZE, &rules, threshold, &mut workspace).unwrap();
     let rows = logits.chunks(queries * TOKENS).zip(boxes.chunks(queries * 4));
     let expected: Vec<Vec<Detection>> = rows
-        .map(|(logits, boxes)| queries::cpu::detect(logits, boxes, parts, INPUT, SIZE, &rules, threshold))
+        .map(|(logits, boxes)| {
+            queries::cpu::detect(logits, boxes, parts, INPUT, SIZE, &rules, threshold).unwrap()
+        })
         .collect();
     compare_gathered(gpu, &workspace, &counts, queries, channels, &expected);
     expected.iter().map(Vec::len).min().unwrap_or(0)

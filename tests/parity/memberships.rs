@@ -70,7 +70,7 @@ impl Scene {
 
     fn on_cpu(&self, masks: &Masks) -> Sets {
         let (views, taps) = (self.views, mask::taps(SIDE));
-        let observed = observe::cpu::views(&self.visible, &self.screen, &self.members, views);
+        let observed = observe::cpu::views(&self.visible, &self.screen, &self.members, views).unwrap();
         let kept = |boxes: &[u32]| -> Vec<u32> {
             boxes.iter().copied().filter(|&b| !self.ignored[b as usize]).collect()
         };

@@ -53,7 +53,8 @@ fn near(
     k: usize,
     what: &str,
 ) {
-    let (expected, sizes) = (matmul::cpu::multiply(a, b), matmul::cpu::multiply(sizes.0, sizes.1));
+    let (expected, sizes) =
+        (matmul::cpu::multiply(a, b).unwrap(), matmul::cpu::multiply(sizes.0, sizes.1).unwrap());
     assert_eq!(found.len(), expected.len(), "{what}");
     for (i, ((&f, &e), &size)) in found.iter().zip(&expected).zip(&sizes).enumerate() {
         let most = 2.1 * k as f64 * ROUNDING * size as f64;
@@ -78,13 +79,13 @@ pub fn compare_products(gpu: &Gpu, random: &mut Random, [m, n, k]: [usize; 3]) {
     }
     assert_eq!(found[0], found[1], "{what}: the same bits twice");
     let sums: Vec<f32> = (0..m * n).map(|i| (0..slices).map(|s| found[0][s * m * n + i]).sum()).collect();
-    let by = |a, b| (Matrix::new(a, m, k), Matrix::new(b, n, k).t());
+    let by = |a, b| (Matrix::new(a, m, k).unwrap(), Matrix::new(b, n, k).unwrap().t());
     let (a_here, b_here) = by(&a, &b);
     near(&sums, a_here, b_here, by(&size_a, &size_b), k, &format!("{what}, by transpose"));
 
     let mut c = gpu.alloc(m * n).unwrap();
     matmul::cuda::of_transpose(gpu, [m, n, k], &a_there, &b_there, &mut c).unwrap();
-    let of = |a, b| (Matrix::new(a, k, m).t(), Matrix::new(b, k, n));
+    let of = |a, b| (Matrix::new(a, k, m).unwrap().t(), Matrix::new(b, k, n).unwrap());
     let (a_here, b_here) = of(&a, &b);
     let found = gpu.download(&c).unwrap();
     near(&found, a_here, b_here, of(&size_a, &size_b), k, &format!("{what}, of transpose"));
@@ -185,7 +186,8 @@ fn a_few_steps_of_adamw() {
                     &grad[range],
                     &options,
                     options.factors(rate, t),
-                );
+                )
+                .unwrap();
             }
             let grads = gpu.upload(&grads).unwrap();
             schedule.next(&gpu).unwrap();
@@ -216,7 +218,7 @@ fn positional_codes() {
         let mut x = gpu.alloc(boxes * (dim + CODE)).unwrap();
         positional::cuda::inputs(&gpu, &there.0, &there.1, &mut x).unwrap();
         let found = gpu.download(&x).unwrap();
-        let expected = positional::cpu::inputs::<f32>(&features, &places);
+        let expected = positional::cpu::inputs::<f32>(&features, &places).unwrap();
         assert_eq!(found.len(), expected.len());
         let mut exact = 0;
         for (i, (&f, &e)) in found.iter().zip(&expected).enumerate() {

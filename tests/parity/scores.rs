@@ -120,7 +120,7 @@ pub fn compare_votes(
 
         let mut probabilities = room(superpoints * columns);
         softmax::cuda::forward(gpu, &scores, columns, &mut probabilities).unwrap();
-        let expected = softmax::cpu::forward(&expected, columns);
+        let expected = softmax::cpu::forward(&expected, columns).unwrap();
         same(gpu, &probabilities, &expected, &format!("{what}: softmax"));
 
         let truth = p.truth();
@@ -138,7 +138,7 @@ pub fn compare_votes(
 
         let mut grad_scores = room(superpoints * columns);
         softmax::cuda::backward(gpu, &probabilities, &grad, columns, &mut grad_scores).unwrap();
-        let expected_grad = softmax::cpu::backward(&expected, &expected_grad, columns);
+        let expected_grad = softmax::cpu::backward(&expected, &expected_grad, columns).unwrap();
         same(gpu, &grad_scores, &expected_grad, &format!("{what}: gradient of softmax"));
 
         let (mut grad_weights, mut grad_null) = (room(boxes), room(1));

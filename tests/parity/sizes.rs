@@ -133,7 +133,7 @@ fn weights_of_edges() {
                 (0..n).map(|_| [0; 6].map(|_| 2.0 * random.uniform() - 1.0)).collect();
             let indices: Vec<u32> = (0..n * k).map(|_| random.below(n as u32)).collect();
             let distances: Vec<f32> = (0..n * k).map(|_| 0.1 * random.uniform()).collect();
-            let expected = edge_weights::cpu::edge_weights(&features, &indices, &distances, k);
+            let expected = edge_weights::cpu::edge_weights(&features, &indices, &distances, k).unwrap();
             let features = gpu.upload(features.as_flattened()).unwrap();
             compare_weights(gpu, &features, &indices, &distances, [n, 6, k], &expected, "random");
         }

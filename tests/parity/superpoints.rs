@@ -59,8 +59,8 @@ fn features_and_weights() {
             let colors: Vec<[f32; 3]> = (0..n).map(|_| [0; 3].map(|_| random.uniform())).collect();
             let normals = normals::cpu::estimate(&points, 0.1, 30);
             let graph = knn::cpu::nearest(&points, 10);
-            let signed = point_features::cpu::signed(&normals, &colors, 0.3);
-            let sign_free = point_features::cpu::sign_free(&normals, &colors, 0.3);
+            let signed = point_features::cpu::signed(&normals, &colors, 0.3).unwrap();
+            let sign_free = point_features::cpu::sign_free(&normals, &colors, 0.3).unwrap();
             let weigh = edge_weights::cpu::edge_weights::<6>;
             let weigh_sign_free = edge_weights::cpu::edge_weights::<9>;
             for (sign, features, weights) in [
@@ -80,7 +80,15 @@ fn features_and_weights() {
                 assert_eq!(bits(&gpu.download(&found).unwrap()), bits(&features), "{name}, {n} points");
 
                 let shape = [n, dimensions, graph.k];
-                compare_weights(&gpu, &found, &graph.indices, &graph.distances, shape, &weights, name);
+                compare_weights(
+                    &gpu,
+                    &found,
+                    &graph.indices,
+                    &graph.distances,
+                    shape,
+                    &weights.unwrap(),
+                    name,
+                );
             }
         }
     }
@@ -122,7 +130,7 @@ pub fn path(n: usize, random: &mut Random) -> Graph {
     for (i, &v) in order.iter().enumerate() {
         next[v as usize] = order[(i + 1).min(n - 1)];
     }
-    Graph::from_neighbors(&next, &vec![1.0; n], n, 1)
+    Graph::from_neighbors(&next, &vec![1.0; n], n, 1).unwrap()
 }
 
 #[test]
@@ -136,7 +144,8 @@ fn connected_components() {
         compare_components(&gpu, &path, &scattered);
         let (_, points) = clouds(n, &mut random).swap_remove(0);
         let nearest = knn::cpu::nearest(&points, 3);
-        let graph = Graph::from_neighbors(&nearest.indices, &vec![1.0; nearest.indices.len()], n, nearest.k);
+        let graph =
+            Graph::from_neighbors(&nearest.indices, &vec![1.0; nearest.indices.len()], n, nearest.k).unwrap();
         compare_components(&gpu, &graph, &scattered);
     }
 }
@@ -153,7 +162,7 @@ pub fn compare_regions(
 ) -> usize {
     let n = features.len();
     let options = agglomeration::Options { lambda: 0.3, small, bound: 1.0 };
-    let expected = agglomeration::cpu::agglomerate(features, neighbors, weights, k, &options);
+    let expected = agglomeration::cpu::agglomerate(features, neighbors, weights, k, &options).unwrap();
     let (features, neighbors) = (gpu.upload(&flat(features)).unwrap(), gpu.upload(neighbors).unwrap());
     let weights = gpu.upload(weights).unwrap();
     let (found, regions) =
@@ -258,7 +267,7 @@ pub fn compare_merged(
     merge_small::cuda::merge_small(gpu, positions, tree, groups, count, small, &mut merged, &mut workspace)
         .unwrap();
     let compact = gpu.download(&groups.of_point.slice(..n)).unwrap();
-    let expected = merge_small::cpu::merge_small(points, &compact, small);
+    let expected = merge_small::cpu::merge_small(points, &compact, small).unwrap();
     same(&gpu.download(&merged).unwrap(), &expected, &format!("{name}, {n} points, {small}"));
 }
 
@@ -295,7 +304,8 @@ fn labels_spread_to_what_is_hidden() {
                 let visible: Vec<u32> = (0..s).map(|_| (random.below(10) >= hidden) as u32).collect();
                 let label: Vec<i32> = (0..s).map(|_| random.below(LABELS + 1) as i32 - 1).collect();
                 let expected =
-                    fill::cpu::fill(&label, &visible, &superpoint_of, &around.indices, LABELS as usize);
+                    fill::cpu::fill(&label, &visible, &superpoint_of, &around.indices, LABELS as usize)
+                        .unwrap();
                 let (label, seen) = (gpu.upload(&label).unwrap(), gpu.upload(&visible).unwrap());
                 let known = fill::cuda::Known::of(&gpu, &label, &seen).unwrap();
                 assert_eq!(known.hidden, visible.iter().filter(|&&visible| visible == 0).count());

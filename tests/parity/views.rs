@@ -55,7 +55,7 @@ pub fn render_on_cpu(cloud: &Cloud, cameras: &[Camera], side: usize, radius: f64
     for camera in cameras {
         let splats: Vec<_> = cloud.positions.iter().map(|&p| camera.splat(p)).collect();
         let nearest = rasterize::cpu::nearest_points(&splats, side, radius);
-        views.images.extend(rasterize::cpu::shade(&nearest, &splats, &cloud.colors, side, radius));
+        views.images.extend(rasterize::cpu::shade(&nearest, &splats, &cloud.colors, side, radius).unwrap());
         views.pixel_to_point.extend(nearest);
         views.screen.extend(cloud.positions.iter().map(|&p| camera.screen(p, side)));
     }
@@ -230,7 +230,7 @@ fn visible_points_and_what_they_say_of_superpoints() {
                 superpoint_points: &superpoint_points,
                 superpoints: members.len(),
             };
-            let expected = observe::cpu::views(&visible, &views.screen, &members, 3);
+            let expected = observe::cpu::views(&visible, &views.screen, &members, 3).unwrap();
             let found = observe::cuda::views(&gpu, partition, &on_device, &screen, 3).unwrap();
             let what = format!("{points} points, {count} superpoints");
             assert_eq!(gpu.download(&found.counts).unwrap(), expected.counts, "{what}");
@@ -265,7 +265,7 @@ pub fn compare_whole(gpu: &Gpu, points: usize, boxes: usize, random: &mut Random
     let view_of: Vec<u32> = (0..boxes).map(|_| random.below(views as u32)).collect();
     let of_view = Ragged::members(&view_of, views);
     for share in [0.3, 0.6] {
-        let expected = whole_object::cpu::whole(&screen, points, &rects, &view_of, share);
+        let expected = whole_object::cpu::whole(&screen, points, &rects, &view_of, share).unwrap();
         let found = whole_object::cuda::whole(
             gpu,
             &gpu.upload(screen.as_flattened()).unwrap(),

@@ -96,7 +96,7 @@ impl Family for Atss {
         ]
     }
 
-    fn detect(&self, outputs: &[&[f32]], search: &Search) -> Vec<Detection> {
+    fn detect(&self, outputs: &[&[f32]], search: &Search) -> Result<Vec<Detection>> {
         let head =
             atss::Head { token_logits: outputs[0], box_regression: outputs[1], centerness: outputs[2] };
         let (levels, rules) = (self.levels(search.input), self.rules(search));

@@ -43,7 +43,10 @@ pub trait Family {
     fn outputs(&self, input: [usize; 2]) -> Vec<Port>;
 
     /// The boxes of one image. `outputs`: its rows of each output.
-    fn detect(&self, outputs: &[&[f32]], search: &Search) -> Vec<Detection>;
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if they do not fit the head.
+    fn detect(&self, outputs: &[&[f32]], search: &Search) -> Result<Vec<Detection>>;
 
     /// What a batch of up to `images` images needs.
     ///

@@ -63,7 +63,7 @@ impl Family for Queries {
         vec![Port::f32("token_logits", &[n, q, l]), Port::f32("box_regression", &[n, q, Fixed(4)])]
     }
 
-    fn detect(&self, outputs: &[&[f32]], search: &Search) -> Vec<Detection> {
+    fn detect(&self, outputs: &[&[f32]], search: &Search) -> Result<Vec<Detection>> {
         let Search { parts, input, size, threshold, .. } = *search;
         queries::cpu::detect(outputs[0], outputs[1], parts, input, size, &self.rules(search), threshold)
     }

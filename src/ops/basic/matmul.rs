@@ -1,5 +1,7 @@
 //! Matrix products.
 
+use crate::error::{Error, Result};
+
 /// A matrix, or the transpose of one.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a, T> {
@@ -13,11 +15,16 @@ pub struct Matrix<'a, T> {
 impl<'a, T> Matrix<'a, T> {
     /// `data`: row by row.
     ///
-    /// # Panics
-    /// If they are not so many.
-    pub fn new(data: &'a [T], rows: usize, columns: usize) -> Matrix<'a, T> {
-        assert_eq!(Some(data.len()), rows.checked_mul(columns), "a matrix of {rows} x {columns}");
-        Matrix { data, rows, columns, strides: [columns, 1] }
+    /// # Errors
+    /// [`Error::Invalid`] if they are not so many.
+    pub fn new(data: &'a [T], rows: usize, columns: usize) -> Result<Matrix<'a, T>> {
+        if Some(data.len()) != rows.checked_mul(columns) {
+            let found = data.len();
+            return Err(Error::invalid(format!(
+                "matmul: {found} numbers for a matrix of {rows} x {columns}"
+            )));
+        }
+        Ok(Matrix { data, rows, columns, strides: [columns, 1] })
     }
 
     /// The transpose.
@@ -29,7 +36,8 @@ impl<'a, T> Matrix<'a, T> {
 
 /// CPU reference.
 pub mod cpu {
-    use super::Matrix;
+    use super::{Matrix, Result};
+    use crate::ops::expect_len;
     use num_traits::{Float, NumAssign};
     use rayon::prelude::*;
     use std::fmt::Debug;
@@ -82,13 +90,13 @@ pub mod cpu {
 
     /// a b, row by row, `[a.rows, b.columns]`. The bits depend on the machine's vector units, not on the threads.
     ///
-    /// # Panics
-    /// If a has not as many columns as b has rows.
-    pub fn multiply<T: Real>(a: Matrix<T>, b: Matrix<T>) -> Vec<T> {
-        assert_eq!(a.columns, b.rows, "the inner dimensions of a product");
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if a has not as many columns as b has rows.
+    pub fn multiply<T: Real>(a: Matrix<T>, b: Matrix<T>) -> Result<Vec<T>> {
+        expect_len("matmul", "columns of a, of which b has that many rows,", a.columns, b.rows)?;
         let mut c = vec![T::zero(); a.rows * b.columns];
         if c.is_empty() || a.columns == 0 {
-            return c;
+            return Ok(c);
         }
         let strides = |m: &Matrix<T>| m.strides.map(|stride| stride as isize);
         c.par_chunks_mut(PANEL * b.columns).enumerate().for_each(|(panel, c)| {
@@ -100,7 +108,7 @@ pub mod cpu {
                 T::gemm(dims, first.as_ptr(), strides(&a), b.data.as_ptr(), strides(&b), c.as_mut_ptr());
             }
         });
-        c
+        Ok(c)
     }
 }
 
@@ -190,10 +198,20 @@ mod tests {
             (0..rows * columns).map(|i| x[i % rows * columns + i / rows]).collect()
         };
         let (at, bt) = (transposed(&a, m, k), transposed(&b, k, n));
-        let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
-        assert_eq!(cpu::multiply(a, b), expected);
-        assert_eq!(cpu::multiply(Matrix::new(&at, k, m).t(), Matrix::new(&bt, n, k).t()), expected);
-        assert!(cpu::multiply(Matrix::new(&[0f32; 0], 0, 3), Matrix::new(&[1.0; 6], 3, 2)).is_empty());
-        assert_eq!(cpu::multiply(Matrix::new(&[0f32; 0], 2, 0), Matrix::new(&[], 0, 1)), [0.0; 2]);
+        let (a, b) = (Matrix::new(&a, m, k).unwrap(), Matrix::new(&b, k, n).unwrap());
+        assert_eq!(cpu::multiply(a, b).unwrap(), expected);
+        assert_eq!(
+            cpu::multiply(Matrix::new(&at, k, m).unwrap().t(), Matrix::new(&bt, n, k).unwrap().t()).unwrap(),
+            expected
+        );
+        assert!(
+            cpu::multiply(Matrix::new(&[0f32; 0], 0, 3).unwrap(), Matrix::new(&[1.0; 6], 3, 2).unwrap())
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(
+            cpu::multiply(Matrix::new(&[0f32; 0], 2, 0).unwrap(), Matrix::new(&[], 0, 1).unwrap()).unwrap(),
+            [0.0; 2]
+        );
     }
 }

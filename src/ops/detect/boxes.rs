@@ -2,25 +2,42 @@
 
 /// CPU reference.
 pub mod cpu {
+    use crate::{
+        error::{Error, Result},
+        ops::expect_len,
+    };
+
     /// The boxes by view, within a view by label, within a label in their own order, `[B]`. `views`, `labels`: `[B]`.
-    pub fn by_view(views: &[u32], labels: &[u32]) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn by_view(views: &[u32], labels: &[u32]) -> Result<Vec<u32>> {
+        expect_len("boxes", "labels [B]", labels.len(), views.len())?;
         let mut boxes: Vec<u32> = (0..views.len() as u32).collect();
         boxes.sort_by_key(|&b| (views[b as usize], labels[b as usize]));
-        boxes
+        Ok(boxes)
     }
 
     /// Corners scaled by `scale` (x, y), and the row of each box's image, `[B]`.
     ///
     /// `rects`: `[B]` left, top, right, bottom; `views`: `[B]`; `rows`: that of every view, `[K]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together or a view has no row.
     pub fn prompts(
         rects: &[[f32; 4]],
         views: &[u32],
         rows: &[i64],
         scale: [f32; 2],
-    ) -> (Vec<[f32; 4]>, Vec<i64>) {
+    ) -> Result<(Vec<[f32; 4]>, Vec<i64>)> {
+        expect_len("boxes", "views [B]", views.len(), rects.len())?;
         let [x, y] = scale;
         let corners = rects.iter().map(|[x1, y1, x2, y2]| [x1 * x, y1 * y, x2 * x, y2 * y]).collect();
-        (corners, views.iter().map(|&view| rows[view as usize]).collect())
+        let row = |&view: &u32| {
+            let row = rows.get(view as usize).copied();
+            row.ok_or_else(|| Error::invalid(format!("boxes: view {view} of {} views", rows.len())))
+        };
+        Ok((corners, views.iter().map(row).collect::<Result<_>>()?))
     }
 }
 

@@ -57,10 +57,10 @@ pub mod cpu {
         let n = plan.check(images.len())?;
         let mut input = vec![0.0; n * plan.len()];
         let each = images.par_chunks_exact(images.len() / n.max(1));
-        input.par_chunks_exact_mut(plan.len()).zip(each).for_each(|(out, image)| {
-            let resized = resize::cpu::bilinear::<3>(image, plan.from, plan.to);
-            normalize::cpu::normalize(&resized, plan.to, &plan.rule, plan.padded, out);
-        });
+        input.par_chunks_exact_mut(plan.len()).zip(each).try_for_each(|(out, image)| {
+            let resized = resize::cpu::bilinear::<3>(image, plan.from, plan.to)?;
+            normalize::cpu::normalize(&resized, plan.to, &plan.rule, plan.padded, out)
+        })?;
         Ok(input)
     }
 }

@@ -14,14 +14,18 @@ pub fn iou(a: [f32; 4], b: [f32; 4]) -> f32 {
 /// CPU reference.
 pub mod cpu {
     use super::iou;
+    use crate::{error::Result, ops::expect_len};
 
     /// The boxes that survive, ascending.
     ///
     /// `corners`: `[B]` x1, y1, x2, y2; `scores`: `[B]`; `labels`: `[B]`; a box goes if its IoU with a stronger survivor
     /// of its label exceeds `threshold`. At equal scores the lower index is the stronger.
-    pub fn nms(corners: &[[f32; 4]], scores: &[f32], labels: &[usize], threshold: f32) -> Vec<usize> {
-        assert_eq!(corners.len(), scores.len(), "nms: scores must be [{}]", corners.len());
-        assert_eq!(corners.len(), labels.len(), "nms: labels must be [{}]", corners.len());
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn nms(corners: &[[f32; 4]], scores: &[f32], labels: &[usize], threshold: f32) -> Result<Vec<usize>> {
+        expect_len("nms", "scores [B]", scores.len(), corners.len())?;
+        expect_len("nms", "labels [B]", labels.len(), corners.len())?;
         let mut order: Vec<usize> = (0..corners.len()).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
         let mut kept: Vec<usize> = vec![];
@@ -32,7 +36,7 @@ pub mod cpu {
             }
         }
         kept.sort_unstable();
-        kept
+        Ok(kept)
     }
 }
 
@@ -51,14 +55,18 @@ mod tests {
         let boxes =
             [[0.0, 0.0, 9.0, 9.0], [0.0, 0.0, 9.0, 8.0], [0.0, 0.0, 9.0, 9.0], [50.0, 0.0, 59.0, 9.0]];
         let labels = [0, 0, 1, 0];
-        assert_eq!(nms(&boxes, &[0.5, 0.6, 0.4, 0.1], &labels, 0.6), [1, 2, 3]);
-        assert_eq!(nms(&boxes, &[0.6, 0.6, 0.4, 0.1], &labels, 0.6), [0, 2, 3], "ties go to the lower index");
-        assert_eq!(nms(&boxes, &[0.5, 0.6, 0.4, 0.1], &labels, 0.95), [0, 1, 2, 3]);
+        assert_eq!(nms(&boxes, &[0.5, 0.6, 0.4, 0.1], &labels, 0.6).unwrap(), [1, 2, 3]);
+        assert_eq!(
+            nms(&boxes, &[0.6, 0.6, 0.4, 0.1], &labels, 0.6).unwrap(),
+            [0, 2, 3],
+            "ties go to the lower index"
+        );
+        assert_eq!(nms(&boxes, &[0.5, 0.6, 0.4, 0.1], &labels, 0.95).unwrap(), [0, 1, 2, 3]);
     }
 
     #[test]
     fn a_suppressed_box_suppresses_nothing() {
         let boxes = [[0.0, 0.0, 9.0, 9.0], [3.0, 0.0, 12.0, 9.0], [6.0, 0.0, 15.0, 9.0]];
-        assert_eq!(nms(&boxes, &[0.9, 0.8, 0.7], &[0; 3], 0.5), [0, 2]);
+        assert_eq!(nms(&boxes, &[0.9, 0.8, 0.7], &[0; 3], 0.5).unwrap(), [0, 2]);
     }
 }

@@ -30,30 +30,30 @@ pub struct Normalization {
 /// CPU reference.
 pub mod cpu {
     use super::{Normalization, Order};
+    use crate::{
+        error::{Error, Result},
+        ops::expect_len,
+    };
 
     /// Normalises one image into `out`.
     ///
     /// `image`: `[size.0, size.1, 3]` RGB; `out`: `[3, padded.0, padded.1]`, `padded` no smaller than `size`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the sizes do not fit together.
     pub fn normalize(
         image: &[u8],
         size: [usize; 2],
         rule: &Normalization,
         padded: [usize; 2],
         out: &mut [f32],
-    ) {
+    ) -> Result<()> {
         let [height, width] = size;
-        assert_eq!(image.len(), height * width * 3, "normalize: image must be [{height}, {width}, 3]");
-        assert!(
-            height <= padded[0] && width <= padded[1],
-            "normalize: {size:?} does not fit into {padded:?}"
-        );
-        assert_eq!(
-            out.len(),
-            3 * padded[0] * padded[1],
-            "normalize: out must be [3, {}, {}]",
-            padded[0],
-            padded[1]
-        );
+        expect_len("normalize", "image [height, width, 3]", image.len(), height * width * 3)?;
+        expect_len("normalize", "out [3, height, width]", out.len(), 3 * padded[0] * padded[1])?;
+        if size.contains(&0) || height > padded[0] || width > padded[1] {
+            return Err(Error::invalid(format!("normalize: {size:?} does not fit into {padded:?}")));
+        }
         out.fill(0.0);
         let (pixels, _) = image.as_chunks::<3>();
         for (c, plane) in out.chunks_exact_mut(padded[0] * padded[1]).enumerate() {
@@ -67,6 +67,7 @@ pub mod cpu {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
         let rule =
             Normalization { order: Order::Bgr, scale: 255.0, mean: [1.0, 2.0, 3.0], std: [2.0, 4.0, 8.0] };
         let mut out = [9.0; 18];
-        normalize(&[10, 20, 30, 40, 50, 60], [1, 2], &rule, [2, 3], &mut out);
+        normalize(&[10, 20, 30, 40, 50, 60], [1, 2], &rule, [2, 3], &mut out).unwrap();
         let blue = [14.5, 29.5, 0.0, 0.0, 0.0, 0.0];
         let green = [4.5, 12.0, 0.0, 0.0, 0.0, 0.0];
         let red = [0.875, 4.625, 0.0, 0.0, 0.0, 0.0];
@@ -90,7 +91,7 @@ mod tests {
     fn unit_scale() {
         let rule = Normalization { order: Order::Rgb, scale: 1.0, mean: [0.5; 3], std: [0.5; 3] };
         let mut out = [0.0; 3];
-        normalize(&[0, 255, 51], [1, 1], &rule, [1, 1], &mut out);
+        normalize(&[0, 255, 51], [1, 1], &rule, [1, 1], &mut out).unwrap();
         assert_eq!(out[..2], [-1.0, 1.0]);
         assert!((out[2] - -0.6).abs() < 1e-6);
     }

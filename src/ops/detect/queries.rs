@@ -27,9 +27,15 @@ pub struct Rules {
 /// CPU reference.
 pub mod cpu {
     use super::{Phrase, Rules};
-    use crate::ops::detect::detection::{
-        Detection,
-        cpu::{clip, sigmoid, suppress},
+    use crate::{
+        error::Result,
+        ops::{
+            detect::detection::{
+                Detection,
+                cpu::{clip, expect_tokens, sigmoid, suppress},
+            },
+            expect_len,
+        },
     };
     use std::ops::Range;
 
@@ -37,6 +43,9 @@ pub mod cpu {
     ///
     /// `token_logits`: `[Q, L]`; `boxes`: `[Q, 4]`, in parts of the detector's input; `parts`: `[P]` the tokens of each part;
     /// `input`, `size`: height and width of the detector's input, and of the image within it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
     pub fn detect(
         token_logits: &[f32],
         boxes: &[f32],
@@ -45,14 +54,11 @@ pub mod cpu {
         size: [usize; 2],
         rules: &Rules,
         threshold: f32,
-    ) -> Vec<Detection> {
+    ) -> Result<Vec<Detection>> {
         let (boxes, _) = boxes.as_chunks::<4>();
         let tokens = token_logits.len() / boxes.len().max(1);
-        assert_eq!(token_logits.len(), tokens * boxes.len(), "queries: token_logits must be [Q, L]");
-        assert!(
-            parts.iter().all(|t| t.end <= tokens),
-            "queries: a part's tokens must lie below L = {tokens}"
-        );
+        expect_len("queries", "token_logits [Q, L]", token_logits.len(), tokens * boxes.len())?;
+        expect_tokens("queries", parts, tokens)?;
         let mut found = vec![];
         for (location, (logits, &center)) in token_logits.chunks_exact(tokens.max(1)).zip(boxes).enumerate() {
             for (part, span) in parts.iter().enumerate() {
@@ -62,7 +68,7 @@ pub mod cpu {
                 }
             }
         }
-        suppress(&found, rules.nms, rules.max_det)
+        Ok(suppress(&found, rules.nms, rules.max_det))
     }
 
     /// The score of one part; NaN, which exceeds no threshold, for a part without tokens.
@@ -191,13 +197,15 @@ mod tests {
         let ln3 = 3f32.ln();
         let logits = [9.0, 0.0, ln3, -50.0, 9.0, -50.0, -50.0, ln3, 9.0, -50.0, -50.0, -50.0];
         let parts = [1..3, 3..4, 0..0];
-        let found = detect(&logits, &BOXES, &parts, [80, 80], [80, 60], &rules(Phrase::Mean, 1.0, 9), 0.5);
+        let found =
+            detect(&logits, &BOXES, &parts, [80, 80], [80, 60], &rules(Phrase::Mean, 1.0, 9), 0.5).unwrap();
         let seen: Vec<_> = found.iter().map(|d| (d.location, d.part)).collect();
         assert_eq!(seen, [(1, 1), (0, 0)]);
         assert!((found[0].score - 0.75).abs() < 1e-6 && (found[1].score - 0.625).abs() < 1e-6);
         assert_eq!(found[1].corners, [20.0, 30.0, 59.0, 50.0], "clipped to the image's 60 columns");
 
-        let found = detect(&logits, &BOXES, &parts, [80, 80], [80, 80], &rules(Phrase::Max, 1.0, 9), 0.5);
+        let found =
+            detect(&logits, &BOXES, &parts, [80, 80], [80, 80], &rules(Phrase::Max, 1.0, 9), 0.5).unwrap();
         assert_eq!(found[0].location, 0, "ties stay in the order of the queries");
         assert!((found[0].score - 0.75).abs() < 1e-6);
     }
@@ -215,6 +223,7 @@ mod tests {
                 &rules(Phrase::Max, nms, max_det),
                 0.0,
             )
+            .unwrap()
         };
         let locations = |found: Vec<crate::ops::detect::detection::Detection>| {
             found.iter().map(|d| d.location).collect::<Vec<_>>()

@@ -36,22 +36,25 @@ pub fn taps(n_in: usize, n_out: usize) -> Vec<Tap> {
 /// CPU reference.
 pub mod cpu {
     use super::{BITS, Tap, taps};
+    use crate::{
+        error::{Error, Result},
+        ops::expect_len,
+    };
 
     /// Resizes an image of C interleaved channels.
     ///
     /// `image`: `[height, width, C]`, `from` and `to`: height and width, all above 0. Returns `[to.0, to.1, C]`.
-    pub fn bilinear<const C: usize>(image: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
-        assert_eq!(
-            image.len(),
-            from[0] * from[1] * C,
-            "resize: image must be [{}, {}, {C}]",
-            from[0],
-            from[1]
-        );
-        assert!(from.iter().chain(&to).all(|&n| n > 0), "resize: {from:?} to {to:?} must all be above 0");
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the image is not so large, or a size is 0.
+    pub fn bilinear<const C: usize>(image: &[u8], from: [usize; 2], to: [usize; 2]) -> Result<Vec<u8>> {
+        expect_len("resize", "image [height, width, C]", image.len(), from[0] * from[1] * C)?;
+        if from.contains(&0) || to.contains(&0) {
+            return Err(Error::invalid(format!("resize: {from:?} to {to:?}; sizes must be above 0")));
+        }
         let (pixels, _) = image.as_chunks::<C>();
         let wide = horizontal(pixels, from[1], to[1]);
-        vertical(&wide, from[0], to).into_flattened()
+        Ok(vertical(&wide, from[0], to).into_flattened())
     }
 
     fn horizontal<const C: usize>(image: &[[u8; C]], width: usize, to: usize) -> Vec<[u8; C]> {
@@ -96,13 +99,17 @@ mod tests {
             let from = npy::read_member::<u8>(file, &format!("from{i}")).unwrap();
             let to = npy::read_member::<u8>(file, &format!("to{i}")).unwrap();
             let size = |shape: &[usize]| [shape[0], shape[1]];
-            assert_eq!(bilinear::<3>(&from.data, size(&from.shape), size(&to.shape)), to.data, "case {i}");
+            assert_eq!(
+                bilinear::<3>(&from.data, size(&from.shape), size(&to.shape)).unwrap(),
+                to.data,
+                "case {i}"
+            );
         }
     }
 
     #[test]
     fn same_size_is_the_identity() {
         let image: Vec<u8> = (0..60).collect();
-        assert_eq!(bilinear::<3>(&image, [4, 5], [4, 5]), image);
+        assert_eq!(bilinear::<3>(&image, [4, 5], [4, 5]).unwrap(), image);
     }
 }

@@ -49,21 +49,26 @@ impl Options {
 /// CPU reference.
 pub mod cpu {
     use super::{Factors, Options};
-    use crate::ops::basic::matmul::cpu::Real;
+    use crate::{
+        error::Result,
+        ops::{basic::matmul::cpu::Real, expect_len},
+    };
 
     /// A step of every parameter; all slices `[P]`. `factors`: [`Options::factors`].
     ///
-    /// # Panics
-    /// If the slices differ in length.
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the slices differ in length.
     pub fn step<T: Real>(
         values: &mut [T],
         [first, second]: [&mut [T]; 2],
         grad: &[T],
         options: &Options,
         factors: Factors,
-    ) {
+    ) -> Result<()> {
         let n = values.len();
-        assert!(first.len() == n && second.len() == n && grad.len() == n, "adamw: one of each a parameter");
+        expect_len("adamw", "first moments [P]", first.len(), n)?;
+        expect_len("adamw", "second moments [P]", second.len(), n)?;
+        expect_len("adamw", "grad [P]", grad.len(), n)?;
         let Factors { keep, step, correction } = factors;
         let (keep, step, correction) = (T::of(keep), T::of(step), T::of(correction));
         let [follow, beta2] = [T::of(1.0 - options.betas[0]), T::of(options.betas[1])];
@@ -75,6 +80,7 @@ pub mod cpu {
             let size = second[i].sqrt() / correction + epsilon;
             values[i] = values[i] * keep - step * (first[i] / size);
         }
+        Ok(())
     }
 }
 
@@ -185,7 +191,7 @@ mod tests {
     fn the_first_step_has_the_length_of_the_rate() {
         let (mut p, mut m, mut v) = ([1.0f64, -2.0, 3.0], [0.0; 3], [0.0; 3]);
         let options = Options::default();
-        cpu::step(&mut p, [&mut m, &mut v], &[0.5, -1e-3, 0.0], &options, options.factors(0.1, 1));
+        cpu::step(&mut p, [&mut m, &mut v], &[0.5, -1e-3, 0.0], &options, options.factors(0.1, 1)).unwrap();
         let expected = [0.999 - 0.1, -1.998 + 0.1, 2.997];
         p.iter().zip(expected).for_each(|(&p, e)| approx::assert_relative_eq!(p, e, epsilon = 1e-5));
         approx::assert_relative_eq!(m[0], 0.05);
@@ -198,7 +204,7 @@ mod tests {
         let options = Options { weight_decay: 0.0, ..Options::default() };
         for t in 1..=2000 {
             let grad = [2.0 * (p[0] - 1.5)];
-            cpu::step(&mut p, [&mut m, &mut v], &grad, &options, options.factors(0.05, t));
+            cpu::step(&mut p, [&mut m, &mut v], &grad, &options, options.factors(0.05, t)).unwrap();
         }
         approx::assert_relative_eq!(p[0], 1.5, epsilon = 1e-2);
     }

@@ -31,6 +31,7 @@ pub fn place(direction: [f64; 3], bbox: [f64; 4], side: usize) -> [f64; PLACE] {
 /// CPU reference.
 pub mod cpu {
     use super::{CODE, OCTAVES, PLACE};
+    use crate::{error::Result, ops::expect_len};
     use num_traits::Float;
 
     /// The codes, `[B, CODE]`, computed in f64. `places`: `[B]`.
@@ -49,12 +50,18 @@ pub mod cpu {
     }
 
     /// What the weight network reads: every box's feature and its code, `[B, F + CODE]`. `features`: `[B, F]`.
-    pub fn inputs<T: Float>(features: &[f32], places: &[[f64; PLACE]]) -> Vec<T> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn inputs<T: Float>(features: &[f32], places: &[[f64; PLACE]]) -> Result<Vec<T>> {
         let (codes, dim) = (encode::<T>(places), features.len() / places.len().max(1));
+        expect_len("positional", "features [B, F]", features.len(), places.len() * dim)?;
         let feature = |f: &f32| T::from(*f).expect("f32 is a float");
         let rows = codes.chunks_exact(CODE).enumerate();
-        rows.flat_map(|(b, code)| features[b * dim..][..dim].iter().map(feature).chain(code.iter().copied()))
-            .collect()
+        let row = |(b, code): (usize, &[T])| {
+            [features[b * dim..][..dim].iter().map(feature).collect(), code.to_vec()].concat()
+        };
+        Ok(rows.flat_map(row).collect())
     }
 }
 

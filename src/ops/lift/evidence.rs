@@ -5,7 +5,8 @@
 //! several views agree on a border, and one wrong mask among several moves the shares by little.
 
 use crate::{
-    ops::{lift::membership::Region, partition::agglomeration},
+    error::Result,
+    ops::{expect_len, lift::membership::Region, partition::agglomeration},
     ragged::Ragged,
 };
 
@@ -65,10 +66,18 @@ pub mod cpu {
     use rayon::prelude::*;
 
     /// Counts the views, for every point.
-    pub fn evidence(input: &Input) -> Evidence {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn evidence(input: &Input) -> Result<Evidence> {
         let Input { visible, screen, of_view, rects, box_label, region, side, labels } = *input;
         let views = of_view.len();
         let n = visible.len() / views.max(1);
+        let expect = |what, found, wanted| expect_len("evidence", what, found, wanted);
+        expect("visible [K, N]", visible.len(), views * n)?;
+        expect("screen [K, N]", screen.len(), views * n)?;
+        expect("box_label [B]", box_label.len(), rects.len())?;
+        region.check("evidence", rects.len(), side)?;
         let (mut seen, mut held) = (vec![0u16; n], vec![0u16; n * labels]);
         let rows = seen.par_iter_mut().zip(held.par_chunks_mut(labels)).enumerate();
         rows.for_each_init(
@@ -88,14 +97,21 @@ pub mod cpu {
                 }
             },
         );
-        Evidence { seen, held }
+        Ok(Evidence { seen, held })
     }
 
     /// The piece of every point, `[N]`: each lies within one superpoint.
-    pub fn split(evidence: &Evidence, split: &Split) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn split(evidence: &Evidence, split: &Split) -> Result<Vec<u32>> {
         let Split { superpoint_of, neighbors, k, border, small } = *split;
+        let n = superpoint_of.len();
+        expect_len("evidence", "seen [N]", evidence.seen.len(), n)?;
+        expect_len("evidence", "held [N, L]", evidence.held.len(), evidence.held.len() / n.max(1) * n)?;
+        expect_len("evidence", "neighbors [N, k]", neighbors.len(), n * k)?;
         if k == 0 {
-            return superpoint_of.to_vec();
+            return Ok(superpoint_of.to_vec());
         }
         // Edges that leave the superpoint become edges to the point itself, which count nowhere.
         let own = |at: usize| {
@@ -106,8 +122,8 @@ pub mod cpu {
         let shares = shares(evidence, superpoint_of, &own, k);
         let weights = vec![1.0 / k as f32; own.len()];
         let options = agglomeration::Options { lambda: border, small, bound: 1.0 };
-        let pieces = agglomeration::cpu::agglomerate(&shares, &own, &weights, k, &options);
-        rejoin(superpoint_of, pieces, small)
+        let pieces = agglomeration::cpu::agglomerate(&shares, &own, &weights, k, &options)?;
+        Ok(rejoin(superpoint_of, pieces, small))
     }
 
     /// Seen, and held by the superpoint's channels.
@@ -203,7 +219,7 @@ mod tests {
             .collect();
         let held = (0..2 * WIDTH).map(|i| (seen(i) && i % WIDTH < 10) as u16).collect();
         let evidence = Evidence { seen: (0..2 * WIDTH).map(|i| seen(i) as u16).collect(), held };
-        split(&evidence, &Split { superpoint_of, neighbors: &neighbors, k: 3, border, small: 2 })
+        split(&evidence, &Split { superpoint_of, neighbors: &neighbors, k: 3, border, small: 2 }).unwrap()
     }
 
     #[test]
@@ -249,15 +265,16 @@ mod tests {
             region: Region::Boxes,
             side: 10,
             labels: 2,
-        });
+        })
+        .unwrap();
         assert_eq!(found, Evidence { seen: vec![1, 2], held: vec![0, 1, 1, 0] });
     }
 
     #[test]
     fn of_nothing() {
         let none = Split { superpoint_of: &[], neighbors: &[], k: 0, border: 1.0, small: 2 };
-        assert!(split(&Evidence::default(), &none).is_empty());
+        assert!(split(&Evidence::default(), &none).unwrap().is_empty());
         let one = Split { superpoint_of: &[0], ..none };
-        assert_eq!(split(&Evidence { seen: vec![1], held: vec![1] }, &one), [0]);
+        assert_eq!(split(&Evidence { seen: vec![1], held: vec![1] }, &one).unwrap(), [0]);
     }
 }

@@ -8,21 +8,27 @@ use crate::ops::lift::labels::NONE;
 /// CPU reference.
 pub mod cpu {
     use super::NONE;
+    use crate::{error::Result, ops::expect_len};
 
     /// The label of every superpoint, `[S]`; [`NONE`] where no label reaches.
     ///
     /// `label`: below L, or [`NONE`], `[S]`; `visible`: points that the views show, `[S]`; `superpoint_of`: `[N]`;
     /// `neighbors`: `[N, k]`; `labels`: L.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
     pub fn fill(
         label: &[i32],
         visible: &[u32],
         superpoint_of: &[u32],
         neighbors: &[u32],
         labels: usize,
-    ) -> Vec<i32> {
+    ) -> Result<Vec<i32>> {
+        expect_len("fill", "visible [S]", visible.len(), label.len())?;
+        let k = neighbors.len() / superpoint_of.len().max(1);
+        expect_len("fill", "neighbors [N, k]", neighbors.len(), superpoint_of.len() * k)?;
         let shown = |(&label, &visible): (&i32, &u32)| (visible > 0).then_some(label);
         let mut known: Vec<Option<i32>> = label.iter().zip(visible).map(shown).collect();
-        let k = neighbors.len() / superpoint_of.len().max(1);
         let columns = labels + 1;
         loop {
             let mut votes = vec![0u32; known.len() * columns];
@@ -43,7 +49,7 @@ pub mod cpu {
                 }
             }
             if !taken {
-                return known.into_iter().map(|label| label.unwrap_or(NONE)).collect();
+                return Ok(known.into_iter().map(|label| label.unwrap_or(NONE)).collect());
             }
         }
     }
@@ -150,7 +156,7 @@ mod tests {
         let n = label.len();
         let neighbors: Vec<u32> =
             (0..n).flat_map(|i| [i.saturating_sub(1) as u32, (i + 1).min(n - 1) as u32]).collect();
-        fill(label, visible, &(0..n as u32).collect::<Vec<_>>(), &neighbors, 3)
+        fill(label, visible, &(0..n as u32).collect::<Vec<_>>(), &neighbors, 3).unwrap()
     }
 
     #[test]
@@ -164,6 +170,6 @@ mod tests {
     #[test]
     fn what_nothing_borders_on_has_none() {
         assert_eq!(row(&[0, 1], &[0, 0]), [NONE, NONE]);
-        assert!(fill(&[], &[], &[], &[], 3).is_empty());
+        assert!(fill(&[], &[], &[], &[], 3).unwrap().is_empty());
     }
 }

@@ -56,6 +56,7 @@ pub const fn bytes(pixels: usize) -> usize {
 /// CPU reference.
 pub mod cpu {
     use super::{LOGITS, Tap};
+    use crate::{error::Result, ops::expect_len};
 
     /// The upsampled logit of one pixel. `logits`: `[256, 256]`; `row`, `column`: the pixel's taps.
     pub fn logit(logits: &[f32], row: &Tap, column: &Tap) -> f32 {
@@ -71,7 +72,11 @@ pub mod cpu {
     /// The full mask of one box: one bit a pixel, row-major, least significant bit first, `[ceil(side * side / 8)]`.
     ///
     /// `logits`: `[256, 256]`; `taps`: those of the side, `[side]`.
-    pub fn expand(logits: &[f32], taps: &[Tap]) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if there are not so many logits.
+    pub fn expand(logits: &[f32], taps: &[Tap]) -> Result<Vec<u8>> {
+        expect_len("mask", "logits [256, 256]", logits.len(), LOGITS * LOGITS)?;
         let side = taps.len();
         let mut bits = vec![0; super::bytes(side * side)];
         for (y, row) in taps.iter().enumerate() {
@@ -80,7 +85,7 @@ pub mod cpu {
                 bits[pixel / 8] |= ((logit(logits, row, column) > 0.0) as u8) << (pixel % 8);
             }
         }
-        bits
+        Ok(bits)
     }
 
     /// Whether a full mask holds a pixel.
@@ -143,7 +148,7 @@ mod tests {
     fn a_full_mask_is_the_samples_of_its_pixels() {
         let logits = noise(LOGITS * LOGITS);
         let taps = taps(75);
-        let mask = expand(&logits, &taps);
+        let mask = expand(&logits, &taps).unwrap();
         assert_eq!(mask.len(), 704);
         for pixel in 0..75 * 75 {
             assert_eq!(bit(&mask, pixel), logit(&logits, &taps[pixel / 75], &taps[pixel % 75]) > 0.0);
@@ -152,6 +157,6 @@ mod tests {
 
     #[test]
     fn logit_zero_is_outside() {
-        assert!(expand(&vec![0.0; LOGITS * LOGITS], &taps(16)).iter().all(|&byte| byte == 0));
+        assert!(expand(&vec![0.0; LOGITS * LOGITS], &taps(16)).unwrap().iter().all(|&byte| byte == 0));
     }
 }

@@ -20,14 +20,24 @@ pub fn union(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
 /// CPU reference.
 pub mod cpu {
     use super::{NOWHERE, Observed, union};
-    use crate::ragged::Ragged;
+    use crate::{error::Result, ops::expect_len, ragged::Ragged};
     use rayon::prelude::*;
 
     /// Counts the visible points of every superpoint in every view and finds their extent.
     ///
     /// `visible`, `screen`: `[K, N]`; `superpoints`: the points of each, `[S]`; `views`: K.
-    pub fn views(visible: &[bool], screen: &[[f32; 2]], superpoints: &Ragged<u32>, views: usize) -> Observed {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn views(
+        visible: &[bool],
+        screen: &[[f32; 2]],
+        superpoints: &Ragged<u32>,
+        views: usize,
+    ) -> Result<Observed> {
         let n = superpoints.values().len();
+        expect_len("observe", "visible [K, N]", visible.len(), views * n)?;
+        expect_len("observe", "screen [K, N]", screen.len(), views * n)?;
         let one = |s: usize, k: usize| {
             let seen = superpoints.row(s).iter().map(|&p| k * n + p as usize).filter(|&i| visible[i]);
             seen.fold((0, NOWHERE), |(count, extent), i| {
@@ -38,7 +48,7 @@ pub mod cpu {
         let all =
             (0..superpoints.len()).into_par_iter().flat_map_iter(|s| (0..views).map(move |k| one(s, k)));
         let (counts, extents) = all.unzip();
-        Observed { counts, extents }
+        Ok(Observed { counts, extents })
     }
 }
 

@@ -2,25 +2,40 @@
 
 /// CPU reference.
 pub mod cpu {
+    use crate::{
+        error::{Error, Result},
+        ops::expect_len,
+    };
     use rayon::prelude::*;
 
     /// Which boxes hold at least `share` of the projections of all points strictly inside, hidden points too, `[B]`.
     ///
     /// `screen`: `[K, N]`; `points`: N; `rects`: left, top, right, bottom, `[B]`; `view_of`: below K, `[B]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
     pub fn whole(
         screen: &[[f32; 2]],
         points: usize,
         rects: &[[f32; 4]],
         view_of: &[u32],
         share: f32,
-    ) -> Vec<bool> {
+    ) -> Result<Vec<bool>> {
+        expect_len("whole_object", "view_of [B]", view_of.len(), rects.len())?;
+        let views = view_of.iter().max().map_or(0, |&view| view as usize + 1);
+        if screen.len() < views * points {
+            let found = screen.len();
+            return Err(Error::invalid(format!(
+                "whole_object: screen [K, N] has {found} elements, too few for {views} views of {points} points"
+            )));
+        }
         let one = |(&[left, top, right, bottom], &view): (&[f32; 4], &u32)| {
             let screen = &screen[view as usize * points..][..points];
             let inside =
                 screen.iter().filter(|p| p[0] > left && p[0] < right && p[1] > top && p[1] < bottom).count();
             inside as f64 >= share as f64 * points as f64
         };
-        rects.par_iter().zip(view_of).map(one).collect()
+        Ok(rects.par_iter().zip(view_of).map(one).collect())
     }
 }
 
@@ -77,7 +92,7 @@ mod tests {
     fn hidden_points_count_and_the_border_does_not() {
         let screen = [[1.0, 1.0], [2.0, 2.0], [9.0, 9.0], [9.0, 9.0]];
         let rects = [[0.0, 0.0, 3.0, 3.0], [1.0, 0.0, 3.0, 3.0], [0.0, 0.0, 10.0, 10.0]];
-        assert_eq!(whole(&screen, 2, &rects, &[0, 0, 1], 0.98), [true, false, true]);
-        assert_eq!(whole(&screen, 2, &rects, &[1, 0, 1], 0.5), [false, true, true]);
+        assert_eq!(whole(&screen, 2, &rects, &[0, 0, 1], 0.98).unwrap(), [true, false, true]);
+        assert_eq!(whole(&screen, 2, &rects, &[1, 0, 1], 0.5).unwrap(), [false, true, true]);
     }
 }

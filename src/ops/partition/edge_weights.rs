@@ -9,16 +9,24 @@ const CHUNK: usize = 2048;
 /// CPU reference.
 pub mod cpu {
     use super::CHUNK;
-    use crate::ops::basic::sum;
+    use crate::{
+        error::Result,
+        ops::{basic::sum, expect_len},
+    };
     use rayon::prelude::*;
 
     /// `features`: `[N, D]`; `neighbors` and `distances`: `[N, k]`. Returns `[N, k]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
     pub fn edge_weights<const D: usize>(
         features: &[[f32; D]],
         neighbors: &[u32],
         distances: &[f32],
         k: usize,
-    ) -> Vec<f32> {
+    ) -> Result<Vec<f32>> {
+        expect_len("edge_weights", "neighbors [N, k]", neighbors.len(), features.len() * k)?;
+        expect_len("edge_weights", "distances [N, k]", distances.len(), neighbors.len())?;
         let difference = |edge: usize| {
             let (a, b) = (&features[edge / k], &features[neighbors[edge] as usize]);
             (0..D).map(|i| (a[i] - b[i]) * (a[i] - b[i])).sum::<f32>().sqrt()
@@ -30,7 +38,7 @@ pub mod cpu {
             let root = (1.0 / (1.0 + relative(distance, apart) + relative(*weight, unlike))) as f32;
             *weight = root * root;
         });
-        weights
+        Ok(weights)
     }
 
     fn mean(values: &[f32]) -> f64 {
@@ -119,7 +127,7 @@ mod tests {
     #[test]
     fn follows_the_formula() {
         // Means: 2 of the distances, 1/3 of the differences.
-        let weights = edge_weights(&[[0.0], [1.0], [1.0]], &[1, 2, 1], &[1.0, 3.0, 2.0], 1);
+        let weights = edge_weights(&[[0.0], [1.0], [1.0]], &[1, 2, 1], &[1.0, 3.0, 2.0], 1).unwrap();
         let expected = [1f32 / (1.0 + 0.5 + 3.0), 1.0 / (1.0 + 1.5), 1.0 / (1.0 + 1.0)].map(|x| x * x);
         for (weight, expected) in weights.into_iter().zip(expected) {
             assert!((weight - expected).abs() < 1e-6);
@@ -128,7 +136,7 @@ mod tests {
 
     #[test]
     fn is_one_where_nothing_differs() {
-        assert_eq!(edge_weights(&[[0.5, 0.5]; 2], &[1, 0], &[0.0, 0.0], 1), [1.0, 1.0]);
-        assert!(edge_weights::<6>(&[], &[], &[], 0).is_empty());
+        assert_eq!(edge_weights(&[[0.5, 0.5]; 2], &[1, 0], &[0.0, 0.0], 1).unwrap(), [1.0, 1.0]);
+        assert!(edge_weights::<6>(&[], &[], &[], 0).unwrap().is_empty());
     }
 }

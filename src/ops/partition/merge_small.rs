@@ -3,13 +3,23 @@
 
 /// CPU reference.
 pub mod cpu {
-    use crate::ops::partition::knn::cpu::{Found, Tree};
+    use crate::{
+        error::Result,
+        ops::{
+            expect_len,
+            partition::knn::cpu::{Found, Tree},
+        },
+    };
     use rayon::prelude::*;
 
     /// Components of at most `small` points are merged; none is if all are small, where the authors' code fails.
     ///
     /// `points`: `[N]`; `labels`: the component of every point, `[N]`. Returns labels out of those that were there.
-    pub fn merge_small(points: &[[f32; 3]], labels: &[u32], small: usize) -> Vec<u32> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn merge_small(points: &[[f32; 3]], labels: &[u32], small: usize) -> Result<Vec<u32>> {
+        expect_len("merge_small", "labels [N]", labels.len(), points.len())?;
         const NONE: u32 = u32::MAX;
         let components = labels.iter().max().map_or(0, |&label| label as usize + 1);
         let mut count = vec![0usize; components];
@@ -30,7 +40,7 @@ pub mod cpu {
                 tree.nearest(points[first as usize], found).map_or(label, |point| labels[point as usize])
             })
             .collect();
-        labels.iter().map(|&label| into[label as usize]).collect()
+        Ok(labels.iter().map(|&label| into[label as usize]).collect())
     }
 }
 
@@ -112,20 +122,20 @@ mod tests {
     fn the_first_point_decides() {
         // Component 2 = points 4 and 5: its first point is nearest to component 1, its second to component 0.
         let points = [0.0, 0.1, 0.9, 1.0, 0.8, 0.2].map(|x| [x, 0.0, 0.0]);
-        assert_eq!(merge_small(&points, &[0, 0, 1, 1, 2, 2], 1), [0, 0, 1, 1, 2, 2]);
+        assert_eq!(merge_small(&points, &[0, 0, 1, 1, 2, 2], 1).unwrap(), [0, 0, 1, 1, 2, 2]);
         let points = [0.0, 0.1, 0.05, 0.9, 1.0, 0.95, 0.8, 0.2].map(|x| [x, 0.0, 0.0]);
-        assert_eq!(merge_small(&points, &[0, 0, 0, 1, 1, 1, 2, 2], 2), [0, 0, 0, 1, 1, 1, 1, 1]);
+        assert_eq!(merge_small(&points, &[0, 0, 0, 1, 1, 1, 2, 2], 2).unwrap(), [0, 0, 0, 1, 1, 1, 1, 1]);
     }
 
     #[test]
     fn equal_distances_go_to_the_lowest_point() {
         let points = [0.0, 0.0, 0.5, 1.0, 1.0].map(|x| [x, 0.0, 0.0]);
-        assert_eq!(merge_small(&points, &[3, 3, 0, 1, 1], 1), [3, 3, 3, 1, 1]);
+        assert_eq!(merge_small(&points, &[3, 3, 0, 1, 1], 1).unwrap(), [3, 3, 3, 1, 1]);
     }
 
     #[test]
     fn all_small_stay() {
-        assert_eq!(merge_small(&[[0.0; 3]; 3], &[0, 2, 1], 10), [0, 2, 1]);
-        assert!(merge_small(&[], &[], 10).is_empty());
+        assert_eq!(merge_small(&[[0.0; 3]; 3], &[0, 2, 1], 10).unwrap(), [0, 2, 1]);
+        assert!(merge_small(&[], &[], 10).unwrap().is_empty());
     }
 }

@@ -6,7 +6,10 @@
 
 /// CPU reference.
 pub mod cpu {
-    use crate::ops::partition::knn::cpu::Tree;
+    use crate::{
+        error::Result,
+        ops::{expect_len, partition::knn::cpu::Tree},
+    };
 
     /// Unit normals of `points`, `[N]`: unoriented, see [`eigenvector`] for the sign.
     pub fn estimate(points: &[[f32; 3]], radius: f32, most: usize) -> Vec<[f32; 3]> {
@@ -105,10 +108,14 @@ pub mod cpu {
     /// directions are close (Hoppe et al. 1992); the lowest point of every connected part keeps its sign.
     ///
     /// `normals`: `[N]`, unit length; `neighbors`: `[N, k]`.
-    pub fn orient(normals: &mut [[f32; 3]], neighbors: &[u32], k: usize) {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn orient(normals: &mut [[f32; 3]], neighbors: &[u32], k: usize) -> Result<()> {
         let n = normals.len();
+        expect_len("normals", "neighbors [N, k]", neighbors.len(), n * k)?;
         if k == 0 {
-            return;
+            return Ok(());
         }
         let mut edges: Vec<(f32, u32, u32)> = (0..n * k)
             .map(|at| ((at / k) as u32, neighbors[at]))
@@ -131,6 +138,7 @@ pub mod cpu {
                 *normal = normal.map(|x| -x);
             }
         }
+        Ok(())
     }
 
     /// The root of `i` and whether `i` is flipped against it; halves the path.
@@ -287,7 +295,7 @@ mod tests {
         let mut normals: Vec<[f32; 3]> =
             (0..100).map(|i| if i % 3 == 1 { [0.0, 0.0, -1.0] } else { [0.0, 0.0, 1.0] }).collect();
         let neighbors: Vec<u32> = (0..100u32).flat_map(|i| [i.saturating_sub(1), (i + 1).min(99)]).collect();
-        orient(&mut normals, &neighbors, 2);
+        orient(&mut normals, &neighbors, 2).unwrap();
         assert!(normals.iter().all(|n| n[2] == 1.0));
     }
 }

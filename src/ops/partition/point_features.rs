@@ -5,26 +5,35 @@
 
 /// CPU reference.
 pub mod cpu {
+    use crate::{error::Result, ops::expect_len};
+
     /// `normals`, `colors`: `[N, 3]`; `color_weight`: w.
-    pub fn signed(normals: &[[f32; 3]], colors: &[[f32; 3]], color_weight: f32) -> Vec<[f32; 6]> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn signed(normals: &[[f32; 3]], colors: &[[f32; 3]], color_weight: f32) -> Result<Vec<[f32; 6]>> {
         join(normals.iter().copied(), colors, color_weight)
     }
 
     /// The same without the sign of the normals.
-    pub fn sign_free(normals: &[[f32; 3]], colors: &[[f32; 3]], color_weight: f32) -> Vec<[f32; 9]> {
+    ///
+    /// # Errors
+    /// As [`signed`].
+    pub fn sign_free(normals: &[[f32; 3]], colors: &[[f32; 3]], color_weight: f32) -> Result<Vec<[f32; 9]>> {
         join(normals.iter().map(outer_product), colors, color_weight)
     }
 
     /// Side by side: D = S + 3.
     fn join<const S: usize, const D: usize>(
-        shapes: impl Iterator<Item = [f32; S]>,
+        shapes: impl ExactSizeIterator<Item = [f32; S]>,
         colors: &[[f32; 3]],
         color_weight: f32,
-    ) -> Vec<[f32; D]> {
+    ) -> Result<Vec<[f32; D]>> {
+        expect_len("point_features", "colors [N, 3]", colors.len(), shapes.len())?;
         let row = |(shape, rgb): ([f32; S], &[f32; 3])| {
             std::array::from_fn(|i| if i < S { shape[i] } else { color_weight * rgb[i - S] })
         };
-        shapes.zip(colors).map(row).collect()
+        Ok(shapes.zip(colors).map(row).collect())
     }
 
     /// n n^T as six numbers.
@@ -99,7 +108,10 @@ mod tests {
     #[test]
     fn colors_come_last() {
         let (normals, colors) = ([[0.0, 0.0, 1.0]], [[1.0, 0.5, 0.0]]);
-        assert_eq!(signed(&normals, &colors, 0.5), [[0.0, 0.0, 1.0, 0.5, 0.25, 0.0]]);
-        assert_eq!(sign_free(&normals, &colors, 2.0), [[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 2.0, 1.0, 0.0]]);
+        assert_eq!(signed(&normals, &colors, 0.5).unwrap(), [[0.0, 0.0, 1.0, 0.5, 0.25, 0.0]]);
+        assert_eq!(
+            sign_free(&normals, &colors, 2.0).unwrap(),
+            [[0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 2.0, 1.0, 0.0]]
+        );
     }
 }

@@ -1,5 +1,10 @@
 //! Boxes: what the detector found in the views, each with a part label, a score and a feature.
 
+#[cfg(feature = "cuda")]
+mod device;
+#[cfg(feature = "cuda")]
+pub use device::OnDevice;
+
 use crate::{
     device::twin::Twin,
     error::{Error, Result},
@@ -9,11 +14,6 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-#[cfg(feature = "cuda")]
-mod device;
-#[cfg(feature = "cuda")]
-pub use device::OnDevice;
 
 /// How to detect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,7 +140,7 @@ impl Boxes {
     /// As [`Boxes::list`].
     pub fn by_view(&self, views: usize, keep: impl Fn(usize) -> bool) -> Result<Ragged<u32>> {
         let list = self.list()?;
-        let mut boxes = boxes::cpu::by_view(&self.views()?, &self.labels()?);
+        let mut boxes = boxes::cpu::by_view(&self.views()?, &self.labels()?)?;
         boxes.retain(|&b| keep(b as usize));
         let begin = |k: usize| boxes.partition_point(|&b| (list[b as usize].view as usize) < k) as u32;
         Ragged::new((0..=views).map(begin).collect(), boxes)

@@ -1,5 +1,8 @@
 //! Instances: the superpoints of one part, merged into its separate pieces (PartSLIP's rule).
 
+#[cfg(feature = "cuda")]
+mod device;
+
 use super::{
     boxes::Boxes, cloud::Cloud, labels::Labels, memberships::Memberships, scores::Scores,
     superpoints::Superpoints,
@@ -13,9 +16,6 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
-
-#[cfg(feature = "cuda")]
-mod device;
 
 /// What is merged, and what is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

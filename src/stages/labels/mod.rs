@@ -1,5 +1,8 @@
 //! Labels: one part, or none, for every superpoint and point.
 
+#[cfg(feature = "cuda")]
+mod device;
+
 use super::{cloud::Cloud, memberships::Memberships, scores::Scores, superpoints::Superpoints};
 use crate::{
     device::{Device, twin::Mirrored},
@@ -9,9 +12,6 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 pub use ops::lift::labels::{NONE, Rule};
-
-#[cfg(feature = "cuda")]
-mod device;
 
 /// Names of parts that are small and win over the larger parts that they sit on.
 pub const SMALL_PARTS: [&str; 10] =
@@ -101,7 +101,7 @@ impl Labels {
                 let around = knn::cpu::nearest(&cloud.positions, NEIGHBORS);
                 let of_point = &superpoints.of_point;
                 let filled =
-                    fill::cpu::fill(&self.of_superpoint, &visible, of_point, &around.indices, labels);
+                    fill::cpu::fill(&self.of_superpoint, &visible, of_point, &around.indices, labels)?;
                 let of_point = of_point.iter().map(|&s| filled[s as usize]).collect();
                 Ok(Labels { of_superpoint: filled.into(), of_point })
             }

@@ -1,5 +1,10 @@
 //! Memberships: which boxes hold each superpoint's visible points, as (superpoint, view, box set) -> count.
 
+#[cfg(feature = "cuda")]
+mod device;
+#[cfg(feature = "cuda")]
+pub use device::OnDevice;
+
 use super::{boxes::Boxes, masks::Masks, superpoints::Superpoints, views::Views};
 use crate::{
     device::{
@@ -21,11 +26,6 @@ use crate::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-#[cfg(feature = "cuda")]
-mod device;
-#[cfg(feature = "cuda")]
-pub use device::OnDevice;
 
 /// How to find them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,12 +122,12 @@ impl Memberships {
             Masks::Boxes => {
                 let view_of = boxes.views()?;
                 let (rects, share) = (boxes.rects()?, options.whole_object_share);
-                let whole = whole_object::cpu::whole(screen, n, &rects, &view_of, share);
+                let whole = whole_object::cpu::whole(screen, n, &rects, &view_of, share)?;
                 (0..boxes.len() as u32).filter(|&b| whole[b as usize]).collect()
             }
             _ => vec![],
         };
-        let observed = observe::cpu::views(&visible, screen, &superpoints.members, views.len());
+        let observed = observe::cpu::views(&visible, screen, &superpoints.members, views.len())?;
         let of_view = boxes.by_view(views.len(), |b| !ignored.contains(&(b as u32)))?;
         let taps;
         let sets = membership::cpu::membership(&membership::Input {
@@ -161,7 +161,7 @@ impl Memberships {
         archive.member("extents", &[s, k, 4], observed.extents.iter().flatten().copied())?;
         let ignored = self.ignored()?;
         for (name, values) in LISTS.iter().zip(self.sets()?.lists()) {
-            archive.member(name, &[values.len()], values.into_iter())?;
+            archive.member(name, &[values.len()], values)?;
         }
         archive.member("ignored", &[ignored.len()], ignored.iter().copied())?;
         archive.finish()

@@ -1,5 +1,8 @@
 //! Network: what learns to weigh boxes; its parameters and the null weight.
 
+#[cfg(feature = "cuda")]
+mod device;
+
 use super::{
     boxes::{Box2d, Boxes},
     views::{Camera, Views},
@@ -17,9 +20,6 @@ use crate::{
         lift::labels::Rule,
     },
 };
-
-#[cfg(feature = "cuda")]
-mod device;
 
 /// The weight network of section 4.2 with the null weight of section 4.1.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +92,7 @@ impl<T: Real> Network<T> {
 
     /// The same by name.
     pub fn parameters(&self) -> mlp::Parameters<'_, T> {
-        mlp::Parameters::split(self.mlp(), self.channels)
+        mlp::Parameters::split(self.mlp(), self.channels).expect("as many as new checked")
     }
 
     /// W_null as it was learned.
@@ -165,7 +165,7 @@ pub fn places(boxes: &Boxes, views: &Views) -> Result<Vec<[f64; PLACE]>> {
 /// # Errors
 /// [`Error::Device`] if the features lie on a device that failed.
 pub fn inputs<T: Real>(boxes: &Boxes, places: &[[f64; PLACE]]) -> Result<Vec<T>> {
-    Ok(positional::cpu::inputs(boxes.features.host()?, places))
+    positional::cpu::inputs(boxes.features.host()?, places)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Scores: how much every superpoint looks like every part.
 
+#[cfg(feature = "cuda")]
+mod device;
+
 use super::{boxes::Boxes, memberships::Memberships, weights::Weights};
 use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result},
     ops::{basic::softmax, lift::vote},
 };
-
-#[cfg(feature = "cuda")]
-mod device;
 
 /// The votes of every superpoint and their softmax.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,7 +61,7 @@ impl Scores {
         let box_label = boxes.labels()?;
         let votes = vote::Input { sets, visible: &visible, box_label: &box_label, labels };
         let votes = vote::cpu::forward(&votes, weights.boxes.host()?, weights.null)?;
-        let probabilities = softmax::cpu::forward(&votes, labels + 1);
+        let probabilities = softmax::cpu::forward(&votes, labels + 1)?;
         let valid: Vec<u8> = (0..memberships.len()).map(|s| sets.valid(s) as u8).collect();
         Ok(Scores { labels, votes: votes.into(), probabilities: probabilities.into(), valid: valid.into() })
     }

@@ -53,7 +53,7 @@ impl Likeness {
         )?;
         if options.features == Features::Oriented {
             let mut oriented = gpu.download(&normals)?;
-            normals::cpu::orient(oriented.as_chunks_mut().0, &gpu.download(&neighbors)?, k);
+            normals::cpu::orient(oriented.as_chunks_mut().0, &gpu.download(&neighbors)?, k)?;
             gpu.write(&oriented, &mut normals)?;
         }
 

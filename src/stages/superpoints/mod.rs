@@ -1,5 +1,8 @@
 //! Superpoints: the over-segmentation whose pieces vote as one.
 
+#[cfg(feature = "cuda")]
+mod device;
+
 use crate::{
     device::{Device, twin::Mirrored},
     error::{Error, Result},
@@ -23,9 +26,6 @@ use serde::{
     },
 };
 use std::{path::Path, str::FromStr};
-
-#[cfg(feature = "cuda")]
-mod device;
 
 /// A partition of the cloud's N points into S superpoints, each with at least one point.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl Superpoints {
         options.check()?;
         let options = &options.scaled(cloud.len());
         match device {
-            Device::Cpu => Likeness::of(cloud, options).partition(cloud, options),
+            Device::Cpu => Likeness::of(cloud, options)?.partition(cloud, options),
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
                 let likeness = device::Likeness::of(gpu, cloud, options)?;
@@ -286,35 +286,35 @@ struct Likeness {
 }
 
 impl Likeness {
-    fn of(cloud: &Cloud, options: &Options) -> Likeness {
+    fn of(cloud: &Cloud, options: &Options) -> Result<Likeness> {
         let Options { normal_radius, normal_neighbors, color_weight, .. } = *options;
         let knn::Neighbors { k, indices, distances } = knn::cpu::nearest(&cloud.positions, options.neighbors);
         let mut normals = normals::cpu::estimate(&cloud.positions, normal_radius, normal_neighbors);
         if options.features == Features::Oriented {
-            normals::cpu::orient(&mut normals, &indices, k);
+            normals::cpu::orient(&mut normals, &indices, k)?;
         }
         let (features, weights) = if options.features == Features::SignFree {
-            let features = point_features::cpu::sign_free(&normals, &cloud.colors, color_weight);
-            let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k);
+            let features = point_features::cpu::sign_free(&normals, &cloud.colors, color_weight)?;
+            let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k)?;
             (features.into_flattened(), weights)
         } else {
-            let features = point_features::cpu::signed(&normals, &cloud.colors, color_weight);
-            let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k);
+            let features = point_features::cpu::signed(&normals, &cloud.colors, color_weight)?;
+            let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k)?;
             (features.into_flattened(), weights)
         };
-        Likeness { features, neighbors: indices, weights, k }
+        Ok(Likeness { features, neighbors: indices, weights, k })
     }
 
     fn partition(&self, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
         let labels = match options.features {
-            Features::Normals | Features::Oriented => self.regions::<6>(options),
-            Features::SignFree => self.regions::<9>(options),
+            Features::Normals | Features::Oriented => self.regions::<6>(options)?,
+            Features::SignFree => self.regions::<9>(options)?,
         };
-        let labels = merge_small::cpu::merge_small(&cloud.positions, &labels, options.small);
+        let labels = merge_small::cpu::merge_small(&cloud.positions, &labels, options.small)?;
         Superpoints::from_labels(&labels.into_iter().map(|label| label as i32).collect::<Vec<_>>())
     }
 
-    fn regions<const D: usize>(&self, options: &Options) -> Vec<u32> {
+    fn regions<const D: usize>(&self, options: &Options) -> Result<Vec<u32>> {
         let Likeness { neighbors, weights, k, .. } = self;
         let (features, _) = self.features.as_chunks::<D>();
         let agglomeration::Options { lambda, small, .. } = options.energy();
@@ -323,7 +323,7 @@ impl Likeness {
                 agglomeration::cpu::agglomerate(features, neighbors, weights, *k, &options.energy())
             }
             Method::CutPursuit => {
-                let graph = Graph::from_neighbors(neighbors, weights, features.len(), *k);
+                let graph = Graph::from_neighbors(neighbors, weights, features.len(), *k)?;
                 let options = cut_pursuit::Options { lambda, small, ..Default::default() };
                 cut_pursuit::cpu::partition(&graph, features, &options)
             }

@@ -1,5 +1,8 @@
 //! Views: the cloud rendered from ten directions, and where each point falls.
 
+#[cfg(feature = "cuda")]
+mod device;
+
 use super::cloud::Cloud;
 use crate::{
     device::{Device, twin::Twin},
@@ -10,9 +13,6 @@ use crate::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{fs, path::Path};
-
-#[cfg(feature = "cuda")]
-mod device;
 
 /// Where a camera stands: on a sphere around the origin, looking at it, y up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -163,32 +163,33 @@ impl Views {
         let options = &Options { radius: options.radius_of(cloud.len()), ..options.clone() };
         let cameras: Vec<Camera> = options.poses.iter().copied().map(Camera::new).collect();
         match device {
-            Device::Cpu => Ok(Views::render_on_cpu(cameras, cloud, options)),
+            Device::Cpu => Views::render_on_cpu(cameras, cloud, options),
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => Views::render_on_gpu(gpu, cameras, cloud, options),
         }
     }
 
-    fn render_on_cpu(cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Views {
+    fn render_on_cpu(cameras: Vec<Camera>, cloud: &Cloud, options: &Options) -> Result<Views> {
         type PerView<T> = Vec<Vec<T>>;
-        let (nearest, (screen, images)): (PerView<_>, (PerView<_>, PerView<_>)) = cameras
+        let views = cameras
             .par_iter()
             .map(|camera| {
                 let splats: Vec<Splat> = cloud.positions.iter().map(|&p| camera.splat(p)).collect();
                 let nearest = rasterize::cpu::nearest_points(&splats, options.side, options.radius);
                 let image =
-                    rasterize::cpu::shade(&nearest, &splats, &cloud.colors, options.side, options.radius);
+                    rasterize::cpu::shade(&nearest, &splats, &cloud.colors, options.side, options.radius)?;
                 let screen = cloud.positions.iter().map(|&p| camera.screen(p, options.side)).collect();
-                (nearest, (screen, image))
+                Ok((nearest, (screen, image)))
             })
-            .unzip();
-        Views {
+            .collect::<Result<Vec<_>>>()?;
+        let (nearest, (screen, images)): (PerView<_>, (PerView<_>, PerView<_>)) = views.into_iter().unzip();
+        Ok(Views {
             cameras,
             side: options.side,
             pixel_to_point: nearest.concat().into(),
             screen: screen.concat().into(),
             images: images.concat().into(),
-        }
+        })
     }
 
     /// Writes `0.png`, `1.png`, ... (the images), `pixel_to_point.npy` (i32 `[K, side, side]`), `screen.npy`

@@ -140,7 +140,7 @@ impl Evaluator {
             runs.iter().find(|run| run.method.weights_folder().is_some() && run.weights.is_none())
         {
             return Err(Error::invalid(format!(
-                "method {} needs learned weights; name their folder, or evaluate no-weights",
+                "method {} needs learned weights, or evaluate no-weights; their folder is missing",
                 run.method
             )));
         }

@@ -54,7 +54,7 @@ impl<T: Real> Task<T> {
         let seen = mlp::cpu::forward(network.mlp(), &self.x, network.channels())?;
         let votes = vote::cpu::forward(&self.sample.votes(&self.box_label), &seen.weights, network.null())?;
         let truth = self.truth();
-        let probabilities = softmax::cpu::forward(&votes, truth.columns);
+        let probabilities = softmax::cpu::forward(&votes, truth.columns)?;
         let mut loss = T::zero();
         if options.riou > 0.0 {
             loss += T::of(options.riou) * riou::cpu::forward(&probabilities, &truth)?;
@@ -82,7 +82,7 @@ impl<T: Real> Task<T> {
             let of = riou::cpu::cross_entropy_backward(p, &self.columns, &truth)?;
             add(options.cross_entropy, of);
         }
-        let grad = softmax::cpu::backward(p, &grad, truth.columns);
+        let grad = softmax::cpu::backward(p, &grad, truth.columns)?;
         let votes = self.sample.votes(&self.box_label);
         let (grad, grad_null) = vote::cpu::backward(&votes, &seen.weights, network.null(), &grad)?;
         let mut grad = mlp::cpu::backward(network.mlp(), &self.x, network.channels(), &seen, &grad)?;
@@ -150,8 +150,8 @@ impl<T: Real> super::Engine<T> for Engine<T> {
         let (first, first_null) = first.split_at_mut(split);
         let (second, second_null) = second.split_at_mut(split);
         let options = &self.options.adamw;
-        adamw::cpu::step(values, [first, second], &grad[..split], options, factors[0]);
-        adamw::cpu::step(null, [first_null, second_null], &grad[split..], options, factors[1]);
+        adamw::cpu::step(values, [first, second], &grad[..split], options, factors[0])?;
+        adamw::cpu::step(null, [first_null, second_null], &grad[split..], options, factors[1])?;
         Ok(outcomes)
     }
 

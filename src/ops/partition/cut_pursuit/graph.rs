@@ -1,6 +1,6 @@
 //! Symmetric weighted graphs, and what becomes of them when vertices are grouped.
 
-use crate::ragged::Ragged;
+use crate::{error::Result, ops::expect_len, ragged::Ragged};
 use rayon::prelude::*;
 
 /// A symmetric weighted graph on V vertices: A arcs, each edge as one arc in either direction.
@@ -15,15 +15,20 @@ impl Graph {
     /// The graph of the edges i -> j of a neighbour list; edges from a point to itself are left out.
     ///
     /// `neighbors` and `weights`: `[N, k]`, no neighbour twice in a row.
-    pub fn from_neighbors(neighbors: &[u32], weights: &[f32], n: usize, k: usize) -> Graph {
-        let into = Ragged::members(&neighbors[..n * k], n);
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    pub fn from_neighbors(neighbors: &[u32], weights: &[f32], n: usize, k: usize) -> Result<Graph> {
+        expect_len("graph", "neighbors [N, k]", neighbors.len(), n * k)?;
+        expect_len("graph", "weights [N, k]", weights.len(), n * k)?;
+        let into = Ragged::members(neighbors, n);
         let arcs_of = |v: u32| {
             let out = v as usize * k..(v as usize + 1) * k;
             let out = out.map(|edge| (neighbors[edge], weights[edge]));
             let into = into.row(v as usize).iter().map(|&edge| (edge / k as u32, weights[edge as usize]));
             out.chain(into).filter(move |&(head, _)| head != v)
         };
-        Graph::gather(n, arcs_of)
+        Ok(Graph::gather(n, arcs_of))
     }
 
     /// The graph of `count` groups of vertices, the arcs between two groups added up. `of`: group of every vertex, `[V]`.
@@ -110,7 +115,8 @@ mod tests {
     #[test]
     fn of_a_neighbor_list() {
         // 0 -> 1, 0 -> 2, 1 -> 0, 1 -> 1 (itself), 2 -> 1, 2 -> 0.
-        let graph = Graph::from_neighbors(&[1, 2, 0, 1, 1, 0], &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0], 3, 2);
+        let graph =
+            Graph::from_neighbors(&[1, 2, 0, 1, 1, 0], &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0], 3, 2).unwrap();
         let arcs = [[(1, 5.0), (2, 34.0)], [(0, 5.0), (2, 16.0)], [(0, 34.0), (1, 16.0)]];
         assert_eq!(graph.arcs, Ragged::from_iter(arcs));
     }
@@ -118,11 +124,11 @@ mod tests {
     #[test]
     fn contracted() {
         // A square 0 1 2 3, each side as one edge; 0 and 3 become one.
-        let graph = Graph::from_neighbors(&[1, 2, 3, 0], &[1.0, 2.0, 4.0, 8.0], 4, 1);
+        let graph = Graph::from_neighbors(&[1, 2, 3, 0], &[1.0, 2.0, 4.0, 8.0], 4, 1).unwrap();
         let contracted = graph.contract(&[0, 1, 2, 0], 3);
         let arcs = [[(1, 1.0), (2, 4.0)], [(0, 1.0), (2, 2.0)], [(0, 4.0), (1, 2.0)]];
         assert_eq!(contracted.arcs, Ragged::from_iter(arcs));
         assert_eq!(graph.contract(&[0; 4], 1).arcs, Ragged::from_iter([[]]));
-        assert_eq!(Graph::from_neighbors(&[], &[], 0, 1).len(), 0);
+        assert_eq!(Graph::from_neighbors(&[], &[], 0, 1).unwrap().len(), 0);
     }
 }

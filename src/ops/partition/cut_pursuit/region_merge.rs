@@ -186,7 +186,7 @@ mod tests {
     /// Groups of regions that stand in a row, with these costs of the borders from each to the next.
     fn merge_row(regions: &[Region<1>], costs: &[f32], small: usize) -> Vec<u32> {
         let neighbors: Vec<u32> = (0..regions.len() as u32).map(|i| i.saturating_sub(1)).collect();
-        let graph = Graph::from_neighbors(&neighbors, &[&[0.0], costs].concat(), regions.len(), 1);
+        let graph = Graph::from_neighbors(&neighbors, &[&[0.0], costs].concat(), regions.len(), 1).unwrap();
         cpu::merge(regions.to_vec(), &graph, 1.0, small).0
     }
 
@@ -202,7 +202,8 @@ mod tests {
     fn borders_of_merged_regions_add_up() {
         // Alone, neither 0 nor 1 would join 2: 0.5 against a border of 0.4. Together their border is 0.8 and the cost 2/3.
         let regions = vec![single(0.0), single(0.0), single(1.0)];
-        let graph = Graph::from_neighbors(&[1, 2, 2, 2, 0, 2], &[1.0, 0.4, 0.4, 0.0, 0.0, 0.0], 3, 2);
+        let graph =
+            Graph::from_neighbors(&[1, 2, 2, 2, 0, 2], &[1.0, 0.4, 0.4, 0.0, 0.0, 0.0], 3, 2).unwrap();
         assert_eq!(cpu::merge(regions, &graph, 1.0, 0), (vec![0; 3], 1));
     }
 
