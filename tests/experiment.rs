@@ -154,10 +154,12 @@ fn evaluate_fills_hidden_points_if_asked() {
     let example = Example::new();
     let miou = |fill_hidden: bool| {
         let path = example.root.path().join("options.json");
-        // So many superpoints that no view shows some.
-        let superpoints = serde_json::json!({ "lambda": 0.001, "small": 0 });
-        let options =
-            serde_json::json!({ "superpoints": superpoints, "labels": { "fill_hidden": fill_hidden } });
+        // Discs so large and superpoints so many that no view shows some of these.
+        let options = serde_json::json!({
+            "views": { "radius": 0.03 },
+            "superpoints": { "lambda": 0.01, "small": 0 },
+            "labels": { "fill_hidden": fill_hidden },
+        });
         fs::write(&path, options.to_string()).unwrap();
         let more = ["--method", "no-weights", "--options", path.to_str().unwrap()];
         let told = example.json("evaluate", "out", &more);
