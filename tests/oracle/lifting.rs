@@ -1,6 +1,6 @@
 //! From boxes and masks to instances.
 
-use crate::common::{fixture, golden};
+use inputs::{fixture, golden};
 use partstad::{
     Device, Parts,
     io::{npy, ply},

@@ -1,6 +1,7 @@
 //! Labels and the instances that they are merged into: the reference's, bit for bit.
 
-use crate::{gpu, random::Random};
+use crate::gpu;
+use inputs::Random;
 use partstad::{
     device::gpu::Gpu,
     ops::lift::{

@@ -2,9 +2,9 @@
 
 use crate::{
     gpu,
-    random::Random,
     views::{Cloud, cameras, pack, render_on_cpu, superpoints},
 };
+use inputs::Random;
 use partstad::{
     device::{gpu::Gpu, twin::Twinned},
     ops::{

@@ -11,7 +11,6 @@ use crate::{
     neighbors::{arrange, compare_nearest, compare_normals},
     network::compare_products,
     pipeline::compare_lifting,
-    random::Random,
     scores::compare_votes,
     sorting::{sorts, sums},
     superpoints::{
@@ -21,6 +20,7 @@ use crate::{
     views::{BGR, compare_model_inputs, compare_whole},
 };
 use cuda_emulator::Gpu as Driver;
+use inputs::Random;
 use partstad::{
     Device,
     device::gpu::Gpu,
