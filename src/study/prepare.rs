@@ -262,10 +262,10 @@ impl Preparer {
         let Some(kept) = kept else { return partition() };
         let path = kept.folder.join("superpoints.npy");
         if kept.made_from.superpoints == key {
-            return Superpoints::load(&path, cloud.len());
+            return Superpoints::load(&path, cloud);
         }
         let superpoints = partition()?;
-        kept.remake(|made_from| &mut made_from.superpoints, key, |_| superpoints.save(&path))?;
+        kept.remake(|made_from| &mut made_from.superpoints, key, |_| superpoints.save(&path, cloud))?;
         Ok(superpoints)
     }
 

@@ -35,8 +35,10 @@ fn arrays_are_clouds_of_six_columns() {
     assert_eq!(cloud.positions, [[0.0; 3], [1.0, 2.0, 3.0]]);
     assert_eq!(cloud.colors[0], [0.0, 0.2, 1.0]);
     npy::write(&path, &[1, 3], &[0.0, 0.0, 0.0]).unwrap();
+    assert!(PointCloud::read(&path).unwrap().uncolored.unwrap().contains("shape [1, 3] has no colours"));
+    npy::write(&path, &[1, 7], &[0.0; 7]).unwrap();
     let message = PointCloud::read(&path).unwrap_err().to_string();
-    assert!(message.contains("shape [1, 3] is not [N, 6]"), "{message}");
+    assert!(message.contains("shape [1, 7] is not [N, 6]"), "{message}");
 }
 
 #[test]
