@@ -250,10 +250,14 @@ const COVERAGE: f64 = 0.01;
 /// Which parts were not found, and what may be the cause.
 fn little_found(scene: &Scene, parts: &Parts, labels: &Labels) -> Result<Vec<String>> {
     let boxes = scene.boxes.labels()?;
-    let unseen: Vec<&str> =
-        (0..).zip(parts.iter()).filter(|(j, _)| !boxes.contains(j)).map(|(_, name)| &name[..]).collect();
-    let found = labels.of_point.iter().any(|&label| label >= 0);
-    if unseen.is_empty() && found {
+    let named = |is: &dyn Fn(usize) -> bool| {
+        let names: Vec<&str> = (0..parts.len()).filter(|&j| is(j)).map(|j| &parts[j][..]).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let has_box = |j: usize| boxes.contains(&(j as u32));
+    let unseen = named(&|j| !has_box(j));
+    let lost = named(&|j| has_box(j) && !labels.of_point.contains(&(j as i32)));
+    if unseen.is_none() && lost.is_none() {
         return Ok(vec![]);
     }
     let mut warnings = vec![];
@@ -263,14 +267,13 @@ fn little_found(scene: &Scene, parts: &Parts, labels: &Labels) -> Result<Vec<Str
              fill them; the names must be words that a caption of such an image would have."
                 .to_string(),
         );
-    } else if !unseen.is_empty() {
-        warnings.push(format!("No view has a box of: {}. These parts have no points.", unseen.join(", ")));
+    } else if let Some(names) = unseen {
+        warnings.push(format!("No view has a box of: {names}. Such a part has no points."));
     }
-    if !found && !boxes.is_empty() {
+    if let Some(names) = lost {
         warnings.push(format!(
-            "No point has a part, though there are {} boxes. Either they hold no points, so that they are of other images or in \
-             another unit (pixels: x, y, width, height), or their votes are too weak.",
-            boxes.len()
+            "No point is labelled: {names}, though there are boxes. Either they hold no visible points, so that they are of \
+             other images or in another unit (pixels: x, y, width, height), or other parts or none have more votes."
         ));
     }
     let coverage = scene.views.coverage()?;

@@ -24,7 +24,7 @@ use std::path::PathBuf;
   (run your detector on views/0.png .. views/9.png)
   partstad lift chair.ply --boxes pred.json --masks masks.npz --parts arm,back,leg,seat,wheel -o out")]
 pub struct Lift {
-    /// Coloured point cloud: .ply, or .npy / .npz with columns x y z r g b
+    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     cloud: PathBuf,
     /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}, or
     /// a COCO dictionary with such a list as annotations

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Example: partstad render chair.ply -o views")]
 pub struct Render {
-    /// Coloured point cloud: .ply, or .npy / .npz with columns x y z r g b
+    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     cloud: PathBuf,
     /// Directory to write to; made if it does not exist
     #[arg(short, long, value_name = "DIR")]

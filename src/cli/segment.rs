@@ -33,7 +33,7 @@ use std::{
   partstad segment chair.ply --parts arm,back,leg,seat,wheel -o out
   partstad segment scans/*.ply --parts door,handle --models my-models -o out --json > runs.json")]
 pub struct Segment {
-    /// Coloured point clouds: .ply, or .npy / .npz with columns x y z r g b
+    /// Coloured point clouds: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     #[arg(required = true, value_name = "CLOUD")]
     clouds: Vec<PathBuf>,
     /// What to look for, separated by commas
@@ -245,5 +245,27 @@ impl Session {
             json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });
         parameters["models"] = self.models.clone();
         job.finish(&found, dir, parameters, &self.warnings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_tell_clouds_apart_and_stay_inside() {
+        let of = |paths: &[&str]| {
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            folders(&paths, Path::new("out")).map_err(|e| e.to_string())
+        };
+        let out =
+            |names: &[&str]| Ok(names.iter().map(|name| Path::new("out").join(name)).collect::<Vec<_>>());
+        assert_eq!(of(&["a/pc.ply"]), Ok(vec![PathBuf::from("out")]));
+        assert_eq!(of(&["a.ply", "b/c.ply"]), out(&["a", "c"]));
+        assert_eq!(of(&["1/pc.ply", "2/pc.ply", "3/c.ply"]), out(&["1/pc", "2/pc", "3/c"]));
+        assert_eq!(of(&["a/pc.ply", "a/pc.npy"]), out(&["pc.ply", "pc.npy"]));
+        assert_eq!(of(&["x/../a/pc.ply", "b/./pc.ply"]), out(&["a/pc", "b/pc"]));
+        assert_eq!(of(&["a/...ply", "b/c.ply"]), out(&["...ply", "c"]));
+        assert_eq!(of(&["a/pc.ply", "b/../a/pc.ply"]), Err("b/../a/pc.ply is given twice".into()));
     }
 }

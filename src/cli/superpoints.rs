@@ -23,7 +23,7 @@ use std::{path::PathBuf, time::Instant};
 #[derive(Args)]
 #[command(after_help = "Example: partstad superpoints chair.ply -o sp.npy --ply sp.ply")]
 pub struct SuperpointsCommand {
-    /// Coloured point cloud: .ply, or .npy / .npz with columns x y z r g b
+    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     cloud: PathBuf,
     /// Superpoint of every point: .npy, i32 [N]
     #[arg(short, long, value_name = "FILE")]

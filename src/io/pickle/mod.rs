@@ -180,7 +180,9 @@ impl<'a> Machine<'a> {
 
     fn push_global(&mut self, module: &'a str, name: &'a str) -> Parsed<()> {
         let known = match (self.torch, module) {
-            (false, "numpy.core.multiarray" | "numpy._core.multiarray") => name == "_reconstruct",
+            (false, "numpy.core.multiarray" | "numpy._core.multiarray") => {
+                ["_reconstruct", "scalar"].contains(&name)
+            }
             (false, "numpy") => ["ndarray", "dtype"].contains(&name),
             (true, "collections") => name == "OrderedDict",
             (true, "torch._utils") => name == "_rebuild_tensor_v2",
@@ -292,11 +294,35 @@ impl<'a> Machine<'a> {
             (Value::Global("_rebuild_tensor_v2"), &[storage, first, shape, strides, ..]) => {
                 Value::Tensor([storage, first, shape, strides])
             }
+            (Value::Global("scalar"), &[dtype, bytes]) => Value::Int(self.scalar(dtype, bytes)?),
             (Value::Global("dtype"), &[name, ..]) => Value::Dtype { name: self.text(name)?, order: "|" },
             (other, _) => return Err(format!("calls {}; refused", other.kind())),
         };
         self.push(object);
         Ok(())
+    }
+
+    /// One integer, as NumPy keeps what is taken out of an array.
+    fn scalar(&self, dtype: usize, bytes: usize) -> Parsed<i64> {
+        let (&Value::Dtype { name, order }, &Value::Bytes(bytes)) =
+            (&self.values[dtype], &self.values[bytes])
+        else {
+            return Err("a number that is not a dtype and bytes".into());
+        };
+        let mut wide = [0; 8];
+        let place = wide
+            .get_mut(..bytes.len())
+            .filter(|place| !place.is_empty() && name.get(1..) == Some(&place.len().to_string()));
+        place.ok_or_else(|| format!("a number of '{order}{name}', not an integer"))?.copy_from_slice(bytes);
+        if order == ">" {
+            wide[..bytes.len()].reverse();
+        }
+        let unused = 64 - 8 * bytes.len() as u32;
+        match name.get(..1).unwrap_or_default() {
+            "i" => Ok((i64::from_le_bytes(wide) << unused) >> unused),
+            "u" => i64::try_from(u64::from_le_bytes(wide)).map_err(|e| e.to_string()),
+            _ => Err(format!("a number of '{order}{name}', not an integer")),
+        }
     }
 
     /// The state of a dtype is (version, order, ...), that of an array (version, shape, dtype, column-major, contents).
