@@ -8,6 +8,7 @@ use super::{
 use clap::Args;
 use partstad::{
     Error, Result,
+    io::path_text,
     study::{
         evaluate::{Evaluation, Evaluator, Figure, Run},
         methods::Method,
@@ -69,7 +70,7 @@ impl Evaluate {
         let preparer = self.data.preparer(global, self.prepared.as_deref())?;
         let warnings = data::warnings(&preparer);
         let about = json!({
-            "splits": self.splits, "out": self.out, "options": preparer.options(),
+            "splits": self.splits, "out": path_text(&self.out), "options": preparer.options(),
             "predictions": preparer.predictor().description(), "warnings": warnings,
         });
         let note = format!("Splits: {}. 2D predictions: {}.", self.splits.join(", "), preparer.predictor());

@@ -4,6 +4,7 @@ use super::{Global, progress, run::read_json};
 use clap::{Args, ValueEnum};
 use partstad::{
     Device, Error, Result,
+    io::path_text,
     stages::checkpoint::Checkpoint,
     study::{
         prepare,
@@ -226,7 +227,7 @@ impl Train {
             path.display()
         );
         let value = json!({
-            "category": name, "out": path, "train": training, "val": validating, "best": best, "parts": parts,
+            "category": name, "out": path_text(&path), "train": training, "val": validating, "best": best, "parts": parts,
         });
         Ok((value, line))
     }

@@ -42,6 +42,7 @@ pub struct Run {
     /// The method.
     pub method: Method,
     /// Folder of learned weights, `<Category>.safetensors`; those of [`Method::weights_folder`] within it.
+    #[serde(serialize_with = "crate::io::serialize_path")]
     pub weights: Option<PathBuf>,
 }
 

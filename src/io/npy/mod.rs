@@ -1,8 +1,12 @@
 //! NumPy arrays: `.npy` files and the members of `.npz` archives.
 //!
-//! Of the format's element types, the plain numbers and booleans of either byte order are read. The header is parsed
-//! here, strictly: the crates for it evaluate any Python literal, and nested brackets overflow their stack.
+//! Of the format's element types, the plain numbers and booleans of either byte order are read, and records of these as
+//! clouds. The header is parsed here, strictly: the crates for it evaluate any Python literal, and nested brackets overflow
+//! their stack.
 
+mod content;
+
+pub(in crate::io) use self::content::Content;
 use crate::error::{Error, Result};
 use std::{
     fmt,
@@ -77,17 +81,25 @@ pub fn read<T: Element>(path: &Path) -> Result<Array<T>> {
 /// # Errors
 /// As [`read`]; also without such a member, with the names of those that there are.
 pub fn read_member<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
+    in_member(path, name, |from, length, path| parse(from, length, path))
+}
+
+fn in_member<T>(
+    path: &Path,
+    name: &str,
+    parse: impl FnOnce(&mut dyn Read, u64, &Path) -> Result<T>,
+) -> Result<T> {
     let mut archive = archive(path)?;
     let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
         return Err(Error::format(path, format!("holds {:?}, but no `{name}`", member_names(&archive))));
     };
-    let member = archive.by_index(index).map_err(|e| broken_zip(path, e))?;
+    let mut member = archive.by_index(index).map_err(|e| broken_zip(path, e))?;
     let label = PathBuf::from(format!("{}[{name}]", path.display()));
     let length = member.size();
     if length > MEMBER_LIMIT {
         return Err(Error::format(label, format!("unpacks to {length} bytes; the limit is {MEMBER_LIMIT}")));
     }
-    parse(member, length, &label)
+    parse(&mut member, length, &label)
 }
 
 /// Reads an array from a `.npy` file, or from an `.npz` archive: its member `name`, or its only one.
@@ -178,58 +190,122 @@ fn member_names<R: Read + std::io::Seek>(archive: &ZipArchive<R>) -> Vec<String>
 ///
 /// # Errors
 /// As [`read`].
-pub fn parse<T: Element>(mut from: impl Read, length: u64, path: &Path) -> Result<Array<T>> {
+pub fn parse<T: Element>(from: impl Read, length: u64, path: &Path) -> Result<Array<T>> {
+    let mut from = from;
     let (head, header) = header(&mut from, path)?;
-    let unfit = |message: String| Error::format(path, message);
-    let Header { descr, fortran, shape } = &header;
-    let unknown = || unfit(format!("elements of type '{descr}'; only numbers and booleans can be used"));
-    if *fortran && shape.len() > 1 {
-        return Err(unfit("column-major array; save numpy.ascontiguousarray of it".into()));
+    match &header.elements {
+        Elements::Plain(descr) => {
+            array(from, length.saturating_sub(head), descr, header.fortran, header.shape, path)
+        }
+        Elements::Records(fields) => {
+            let names: Vec<&str> = fields.iter().map(|field| &field.name[..]).collect();
+            let message = format!("records of {}; an array of plain numbers is needed", names.join(", "));
+            Err(Error::format(path, message))
+        }
     }
-    let [order, kind, size @ ..] = descr.as_bytes() else { return Err(unknown()) };
-    let size = match size {
-        [digit @ b'1'..=b'8'] => (digit - b'0') as usize,
-        _ => return Err(unknown()),
-    };
-    let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
-    let needed = count.and_then(|n| n.checked_mul(size)).map(|bytes| bytes as u64);
-    let body = length.saturating_sub(head as u64);
-    let (Some(count), Some(_)) = (count, needed.filter(|&bytes| bytes <= body)) else {
-        return Err(unfit(format!(
-            "shape {shape:?} of '{descr}' does not fit the {body} bytes that follow: truncated"
-        )));
-    };
-    let convert = converter::<T>(*kind, size).ok_or_else(unknown)?;
+}
+
+/// The elements of an array from the `body` bytes that follow its header.
+fn array<T: Element>(
+    mut from: impl Read,
+    body: u64,
+    descr: &str,
+    fortran: bool,
+    shape: Vec<usize>,
+    path: &Path,
+) -> Result<Array<T>> {
+    let unfit = |message: String| Error::format(path, message);
+    let unknown = || unfit(format!("elements of type '{descr}'; only numbers and booleans can be used"));
+    let (kind, size, big_endian) = number_type(descr).ok_or_else(unknown)?;
+    let count = count(&shape, size, body).ok_or_else(|| does_not_fit(&shape, descr, body, path))?;
+    let convert = converter::<T>(kind, size).ok_or_else(unknown)?;
     let mut data = Vec::new();
     let mut chunk = vec![0; (count * size).min(1 << 16)];
     while data.len() < count {
         let bytes = &mut chunk[..((count - data.len()) * size).min(1 << 16)];
         from.read_exact(bytes)
             .map_err(|e| unfit(format!("ends after {} of {count} elements: {e}", data.len())))?;
-        if *order == b'>' {
+        if big_endian {
             bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
         }
         convert(bytes, &mut data)
             .map_err(|x| unfit(format!("element {} is {x}, which does not fit {}", data.len(), T::DESCR)))?;
     }
-    Ok(Array { shape: header.shape, data })
+    if fortran && shape.len() > 1 {
+        data = by_rows(&data, &shape);
+    }
+    Ok(Array { shape, data })
 }
 
-/// The pickle that follows the header of an array of one object; None if the array holds something else.
-#[cfg(feature = "study")]
-pub(crate) fn pickled<'a>(file: &'a [u8], path: &Path) -> Result<Option<&'a [u8]>> {
+/// Kind and size of '<f4' and the like, and whether its first byte is the highest.
+fn number_type(descr: &str) -> Option<(u8, usize, bool)> {
+    match descr.as_bytes() {
+        &[order, kind, digit @ b'1'..=b'8'] => Some((kind, (digit - b'0') as usize, order == b'>')),
+        _ => None,
+    }
+}
+
+/// The number of elements, if `body` bytes have room for them.
+fn count(shape: &[usize], size: usize, body: u64) -> Option<usize> {
+    let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n))?;
+    count.checked_mul(size).filter(|&bytes| bytes as u64 <= body).map(|_| count)
+}
+
+fn does_not_fit(shape: &[usize], descr: &str, body: u64, path: &Path) -> Error {
+    let message =
+        format!("shape {shape:?} of '{descr}' does not fit the {body} bytes that follow: truncated");
+    Error::format(path, message)
+}
+
+/// What lies column by column (first axis fastest), row by row.
+fn by_rows<T: Copy>(data: &[T], shape: &[usize]) -> Vec<T> {
+    let mut steps = vec![1; shape.len()];
+    for axis in 1..shape.len() {
+        steps[axis] = steps[axis - 1] * shape[axis - 1];
+    }
+    let mut rows = Vec::with_capacity(data.len());
+    let mut index = vec![0; shape.len()];
+    for _ in 0..data.len() {
+        rows.push(data[index.iter().zip(&steps).map(|(i, step)| i * step).sum::<usize>()]);
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < shape[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    rows
+}
+
+/// A field of a record: `count` numbers.
+struct Field {
+    name: String,
+    descr: String,
+    count: usize,
+}
+
+/// The pickle that follows the header of an array of objects; None if the array holds something else.
+pub(super) fn pickled<'a>(file: &'a [u8], path: &Path) -> Result<Option<&'a [u8]>> {
     let (head, header) = header(&mut &file[..], path)?;
-    Ok((header.descr == "|O" && header.shape.is_empty()).then(|| &file[head..]))
+    let objects = matches!(&header.elements, Elements::Plain(descr) if descr == "|O");
+    Ok(objects.then(|| &file[head as usize..]))
+}
+
+enum Elements {
+    /// Of one type.
+    Plain(String),
+    Records(Vec<Field>),
 }
 
 struct Header {
-    descr: String,
+    elements: Elements,
     fortran: bool,
     shape: Vec<usize>,
 }
 
 /// The header and how many bytes it takes.
-fn header(from: &mut impl Read, path: &Path) -> Result<(usize, Header)> {
+fn header(from: &mut impl Read, path: &Path) -> Result<(u64, Header)> {
     let unfit = |message: &str| Error::format(path, format!("not a NumPy array: {message}"));
     let mut magic = [0; 8];
     from.read_exact(&mut magic).map_err(|_| unfit("shorter than its header"))?;
@@ -248,22 +324,55 @@ fn header(from: &mut impl Read, path: &Path) -> Result<(usize, Header)> {
     from.read_exact(&mut text).map_err(|_| unfit("shorter than its header"))?;
     let text = String::from_utf8_lossy(&text);
     let header = parse_dict(&text).ok_or_else(|| unfit(&format!("header {:?}", text.trim_end())))?;
-    Ok((8 + width + length, header))
+    Ok(((8 + width + length) as u64, header))
 }
 
-/// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`
+/// `{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }`; of records the descr is a list.
 fn parse_dict(text: &str) -> Option<Header> {
     let value = |key: &str| Some(text.split_once(&format!("'{key}':"))?.1.trim_start());
-    let descr = value("descr")?.strip_prefix('\'')?.split_once('\'')?.0;
+    let descr = value("descr")?;
+    let elements = match descr.strip_prefix('[') {
+        Some(list) => Elements::Records(parse_fields(list)?),
+        None => Elements::Plain(quoted(descr)?.0.to_string()),
+    };
     let fortran = match value("fortran_order")? {
         text if text.starts_with("True") => true,
         text if text.starts_with("False") => false,
         _ => return None,
     };
-    let shape = value("shape")?.strip_prefix('(')?.split_once(')')?.0;
+    let shape = parse_shape(value("shape")?)?.0;
+    Some(Header { elements, fortran, shape })
+}
+
+/// `(3, 4)`, and what follows.
+fn parse_shape(text: &str) -> Option<(Vec<usize>, &str)> {
+    let (shape, rest) = text.strip_prefix('(')?.split_once(')')?;
     let lengths = shape.split(',').map(str::trim).filter(|n| !n.is_empty());
-    let shape = lengths.map(|n| n.trim_end_matches('L').parse().ok()).collect::<Option<_>>()?;
-    Some(Header { descr: descr.to_string(), fortran, shape })
+    Some((lengths.map(|n| n.trim_end_matches('L').parse().ok()).collect::<Option<_>>()?, rest))
+}
+
+/// `'<f4'`, and what follows.
+fn quoted(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix('\'')?.split_once('\'')
+}
+
+/// `('x', '<f4'), ('rgb', '|u1', (3,))]`
+fn parse_fields(list: &str) -> Option<Vec<Field>> {
+    let mut fields = vec![];
+    let mut rest = list.trim_start();
+    while !rest.starts_with(']') {
+        let (name, after) = quoted(rest.strip_prefix('(')?)?;
+        let (descr, after) = quoted(after.strip_prefix(", ")?)?;
+        let (shape, after) = match after.strip_prefix(", ") {
+            Some(shape) => parse_shape(shape)?,
+            None => (vec![], after),
+        };
+        let count = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n))?;
+        fields.push(Field { name: name.to_string(), descr: descr.to_string(), count });
+        let after = after.strip_prefix(')')?;
+        rest = after.strip_prefix(',').unwrap_or(after).trim_start();
+    }
+    Some(fields)
 }
 
 /// An element as the file holds it.
@@ -398,7 +507,10 @@ mod tests {
     use super::*;
 
     fn array(descr: &str, shape: &str, body: &[u8]) -> Vec<u8> {
-        let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        file(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n"), body)
+    }
+
+    fn file(dict: &str, body: &[u8]) -> Vec<u8> {
         let mut file = b"\x93NUMPY\x01\x00".to_vec();
         file.extend((dict.len() as u16).to_le_bytes());
         file.extend(dict.as_bytes());
@@ -430,6 +542,16 @@ mod tests {
             assert_eq!(parsed::<i32>(&file).unwrap().data, [1], "{descr}");
             assert_eq!(parsed::<bool>(&file).unwrap().data, [true], "{descr}");
         }
+    }
+
+    #[test]
+    fn columns_first_is_read_as_rows_first() {
+        let dict = |shape: &str| format!("{{'descr': '|u1', 'fortran_order': True, 'shape': {shape}, }}\n");
+        let flat = file(&dict("(2, 3)"), &[1, 4, 2, 5, 3, 6]);
+        assert_eq!(parsed::<u8>(&flat).unwrap().data, [1, 2, 3, 4, 5, 6]);
+        // numpy.arange(12).reshape(2, 3, 2) in columns-first order.
+        let deep = file(&dict("(2, 3, 2)"), &[0, 6, 2, 8, 4, 10, 1, 7, 3, 9, 5, 11]);
+        assert_eq!(parsed::<u8>(&deep).unwrap().data, (0..12).collect::<Vec<u8>>());
     }
 
     #[test]

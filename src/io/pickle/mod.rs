@@ -1,48 +1,13 @@
-//! The dictionaries of arrays that `numpy.save` pickles into a `.npy` file, as PartNet-Ensembled stores its labels; and
-//! the pickles inside PyTorch's checkpoints (`torch`).
+//! Pickles: what `numpy.save` writes of objects, and what lies in PyTorch's checkpoints.
 //!
 //! A reader of data, not an interpreter: it knows the few opcodes and names that NumPy writes for arrays of integers
 //! and PyTorch for tensors, builds these, and refuses everything else. Nothing is ever imported or called.
 
-use crate::{
-    error::{Error, Result},
-    io::npy::{self, Array},
-};
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-};
+pub mod arrays;
+#[cfg(feature = "study")]
+pub(crate) mod torch;
 
-/// Reads a `.npy` file that holds one dictionary from names to arrays of integers:
-/// `numpy.save(path, {"semantic_seg": a, "instance_seg": b})`.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it holds anything else.
-pub fn read(path: &Path) -> Result<BTreeMap<String, Array<i64>>> {
-    parse(&std::fs::read(path).map_err(Error::io(path))?, path)
-}
-
-/// What [`read`] does, from memory; `path` is for messages.
-///
-/// # Errors
-/// As [`read`].
-pub fn parse(file: &[u8], path: &Path) -> Result<BTreeMap<String, Array<i64>>> {
-    let unfit = |message: String| Error::format(path, message);
-    let Some(pickle) = npy::pickled(file, path)? else {
-        return Err(unfit("holds no pickled dictionary of arrays".into()));
-    };
-    let mut machine = Machine::default();
-    let top = machine.run(pickle).map_err(|(at, what)| unfit(format!("pickle, byte {at}: {what}")))?;
-    let mut arrays = BTreeMap::new();
-    for (name, Contents { descr, shape, bytes }) in machine.dictionary(top).map_err(unfit)? {
-        // The array's own file, so that the numbers are converted in one place.
-        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}\n");
-        let length = (header.len() as u32).to_le_bytes();
-        let npy = [b"\x93NUMPY\x02\x00", &length[..], header.as_bytes(), bytes].concat();
-        arrays.insert(name.to_owned(), npy::parse(&npy[..], npy.len() as u64, path)?);
-    }
-    Ok(arrays)
-}
+use std::collections::HashMap;
 
 /// A value; the ones it holds are named by their place among the machine's values.
 #[derive(Debug)]
@@ -74,17 +39,8 @@ enum Value<'a> {
     Tensor([usize; 4]),
 }
 
-/// A tensor of PyTorch: numbers of the storage `key`, row by row.
-pub(super) struct Tensor<'a> {
-    /// `FloatStorage` and the like.
-    pub class: &'a str,
-    pub key: &'a str,
-    pub first: usize,
-    pub shape: Vec<usize>,
-}
-
 #[derive(Debug, Default)]
-pub(super) struct Machine<'a> {
+pub(crate) struct Machine<'a> {
     /// Whether PyTorch's names are known, instead of NumPy's.
     torch: bool,
     values: Vec<Value<'a>>,
@@ -93,62 +49,9 @@ pub(super) struct Machine<'a> {
     memo: HashMap<u32, usize>,
 }
 
-pub(super) type Parsed<T> = Result<T, String>;
-
-/// The pickle of a PyTorch checkpoint, and the place of what it holds.
-pub(super) fn torch(code: &[u8]) -> Parsed<(Machine<'_>, usize)> {
-    let mut machine = Machine { torch: true, ..Machine::default() };
-    let top = machine.run(code).map_err(|(at, what)| format!("pickle, byte {at}: {what}"))?;
-    Ok((machine, top))
-}
+pub(crate) type Parsed<T> = Result<T, String>;
 
 impl<'a> Machine<'a> {
-    /// The entries of a dictionary with texts for keys.
-    pub(super) fn entries(&self, place: usize) -> Parsed<Vec<(&'a str, usize)>> {
-        match &self.values[place] {
-            Value::Dict(entries) => {
-                entries.iter().map(|&(key, value)| Ok((self.text(key)?, value))).collect()
-            }
-            other => Err(format!("needs a dictionary, found {}", other.kind())),
-        }
-    }
-
-    /// A number.
-    pub(super) fn number(&self, place: usize) -> Parsed<f64> {
-        match self.values[place] {
-            Value::Int(value) => Ok(value as f64),
-            Value::Float(value) => Ok(value),
-            ref other => Err(format!("needs a number, found {}", other.kind())),
-        }
-    }
-
-    /// A tensor whose numbers lie row by row.
-    pub(super) fn tensor(&self, place: usize) -> Parsed<Tensor<'a>> {
-        let Value::Tensor([storage, first, shape, strides]) = self.values[place] else {
-            return Err(format!("needs a tensor, found {}", self.values[place].kind()));
-        };
-        let Value::Storage { class, key } = self.values[storage] else {
-            return Err(format!("a tensor in {}", self.values[storage].kind()));
-        };
-        let length = |&place: &usize| match self.values[place] {
-            Value::Int(n) => usize::try_from(n).map_err(|_| format!("a length of {n}")),
-            ref other => Err(format!("{} in a shape", other.kind())),
-        };
-        let lengths = |place: usize| self.tuple(place)?.iter().map(length).collect::<Parsed<Vec<_>>>();
-        let (shape, strides) = (lengths(shape)?, lengths(strides)?);
-        let mut step = 1usize;
-        for (&n, &stride) in shape.iter().zip(&strides).rev() {
-            if n != 1 && stride != step {
-                return Err("a tensor that is not contiguous; save tensor.contiguous() of it".into());
-            }
-            step = step.checked_mul(n).ok_or("a shape of too many elements")?;
-        }
-        match shape.len() == strides.len() && shape.len() <= 8 {
-            true => Ok(Tensor { class, key, first: length(&first)?, shape }),
-            false => Err(format!("a tensor of {} axes and {} strides", shape.len(), strides.len())),
-        }
-    }
-
     /// Runs to the end; the place of the one value that is left, or where and why it stopped.
     fn run(&mut self, code: &'a [u8]) -> Result<usize, (usize, String)> {
         let mut rest = code;
@@ -277,7 +180,9 @@ impl<'a> Machine<'a> {
 
     fn push_global(&mut self, module: &'a str, name: &'a str) -> Parsed<()> {
         let known = match (self.torch, module) {
-            (false, "numpy.core.multiarray" | "numpy._core.multiarray") => name == "_reconstruct",
+            (false, "numpy.core.multiarray" | "numpy._core.multiarray") => {
+                ["_reconstruct", "scalar"].contains(&name)
+            }
             (false, "numpy") => ["ndarray", "dtype"].contains(&name),
             (true, "collections") => name == "OrderedDict",
             (true, "torch._utils") => name == "_rebuild_tensor_v2",
@@ -389,11 +294,35 @@ impl<'a> Machine<'a> {
             (Value::Global("_rebuild_tensor_v2"), &[storage, first, shape, strides, ..]) => {
                 Value::Tensor([storage, first, shape, strides])
             }
+            (Value::Global("scalar"), &[dtype, bytes]) => Value::Int(self.scalar(dtype, bytes)?),
             (Value::Global("dtype"), &[name, ..]) => Value::Dtype { name: self.text(name)?, order: "|" },
             (other, _) => return Err(format!("calls {}; refused", other.kind())),
         };
         self.push(object);
         Ok(())
+    }
+
+    /// One integer, as NumPy keeps what is taken out of an array.
+    fn scalar(&self, dtype: usize, bytes: usize) -> Parsed<i64> {
+        let (&Value::Dtype { name, order }, &Value::Bytes(bytes)) =
+            (&self.values[dtype], &self.values[bytes])
+        else {
+            return Err("a number that is not a dtype and bytes".into());
+        };
+        let mut wide = [0; 8];
+        let place = wide
+            .get_mut(..bytes.len())
+            .filter(|place| !place.is_empty() && name.get(1..) == Some(&place.len().to_string()));
+        place.ok_or_else(|| format!("a number of '{order}{name}', not an integer"))?.copy_from_slice(bytes);
+        if order == ">" {
+            wide[..bytes.len()].reverse();
+        }
+        let unused = 64 - 8 * bytes.len() as u32;
+        match name.get(..1).unwrap_or_default() {
+            "i" => Ok((i64::from_le_bytes(wide) << unused) >> unused),
+            "u" => i64::try_from(u64::from_le_bytes(wide)).map_err(|e| e.to_string()),
+            _ => Err(format!("a number of '{order}{name}', not an integer")),
+        }
     }
 
     /// The state of a dtype is (version, order, ...), that of an array (version, shape, dtype, column-major, contents).
@@ -418,57 +347,6 @@ impl<'a> Machine<'a> {
         self.values[object] = built;
         Ok(())
     }
-
-    /// The entries of the dictionary inside the array of one object at `top`.
-    fn dictionary(&self, top: usize) -> Parsed<Vec<(&'a str, Contents<'a>)>> {
-        let Value::Array(Some([_, _, list])) = self.values[top] else {
-            return Err(format!("holds {}, not an array of one object", self.values[top].kind()));
-        };
-        let Value::List(list) = &self.values[list] else { return Err("holds no object".into()) };
-        let &[only] = &list[..] else { return Err(format!("holds {} objects, not one", list.len())) };
-        let Value::Dict(entries) = &self.values[only] else {
-            return Err(format!("holds {}, not a dictionary of arrays", self.values[only].kind()));
-        };
-        // Entries may share their contents: many of them would fill the memory from a small file.
-        if entries.len() > 64 {
-            return Err(format!("a dictionary of {} entries; the limit is 64", entries.len()));
-        }
-        let entry = |&(key, value): &(usize, usize)| {
-            let name = self.text(key)?;
-            Ok((name, self.contents(value).map_err(|what| format!("entry {name:?}: {what}"))?))
-        };
-        entries.iter().map(entry).collect()
-    }
-
-    fn contents(&self, place: usize) -> Parsed<Contents<'a>> {
-        let Value::Array(Some([shape, dtype, bytes])) = self.values[place] else {
-            return Err(format!("{}, not an array", self.values[place].kind()));
-        };
-        let Value::Dtype { name, order } = self.values[dtype] else {
-            return Err(format!("elements of {}", self.values[dtype].kind()));
-        };
-        let Value::Bytes(bytes) = self.values[bytes] else {
-            return Err(format!("an array of '{order}{name}', not of integers"));
-        };
-        let length = |&n: &usize| match self.values[n] {
-            Value::Int(n) => Ok(format!("{n},")),
-            ref other => Err(format!("{} in a shape", other.kind())),
-        };
-        let shape: Vec<String> = self.tuple(shape)?.iter().map(length).collect::<Parsed<_>>()?;
-        let kind = name.get(..1).unwrap_or_default();
-        if !["b", "i", "u"].contains(&kind) || shape.len() > 32 {
-            return Err(format!("{} axes of '{order}{name}', not integers", shape.len()));
-        }
-        Ok(Contents { descr: format!("{order}{name}"), shape: shape.concat(), bytes })
-    }
-}
-
-/// An array of integers as NumPy pickles it.
-struct Contents<'a> {
-    descr: String,
-    /// The lengths of the axes, each with its comma.
-    shape: String,
-    bytes: &'a [u8],
 }
 
 impl Value<'_> {
@@ -510,77 +388,4 @@ fn line<'a>(code: &mut &'a [u8]) -> Parsed<&'a str> {
     let line = slice(code, end as u64)?;
     *code = &code[1..];
     std::str::from_utf8(line).map_err(|e| format!("a name: {e}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `numpy.save` of {"semantic_seg": [0, 1, 2, -1, 1, 0], "instance_seg": [0, 1, 2, -1, 3, 0]} (NumPy 2, protocol 4).
-    const LABELS: &[u8] = include_bytes!("../../tests/fixtures/labels/protocol4.npy");
-    /// The same by NumPy 1's modules and protocol 3, as i4 and big-endian i2.
-    const OLDER: &[u8] = include_bytes!("../../tests/fixtures/labels/protocol3.npy");
-
-    fn parsed(file: &[u8]) -> Result<BTreeMap<String, Array<i64>>, String> {
-        parse(file, Path::new("label.npy")).map_err(|e| e.to_string())
-    }
-
-    fn pickle(code: &[u8]) -> Result<BTreeMap<String, Array<i64>>, String> {
-        let header = LABELS.iter().position(|&byte| byte == b'\n').unwrap() + 1;
-        parsed(&[&LABELS[..header], code].concat())
-    }
-
-    #[test]
-    fn both_protocols_give_the_arrays() {
-        for file in [LABELS, OLDER] {
-            let arrays = parsed(file).unwrap();
-            assert_eq!(arrays.keys().collect::<Vec<_>>(), ["instance_seg", "semantic_seg"]);
-            assert_eq!(arrays["semantic_seg"], Array { shape: vec![6], data: vec![0, 1, 2, -1, 1, 0] });
-            assert_eq!(arrays["instance_seg"].data, [0, 1, 2, -1, 3, 0]);
-        }
-    }
-
-    #[test]
-    fn nothing_is_called() {
-        let error = pickle(b"\x80\x03cposix\nsystem\nX\x04\0\0\0true\x85R.").unwrap_err();
-        assert!(error.contains("label.npy") && error.contains("posix.system"), "{error}");
-        let error = pickle(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93.").unwrap_err();
-        assert!(error.contains("builtins.eval"), "{error}");
-    }
-
-    #[test]
-    fn broken_pickles_are_refused_with_a_reason() {
-        for (code, reason) in [
-            (&b"\x80\x04"[..], "truncated"),
-            (b"\x80\x04X\xff\xff\xff\xffabc", "truncated"),
-            (b"\x80\x09.", "protocol 9"),
-            (b".", "more values"),
-            (b"K\x01.", "an integer, not an array"),
-            (b"h\x05.", "never stored"),
-            (b"t.", "a mark"),
-            (b"K\x01K\x02a.", "appends to an integer"),
-            (b"}(K\x01u.", "without"),
-            (b"\x8a\x09123456789.", "64 bits"),
-            (b"Ofoo", "opcode 0x4f"),
-        ] {
-            let error = pickle(code).unwrap_err();
-            assert!(error.contains(reason), "{code:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_cut_or_changed_file_never_panics() {
-        for file in [LABELS, OLDER] {
-            for end in 0..file.len() {
-                assert!(parsed(&file[..end]).is_err(), "cut at {end}");
-            }
-            for at in 0..file.len() {
-                for flip in [1, 0x10, 0x80] {
-                    let mut changed = file.to_vec();
-                    changed[at] ^= flip;
-                    _ = parsed(&changed);
-                }
-            }
-        }
-    }
 }
