@@ -31,8 +31,8 @@ pub fn scene(points: usize) -> Scene {
     let cloud = Cloud {
         colors: vec![[0.5; 3]; points].into(),
         positions: positions.into(),
-        center: [0.0; 3],
         radius: 1.0,
+        ..Cloud::default()
     };
     let found = |i: usize| Box2d {
         view: (i * 10 / BOXES) as u32,
