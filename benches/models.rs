@@ -1,6 +1,7 @@
 //! What surrounds the networks: resize, normalisation and post-processing.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use inputs::Random;
 use partstad::ops::detect::{
     atss::{self, Head, Level, Rules},
     detection::Detection,
@@ -12,12 +13,8 @@ use std::hint::black_box;
 
 /// Numbers in [0, 1), the same in every run.
 fn numbers(count: usize) -> Vec<f32> {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32
-    };
-    (0..count).map(|_| next()).collect()
+    let mut random = Random(1);
+    (0..count).map(|_| random.uniform()).collect()
 }
 
 fn image(c: &mut Criterion) {

@@ -1,4 +1,4 @@
-// Sums in the fixed trees of src/ops/sum.rs.
+// Sums in the fixed trees of src/ops/basic/sum.rs.
 #pragma once
 #include "common.cuh"
 

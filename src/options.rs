@@ -1,12 +1,16 @@
 //! The options of every stage, as files hold them and as every way through the stages takes them.
 
-use crate::stages::{boxes, evidence, instances, labels, masks, memberships, superpoints, views, weights};
+use crate::stages::{
+    boxes, cloud, evidence, instances, labels, masks, memberships, superpoints, views, weights,
+};
 use serde::{Deserialize, Serialize};
 
 /// The options of every stage, in the order of the stages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// How a file's points become a cloud ([`Cloud::fit`](cloud::Cloud::fit)).
+    pub cloud: cloud::Options,
     /// How to over-segment.
     pub superpoints: superpoints::Options,
     /// How to render.

@@ -147,7 +147,7 @@ impl Pipeline {
                 "the pipeline has no models; give it some with Pipeline::with_models".into(),
             ));
         };
-        let mut progress = Progress::new(observer);
+        let mut progress = self.begin(cloud, observer)?;
         let superpoints = self.partition(cloud, &mut progress)?;
         let views = self.render(cloud, &mut progress)?;
         let (boxes, masks) = crate::lifting::predict(models, &views, parts, &self.options, &mut progress)?;
@@ -169,7 +169,7 @@ impl Pipeline {
         observer: &dyn Observer,
     ) -> Result<Segmentation> {
         let Predictions { boxes, masks, superpoints, weights } = predictions;
-        let mut progress = Progress::new(observer);
+        let mut progress = self.begin(cloud, observer)?;
         let superpoints = match superpoints {
             Some(superpoints) => superpoints,
             None => self.partition(cloud, &mut progress)?,
@@ -177,6 +177,20 @@ impl Pipeline {
         let views = self.render(cloud, &mut progress)?;
         let scene = Scene { cloud: Cow::Borrowed(cloud), superpoints, views, boxes, masks };
         self.label(scene, parts, weights.as_ref(), progress)
+    }
+
+    /// Checks that the cloud was made as the options say, and hands on what there is to know about it.
+    fn begin<'o>(&self, cloud: &Cloud, observer: &'o dyn Observer) -> Result<Progress<'o>> {
+        let (made, asked) = (cloud.options, self.options.cloud);
+        if made != asked {
+            return Err(Error::invalid(format!(
+                "the cloud was made with {made:?}, the pipeline's options say {asked:?}; make it by \
+                 Cloud::fit(points, &options.cloud)"
+            )));
+        }
+        let mut progress = Progress::new(observer);
+        cloud.warnings.iter().for_each(|warning| progress.warn(warning.clone()));
+        Ok(progress)
     }
 
     fn partition(&self, cloud: &Cloud, progress: &mut Progress) -> Result<Superpoints> {
@@ -197,9 +211,6 @@ impl Pipeline {
         mut progress: Progress,
     ) -> Result<Segmentation> {
         let Pipeline { device, options, network, .. } = self;
-        if scene.boxes.is_empty() {
-            progress.warn("There is no box, so no point has a part.".into());
-        }
         let weigher = match (weights, network) {
             (Some(weights), _) => Weigher::Given(weights),
             (None, Some(network)) => Weigher::Learned(network),
@@ -208,6 +219,9 @@ impl Pipeline {
         let gathered = scene.gather(device, scene.voters()[0], parts.len(), options, &mut progress)?;
         let Lifted { weights, scores, labels, instances } =
             scene.lift(device, &gathered, parts, weigher, options, &mut progress)?;
+        for warning in little_found(&scene, parts, &labels)? {
+            progress.warn(warning);
+        }
         let Gathered { superpoints, memberships } = gathered;
         let cut = match superpoints {
             Cow::Owned(cut) => Some(cut),
@@ -228,4 +242,47 @@ impl Pipeline {
             warnings: progress.warnings,
         })
     }
+}
+
+/// A cloud that covers less of the views' pixels than this is too small or too thin to be recognised.
+const COVERAGE: f64 = 0.01;
+
+/// Which parts were not found, and what may be the cause.
+fn little_found(scene: &Scene, parts: &Parts, labels: &Labels) -> Result<Vec<String>> {
+    let boxes = scene.boxes.labels()?;
+    let named = |is: &dyn Fn(usize) -> bool| {
+        let names: Vec<&str> = (0..parts.len()).filter(|&j| is(j)).map(|j| &parts[j][..]).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let has_box = |j: usize| boxes.contains(&(j as u32));
+    let unseen = named(&|j| !has_box(j));
+    let lost = named(&|j| has_box(j) && !labels.of_point.contains(&(j as i32)));
+    if unseen.is_none() && lost.is_none() {
+        return Ok(vec![]);
+    }
+    let mut warnings = vec![];
+    if boxes.is_empty() {
+        warnings.push(
+            "There is no box, so no point has a part. Look at the views: the object must stand upright (option cloud.up) and \
+             fill them; the names must be words that a caption of such an image would have."
+                .to_string(),
+        );
+    } else if let Some(names) = unseen {
+        warnings.push(format!("No view has a box of: {names}. Such a part has no points."));
+    }
+    if let Some(names) = lost {
+        warnings.push(format!(
+            "No point is labelled: {names}, though there are boxes. Either they hold no visible points, so that they are of \
+             other images or in another unit (pixels: x, y, width, height), or other parts or none have more votes."
+        ));
+    }
+    // Images are worth fetching from a device only where nothing was seen in them.
+    let coverage = if boxes.is_empty() { scene.views.coverage()? } else { 1.0 };
+    if coverage < COVERAGE {
+        warnings.push(format!(
+            "The cloud covers only {:.2} % of the views. Crop it to the object, or draw its points larger (option views.radius).",
+            100.0 * coverage
+        ));
+    }
+    Ok(warnings)
 }

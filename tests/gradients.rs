@@ -1,5 +1,6 @@
 //! Gradients against central differences, in f64.
 
+use inputs::Random;
 use partstad::ops::{
     basic::softmax,
     learn::{mlp, riou},
@@ -8,20 +9,6 @@ use partstad::ops::{
         vote,
     },
 };
-
-/// Uniform numbers in [0, 1) from a seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() * n as f64) as usize
-    }
-}
 
 /// Votes of random box sets on random superpoints, and a random truth.
 struct Problem {
@@ -39,30 +26,28 @@ struct Problem {
 impl Problem {
     fn random(seed: u64, superpoints: usize, boxes: usize, labels: usize) -> Problem {
         let mut random = Random(seed);
-        let box_label: Vec<u32> = (0..boxes).map(|_| random.below(labels) as u32).collect();
+        let box_label: Vec<u32> = (0..boxes).map(|_| random.below(labels as u32)).collect();
         let (mut sets, mut visible, mut shares) = (Sets::default(), vec![], vec![]);
         for _ in 0..3 * boxes {
-            let mut set: Vec<u32> = (0..boxes as u32).filter(|_| random.next() < 0.3).collect();
+            let mut set: Vec<u32> = (0..boxes as u32).filter(|_| random.uniform() < 0.3).collect();
             set.sort_by_key(|&b| box_label[b as usize]);
             sets.boxes.push(set);
         }
         for s in 0..superpoints {
             let entries = random.below(6);
             sets.entries.push(
-                (0..entries).map(|_| Entry {
-                    set: random.below(3 * boxes) as u32,
-                    count: 1 + random.below(20) as u32,
-                }),
+                (0..entries)
+                    .map(|_| Entry { set: random.below(3 * boxes as u32), count: 1 + random.below(20) }),
             );
-            visible.push(sets.counts(s).map(|(_, count)| count).sum::<u32>() + random.below(5) as u32);
-            let row: Vec<f64> = (0..=labels).map(|_| random.next()).collect();
+            visible.push(sets.counts(s).map(|(_, count)| count).sum::<u32>() + random.below(5));
+            let row: Vec<f64> = (0..=labels).map(|_| random.uniform() as f64).collect();
             let sum: f64 = row.iter().sum();
             shares.extend(row.iter().map(|v| v / sum));
         }
         Problem {
             valid: (0..superpoints).map(|s| sets.valid(s)).collect(),
-            sizes: (0..superpoints).map(|_| 1 + random.below(100) as u32).collect(),
-            weights: (0..boxes).map(|_| 4.0 * random.next() - 0.5).collect(),
+            sizes: (0..superpoints).map(|_| 1 + random.below(100)).collect(),
+            weights: (0..boxes).map(|_| 4.0 * random.uniform() as f64 - 0.5).collect(),
             null: 1.5,
             sets,
             visible,
@@ -112,8 +97,8 @@ const SEEDS: std::ops::Range<u64> = 0..8;
 #[test]
 fn softmax() {
     let mut random = Random(1);
-    let x: Vec<f64> = (0..12).map(|_| 6.0 * random.next()).collect();
-    let direction: Vec<f64> = (0..12).map(|_| random.next()).collect();
+    let x: Vec<f64> = (0..12).map(|_| 6.0 * random.uniform() as f64).collect();
+    let direction: Vec<f64> = (0..12).map(|_| random.uniform() as f64).collect();
     let value =
         |x: &[f64]| softmax::cpu::forward(x, 4).unwrap().iter().zip(&direction).map(|(p, d)| p * d).sum();
     let grad = softmax::cpu::backward(&softmax::cpu::forward(&x, 4).unwrap(), &direction, 4).unwrap();
@@ -155,8 +140,9 @@ fn weight_network() {
     for seed in SEEDS {
         let mut random = Random(seed);
         let (boxes, channels) = (9, 6);
-        let mut numbers =
-            |count, scale| -> Vec<f64> { (0..count).map(|_| scale * (random.next() - 0.5)).collect() };
+        let mut numbers = |count, scale| -> Vec<f64> {
+            (0..count).map(|_| scale * (random.uniform() as f64 - 0.5)).collect()
+        };
         // Wide enough that some weights are cut off at 0.
         let mut values = numbers(mlp::parameters(channels), 2.0);
         *values.last_mut().unwrap() = -9.0;

@@ -20,12 +20,7 @@ pub struct Scene {
 
 /// Points all over a ball, in cubes of about 60 points; boxes across it, each with a disc as its mask.
 pub fn scene(points: usize) -> Scene {
-    let position = |i: usize| {
-        let (y, turn) = (1.9 * (i as f32 + 0.5) / points as f32 - 0.95, i as f32 * 2.399_963);
-        let r = (1.0 - y * y).sqrt();
-        [r * turn.cos(), y, r * turn.sin()]
-    };
-    let positions: Vec<_> = (0..points).map(position).collect();
+    let positions = inputs::spiral(points);
     let cells = (points as f32 / 200.0).sqrt();
     let mut numbers = BTreeMap::new();
     let cubes = positions.iter().map(|p: &[f32; 3]| {

@@ -15,7 +15,9 @@ fuzz_target!(|data: &[u8]| {
         )*};
     }
     read!(bool, u8, i32, i64, f32);
-    if let Ok(array) = npy::parse::<f64>(data, length, path) {
-        let _ = PointCloud::from_rows(array, path);
-    }
+    partstad_fuzz::on_disk(data, "npy", |path| {
+        if let Ok(points) = PointCloud::read(path) {
+            partstad_fuzz::check(&points);
+        }
+    });
 });

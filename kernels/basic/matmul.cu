@@ -1,4 +1,4 @@
-// Products of small matrices. CPU reference: src/ops/matmul.rs.
+// Products of small matrices. CPU reference: src/ops/basic/matmul.rs.
 //
 // One block of 2 warps per 32 x 32 tile and slice of the inner dimension: at [150, 403] x [403, 403] the tiles alone
 // would fill half a GPU. Chunks of 32 x 32 of both factors go through shared memory; a thread has one column and 16 rows

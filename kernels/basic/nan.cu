@@ -1,5 +1,5 @@
 // How many values are not a number: what a broken model gives.
-// CPU reference: src/ops/nan.rs.
+// CPU reference: src/ops/basic/nan.rs.
 #include "common.cuh"
 
 struct NanDims {

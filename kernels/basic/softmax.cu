@@ -1,4 +1,4 @@
-// Softmax over the columns of every row (paper eq. 6). CPU reference: src/ops/softmax.rs.
+// Softmax over the columns of every row (paper eq. 6). CPU reference: src/ops/basic/softmax.rs.
 #include "softmax.cuh"
 
 struct SoftmaxDims {

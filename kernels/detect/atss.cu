@@ -1,5 +1,5 @@
 // A dense grounding head's scores and boxes (GLIP's ATSS): N images, A locations of V levels, L tokens, P parts.
-// CPU reference: src/ops/atss.rs.
+// CPU reference: src/ops/detect/atss.
 #include "detection.cuh"
 
 struct AtssDims {

@@ -1,5 +1,5 @@
 // Boxes on their way from the detector to the segmenter and the memberships.
-// CPU reference: src/ops/boxes.rs.
+// CPU reference: src/ops/detect/boxes.rs.
 #include "common.cuh"
 
 struct BoxesDims {

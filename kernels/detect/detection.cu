@@ -3,7 +3,7 @@
 // N images, A locations of V levels, P parts; M = V top_n slots for the candidates of an image. atss.cu or queries.cu
 // scores, two launches choose and rank, atss.cu or queries.cu decodes, two launches suppress and order; their sizes depend
 // on nothing that was found. The number of boxes of each image goes to the host, which launches the last.
-// CPU reference: src/ops/detection.rs.
+// CPU reference: src/ops/detect/detection.
 #include "detection.cuh"
 
 struct DetectionDims {

@@ -1,4 +1,4 @@
-// From 8-bit images to a model's input: resized, scaled, centred, padded. CPU reference: src/ops/model_input.rs.
+// From 8-bit images to a model's input: resized, scaled, centred, padded. CPU reference: src/ops/detect/model_input.rs.
 #include "common.cuh"
 
 struct ModelInputDims {

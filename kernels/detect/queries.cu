@@ -1,6 +1,6 @@
 // A query detector's scores and boxes (GroundingDINO, OWL-ViT): N images, Q queries, L tokens, P parts. The queries are
 // one level of locations.
-// CPU reference: src/ops/queries.rs.
+// CPU reference: src/ops/detect/queries.rs.
 #include "detection.cuh"
 
 struct QueriesDims {

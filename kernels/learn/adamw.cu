@@ -1,4 +1,4 @@
-// AdamW. CPU reference: src/ops/adamw.rs.
+// AdamW. CPU reference: src/ops/learn/adamw.rs.
 #include "common.cuh"
 
 struct AdamwDims {

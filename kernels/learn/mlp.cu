@@ -1,4 +1,4 @@
-// The weight network around its matrix products (paper section 4.2). CPU reference: src/ops/mlp.rs.
+// The weight network around its matrix products (paper section 4.2). CPU reference: src/ops/learn/mlp.
 //
 // Sums over the boxes run in the tree of a warp: box b goes to row b % 32 of a block's threads, whose columns are
 // channels, so that all accesses are of 32 channels side by side.

@@ -1,5 +1,5 @@
 // What the weight network reads of a box: its feature and its positional code (paper section 4.2).
-// CPU reference: src/ops/positional.rs.
+// CPU reference: src/ops/learn/positional.rs.
 #include "common.cuh"
 
 struct PositionalDims {

@@ -1,4 +1,4 @@
-// Relaxed IoU and cross-entropy, with their gradients (paper eq. 2 and 3). CPU reference: src/ops/riou.rs.
+// Relaxed IoU and cross-entropy, with their gradients (paper eq. 2 and 3). CPU reference: src/ops/learn/riou.
 #include "block_sum.cuh"
 #include "basic/softmax.cuh"
 

@@ -1,5 +1,5 @@
 // The detector's confidence as a box's weight.
-// CPU reference: src/ops/confidence.rs.
+// CPU reference: src/ops/lift/confidence.rs.
 #include "common.cuh"
 
 struct ConfidenceDims {

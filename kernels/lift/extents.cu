@@ -1,5 +1,5 @@
 // Bounding boxes of groups of points.
-// CPU reference: src/ops/extents.rs.
+// CPU reference: src/ops/lift/extents.rs.
 #include "common.cuh"
 
 // extents[s] = the least and the greatest coordinates of the points of group s.

@@ -1,4 +1,4 @@
-// Labels of superpoints that no view shows, from those that they border on. CPU reference: src/ops/fill.rs.
+// Labels of superpoints that no view shows, from those that they border on. CPU reference: src/ops/lift/fill.rs.
 #include "common.cuh"
 
 struct FillDims {

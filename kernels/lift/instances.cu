@@ -1,4 +1,4 @@
-// Instances: the superpoints of one part, merged into its separate pieces. CPU reference: src/ops/instances.rs.
+// Instances: the superpoints of one part, merged into its separate pieces. CPU reference: src/ops/lift/instances.
 #include "block_sum.cuh"
 #include "basic/components.cuh"
 #include "iou.cuh"

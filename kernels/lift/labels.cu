@@ -1,4 +1,4 @@
-// Labels: the part that the votes of every superpoint name, or none. CPU reference: src/ops/labels.rs.
+// Labels: the part that the votes of every superpoint name, or none. CPU reference: src/ops/lift/labels.rs.
 #include "common.cuh"
 
 struct LabelsDims {

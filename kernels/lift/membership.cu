@@ -1,4 +1,4 @@
-// Which boxes hold each visible point, counted per (superpoint, view, box set). CPU reference: src/ops/membership.rs.
+// Which boxes hold each visible point, counted per (superpoint, view, box set). CPU reference: src/ops/lift/membership.
 //
 // The set of a point is a number of W words of 32 bits, bit i % 32 of word i / 32 = box i of its view. In order:
 // gates (boxes that may hold a superpoint), runs (equal sets of neighbouring points, counted), the runs sorted by

@@ -1,4 +1,4 @@
-// What each view shows of each superpoint. CPU reference: src/ops/observe.rs.
+// What each view shows of each superpoint. CPU reference: src/ops/lift/observe.rs.
 #include "common.cuh"
 
 struct ObserveDims {

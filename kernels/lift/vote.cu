@@ -1,4 +1,4 @@
-// Vote: every superpoint's score for every part, and its gradient (paper eq. 5). CPU reference: src/ops/vote.rs.
+// Vote: every superpoint's score for every part, and its gradient (paper eq. 5). CPU reference: src/ops/lift/vote.
 #include "block_sum.cuh"
 
 struct VoteDims {

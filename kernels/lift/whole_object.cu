@@ -1,4 +1,4 @@
-// Boxes that hold the whole object. CPU reference: src/ops/whole_object.rs.
+// Boxes that hold the whole object. CPU reference: src/ops/lift/whole_object.rs.
 #include "common.cuh"
 
 struct WholeObjectDims {

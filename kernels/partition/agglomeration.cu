@@ -1,4 +1,4 @@
-// Regions of a neighbour graph that merge while the energy falls. CPU reference: src/ops/agglomeration.rs.
+// Regions of a neighbour graph that merge while the energy falls. CPU reference: src/ops/partition/agglomeration.
 //
 // A round: means, gains of the edges, the best gain of each region (agglomeration_gains), the edge that it chose
 // (agglomeration_choose), what it joins (agglomeration_join), ranks of the regions that stay (ops::scan), their sums

@@ -1,4 +1,4 @@
-// Point splatting: which point each pixel of every view shows. CPU reference: src/ops/rasterize.rs.
+// Point splatting: which point each pixel of every view shows. CPU reference: src/ops/views/rasterize.
 #include "common.cuh"
 
 struct RasterizeDims {

@@ -1,4 +1,4 @@
-// Visibility: V_k(p) = 1 if point p owns at least one pixel of view k. CPU reference: src/ops/visibility.rs.
+// Visibility: V_k(p) = 1 if point p owns at least one pixel of view k. CPU reference: src/ops/views/visibility.rs.
 #include "common.cuh"
 
 struct VisibilityDims {

@@ -8,6 +8,7 @@ use super::{
 use clap::Args;
 use partstad::{
     Error, Result,
+    io::path_text,
     study::{
         evaluate::{Evaluation, Evaluator, Figure, Run},
         methods::Method,
@@ -69,11 +70,12 @@ impl Evaluate {
         let preparer = self.data.preparer(global, self.prepared.as_deref())?;
         let warnings = data::warnings(&preparer);
         let about = json!({
-            "splits": self.splits, "out": self.out, "options": preparer.options(),
+            "splits": self.splits, "out": path_text(&self.out), "options": preparer.options(),
             "predictions": preparer.predictor().description(), "warnings": warnings,
         });
         let note = format!("Splits: {}. 2D predictions: {}.", self.splits.join(", "), preparer.predictor());
-        let mut evaluator = Evaluator::new(preparer, runs)?;
+        let mut evaluator =
+            Evaluator::new(preparer, runs).map_err(|e| Error::invalid(format!("{e}; --weights names it")))?;
         for object in &objects {
             bar.set_message(object.place().display().to_string());
             if let Some(failure) = evaluator.add(object, &data.parts[&object.category]) {

@@ -7,7 +7,8 @@ use super::{
 };
 use clap::Args;
 use partstad::{
-    Parts, Pipeline, Predictions, Result,
+    Error, Pipeline, Predictions, Result,
+    io::path_text,
     stages::{boxes::Boxes, masks::Masks, superpoints::Superpoints, weights::Weights},
 };
 use serde_json::json;
@@ -23,15 +24,16 @@ use std::path::PathBuf;
   (run your detector on views/0.png .. views/9.png)
   partstad lift chair.ply --boxes pred.json --masks masks.npz --parts arm,back,leg,seat,wheel -o out")]
 pub struct Lift {
-    /// Coloured point cloud: .ply, or .npy / .npz with columns x y z r g b
+    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     cloud: PathBuf,
-    /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}
+    /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}, or
+    /// a COCO dictionary with such a list as annotations
     #[arg(long, value_name = "FILE")]
     boxes: PathBuf,
     /// Names of the parts, in the order of the category_id
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     parts: Vec<String>,
-    /// Masks: .npz with `mask` of shape [boxes, 800, 800], not 0 = inside, in the order of the boxes
+    /// Masks: .npz with `mask` of shape [boxes, 800, 800] in the order of the boxes: 0 = outside, or logits, or probabilities
     #[arg(long, value_name = "FILE")]
     masks: Option<PathBuf>,
     /// Detector features: .npz with `feature` of shape [boxes, 256]; --weights reads them
@@ -56,18 +58,19 @@ pub struct Lift {
 
 impl Lift {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let parts = Parts::new(&self.parts)?;
+        let parts = run::parts(&self.parts)?;
         let device = self.settings.device()?;
         let options = self.refinements.of(self.settings.options()?);
-        let job = Job::read(&self.cloud)?;
+        let job = Job::read(&self.cloud, &options.cloud)?;
         let (views, side) = (options.views.poses.len(), options.views.side);
         let mut boxes = Boxes::read(&self.boxes, views, parts.len())?;
+        let unsure = boxes.check_pixels(side).map_err(|e| Error::format(&self.boxes, e.to_string()))?;
         if let Some(path) = &self.features {
             boxes.read_features(path)?;
         }
         let b = boxes.len();
         let masks = self.masks.as_ref().map_or(Ok(Masks::Boxes), |path| Masks::read(path, b, side))?;
-        let load = |path: &PathBuf| Superpoints::load(path, job.cloud.len());
+        let load = |path: &PathBuf| Superpoints::load(path, &job.cloud);
         let superpoints = self.superpoints.as_ref().map(load).transpose()?;
         let null = options.weights.null();
         let weights = self.box_weights.as_ref().map(|path| Weights::read(path, b, null)).transpose()?;
@@ -78,12 +81,13 @@ impl Lift {
         let found = pipeline.lift(&job.cloud, &parts, predictions, &Stages(&bar))?;
         bar.finish_and_clear();
         let mut parameters = run::parameters("lift", &pipeline);
+        let given = |path: &Option<PathBuf>| path.as_ref().map(path_text);
         parameters["input"] = json!({
-            "cloud": self.cloud, "boxes": self.boxes, "masks": self.masks, "features": self.features,
-            "superpoints": self.superpoints, "box_weights": self.box_weights,
-            "weights": self.learned.weights,
+            "cloud": path_text(&self.cloud), "boxes": path_text(&self.boxes), "masks": given(&self.masks),
+            "features": given(&self.features), "superpoints": given(&self.superpoints),
+            "box_weights": given(&self.box_weights), "weights": given(&self.learned.weights),
         });
-        let warnings: Vec<String> = unlearned.into_iter().collect();
+        let warnings: Vec<String> = unlearned.into_iter().chain(unsure).collect();
         let finished = job.finish(&found, &self.out, parameters, &warnings)?;
         run::print(global, vec![finished], &warnings)
     }

@@ -116,9 +116,17 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
+            let _ = writeln!(std::io::stderr(), "error: {error}{}", hint(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// How the command line asks for what the library's message names.
+fn hint(error: &Error) -> &'static str {
+    match error {
+        Error::Device(_) => "\nhint: the device is chosen by --device cpu, --device auto or --device cuda:N",
+        _ => "",
     }
 }
 

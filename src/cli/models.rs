@@ -106,7 +106,7 @@ fn describe(report: &Report) -> String {
             ));
         }
     }
-    lines.extend(report.trial.as_ref().map(tell));
+    lines.extend(report.trial.as_ref().map(describe_trial));
     match &report.problems[..] {
         [] => lines.push("\nNothing is wrong.".into()),
         problems => {
@@ -117,7 +117,7 @@ fn describe(report: &Report) -> String {
     lines.join("\n")
 }
 
-fn tell(trial: &Trial) -> String {
+fn describe_trial(trial: &Trial) -> String {
     let Trial { load, text, detect, boxes, segment, decode, weights, outputs, peak } = trial;
     let mut lines = vec![
         "\nTrial, on the CPU".to_string(),

@@ -6,7 +6,7 @@ use super::{
     progress,
 };
 use clap::Args;
-use partstad::{Error, Result};
+use partstad::{Error, Result, io::path_text};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -73,7 +73,7 @@ impl Prepare {
         );
         global.report(
             json!({
-                "out": self.out, "shapes": made, "failures": failures, "kept": kept, "bytes": bytes,
+                "out": path_text(&self.out), "shapes": made, "failures": failures, "kept": kept, "bytes": bytes,
                 "predictions": preparer.predictor().description(), "options": preparer.options(), "warnings": warnings,
             }),
             &text,

@@ -1,12 +1,15 @@
 //! `partstad render`: the views of a cloud.
 
-use super::{Global, run::views_options};
+use super::{
+    Global,
+    run::{Reading, read_cloud, views_options},
+};
 use clap::Args;
 use partstad::{
     Device, Result,
-    io::points::PointCloud,
+    io::path_text,
     stages::{
-        cloud::Cloud,
+        cloud,
         views::{Options, Views},
     },
 };
@@ -20,7 +23,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Example: partstad render chair.ply -o views")]
 pub struct Render {
-    /// Coloured point cloud: .ply, or .npy / .npz with columns x y z r g b
+    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     cloud: PathBuf,
     /// Directory to write to; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
@@ -29,18 +32,26 @@ pub struct Render {
     /// {"poses": [{"elevation": 10, "azimuth": 0, "distance": 2.2}], "side": 800, "radius": 0.005}
     #[arg(long, value_name = "FILE")]
     views: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 impl Render {
     pub fn run(&self, global: &Global) -> Result<()> {
         let options =
             self.views.as_ref().map_or_else(|| Ok(Options::default()), |path| views_options(path))?;
-        let cloud = Cloud::new(&PointCloud::read(&self.cloud)?)?;
-        let views = Views::render(&Device::Cpu, &cloud, &options)?;
+        let (_, cloud) = read_cloud(&self.cloud, &self.reading.of(cloud::Options::default()))?;
+        let views = Views::render(&Device::Cpu, &cloud, &options)?.of_rows(&cloud)?;
         views.save(&self.out)?;
+        for warning in &cloud.warnings {
+            tracing::warn!("{warning}");
+        }
         let (k, side) = (views.len(), views.side);
         global.report(
-            json!({ "out": self.out, "points": cloud.len(), "views": k, "side": side }),
+            json!({
+                "out": path_text(&self.out), "points": cloud.len(), "rows": cloud.input_len(), "views": k, "side": side,
+                "warnings": cloud.warnings, "options": { "cloud": cloud.options },
+            }),
             &format!("{k} views of {} points in {}", cloud.len(), self.out.display()),
         )
     }

@@ -6,10 +6,14 @@ use clap::Args;
 use partstad::models::{self, Models, Provider};
 use partstad::{
     Device, Error, Parts, Pipeline, Result, Segmentation,
-    io::points::PointCloud,
+    io::{path_text, points::PointCloud},
     output::{Output, report::Report},
     pipeline::{Options, PartSummary},
-    stages::{checkpoint::Checkpoint, cloud::Cloud, evidence, views},
+    stages::{
+        checkpoint::Checkpoint,
+        cloud::{self, Cloud, Colors, Up},
+        evidence, views,
+    },
 };
 use serde_json::{Value, json};
 use std::{
@@ -30,6 +34,54 @@ pub struct Settings {
     /// Where to compute: cpu, cuda:N, or auto for the CUDA device with the most free memory and else the CPU
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub device: String,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+/// How a file's points become a cloud.
+#[derive(Args)]
+pub struct Reading {
+    /// Which way is up in the file: x, y, z, -x, -y or -z [default: y]
+    #[arg(long, value_name = "AXIS", allow_hyphen_values = true)]
+    up: Option<Up>,
+    /// Take greys for colours: the file's intensities, or else a shade by the direction of the surface
+    #[arg(long)]
+    grey: bool,
+}
+
+impl Reading {
+    /// The same options with what was asked for.
+    pub fn of(&self, options: cloud::Options) -> cloud::Options {
+        cloud::Options {
+            up: self.up.unwrap_or(options.up),
+            colors: if self.grey { Colors::Grey } else { options.colors },
+        }
+    }
+}
+
+/// Reads a cloud.
+pub fn read_cloud(path: &Path, options: &cloud::Options) -> Result<(PointCloud, Cloud)> {
+    let points = PointCloud::read(path)?;
+    let cloud = fit_cloud(path, &points, options)?;
+    Ok((points, cloud))
+}
+
+fn fit_cloud(path: &Path, points: &PointCloud, options: &cloud::Options) -> Result<Cloud> {
+    let here = |message: &str| message.replace("option cloud.colors", "--grey");
+    let mut cloud = Cloud::fit(points, options).map_err(|e| Error::format(path, here(&e.to_string())))?;
+    cloud.warnings.iter_mut().for_each(|warning| *warning = here(warning));
+    tracing::info!(cloud = %path.display(), points = cloud.len(), "read");
+    Ok(cloud)
+}
+
+/// The names of parts, also where they are written as a caption: "arm . back . leg".
+pub fn parts(names: &[String]) -> Result<Parts> {
+    match names {
+        [caption] if caption.contains(['.', ';']) => {
+            Parts::new(caption.split(['.', ';']).filter(|name| !name.trim().is_empty()))
+        }
+        names => Parts::new(names),
+    }
 }
 
 impl Settings {
@@ -42,21 +94,14 @@ impl Settings {
         if let Some(path) = &self.views {
             options.views = views_options(path)?;
         }
+        options.cloud = self.reading.of(options.cloud);
         Ok(options)
     }
 
     /// The device.
     pub fn device(&self) -> Result<Device> {
-        device(&self.device)
+        self.device.parse()
     }
-}
-
-/// The device that `--device` names.
-pub fn device(name: &str) -> Result<Device> {
-    name.parse().map_err(|e| match e {
-        Error::Device(what) => Error::Device(format!("--device {name}: {what}")),
-        other => other,
-    })
 }
 
 /// What may be done beyond the paper's method.
@@ -180,15 +225,16 @@ pub struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// Reads the cloud.
-    pub fn read(path: &'a Path) -> Result<Job<'a>> {
+    pub fn read(path: &'a Path, options: &cloud::Options) -> Result<Job<'a>> {
         let start = Instant::now();
-        Job::new(path, PointCloud::read(path)?, start)
+        let (points, cloud) = read_cloud(path, options)?;
+        Ok(Job { path, points, cloud, start })
     }
 
     /// A cloud that is at hand; `path` names it.
-    pub fn new(path: &'a Path, points: PointCloud, start: Instant) -> Result<Job<'a>> {
-        let cloud = Cloud::new(&points).map_err(|e| Error::format(path, e.to_string()))?;
-        tracing::info!(cloud = %path.display(), points = cloud.len(), "read");
+    pub fn new(path: &'a Path, points: PointCloud, options: &cloud::Options) -> Result<Job<'a>> {
+        let start = Instant::now();
+        let cloud = fit_cloud(path, &points, options)?;
         Ok(Job { path, points, cloud, start })
     }
 
@@ -206,7 +252,7 @@ impl<'a> Job<'a> {
         let output = Output { points: &self.points, report };
         output.write(dir)?;
         let mut run = output.run()?;
-        run["out"] = json!(dir);
+        run["out"] = json!(path_text(dir));
         let text = summary(&title, found, dir, self.start.elapsed().as_secs_f64())?;
         let warnings = found.warnings.iter().map(|warning| format!("{title}: {warning}")).collect();
         Ok(Finished { run, text, warnings })

@@ -7,11 +7,18 @@ use super::{
 };
 use clap::Args;
 use indicatif::ProgressBar;
-use partstad::{Error, Parts, Pipeline, Result, io::ply, models::runtime, pipeline::Options};
+use partstad::{
+    Error, Parts, Pipeline, Result,
+    io::{path_text, ply},
+    models::runtime,
+    pipeline::Options,
+    stages::cloud,
+};
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    collections::BTreeSet,
+    ffi::OsString,
+    path::{Component, Path, PathBuf},
     time::Instant,
 };
 
@@ -26,7 +33,7 @@ use std::{
   partstad segment chair.ply --parts arm,back,leg,seat,wheel -o out
   partstad segment scans/*.ply --parts door,handle --models my-models -o out --json > runs.json")]
 pub struct Segment {
-    /// Coloured point clouds: .ply, or .npy / .npz with columns x y z r g b
+    /// Coloured point clouds: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     #[arg(required = true, value_name = "CLOUD")]
     clouds: Vec<PathBuf>,
     /// What to look for, separated by commas
@@ -50,7 +57,7 @@ pub struct Segment {
 
 impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let parts = Parts::new(&self.parts)?;
+        let parts = run::parts(&self.parts)?;
         let folders = folders(&self.clouds, &self.out)?;
         let options = self.refinements.of(self.settings.options()?);
         let bar = progress::stages("models");
@@ -67,14 +74,15 @@ impl Segment {
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
             bar.set_prefix(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-            let result = Job::read(path).and_then(|job| session.segment("segment", &job, &parts, dir, &bar));
+            let result = Job::read(path, session.cloud())
+                .and_then(|job| session.segment("segment", &job, &parts, dir, &bar));
             match result {
                 Ok(result) => results.push(result),
                 Err(e) if self.clouds.len() == 1 => return Err(e),
                 Err(e) => {
                     failed += 1;
                     progress::complain(&bar, &e.to_string());
-                    let run = json!({ "cloud": path, "error": e.to_string() });
+                    let run = json!({ "cloud": path_text(path), "error": e.to_string() });
                     results.push(Finished {
                         run,
                         text: format!("{}: failed", path.display()),
@@ -92,24 +100,45 @@ impl Segment {
     }
 }
 
-/// Where each cloud's files go.
+/// Where each cloud's files go: a folder named by the shortest end of the cloud's path that tells it from the others.
 fn folders(clouds: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>> {
     if clouds.len() == 1 {
         return Ok(vec![out.to_path_buf()]);
     }
-    let mut names = BTreeMap::new();
-    for path in clouds {
-        let name = path.file_stem().unwrap_or_default();
-        if let Some(other) = names.insert(name, path) {
-            return Err(Error::invalid(format!(
-                "{} and {} would both be written to {}; segment them one at a time",
-                other.display(),
-                path.display(),
-                out.join(name).display()
-            )));
+    let paths: Vec<Vec<OsString>> = clouds.iter().map(|path| steps(path)).collect();
+    let longest = paths.iter().map(Vec::len).max().unwrap_or_default();
+    for length in 1..=longest {
+        for whole_name in [false, true] {
+            let folder = |steps: &Vec<OsString>| -> PathBuf {
+                let mut folder: PathBuf = steps[steps.len().saturating_sub(length)..].iter().collect();
+                let stem = folder.file_stem().filter(|&stem| stem != "." && stem != "..").map(OsString::from);
+                if let (Some(stem), false) = (stem, whole_name) {
+                    folder.set_file_name(stem);
+                }
+                folder
+            };
+            let folders: Vec<PathBuf> = paths.iter().map(folder).collect();
+            if folders.iter().collect::<BTreeSet<_>>().len() == folders.len() {
+                return Ok(folders.iter().map(|folder| out.join(folder)).collect());
+            }
         }
     }
-    Ok(clouds.iter().map(|path| out.join(path.file_stem().unwrap_or_default())).collect())
+    let twice = (1..paths.len()).find(|&i| paths[..i].contains(&paths[i])).unwrap_or_default();
+    Err(Error::invalid(format!("{} is given twice", clouds[twice].display())))
+}
+
+/// The folders that lead to a file, and its name, without `.` and `..`.
+fn steps(path: &Path) -> Vec<OsString> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut steps = vec![];
+    for step in absolute.components() {
+        match step {
+            Component::Normal(name) => steps.push(name.to_os_string()),
+            Component::ParentDir => _ = steps.pop(),
+            _ => (),
+        }
+    }
+    steps
 }
 
 /// Segment a cloud that ships with this program
@@ -141,7 +170,7 @@ impl Demo {
         let session = Session::start(global, options, &self.settings, &self.model_settings, None, &bar)?;
         let path = Path::new("demo.ply");
         let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
-        let job = Job::new(path, points, Instant::now())?;
+        let job = Job::new(path, points, session.cloud())?;
         let finished = session.segment("demo", &job, &Parts::new(DEMO_PARTS)?, &self.out, &bar)?;
         bar.finish_and_clear();
         run::print(global, vec![finished], &session.warnings)
@@ -182,10 +211,10 @@ impl Session {
         let record = json!({
             "name": models.manifest.name,
             "stand_in": models.manifest.stand_in,
-            "folder": folder,
+            "folder": folder.map(path_text),
             "files": models.manifest.files,
             "options": how,
-            "onnx_runtime": runtime.location().path(),
+            "onnx_runtime": path_text(runtime.location().path()),
         });
         let pipeline = Pipeline::new(device, options).with_models(models);
         Ok(Session { pipeline, models: record, weights: None, warnings })
@@ -195,6 +224,11 @@ impl Session {
         let (pipeline, warning) = learned.give(self.pipeline, parts)?;
         self.warnings.extend(warning);
         Ok(Session { pipeline, weights: learned.weights.clone(), ..self })
+    }
+
+    /// How clouds are made.
+    fn cloud(&self) -> &cloud::Options {
+        &self.pipeline.options().cloud
     }
 
     fn segment(
@@ -207,8 +241,31 @@ impl Session {
     ) -> Result<Finished> {
         let found = self.pipeline.segment(&job.cloud, parts, &Stages(bar))?;
         let mut parameters = run::parameters(command, &self.pipeline);
-        parameters["input"] = json!({ "cloud": job.path, "weights": self.weights });
+        parameters["input"] =
+            json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });
         parameters["models"] = self.models.clone();
         job.finish(&found, dir, parameters, &self.warnings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_tell_clouds_apart_and_stay_inside() {
+        let of = |paths: &[&str]| {
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            folders(&paths, Path::new("out")).map_err(|e| e.to_string())
+        };
+        let out =
+            |names: &[&str]| Ok(names.iter().map(|name| Path::new("out").join(name)).collect::<Vec<_>>());
+        assert_eq!(of(&["a/pc.ply"]), Ok(vec![PathBuf::from("out")]));
+        assert_eq!(of(&["a.ply", "b/c.ply"]), out(&["a", "c"]));
+        assert_eq!(of(&["1/pc.ply", "2/pc.ply", "3/c.ply"]), out(&["1/pc", "2/pc", "3/c"]));
+        assert_eq!(of(&["a/pc.ply", "a/pc.npy"]), out(&["pc.ply", "pc.npy"]));
+        assert_eq!(of(&["x/../a/pc.ply", "b/./pc.ply"]), out(&["a/pc", "b/pc"]));
+        assert_eq!(of(&["a/...ply", "b/c.ply"]), out(&["...ply", "c"]));
+        assert_eq!(of(&["a/pc.ply", "b/../a/pc.ply"]), Err("b/../a/pc.ply is given twice".into()));
     }
 }

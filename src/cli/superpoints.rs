@@ -1,13 +1,16 @@
 //! `partstad superpoints`: the over-segmentation alone.
 
-use super::Global;
+use super::{
+    Global,
+    run::{Reading, read_cloud},
+};
 use clap::Args;
 use partstad::{
     Device, Result,
-    io::{ply, points::PointCloud},
+    io::{path_text, ply},
     output::palette,
     stages::{
-        cloud::Cloud,
+        cloud,
         superpoints::{Features, Method, Options, Superpoints},
     },
 };
@@ -20,7 +23,7 @@ use std::{path::PathBuf, time::Instant};
 #[derive(Args)]
 #[command(after_help = "Example: partstad superpoints chair.ply -o sp.npy --ply sp.ply")]
 pub struct SuperpointsCommand {
-    /// Coloured point cloud: .ply, or .npy / .npz with columns x y z r g b
+    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     cloud: PathBuf,
     /// Superpoint of every point: .npy, i32 [N]
     #[arg(short, long, value_name = "FILE")]
@@ -39,12 +42,13 @@ pub struct SuperpointsCommand {
     /// Weight of the borders: higher makes fewer superpoints [default: 0.12]
     #[arg(long, value_name = "X")]
     lambda: Option<f32>,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 impl SuperpointsCommand {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let mut points = PointCloud::read(&self.cloud)?;
-        let cloud = Cloud::new(&points)?;
+        let (mut points, cloud) = read_cloud(&self.cloud, &self.reading.of(cloud::Options::default()))?;
         let usual = Options::default();
         let options = Options {
             method: self.method.unwrap_or(usual.method),
@@ -55,19 +59,24 @@ impl SuperpointsCommand {
         let start = Instant::now();
         let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options)?;
         let seconds = start.elapsed().as_secs_f64();
-        superpoints.save(&self.out)?;
+        superpoints.save(&self.out, &cloud)?;
+        for warning in &cloud.warnings {
+            tracing::warn!("{warning}");
+        }
         if let Some(path) = &self.ply {
-            points.colors = superpoints
-                .of_point
-                .iter()
-                .map(|&s| palette::scattered(s).map(|c| c as f32 / 255.0))
-                .collect();
-            let column: Vec<i32> = superpoints.of_point.iter().map(|&s| s as i32).collect();
-            ply::write(path, &points, &[("superpoint", &column)])?;
+            let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| s as i32).collect();
+            let column = &*cloud.to_rows(&of_point, -1);
+            let color = |&s: &i32| u32::try_from(s).map_or(palette::NONE, palette::scattered);
+            points.colors = column.iter().map(|s| color(s).map(|c| c as f32 / 255.0)).collect();
+            ply::write(path, &points, &[("superpoint", column)])?;
         }
         let (s, n) = (superpoints.len(), cloud.len());
         global.report(
-            json!({ "out": self.out, "ply": self.ply, "points": n, "superpoints": s, "seconds": seconds }),
+            json!({
+                "out": path_text(&self.out), "ply": self.ply.as_ref().map(path_text), "points": n,
+                "rows": cloud.input_len(), "superpoints": s, "seconds": seconds, "warnings": cloud.warnings,
+                "options": { "cloud": cloud.options },
+            }),
             &format!("{s} superpoints of {n} points in {} ({seconds:.1} s)", self.out.display()),
         )
     }

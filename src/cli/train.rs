@@ -1,12 +1,10 @@
 //! `partstad train`: learns the weights of boxes.
 
-use super::{
-    Global, progress,
-    run::{self, read_json},
-};
+use super::{Global, progress, run::read_json};
 use clap::{Args, ValueEnum};
 use partstad::{
     Device, Error, Result,
+    io::path_text,
     stages::checkpoint::Checkpoint,
     study::{
         prepare,
@@ -80,7 +78,7 @@ const SAVE_EVERY: usize = 20;
 
 impl Train {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let (options, device) = (self.options()?, run::device(&self.device)?);
+        let (options, device): (_, Device) = (self.options()?, self.device.parse()?);
         let categories = match self.all_categories {
             true => prepare::categories(&self.prepared, "train")?,
             false => self.category.clone(),
@@ -229,7 +227,7 @@ impl Train {
             path.display()
         );
         let value = json!({
-            "category": name, "out": path, "train": training, "val": validating, "best": best, "parts": parts,
+            "category": name, "out": path_text(&path), "train": training, "val": validating, "best": best, "parts": parts,
         });
         Ok((value, line))
     }

@@ -2,7 +2,9 @@
 
 use super::Global;
 use clap::{Args, Subcommand};
-use partstad::{Error, Parts, Result, stages::checkpoint::Checkpoint, study::dataset::BENCHMARK};
+use partstad::{
+    Error, Parts, Result, io::path_text, stages::checkpoint::Checkpoint, study::dataset::BENCHMARK,
+};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -76,7 +78,7 @@ impl Weights {
         let (channels, null) = (network.channels(), network.null());
         let names = parts.join(", ");
         global.report(
-            json!({ "out": out, "parts": parts, "epoch": epoch, "channels": channels, "null_weight": null }),
+            json!({ "out": path_text(out), "parts": parts, "epoch": epoch, "channels": channels, "null_weight": null }),
             &format!("{}: epoch {epoch}, parts {names}, null weight {null:.2}", out.display()),
         )
     }

@@ -1,49 +1,119 @@
 //! Clouds from files of any format, which their names tell.
 
+#[cfg(feature = "scans")]
+use super::scans;
 use super::{
-    npy, ply,
+    columns::{self, Column},
+    npy::{self, Content},
+    pcd, ply,
     points::{ColorUnit, PointCloud},
+    text,
 };
 use crate::error::{Error, Result};
 use std::path::Path;
 
+const FORMATS: &str = if cfg!(feature = "scans") {
+    ".ply, .pcd, .las, .laz, .e57, .npy, .npz, .xyz, .txt, .csv, .asc, .pts and .xyzrgb"
+} else {
+    ".ply, .pcd, .npy, .npz, .xyz, .txt, .csv, .asc, .pts and .xyzrgb (.las, .laz and .e57 need the feature `scans`)"
+};
+
 impl PointCloud {
-    /// Reads a cloud with colours from a `.ply` file, or from an array with the columns x y z r g b (`[N, 6]`) in a
-    /// `.npy` file or an `.npz` archive: its member `points` if it has one, else its only member.
+    /// Reads a cloud from a file of any of these formats, by its extension:
+    /// - `.ply`, `.pcd`; with the feature `scans` also `.las`, `.laz` and `.e57`;
+    /// - text in `.xyz`, `.txt`, `.csv`, `.asc`, `.pts` and `.xyzrgb`;
+    /// - a `.npy` file or `.npz` archive of columns x y z r g b (`[N, 6]`), records with these names, or arrays of points and
+    ///   of colours.
     ///
-    /// Integer colours of a PLY file count in 1/255, those of 16 bits in 1/65535. Floating-point colours and those of
-    /// arrays count as they are, unless the file's largest is above 1: then all of them count in 1/255.
+    /// Integer colours of 8 bits count in 1/255, those of 16 bits in 1/65535 if any is above 255. Floating-point colours and
+    /// those of plain arrays count as they are, unless the file's largest is above 2: then all of them count in 1/255. A
+    /// file without colours is read; [`PointCloud::uncolored`] says why there are none.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if the extension is another one, if the content
-    /// breaks its format, or if there is no point, no colour, a coordinate that is not finite or a colour out of range.
+    /// breaks its format, or if there is no point or a colour out of range.
     pub fn read(path: &Path) -> Result<PointCloud> {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
         match extension.as_str() {
             "ply" => ply::read(path),
-            "npy" | "npz" => PointCloud::from_rows(npy::read_either(path, "points")?, path),
-            _ => {
-                Err(Error::format(path, "clouds are read from .ply, .npy and .npz files; convert it to one"))
-            }
+            "npy" => of_content(Content::read(path)?, path),
+            "npz" => of_archive(path),
+            "pcd" => pcd::read(path),
+            "xyz" | "txt" | "csv" | "asc" | "pts" | "xyzrgb" => text::read(path),
+            #[cfg(feature = "scans")]
+            "las" | "laz" => scans::read_las(path),
+            #[cfg(feature = "scans")]
+            "e57" => scans::read_e57(path),
+            _ => Err(Error::format(path, format!("clouds are read from {FORMATS} files; convert it to one"))),
         }
     }
 
-    /// From the columns x y z r g b, `[N, 6]`; `path` is for messages.
+    /// From the columns x y z r g b, `[N, 6]`, or x y z, `[N, 3]`; `path` is for messages.
     ///
     /// # Errors
     /// As [`PointCloud::read`].
     pub fn from_rows(array: npy::Array<f64>, path: &Path) -> Result<PointCloud> {
-        let &[_, 6] = array.shape.as_slice() else {
+        let width = array.shape.last().copied().filter(|_| array.shape.len() > 1);
+        let Some(width @ (3 | 6)) = width else {
             let message = format!("shape {:?} is not [N, 6], columns x y z r g b", array.shape);
             return Err(Error::format(path, message));
         };
-        let (positions, colors) = array
-            .data
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&[x, y, z, r, g, b]| ([x, y, z], [r as f32, g as f32, b as f32]))
-            .unzip();
-        PointCloud::checked(positions, colors, ColorUnit::Guess, path)
+        let rows = || array.data.chunks_exact(width);
+        let positions = rows().map(|row| [row[0], row[1], row[2]]).collect();
+        let (colors, uncolored): (Vec<[f32; 3]>, _) = match width {
+            6 => (rows().map(|row| [3, 4, 5].map(|i| row[i] as f32)).collect(), None),
+            _ => (
+                vec![],
+                Some(format!("shape {:?} has no colours: columns x y z r g b are needed", array.shape)),
+            ),
+        };
+        let cloud = PointCloud::checked(positions, colors, ColorUnit::Guess, path)?;
+        Ok(PointCloud { uncolored, ..cloud })
     }
+}
+
+fn of_content(content: Content, path: &Path) -> Result<PointCloud> {
+    match content {
+        Content::Numbers(_, array) => PointCloud::from_rows(array, path),
+        Content::Records(columns, names) => columns::cloud(columns, "records", &names, None, path),
+    }
+}
+
+/// An archive's only array, its `points` if they have colours, or arrays of points and of colours.
+fn of_archive(path: &Path) -> Result<PointCloud> {
+    let names = npy::members(path)?;
+    if let [only] = &names[..] {
+        return of_content(Content::member(path, only)?, path);
+    }
+    let (mut found, mut rows): (Vec<Column>, Option<(&str, usize)>) = (vec![], None);
+    for name in &names {
+        if !columns::is_known(name) {
+            continue;
+        }
+        match Content::member(path, name)? {
+            Content::Numbers(_, array) if array.shape.last() == Some(&6) => {
+                return PointCloud::from_rows(array, path);
+            }
+            Content::Numbers(scalar, array) => {
+                let width = if array.shape.len() > 1 { array.shape[array.shape.len() - 1] } else { 1 };
+                let count = array.data.len() / width.max(1);
+                if let Some((other, n)) = rows.replace((name, count)).filter(|&(_, n)| n != count) {
+                    let message =
+                        format!("`{other}` has {n} rows, `{name}` {count}; they must be of the same points");
+                    return Err(Error::format(path, message));
+                }
+                for i in 0..width.min(4) {
+                    let name = if array.shape.len() > 1 { format!("{name}:{i}") } else { name.clone() };
+                    let Some(mut column) = Column::wanted(&name, scalar) else { continue };
+                    column.values = array.data.iter().skip(i).step_by(width).copied().collect();
+                    found.push(column);
+                }
+            }
+            records => return of_content(records, path),
+        }
+    }
+    if rows.is_none() {
+        return Err(Error::format(path, format!("holds {names:?}, but no `points`")));
+    }
+    columns::cloud(found, "arrays", &names, None, path)
 }

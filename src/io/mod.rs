@@ -1,9 +1,42 @@
 //! Files in and out: point clouds, arrays, images.
 
+use serde::Serializer;
+use std::path::{Path, PathBuf};
+
 mod clouds;
+mod columns;
 pub mod hash;
 pub mod npy;
+pub mod pcd;
+pub mod pickle;
 pub mod ply;
 pub mod png;
 pub mod points;
+#[cfg(feature = "scans")]
+pub mod scans;
 pub mod tensors;
+pub mod text;
+
+/// A path as text, for JSON; a byte that is no UTF-8 becomes U+FFFD.
+pub fn path_text(path: impl AsRef<Path>) -> String {
+    path.as_ref().to_string_lossy().into_owned()
+}
+
+/// For `serialize_with`: a path, if there is one, as [`path_text`].
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_path<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => to.serialize_some(&path_text(path)),
+        None => to.serialize_none(),
+    }
+}
+
+/// For `serialize_with`: paths as [`path_text`].
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize_paths<S: Serializer>(paths: &[PathBuf], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(paths.iter().map(path_text))
+}

@@ -1,21 +1,21 @@
 //! Point clouds as PLY files: ascii, binary little and big endian.
 
-use super::points::{ColorUnit, PointCloud};
+use super::{
+    columns::{self, Column, Scalar},
+    points::PointCloud,
+};
 use crate::error::{Error, Result};
-use serde::{Deserialize, Deserializer, de};
-use serde_ply::{ElementDef, PlyFormat, PlyReader, PropertyType, ScalarType};
 use std::{
-    fmt,
     fs::File,
     io::{BufRead, BufReader, BufWriter, Read, Write},
-    marker::PhantomData,
     path::Path,
 };
 
 /// No point cloud's header is longer; a longer one is a file of another kind.
 const HEADER_LIMIT: u64 = 1 << 20;
 
-/// Reads the `vertex` element's x, y, z, red, green, blue, of any numeric type; everything else is skipped.
+/// Reads the points and colours of the `vertex` element, of any number type and of the usual names; everything else is
+/// skipped.
 ///
 /// # Errors
 /// As [`PointCloud::read`].
@@ -30,156 +30,301 @@ pub fn read(path: &Path) -> Result<PointCloud> {
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCloud> {
-    let header = header(&mut from, path)?;
-    let body = length.saturating_sub(header.len() as u64);
-    // serde-ply wants white space after the last number of an ascii file; not every program writes it.
-    let tail: &[u8] = if header.contains("format ascii") { b"\n" } else { b"" };
-    let whole = header.as_bytes().chain(from).chain(tail);
-    let broken = |e: serde_ply::DeserializeError| Error::format(path, format!("not a PLY file: {}", e.0));
-    let mut reader = PlyReader::from_reader(whole).map_err(broken)?;
-    let format = reader.header().format;
-    while let Some(element) = reader.current_element() {
-        check_count(element, format, body, path)?;
-        if element.name != "vertex" {
-            reader.next_element::<Rows<Skipped>>().map_err(|e| Error::format(path, e.0.to_string()))?;
-            continue;
+    let header = Header::read(&mut from, path)?;
+    let body = length.saturating_sub(header.length);
+    for element in &header.elements {
+        element.check_count(header.format, body, path)?;
+        let is_vertex = element.name == "vertex";
+        let columns = element.read(&mut from, header.format, is_vertex, path)?;
+        if is_vertex {
+            let names: Vec<String> = element.properties.iter().map(|p| p.name.clone()).collect();
+            let mut cloud = columns::cloud(columns, "vertices", &names, header.colors_elsewhere(), path)?;
+            cloud.warnings.extend(header.mesh_warning(cloud.len()));
+            return Ok(cloud);
         }
-        if let Some(name) = ["x", "y", "z"].into_iter().find(|name| !element.has_property(name)) {
-            return Err(Error::format(path, format!("its vertices have no property {name}")));
-        }
-        let unit = color_unit(element, path)?;
-        let rows = reader.next_element::<Rows<Vertex>>().map_err(|e| Error::format(path, e.0.to_string()))?.0;
-        let positions = rows.iter().map(|v| [v.x, v.y, v.z]).collect();
-        let colors = rows.iter().map(|v| [v.red, v.green, v.blue]).collect();
-        return PointCloud::checked(positions, colors, unit, path);
     }
     Err(Error::format(path, "has no element named vertex"))
 }
 
-/// The header, up to and including its last line.
-fn header(from: &mut impl BufRead, path: &Path) -> Result<String> {
-    let mut header = Vec::new();
-    let mut limited = from.take(HEADER_LIMIT);
-    loop {
-        let start = header.len();
-        limited.read_until(b'\n', &mut header).map_err(Error::io(path))?;
-        let line = header[start..].trim_ascii();
-        if start == 0 && line != b"ply" {
-            return Err(Error::format(path, "not a PLY file: its first line is not `ply`"));
-        }
-        if line == b"end_header" && header.ends_with(b"\n") {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Ascii,
+    LittleEndian,
+    BigEndian,
+}
+
+#[derive(Debug)]
+struct Header {
+    format: Format,
+    elements: Vec<Element>,
+    /// The file that a comment names as texture.
+    texture: Option<String>,
+    /// In bytes.
+    length: u64,
+}
+
+#[derive(Debug)]
+struct Element {
+    name: String,
+    count: u64,
+    properties: Vec<Property>,
+}
+
+#[derive(Debug)]
+struct Property {
+    name: String,
+    scalar: Scalar,
+    /// The type of the count, if it is a list.
+    list: Option<Scalar>,
+}
+
+impl Header {
+    fn read(from: &mut impl BufRead, path: &Path) -> Result<Header> {
+        let unfit = |message: String| Error::format(path, format!("not a PLY file: {message}"));
+        let (mut format, mut elements, mut texture) = (None, Vec::<Element>::new(), None);
+        let (mut line, mut length) = (vec![], 0);
+        let mut limited = from.take(HEADER_LIMIT);
+        loop {
+            line.clear();
+            length += limited.read_until(b'\n', &mut line).map_err(Error::io(path))? as u64;
             // Comments may be in any encoding.
-            return Ok(String::from_utf8_lossy(&header).into_owned());
-        }
-        if header.len() == start || limited.limit() == 0 {
-            return Err(Error::format(path, "not a PLY file: its header has no line `end_header`"));
-        }
-    }
-}
-
-/// Refuses counts that the file has no room for, before anything is read or allocated.
-fn check_count(element: &ElementDef, format: PlyFormat, body: u64, path: &Path) -> Result<()> {
-    let ElementDef { name, count, properties } = element;
-    let size = |t| match t {
-        _ if format == PlyFormat::Ascii => 2, // a digit and a space
-        ScalarType::I8 | ScalarType::U8 => 1,
-        ScalarType::I16 | ScalarType::U16 => 2,
-        ScalarType::I32 | ScalarType::U32 | ScalarType::F32 => 4,
-        ScalarType::F64 => 8,
-    };
-    let row: u64 = properties
-        .iter()
-        .map(|p| match p.property_type {
-            PropertyType::Scalar(t) | PropertyType::List { count_type: t, .. } => size(t),
-        })
-        .sum();
-    if *count > 0 && row == 0 {
-        return Err(Error::format(path, format!("its {count} elements named {name} have no properties")));
-    }
-    // One byte more: the last line of an ascii file need not end.
-    match (*count as u64).checked_mul(row) {
-        Some(needed) if needed <= body + 1 => Ok(()),
-        _ => Err(Error::format(
-            path,
-            format!(
-                "the header says {count} elements named {name} of {row} bytes or more, but only {body} bytes follow: \
-                 the file is truncated or damaged"
-            ),
-        )),
-    }
-}
-
-fn color_unit(vertex: &ElementDef, path: &Path) -> Result<ColorUnit> {
-    let mut unit = None;
-    for name in ["red", "green", "blue"] {
-        let this = match vertex.get_property(name).map(|p| &p.property_type) {
-            Some(PropertyType::Scalar(ScalarType::F32 | ScalarType::F64)) => ColorUnit::Guess,
-            Some(PropertyType::Scalar(ScalarType::I16 | ScalarType::U16)) => ColorUnit::UpTo(65535.0),
-            Some(PropertyType::Scalar(_)) => ColorUnit::UpTo(255.0),
-            Some(PropertyType::List { .. }) => {
-                return Err(Error::format(path, format!("its vertices' {name} is a list, not a number")));
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_start_matches('\u{feff}').trim();
+            if format.is_none() && length == line.len() as u64 {
+                match text {
+                    "ply" => continue,
+                    _ => return Err(unfit("its first line is not `ply`".into())),
+                }
             }
-            None => {
-                return Err(Error::format(
-                    path,
-                    format!(
-                        "its vertices have no property {name}; the method needs colours (red, green, blue). Give the \
-                         points some, for example one grey for all in MeshLab: Filters > Color Creation > Vertex Color Filling"
-                    ),
-                ));
-            }
-        };
-        if *unit.get_or_insert(this) != this {
-            return Err(Error::format(path, "its vertices' red, green and blue have different types"));
-        }
-    }
-    Ok(unit.unwrap_or(ColorUnit::Guess))
-}
-
-#[derive(Deserialize)]
-struct Vertex {
-    x: f64,
-    y: f64,
-    z: f64,
-    red: f32,
-    green: f32,
-    blue: f32,
-}
-
-#[derive(Deserialize)]
-struct Skipped {}
-
-/// All rows of an element; an error says which row it met.
-struct Rows<T>(Vec<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Rows<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Rows<T>, D::Error> {
-        struct Visitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
-            type Value = Rows<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("the rows of an element")
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Rows<T>, A::Error> {
-                let mut rows = Vec::new();
-                loop {
-                    match seq.next_element() {
-                        Ok(Some(row)) => rows.push(row),
-                        Ok(None) => return Ok(Rows(rows)),
-                        Err(e) => {
-                            let message = format!(
-                                "row {} cannot be read, the file is damaged or truncated: {e}",
-                                rows.len()
-                            );
-                            return Err(de::Error::custom(message));
-                        }
+            let odd = || unfit(format!("its header has the line {text:?}"));
+            let words: Vec<&str> = text.split_whitespace().collect();
+            match words[..] {
+                ["end_header"] if line.ends_with(b"\n") => break,
+                _ if !line.ends_with(b"\n") => {
+                    return Err(unfit("its header has no line `end_header`".into()));
+                }
+                ["comment", "TextureFile", ..] => texture = Some(words[2..].join(" ")),
+                [] | ["comment" | "obj_info", ..] => (),
+                ["format", name, _] => {
+                    format = Some(match name {
+                        "ascii" => Format::Ascii,
+                        "binary_little_endian" => Format::LittleEndian,
+                        "binary_big_endian" => Format::BigEndian,
+                        _ => return Err(odd()),
+                    })
+                }
+                ["element", name, count] => {
+                    let count = count.parse().map_err(|_| odd())?;
+                    elements.push(Element { name: name.into(), count, properties: vec![] });
+                }
+                ["property", .., name] => {
+                    let (scalar, list) = match words[1..words.len() - 1] {
+                        [kind] => (scalar(kind), None),
+                        ["list", count, kind] => (scalar(kind), scalar(count)),
+                        _ => return Err(odd()),
+                    };
+                    let (Some(scalar), true) = (scalar, list.is_some() == (words.len() == 5)) else {
+                        return Err(unfit(format!("no number type is known in the line {text:?}")));
+                    };
+                    let Some(element) = elements.last_mut() else { return Err(odd()) };
+                    if element.properties.iter().any(|other| other.name == name) {
+                        let message = format!(
+                            "its element {} has two properties named {name}; remove one, or name it otherwise",
+                            element.name
+                        );
+                        return Err(Error::format(path, message));
                     }
+                    element.properties.push(Property { name: name.into(), scalar, list });
+                }
+                _ => return Err(odd()),
+            }
+        }
+        let format = format.ok_or_else(|| unfit("its header has no line `format`".into()))?;
+        Ok(Header { format, elements, texture, length })
+    }
+
+    fn element(&self, name: &str) -> Option<&Element> {
+        self.elements.iter().find(|element| element.name == name)
+    }
+
+    /// Where else than at the vertices the colours are.
+    fn colors_elsewhere(&self) -> Option<String> {
+        let faces = self.element("face");
+        let has = |name: &str| {
+            faces.is_some_and(|f| f.properties.iter().any(|p| p.name.eq_ignore_ascii_case(name)))
+        };
+        if self.texture.is_some() || has("texcoord") {
+            let name = self.texture.as_deref().unwrap_or("an image");
+            return Some(format!(
+                "its vertices have no property red: the colours are in a texture, {name}. Carry them to the vertices, in \
+                 MeshLab by Filters > Texture > Transfer Color: Texture to Vertex"
+            ));
+        }
+        ["red", "r", "diffuse_red"].into_iter().any(has).then(|| {
+            "its vertices have no property red: the colours are those of faces. Carry them to the vertices, in MeshLab by \
+             Filters > Color Creation and Processing > Transfer Color: Face to Vertex"
+                .into()
+        })
+    }
+
+    fn mesh_warning(&self, vertices: usize) -> Option<String> {
+        let faces = ["face", "tristrips"].into_iter().filter_map(|name| self.element(name)).map(|f| f.count);
+        let faces: u64 = faces.fold(0, u64::saturating_add);
+        (faces > 0).then(|| {
+            format!(
+                "It is a mesh, of {faces} faces; only its {vertices} vertices are read, and what lies between them is not \
+                 seen. Sample points on its surface, in MeshLab by Filters > Sampling."
+            )
+        })
+    }
+}
+
+fn scalar(name: &str) -> Option<Scalar> {
+    Some(match name {
+        "char" | "int8" => Scalar::I8,
+        "uchar" | "uint8" | "bool" => Scalar::U8,
+        "short" | "int16" => Scalar::I16,
+        "ushort" | "uint16" => Scalar::U16,
+        "int" | "int32" => Scalar::I32,
+        "uint" | "uint32" => Scalar::U32,
+        "long" | "int64" | "longlong" => Scalar::I64,
+        "ulong" | "uint64" | "ulonglong" => Scalar::U64,
+        "half" | "float16" => Scalar::F16,
+        "float" | "float32" => Scalar::F32,
+        "double" | "float64" => Scalar::F64,
+        _ => return None,
+    })
+}
+
+impl Element {
+    /// Refuses counts that the file has no room for, before anything is read or allocated.
+    fn check_count(&self, format: Format, body: u64, path: &Path) -> Result<()> {
+        let Element { name, count, properties } = self;
+        let size = |p: &Property| match format {
+            Format::Ascii => 2, // a digit and a space
+            _ => p.list.unwrap_or(p.scalar).size() as u64,
+        };
+        let row: u64 = properties.iter().map(size).sum();
+        if *count > 0 && row == 0 {
+            return Err(Error::format(path, format!("its {count} elements named {name} have no properties")));
+        }
+        // One byte more: the last line of an ascii file need not end.
+        match count.checked_mul(row) {
+            Some(needed) if needed <= body + 1 => Ok(()),
+            _ => Err(Error::format(
+                path,
+                format!(
+                    "the header says {count} elements named {name} of {row} bytes or more, but only {body} bytes follow: \
+                     the file is truncated or damaged"
+                ),
+            )),
+        }
+    }
+
+    /// Reads or skips the rows; the columns that a cloud needs.
+    fn read(&self, from: &mut impl BufRead, format: Format, keep: bool, path: &Path) -> Result<Vec<Column>> {
+        let wanted = |p: &Property| match p.list {
+            None if keep => Column::wanted(&p.name, p.scalar),
+            _ => None,
+        };
+        let mut columns: Vec<Option<Column>> = self.properties.iter().map(wanted).collect();
+        let mut row = vec![];
+        for i in 0..self.count {
+            let read = match format {
+                Format::Ascii => self.read_line(from, &mut row, &mut columns),
+                _ => self.read_row(from, &mut row, &mut columns, format == Format::BigEndian),
+            };
+            read.map_err(|what| Error::format(path, format!("{} {i}: {what}", self.name)))?;
+        }
+        Ok(columns.into_iter().flatten().collect())
+    }
+
+    fn read_row(
+        &self,
+        from: &mut impl BufRead,
+        row: &mut Vec<u8>,
+        columns: &mut [Option<Column>],
+        big_endian: bool,
+    ) -> Result<(), String> {
+        let broken = |e: std::io::Error| format!("cannot be read, the file is truncated: {e}");
+        if self.properties.iter().all(|p| p.list.is_none()) {
+            row.resize(self.properties.iter().map(|p| p.scalar.size()).sum(), 0);
+            from.read_exact(row).map_err(broken)?;
+            let mut rest = &row[..];
+            for (property, column) in self.properties.iter().zip(columns) {
+                if let Some(column) = column {
+                    column.push(rest, big_endian);
+                }
+                rest = &rest[property.scalar.size()..];
+            }
+            return Ok(());
+        }
+        for (property, column) in self.properties.iter().zip(columns) {
+            row.resize(property.list.unwrap_or(property.scalar).size(), 0);
+            from.read_exact(row).map_err(broken)?;
+            if let Some(column) = column {
+                column.push(row, big_endian);
+            }
+            if let Some(count) = property.list {
+                let count = count.number(row, big_endian);
+                let bytes = count * property.scalar.size() as f64;
+                if !(0.0..9e15).contains(&bytes) || count.fract() != 0.0 {
+                    return Err(format!("{} has {count} entries: damaged", property.name));
+                }
+                let skipped = std::io::copy(&mut from.take(bytes as u64), &mut std::io::sink());
+                if skipped.map_err(broken)? < bytes as u64 {
+                    return Err("cannot be read, the file is truncated".into());
                 }
             }
         }
-        from.deserialize_seq(Visitor(PhantomData))
+        Ok(())
+    }
+
+    fn read_line(
+        &self,
+        from: &mut impl BufRead,
+        line: &mut Vec<u8>,
+        columns: &mut [Option<Column>],
+    ) -> Result<(), String> {
+        line.clear();
+        while line.trim_ascii().is_empty() {
+            line.clear();
+            if from.read_until(b'\n', line).map_err(|e| e.to_string())? == 0 {
+                return Err("cannot be read, the file is truncated".into());
+            }
+        }
+        let text = String::from_utf8_lossy(line);
+        let found = text.split_whitespace().count();
+        let mut words = text.split_whitespace();
+        let short = |property: &Property| {
+            format!(
+                "its line has {found} values, none of them for {}; the file is damaged or truncated, or its header names \
+                 properties that it lacks",
+                property.name
+            )
+        };
+        for (property, column) in self.properties.iter().zip(columns) {
+            let word = words.next().ok_or_else(|| short(property))?;
+            if let Some(count) = property.list.map(|_| columns::number(word)) {
+                let count = count.filter(|&n| n >= 0.0 && n <= found as f64 && n.fract() == 0.0);
+                let count =
+                    count.ok_or_else(|| format!("{} has {word:?} entries: damaged", property.name))?;
+                for _ in 0..count as usize {
+                    words.next().ok_or_else(|| short(property))?;
+                }
+            } else if let Some(column) = column
+                && !column.push_word(word)
+            {
+                let remedy = if word.contains(',') { "; decimals need a point, not a comma" } else { "" };
+                return Err(format!("{} is {word:?}, which is no number{remedy}", property.name));
+            }
+        }
+        match words.count() {
+            0 => Ok(()),
+            more => Err(format!(
+                "its line has {found} values, {more} more than the header names properties; the file is damaged"
+            )),
+        }
     }
 }
 
@@ -255,13 +400,24 @@ mod tests {
         let expected = PointCloud {
             positions: vec![[1.0, 2.0, 3.0]; 2],
             colors: vec![[1.0, 0.0, 0.2], [0.0, 1.0, 0.4]],
+            ..PointCloud::default()
         };
-        assert_eq!(parsed(&binary("little", f32::to_le_bytes)).unwrap(), expected);
-        assert_eq!(parsed(&binary("big", f32::to_be_bytes)).unwrap(), expected);
+        let points = |file: &[u8]| {
+            let PointCloud { positions, colors, warnings, .. } = parsed(file).unwrap();
+            assert!(warnings[0].contains("a mesh, of 1 faces; only its 2 vertices"), "{warnings:?}");
+            PointCloud { positions, colors, ..PointCloud::default() }
+        };
+        assert_eq!(points(&binary("little", f32::to_le_bytes)), expected);
+        assert_eq!(points(&binary("big", f32::to_be_bytes)), expected);
+        assert_eq!(
+            points(&[b"\xef\xbb\xbf", &binary("big", f32::to_be_bytes)[..]].concat()),
+            expected,
+            "BOM"
+        );
         let mut latin1 = binary("big", f32::to_be_bytes);
         let at = latin1.windows(2).position(|pair| pair == "\u{e9}".as_bytes()).unwrap();
         latin1.splice(at..at + 2, [0xe9]);
-        assert_eq!(parsed(&latin1).unwrap(), expected);
+        assert_eq!(points(&latin1), expected);
     }
 
     #[test]
@@ -271,11 +427,30 @@ mod tests {
         assert_eq!(colors(ascii(XYZRGB, "0 0 0 0 51 255")), [[0.0, 0.2, 1.0]]);
         let short = XYZRGB.replace("float", "ushort");
         assert_eq!(colors(ascii(&short, "0 0 0 0 13107 65535")), [[0.0, 0.2, 1.0]]);
+        let bytes = XYZRGB.replace("float", "uchar");
+        assert_eq!(colors(ascii(&bytes, "0 0 0 0.0 51.0 2.55e2")), [[0.0, 0.2, 1.0]]);
+        let wide = format!("{XYZRGB}, uint64 time, long a, int64 b, bool seen");
+        assert_eq!(colors(ascii(&wide, "0 0 0 0 .2 1 18446744073709551615 -1 9 1")), [[0.0, 0.2, 1.0]]);
+        let mut listed = ascii(&format!("list uchar int i, {XYZRGB}"), "2 7 7 0 0 0 0 .2 1\r");
+        assert_eq!(colors(listed.clone()), [[0.0, 0.2, 1.0]]);
+        listed.extend(b"\n\n");
+        assert_eq!(colors(listed), [[0.0, 0.2, 1.0]]);
+    }
+
+    #[test]
+    fn rows_that_are_not_finite_are_read() {
+        let cloud = parsed(&ascii(XYZRGB, "0 0 0 0 .2 1\n0 -nan(ind) 0 9 9 9\n1.#INF 0 0 0 0 0")).unwrap();
+        assert_eq!(cloud.colors[0], [0.0, 0.2, 1.0]);
+        assert!(cloud.positions[1][1].is_nan() && cloud.positions[2][0].is_infinite());
     }
 
     #[test]
     fn what_is_written_is_read() {
-        let cloud = PointCloud { positions: vec![[0.1, -2e9, 3.0]], colors: vec![[1.0, 0.2, 0.0]] };
+        let cloud = PointCloud {
+            positions: vec![[0.1, -2e9, 3.0]],
+            colors: vec![[1.0, 0.2, 0.0]],
+            ..PointCloud::default()
+        };
         let mut file = Vec::new();
         write_to(&mut file, &cloud, &[("label", &[-1]), ("instance", &[7])]).unwrap();
         assert_eq!(parsed(&file).unwrap(), cloud);
@@ -291,11 +466,34 @@ mod tests {
             let message = parsed(&file).unwrap_err();
             assert!(message.starts_with("a.ply: ") && message.contains(words), "{message}");
         };
-        says(ascii(XYZRGB, "0 0 0 0 0 0\n0 nan 0 0 0 0"), "point 1 lies at [0.0, NaN, 0.0]");
-        says(ascii(XYZRGB, "0 0 0 0 0 0\n0 0 zero 0 0 0"), "row 1");
+        says(ascii(XYZRGB, "0 0 0 0 0 0\n0 0 zero 0 0 0"), "vertex 1: z is \"zero\", which is no number");
+        says(
+            ascii(XYZRGB, "0,5 0 0 0 0 0"),
+            "vertex 0: x is \"0,5\", which is no number; decimals need a point",
+        );
+        says(ascii(XYZRGB, "0.0 0 0 0 0 0\n0.0 0 0 0 0"), "its line has 5 values, none of them for blue");
+        says(ascii(XYZRGB, "0 0 0 0 0 0 0"), "its line has 7 values, 1 more");
+        says(ascii("list uchar int i, float x", "9 1 1"), "\"9\" entries");
+        says(ascii("list uchar int i, float x", "2 1 1"), "none of them for x");
+        says(ascii("list uchar int i, float x", "-1 1 1"), "\"-1\" entries");
+        says(ascii(&format!("{XYZRGB}, float x"), "0 0 0 0 0 0 0"), "two properties named x");
+        says(ascii(&format!("{XYZRGB}, float X"), "0 0 0 0 0 0 0"), "two columns named x");
+        says(
+            ascii("float x, complex y", "0 0"),
+            "no number type is known in the line \"property complex y\"",
+        );
         says(ascii(XYZRGB, "0 0 0 0 0 300"), "colours must lie in 0..=255");
         says(ascii(XYZRGB, ""), "no points");
-        says(ascii("float x, float y, float z", "0 0 0"), "no property red");
+        let plain = "float x, float y, float z";
+        let why = |file: Vec<u8>| parsed(&file).unwrap().uncolored.unwrap();
+        assert!(why(ascii(plain, "0 0 0")).contains("no property red"));
+        let with = |after: &str, rows: &str| {
+            let text = String::from_utf8(ascii(plain, "0 0 0")).unwrap();
+            let text = text.replace("end_header", &format!("{after}\nend_header")) + rows;
+            why(text.into_bytes())
+        };
+        assert!(with("element face 0\nproperty uchar red", "").contains("those of faces"));
+        assert!(with("comment TextureFile my wood.png", "").contains("in a texture, my wood.png"));
         says(ascii("float x, float y, uchar red, uchar green, uchar blue", "0 0 0 0 0"), "no property z");
         says(ascii(&XYZRGB.replace("float red", "uchar red"), "0 0 0 0 0 0"), "different types");
         says(

@@ -1,38 +1,28 @@
 //! How many images or boxes go through a model in one run.
 
 use crate::error::{Error, Result};
-use std::ops::Range;
-#[cfg(feature = "cuda")]
-use {
-    crate::device::gpu::Gpu,
-    std::sync::{Mutex, PoisonError},
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
 };
 
 /// What is known about how many items a model takes at once, where the caller leaves it to us.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 pub(super) struct Batch {
     /// Where the model computes on the CPU.
     few: usize,
     /// The most on a device, however much memory it has.
-    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     most: usize,
     /// Bytes that a run on a device may take; none = what is free.
-    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     memory: Option<u64>,
     /// What earlier runs showed to fit.
-    #[cfg(feature = "cuda")]
     fits: Mutex<Option<usize>>,
 }
 
 impl Batch {
     pub(super) fn new(few: usize, most: usize, memory: Option<u64>) -> Batch {
-        Batch {
-            few,
-            most,
-            memory,
-            #[cfg(feature = "cuda")]
-            fits: Mutex::default(),
-        }
+        Batch { few, most, memory, fits: Mutex::default() }
     }
 
     /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as suit a CPU. See [`in_runs`].
@@ -47,13 +37,14 @@ impl Batch {
     }
 
     /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as the device's memory holds, which the first run,
-    /// of one item, shows by the memory that it leaves taken. See [`in_runs`].
-    #[cfg(feature = "cuda")]
+    /// of one item, shows by the memory that it leaves taken. `free`: bytes that are free once all runs are done. See
+    /// [`in_runs`].
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     pub(super) fn on_device(
         &self,
-        gpu: &Gpu,
         items: Range<usize>,
         asked: usize,
+        free: impl Fn() -> Result<u64>,
         mut run: impl FnMut(Range<usize>) -> Result<()>,
     ) -> Result<()> {
         let fits = || self.fits.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,12 +54,10 @@ impl Batch {
         }
         let (mut size, mut rest) = (*fits(), items.clone());
         if size.is_none() {
-            gpu.synchronize()?;
-            let before = gpu.free_memory()?;
+            let before = free()?;
             rest.start += 1;
             run(items.start..rest.start)?;
-            gpu.synchronize()?;
-            let after = gpu.free_memory()?;
+            let after = free()?;
             let taken = before.saturating_sub(after);
             // A tenth is left to others.
             let room = self.memory.unwrap_or(after / 10 * 9);
@@ -113,6 +102,7 @@ fn in_runs(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
 
     #[test]
     fn runs_cover_all_items_in_order() {
@@ -153,27 +143,23 @@ mod tests {
         assert_eq!(fitting(100, 0, 10), 10, "what takes nothing is left to the device to refuse");
     }
 
-    #[cfg(feature = "cuda")]
     #[test]
     fn the_first_item_is_measured_and_the_batch_remembered() {
-        const EACH: usize = 1 << 20;
-        if cuda_emulator::install() == cuda_emulator::Gpu::Real {
-            return println!("SKIPPED: others use this device's memory too");
-        }
-        let gpu = Gpu::new(0).unwrap();
-        let batch = Batch::new(1, 10, Some(4 * EACH as u64 + 5));
-        let (mut arena, mut runs) = (vec![], vec![]);
-        let mut run = |items: Range<usize>| {
-            while arena.len() < items.len() {
-                arena.push(gpu.alloc::<u8>(EACH)?);
-            }
-            runs.push(items.len());
-            Ok(())
+        const EACH: u64 = 1 << 20;
+        let batch = Batch::new(1, 10, Some(4 * EACH + 5));
+        let (arena, mut runs) = (Cell::new(0), vec![]);
+        let mut detect = |asked, items| {
+            let free = || Ok(100 * EACH - arena.get());
+            batch.on_device(items, asked, free, |some: Range<usize>| {
+                arena.set(arena.get().max(some.len() as u64 * EACH));
+                runs.push(some.len());
+                Ok(())
+            })
         };
-        batch.on_device(&gpu, 0..10, 0, &mut run).unwrap();
-        batch.on_device(&gpu, 0..10, 0, &mut run).unwrap();
-        batch.on_device(&gpu, 0..10, 7, &mut run).unwrap();
-        batch.on_device(&gpu, 0..0, 0, &mut run).unwrap();
+        detect(0, 0..10).unwrap();
+        detect(0, 0..10).unwrap();
+        detect(7, 0..10).unwrap();
+        detect(0, 0..0).unwrap();
         assert_eq!(runs, [1, 4, 4, 1, 4, 4, 2, 7, 3]);
     }
 }

@@ -1,12 +1,13 @@
 //! Does a folder of models keep the contracts? All that is wrong with it at once, and what a view costs.
 
+pub use super::onnx::contract::Comparison;
+
 use super::{
-    Folder, Images, Models, Options, Place,
-    contract::Comparison,
-    detector,
-    engine::Engine,
+    Models, Options, detector,
+    folder::Folder,
+    image::Images,
     manifest::Manifest,
-    runtime,
+    onnx::{contract, runtime, session::Sessions},
     segmenter::{self, Prompt},
 };
 use crate::{device::Device, error::Result};
@@ -69,28 +70,32 @@ const BOXES: usize = 17;
 /// # Errors
 /// Those of reading the manifest, and of finding ONNX Runtime; everything else is in the report.
 pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Result<Report> {
-    let (files, manifest) = Folder::open(Place::Disk(folder.to_path_buf()))?;
-    let engine = Engine::cpu(runtime::load()?, options);
+    let files = Folder::on_disk(folder)?;
+    let sessions = Sessions::cpu(runtime::load()?, options);
     let mut problems: Vec<String> =
-        files.files.keys().filter_map(|name| files.check_file(name).err()).map(|e| e.to_string()).collect();
-    let rules = &manifest.detector;
+        files.check_files().filter_map(|checked| checked.err()).map(|e| e.to_string()).collect();
+    let rules = &files.manifest.detector;
     let mut named: Vec<_> =
         [&rules.text_encoder, &rules.model].into_iter().zip(detector::contracts(rules)).collect();
-    if let Some(rules) = &manifest.segmenter {
+    if let Some(rules) = &files.manifest.segmenter {
         named.extend([&rules.encoder, &rules.decoder].into_iter().zip(segmenter::contracts(rules)));
     }
     let mut models = vec![];
     for (file, contract) in named {
         let size = |name: &str| fs::metadata(folder.join(name)).map_or(0, |file| file.len());
-        let ports = files.inspect(&engine, file, &contract).unwrap_or_else(|e| {
-            problems.push(e.to_string());
-            vec![]
-        });
+        let opened = files.source(file).and_then(|source| sessions.open(&source));
+        let ports = match opened {
+            Ok(session) => contract::compare(&session, &contract),
+            Err(e) => {
+                problems.push(e.to_string());
+                vec![]
+            }
+        };
         let wrong = ports.iter().filter_map(|port| port.problem.as_ref());
         problems.extend(wrong.map(|problem| format!("{}: {problem}", folder.join(file).display())));
         models.push(Checked { file: file.clone(), bytes: size(file) + size(&format!("{file}.data")), ports });
     }
-    let mut report = Report { manifest, models, problems, trial: None };
+    let mut report = Report { manifest: files.manifest, models, problems, trial: None };
     if report.problems.is_empty() {
         let mut trial = Trial { weights: report.models.iter().map(|m| m.bytes).sum(), ..Trial::default() };
         match trial.run(folder, parts, options) {
@@ -110,8 +115,8 @@ impl Trial {
         self.load = seconds;
         let (prompt, seconds) = timed(|| models.detector.prompt(parts))?;
         self.text = seconds;
-        let rules = &models.manifest.detector;
-        self.outputs = (4 * rules.rows() * (prompt.tokens.ids.len() + 5 + rules.feature_dim)) as u64;
+        let outputs = models.detector.output_lens(1, prompt.tokens.ids.len());
+        self.outputs = (outputs.iter().sum::<usize>() * size_of::<f32>()) as u64;
 
         let pixels = views();
         let both = Images { pixels: &pixels, height: SIDE, width: SIDE };
@@ -127,7 +132,7 @@ impl Trial {
             problems.push(format!(
                 "{}: the best box of a view scores {a} alone, but {b} in a batch of two: views must not depend on their \
                  batch; export with a dynamic first axis",
-                folder.join(&rules.model).display()
+                folder.join(&models.manifest.detector.model).display()
             ));
         }
         if let Some(segmenter) = &models.segmenter {

@@ -1,64 +1,51 @@
 //! The grounding detector (GLIP): images and part names to boxes with scores and features.
 
 use super::{
-    Folder,
     batch::Batch,
-    contract::{
-        Contract,
-        Dim::{Any, Fixed, Free},
-        Port,
-    },
-    engine::Engine,
+    folder::Folder,
+    heads::Search,
     image::{self, Images},
     manifest,
-    onnx::Model,
-    tensor::Values,
+    onnx::{
+        contract::{
+            Contract,
+            Dim::{Any, Fixed, Free},
+            Port, Symbols,
+        },
+        model::Model,
+        session::Sessions,
+        tensor::Values,
+    },
     tokenizer::{Tokenizer, Tokens},
 };
 use crate::{
     device::{Device, twin::Mirrored},
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
-    ops::detect::{
-        atss::{self, Head},
-        detection::Detection,
-        queries,
-    },
+    ops::detect::detection::Detection,
 };
 use rayon::prelude::*;
-#[cfg(feature = "cuda")]
-use std::ops::Range;
 use std::{
     collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
-#[cfg(feature = "cuda")]
-use {
-    super::{image::ImagesOnDevice, tensor::OnDevice},
-    crate::{
-        device::gpu::{Buffer, Gpu},
-        ops::detect::detection::cuda::{self, Boxes, Workspace},
-    },
-    std::iter::repeat_n,
-};
 
-/// A text encoder and a grounding head, ready to run.
+/// A text encoder and a grounding detector, ready to run.
 #[derive(Debug)]
 pub struct Detector {
-    rules: manifest::Detector,
-    decoding: manifest::Head,
+    pub(super) rules: manifest::Detector,
     tokenizer: Tokenizer,
     /// By caption.
     offsets: BTreeMap<String, Offset>,
     text_encoder: Model,
-    head: Model,
+    pub(super) model: Model,
     device: Device,
-    batch: Batch,
+    pub(super) batch: Batch,
     prompts: Mutex<HashMap<String, Arc<Prompt>>>,
 }
 
-/// Part names as the head wants them.
+/// Part names as the detector wants them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompt {
     /// The caption's tokens.
@@ -78,17 +65,8 @@ pub struct Found {
     pub features: Vec<f32>,
 }
 
-/// What was found in images on a device: images ascending, strongest first in each.
-#[cfg(feature = "cuda")]
-#[derive(Debug)]
-pub struct FoundOnDevice {
-    /// How many boxes each image has, `[N]`; the host's.
-    pub per_view: Vec<u32>,
-    /// The boxes, in pixels of the image as it was given.
-    pub boxes: Boxes,
-}
-
-fn check_threshold(threshold: f32) -> Result<()> {
+/// Refuses a threshold that no score can be compared with.
+pub(super) fn check_threshold(threshold: f32) -> Result<()> {
     match (0.0..=1.0).contains(&threshold) {
         true => Ok(()),
         false => Err(Error::invalid(format!("detection threshold {threshold} is not in [0, 1]"))),
@@ -131,19 +109,14 @@ impl Offset {
     }
 }
 
-/// What the text encoder and the head take and give.
+/// What the text encoder and the detector take and give; the features come last.
 pub(super) fn contracts(rules: &manifest::Detector) -> [Contract; 2] {
-    let [height, width] = rules.image.size.map(Fixed);
-    let a = Fixed(rules.rows());
+    let (family, input) = (rules.head.family(), rules.image.size);
+    let [height, width] = input.map(Fixed);
+    let a = Fixed(family.rows(input));
     let (n, t, l, d) = (Free("N"), Free("T"), Free("L"), Any("D"));
-    let mut outputs = vec![
-        Port::f32("token_logits", &[n, a, l]),
-        Port::f32("box_regression", &[n, a, Fixed(4)]),
-        Port::f32("features", &[n, a, Fixed(rules.feature_dim)]),
-    ];
-    if rules.kind == manifest::Kind::Atss {
-        outputs.push(Port::f32("centerness", &[n, a]));
-    }
+    let mut outputs = family.outputs(input);
+    outputs.push(Port::f32("features", &[n, a, Fixed(rules.feature_dim)]));
     [
         Contract {
             inputs: vec![Port::i64("input_ids", &[t, l]), Port::i64("attention_mask", &[t, l])],
@@ -162,7 +135,7 @@ pub(super) fn contracts(rules: &manifest::Detector) -> [Contract; 2] {
 
 impl Detector {
     pub(super) fn new(
-        engine: &Engine,
+        sessions: &Sessions,
         device: &Device,
         folder: &Folder,
         rules: &manifest::Detector,
@@ -176,16 +149,15 @@ impl Detector {
                 Offset::parse(folder.read(file)?.into_owned(), &folder.path(file), caption)?,
             ))
         });
-        let [text_encoder, head] = contracts(rules);
+        let [text_encoder, model] = contracts(rules);
         Ok(Detector {
             rules: rules.clone(),
-            decoding: rules.head(),
             tokenizer,
             offsets: offsets.collect::<Result<_>>()?,
-            text_encoder: folder.model(&engine.on_cpu(), &rules.text_encoder, text_encoder)?,
-            head: folder.model(&engine.ungraphed(), &rules.model, head)?,
+            text_encoder: Model::new(&sessions.on_cpu(), &folder.source(&rules.text_encoder)?, text_encoder)?,
+            model: Model::new(&sessions.ungraphed(), &folder.source(&rules.model)?, model)?,
             device: device.clone(),
-            batch: Batch::new(1, 10, engine.options().batch_memory),
+            batch: Batch::new(1, 10, sessions.options().batch_memory),
             prompts: Mutex::default(),
         })
     }
@@ -203,8 +175,13 @@ impl Detector {
     /// Encodes part names; a second call with the same names answers from memory.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for names that make no caption, [`Error::Model`] if the text encoder fails.
+    /// [`Error::Invalid`] for names that make no caption or are more than the detector takes (GLIP: 80), [`Error::Model`]
+    /// if the text encoder fails.
     pub fn prompt(&self, parts: &[impl AsRef<str>]) -> Result<Arc<Prompt>> {
+        if let Some(most) = self.rules.head.family().most_parts().filter(|&most| parts.len() > most) {
+            let named = parts.len();
+            return Err(Error::invalid(format!("{named} part names; the detector takes at most {most}")));
+        }
         let tokens = self.tokenizer.tokenize(parts)?;
         let prompts = || self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(prompt) = prompts().get(&tokens.caption) {
@@ -263,7 +240,7 @@ impl Detector {
     fn detect_batch(&self, images: Images, prompt: &Prompt, threshold: f32) -> Result<Vec<Found>> {
         let (n, l) = (images.len(), prompt.tokens.ids.len());
         let [height, width] = self.rules.image.size;
-        let input = image::prepare(images, &self.rules.image, self.head.element(0))?;
+        let input = image::prepare(images, &self.rules.image, self.model.element(0))?;
         let (hidden, mask) = (prompt.hidden.repeat(n), prompt.mask.repeat(n));
         let inputs = [
             (&[n, 3, height, width][..], input.values()),
@@ -271,118 +248,30 @@ impl Detector {
             (&[n, l][..], Values::I64(&mask)),
         ];
         let size = image::size_within(images.size(), &self.rules.image)?;
-        self.head.run(&inputs, |outputs| {
-            let row = |output: usize, i: usize| {
-                let len = outputs[output].len() / n;
-                &outputs[output][i * len..][..len]
-            };
+        let search = self.search(prompt, size, threshold);
+        self.model.run(&inputs, |outputs| {
             let find = |i: usize| {
-                let (logits, regression, parts) = (row(0, i), row(1, i), &prompt.tokens.parts);
-                let boxes = match &self.decoding {
-                    manifest::Head::Atss(levels, rules) => {
-                        let head =
-                            Head { token_logits: logits, box_regression: regression, centerness: row(3, i) };
-                        atss::cpu::detect(&head, parts, levels, size, rules, threshold)?
-                    }
-                    manifest::Head::Detr(rules) => {
-                        let input = self.rules.image.size;
-                        queries::cpu::detect(logits, regression, parts, input, size, rules, threshold)?
-                    }
-                };
-                Ok(self.gather(boxes, row(2, i), size, images.size()))
+                let row = |output: &[f32]| i * (output.len() / n)..(i + 1) * (output.len() / n);
+                let rows: Vec<&[f32]> = outputs.iter().map(|&output| &output[row(output)]).collect();
+                let (features, own) = rows.split_last().expect("the features are an output");
+                let found = self.rules.head.family().detect(own, &search)?;
+                Ok(self.gather(found, features, size, images.size()))
             };
             (0..n).into_par_iter().map(find).collect()
         })
     }
 
-    /// As [`Detector::detect`], for images on a device. The host learns how many boxes each image has.
-    ///
-    /// # Errors
-    /// As [`Detector::detect`]; [`Error::Device`] if the driver refuses.
-    #[cfg(feature = "cuda")]
-    pub fn detect_on(
-        &self,
-        gpu: &Gpu,
-        images: ImagesOnDevice,
-        prompt: &Prompt,
-        threshold: f32,
-        batch: usize,
-    ) -> Result<FoundOnDevice> {
-        check_threshold(threshold)?;
-        let (l, a, c) = (prompt.tokens.ids.len(), self.rules.rows(), self.rules.feature_dim);
-        let [height, width] = self.rules.image.size;
-        let size = image::size_within(images.size, &self.rules.image)?;
-        let scale = [1, 0].map(|axis| images.size[axis] as f32 / size[axis] as f32);
-        let preparer = images.preparer(gpu, &self.rules.image, self.head.element(0))?;
-        let text = (&*prompt.hidden.device(gpu)?, &*prompt.mask.device(gpu)?);
-        let mut workspace: Option<Workspace> = None;
-        let (mut per_view, mut batches) = (vec![], vec![]);
-        let run = |some: Range<usize>| {
-            let (n, view) = (some.len(), some.start);
-            let input = preparer.run(gpu, &images.slice(some))?;
-            let (hidden, mask) = (gpu.concat(repeat_n(text.0, n))?, gpu.concat(repeat_n(text.1, n))?);
-            let (mut token_logits, mut box_regression) = (gpu.alloc(n * a * l)?, gpu.alloc(n * a * 4)?);
-            let (mut centerness, mut features): (_, Buffer<f32>) = (gpu.alloc(n * a)?, gpu.alloc(n * a * c)?);
-            let mut nans = gpu.zeros(4)?;
-            let mut outputs =
-                vec![token_logits.as_view_mut(), box_regression.as_view_mut(), features.as_view_mut()];
-            if self.rules.kind == manifest::Kind::Atss {
-                outputs.push(centerness.as_view_mut());
-            }
-            self.head.run_on(
-                gpu,
-                &[
-                    (&[n, 3, height, width], input.values()),
-                    (&[n, l, prompt.hidden.len() / l], OnDevice::F32(&hidden)),
-                    (&[n, l], OnDevice::I64(&mask)),
-                ],
-                &mut outputs,
-                &mut nans,
-            )?;
-            let workspace = match &mut workspace {
-                Some(large) if large.most() >= n => large,
-                small => small.insert(self.workspace(gpu, n, &prompt.tokens.parts)?),
-            };
-            let counts = match &self.decoding {
-                manifest::Head::Atss(levels, rules) => {
-                    let head = atss::cuda::Head {
-                        levels,
-                        token_logits: &token_logits,
-                        box_regression: &box_regression,
-                        centerness: &centerness,
-                    };
-                    atss::cuda::detect(gpu, &head, n, size, rules, threshold, workspace)?
-                }
-                manifest::Head::Detr(rules) => {
-                    let head = queries::cuda::Head {
-                        queries: a,
-                        token_logits: &token_logits,
-                        boxes: &box_regression,
-                        input: self.rules.image.size,
-                    };
-                    queries::cuda::detect(gpu, &head, n, size, rules, threshold, workspace)?
-                }
-            };
-            self.head.check_nans(&gpu.download(&nans)?)?;
-            let mut boxes = Boxes::new(gpu, counts.iter().sum::<u32>() as usize, c)?;
-            cuda::gather(gpu, workspace, &counts, &features, scale, view, 0, &mut boxes)?;
-            per_view.extend(counts);
-            batches.push(boxes);
-            Ok(())
-        };
-        match self.head.is_on(gpu) {
-            true => self.batch.on_device(gpu, 0..images.count()?, batch, run)?,
-            false => self.batch.on_cpu(0..images.count()?, batch, run)?,
-        }
-        Ok(FoundOnDevice { per_view, boxes: Boxes::concat(gpu, batches)? })
+    /// What to find in images that are `size` in the model's input.
+    pub(super) fn search<'a>(&self, prompt: &'a Prompt, size: [usize; 2], threshold: f32) -> Search<'a> {
+        let manifest::Detector { nms, max_det, .. } = self.rules;
+        Search { parts: &prompt.tokens.parts, input: self.rules.image.size, size, threshold, nms, max_det }
     }
 
-    #[cfg(feature = "cuda")]
-    fn workspace(&self, gpu: &Gpu, images: usize, parts: &[Range<usize>]) -> Result<Workspace> {
-        match &self.decoding {
-            manifest::Head::Atss(levels, rules) => atss::cuda::workspace(gpu, images, levels, parts, rules),
-            manifest::Head::Detr(_) => queries::cuda::workspace(gpu, images, self.rules.rows(), parts),
-        }
+    /// Number of values of every output of `n` images and `l` tokens.
+    pub(super) fn output_lens(&self, n: usize, l: usize) -> Vec<usize> {
+        let symbols = Symbols::from([("N", n), ("L", l)]);
+        let len = |port: &Port| symbols.shape(port).expect("no other symbols").iter().product();
+        self.model.contract().outputs.iter().map(len).collect()
     }
 
     /// The boxes of one image that is `size` in the model's input and was `given` in the caller's hands, with their

@@ -1,14 +1,9 @@
 //! Images as a model's input.
 
-#[cfg(feature = "cuda")]
-use super::tensor::OwnedOnDevice;
 use super::{
-    contract::Element,
     manifest::{Image, Resize},
-    tensor::Owned,
+    onnx::{contract::Element, tensor::Owned},
 };
-#[cfg(feature = "cuda")]
-use crate::device::gpu::{Buffer, Gpu, View};
 use crate::{
     error::{Error, Result},
     ops::detect::model_input::{self, Plan},
@@ -96,67 +91,7 @@ pub(super) fn prepare(images: Images, rule: &Image, element: Element) -> Result<
     Ok(Owned::floats(prepared, element))
 }
 
-fn plan(from: [usize; 2], rule: &Image) -> Result<Plan> {
+/// From images of one size to a model's input.
+pub(super) fn plan(from: [usize; 2], rule: &Image) -> Result<Plan> {
     Ok(Plan { from, to: size_within(from, rule)?, padded: rule.size, rule: rule.normalization() })
-}
-
-/// Images of one size on a device, RGB.
-#[cfg(feature = "cuda")]
-#[derive(Debug, Clone, Copy)]
-pub struct ImagesOnDevice<'a> {
-    /// `[N, height, width, 3]`.
-    pub pixels: &'a Buffer<u8>,
-    /// Height and width.
-    pub size: [usize; 2],
-}
-
-#[cfg(feature = "cuda")]
-impl ImagesOnDevice<'_> {
-    fn bytes(&self) -> usize {
-        self.size[0] * self.size[1] * 3
-    }
-
-    /// Number of images, N.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if the pixels are not so many images.
-    pub fn count(&self) -> Result<usize> {
-        let (bytes, one) = (self.pixels.len(), self.bytes());
-        if one == 0 || !bytes.is_multiple_of(one) {
-            let [height, width] = self.size;
-            return Err(Error::invalid(format!(
-                "{bytes} bytes are not images of {height} x {width} RGB pixels"
-            )));
-        }
-        Ok(bytes / one)
-    }
-
-    /// What resizes, normalises and pads them, for a model that takes these elements.
-    pub(super) fn preparer(&self, gpu: &Gpu, rule: &Image, element: Element) -> Result<Preparer> {
-        Ok(Preparer { prepare: model_input::cuda::Prepare::new(gpu, plan(self.size, rule)?)?, element })
-    }
-
-    /// Some of them.
-    pub(super) fn slice(&self, images: Range<usize>) -> View<'_, u8> {
-        self.pixels.slice(images.start * self.bytes()..images.end * self.bytes())
-    }
-}
-
-/// Makes images a model's input.
-#[cfg(feature = "cuda")]
-#[derive(Debug)]
-pub(super) struct Preparer {
-    prepare: model_input::cuda::Prepare,
-    element: Element,
-}
-
-#[cfg(feature = "cuda")]
-impl Preparer {
-    /// `[n, 3, rule.size]`.
-    pub(super) fn run(&self, gpu: &Gpu, images: &View<u8>) -> Result<OwnedOnDevice> {
-        Ok(match self.element {
-            Element::F16 => OwnedOnDevice::F16(self.prepare.f16(gpu, images)?),
-            _ => OwnedOnDevice::F32(self.prepare.f32(gpu, images)?),
-        })
-    }
 }

@@ -1,12 +1,9 @@
 //! `manifest.json`: what a folder of models holds and how to feed it.
 
+use super::heads::{Head, need};
 use crate::{
     error::{Error, Result},
-    ops::detect::{
-        atss::{self, Level},
-        normalize::{Normalization, Order},
-        queries::{self, Phrase},
-    },
+    ops::detect::normalize::{Normalization, Order},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
@@ -50,17 +47,15 @@ pub enum Precision {
 }
 
 impl Precision {
-    fn is_full(&self) -> bool {
+    /// Whether it is that of 32-bit floats.
+    pub fn is_full(&self) -> bool {
         *self == Precision::F32
     }
 }
 
-/// A text-conditioned grounding detector (GLIP).
+/// A text-conditioned grounding detector (GLIP): what all families have in common, and the [`Head`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Detector {
-    /// What its outputs mean.
-    pub kind: Kind,
     /// File of the text encoder.
     pub text_encoder: String,
     /// File of the detector.
@@ -69,54 +64,15 @@ pub struct Detector {
     pub image: Image,
     /// How part names become tokens.
     pub text: Text,
-    /// Pixels between the locations of each level, fine to coarse. Of [`Kind::Atss`], like all up to `top_n` but `score`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub strides: Vec<usize>,
-    /// Side of the square anchor of each level, in pixels.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub anchor_sizes: Vec<usize>,
-    /// Divisors of the regression's dx, dy, dw, dh.
-    #[serde(default)]
-    pub box_weights: [f32; 4],
-    /// How outputs become a score.
-    pub score: Score,
-    /// A part's mean probability must exceed this before the centerness counts.
-    #[serde(default)]
-    pub pre_nms: f32,
-    /// Candidates kept per level.
-    #[serde(default)]
-    pub top_n: usize,
-    /// Boxes that the model proposes per image, Q. Of [`Kind::Detr`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queries: Option<usize>,
+    /// What its outputs are and mean: the field `kind`, and the fields of that kind. It refuses all others.
+    #[serde(flatten)]
+    pub head: Head,
     /// IoU above which the weaker of two boxes of one part goes.
     pub nms: f32,
     /// Boxes kept per image.
     pub max_det: usize,
     /// Channels of a box's feature.
     pub feature_dim: usize,
-}
-
-/// Families of detectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// One square anchor per location, centerness (GLIP).
-    Atss,
-    /// Queries with a box each (GroundingDINO, OWL-ViT).
-    Detr,
-}
-
-/// Scoring rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Score {
-    /// sqrt(mean of the tokens' sigmoids x sigmoid of the centerness).
-    SqrtMeanSigmoidXCenterness,
-    /// The mean of the tokens' sigmoids.
-    MeanSigmoid,
-    /// The largest of the tokens' sigmoids.
-    MaxSigmoid,
 }
 
 /// How images become a model's input: resized, channels ordered and normalised, zeros appended right and below.
@@ -196,15 +152,6 @@ pub struct Segmenter {
     pub embedding: [usize; 2],
 }
 
-/// How a detector's outputs become boxes.
-#[derive(Debug, Clone)]
-pub(super) enum Head {
-    /// Of [`Kind::Atss`].
-    Atss(Vec<Level>, atss::Rules),
-    /// Of [`Kind::Detr`].
-    Detr(queries::Rules),
-}
-
 impl Manifest {
     /// Reads and checks the text of a manifest; `path` is for messages.
     ///
@@ -242,10 +189,6 @@ impl Manifest {
     }
 }
 
-fn need(holds: bool, message: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(message.into()) }
-}
-
 impl Image {
     /// The arithmetic from bytes to the model's values.
     pub fn normalization(&self) -> Normalization {
@@ -262,62 +205,10 @@ impl Image {
 }
 
 impl Detector {
-    /// The rules that turn the outputs into boxes.
-    pub(super) fn head(&self) -> Head {
-        let Detector { box_weights, pre_nms, top_n, nms, max_det, .. } = *self;
-        let phrase = match self.score {
-            Score::SqrtMeanSigmoidXCenterness => {
-                return Head::Atss(self.levels(), atss::Rules { box_weights, pre_nms, top_n, nms, max_det });
-            }
-            Score::MeanSigmoid => Phrase::Mean,
-            Score::MaxSigmoid => Phrase::Max,
-        };
-        Head::Detr(queries::Rules { phrase, nms, max_det })
-    }
-
-    /// Rows of the outputs per image: locations of all levels, or queries.
-    pub fn rows(&self) -> usize {
-        self.queries.unwrap_or_else(|| atss::locations(&self.levels()))
-    }
-
-    /// The levels of the detector's input, fine to coarse; none for [`Kind::Detr`].
-    pub fn levels(&self) -> Vec<Level> {
-        let [height, width] = self.image.size;
-        let level = |(&stride, &anchor): (&usize, &usize)| Level {
-            stride,
-            anchor,
-            rows: height.div_ceil(stride),
-            columns: width.div_ceil(stride),
-        };
-        self.strides.iter().zip(&self.anchor_sizes).map(level).collect()
-    }
-
     fn check(&self) -> Result<(), String> {
         self.image.check()?;
-        match self.kind {
-            Kind::Atss => {
-                let paired = !self.strides.is_empty() && self.strides.len() == self.anchor_sizes.len();
-                need(paired, "strides and anchor_sizes must have one number per level")?;
-                let positive = self.strides.iter().chain(&self.anchor_sizes).all(|n| (1..=4096).contains(n));
-                need(positive, "strides and anchor_sizes must be in 1..=4096 pixels")?;
-                need(
-                    self.box_weights.iter().all(|&w| w > 0.0 && w.is_finite()),
-                    "box_weights must be above 0",
-                )?;
-                need((0.0..1.0).contains(&self.pre_nms), "pre_nms must be in [0, 1)")?;
-                need(self.top_n > 0 && self.max_det > 0, "top_n and max_det must be above 0")?;
-                let score = self.score == Score::SqrtMeanSigmoidXCenterness;
-                need(score && self.queries.is_none(), "score and queries do not fit the kind \"atss\"")?;
-            }
-            Kind::Detr => {
-                let queries = self.queries.is_some_and(|n| (1..=65536).contains(&n));
-                need(queries && self.max_det > 0, "queries and max_det must be above 0")?;
-                let none = self.strides.is_empty() && self.anchor_sizes.is_empty();
-                need(none, "strides and anchor_sizes are not of the kind \"detr\"")?;
-                let score = self.score != Score::SqrtMeanSigmoidXCenterness;
-                need(score, "score must be mean_sigmoid or max_sigmoid for the kind \"detr\"")?;
-            }
-        }
+        self.head.family().check()?;
+        need(self.max_det > 0, "max_det must be above 0")?;
         need((0.0..=1.0).contains(&self.nms), "nms must be in [0, 1]")?;
         need((1..=65536).contains(&self.feature_dim), "feature_dim must be in 1..=65536")?;
         need(self.text.max_tokens > 2, "text.max_tokens must be above 2")?;

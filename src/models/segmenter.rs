@@ -1,40 +1,36 @@
 //! The box-prompted segmenter (SAM): images and boxes to low-resolution mask logits.
 
 use super::{
-    Folder,
     batch::Batch,
-    contract::{
-        Contract,
-        Dim::{Fixed, Free},
-        Port,
-    },
-    engine::Engine,
+    folder::Folder,
     image::{self, Images},
     manifest,
-    onnx::Model,
-    tensor::Values,
+    onnx::{
+        contract::{
+            Contract,
+            Dim::{Fixed, Free},
+            Port,
+        },
+        model::Model,
+        session::Sessions,
+        tensor::Values,
+    },
 };
 use crate::{
     device::Device,
     error::{Error, Result},
     ops::{detect::boxes, lift::mask::LOGITS},
 };
-#[cfg(feature = "cuda")]
-use {
-    super::{image::ImagesOnDevice, tensor::OnDevice},
-    crate::device::gpu::{Buffer, Gpu},
-    std::ops::Range,
-};
 
 /// An image encoder and a box decoder, ready to run.
 #[derive(Debug)]
 pub struct Segmenter {
-    rules: manifest::Segmenter,
-    encoder: Model,
-    decoder: Model,
+    pub(super) rules: manifest::Segmenter,
+    pub(super) encoder: Model,
+    pub(super) decoder: Model,
     device: Device,
-    images: Batch,
-    boxes: Batch,
+    pub(super) images: Batch,
+    pub(super) boxes: Batch,
 }
 
 /// A box of one of the images.
@@ -44,18 +40,6 @@ pub struct Prompt {
     pub image: usize,
     /// x1, y1, x2, y2 in the image's pixels.
     pub corners: [f32; 4],
-}
-
-/// Boxes of images on a device, images ascending.
-#[cfg(feature = "cuda")]
-#[derive(Debug, Clone, Copy)]
-pub struct PromptsOnDevice<'a> {
-    /// The image of every box, `[B]`.
-    pub images: &'a Buffer<u32>,
-    /// x1, y1, x2, y2 in the image's pixels, `[B, 4]`.
-    pub corners: &'a Buffer<f32>,
-    /// How many boxes each image has, up to the last that has any; the host's.
-    pub per_image: &'a [u32],
 }
 
 /// What the encoder and the decoder take and give.
@@ -81,17 +65,17 @@ pub(super) fn contracts(rules: &manifest::Segmenter) -> [Contract; 2] {
 
 impl Segmenter {
     pub(super) fn new(
-        engine: &Engine,
+        sessions: &Sessions,
         device: &Device,
         folder: &Folder,
         rules: &manifest::Segmenter,
     ) -> Result<Segmenter> {
         let [encoder, decoder] = contracts(rules);
-        let memory = engine.options().batch_memory;
+        let memory = sessions.options().batch_memory;
         Ok(Segmenter {
             rules: rules.clone(),
-            encoder: folder.model(engine, &rules.encoder, encoder)?,
-            decoder: folder.model(&engine.ungraphed(), &rules.decoder, decoder)?,
+            encoder: Model::new(sessions, &folder.source(&rules.encoder)?, encoder)?,
+            decoder: Model::new(&sessions.ungraphed(), &folder.source(&rules.decoder)?, decoder)?,
             device: device.clone(),
             images: Batch::new(1, 10, memory),
             boxes: Batch::new(32, 256, memory),
@@ -146,90 +130,13 @@ impl Segmenter {
         Ok(logits)
     }
 
-    /// As [`Segmenter::segment`], from images to logits on a device. The host learns nothing but that no logit is NaN.
-    ///
-    /// `boxes` are taken to be in order and finite.
-    ///
-    /// # Errors
-    /// As [`Segmenter::segment`]; [`Error::Device`] if the driver refuses.
-    #[cfg(feature = "cuda")]
-    pub fn segment_on(
-        &self,
-        gpu: &Gpu,
-        images: ImagesOnDevice,
-        boxes: PromptsOnDevice,
-        images_at_once: usize,
-        boxes_at_once: usize,
-    ) -> Result<Buffer<f32>> {
-        const MASK: usize = LOGITS * LOGITS;
-        let count = images.count()?;
-        if boxes.per_image.len() > count {
-            return Err(Error::invalid(format!(
-                "boxes lie in image {}; there are {count} images",
-                boxes.per_image.len() - 1
-            )));
-        }
-        let ([height, width], [channels, side]) = (self.rules.image.size, self.rules.embedding);
-        let preparer = images.preparer(gpu, &self.rules.image, self.encoder.element(0))?;
-        let scale = self.scale(images.size)?;
-        let mut logits = gpu.alloc(boxes.images.len() * MASK)?;
-        let (mut encoder_nans, mut decoder_nans) = (gpu.zeros(1)?, gpu.zeros(2)?);
-        let with_boxes: Vec<usize> = (0..boxes.per_image.len()).filter(|&i| boxes.per_image[i] > 0).collect();
-        let (n, embedding) = (with_boxes.len(), channels * side * side);
-        let mut embeddings = gpu.alloc(n * embedding)?;
-        let encode = |group: Range<usize>| {
-            let one = images.size.iter().product::<usize>() * 3;
-            let mut pixels = gpu.alloc(group.len() * one)?;
-            for (i, &image) in with_boxes[group.clone()].iter().enumerate() {
-                gpu.copy(&images.slice(image..image + 1), &mut pixels.slice_mut(i * one..(i + 1) * one))?;
-            }
-            let input = preparer.run(gpu, &pixels.as_view())?;
-            let inputs = [(&[group.len(), 3, height, width][..], input.values())];
-            let made = embeddings.slice_mut(group.start * embedding..group.end * embedding);
-            self.encoder.run_on(gpu, &inputs, &mut [made], &mut encoder_nans)
-        };
-        match self.encoder.is_on(gpu) {
-            true => self.images.on_device(gpu, 0..n, images_at_once, encode)?,
-            false => self.images.on_cpu(0..n, images_at_once, encode)?,
-        }
-        let mut rows = vec![0; count];
-        (0..).zip(&with_boxes).for_each(|(row, &image)| rows[image] = row);
-        let rows = gpu.upload(&rows)?;
-        let decode = |some: Range<usize>| {
-            let b = some.len();
-            let (corners, rows) = boxes::cuda::prompts(
-                gpu,
-                &boxes.corners.slice(4 * some.start..4 * some.end),
-                &boxes.images.slice(some.clone()),
-                &rows,
-                scale,
-            )?;
-            let mut quality = gpu.alloc(b)?;
-            let inputs = [
-                (&[n, channels, side, side][..], OnDevice::F32(&embeddings)),
-                (&[b, 4][..], OnDevice::F32(&corners)),
-                (&[b][..], OnDevice::I64(&rows)),
-            ];
-            let masks = logits.slice_mut(some.start * MASK..some.end * MASK);
-            self.decoder.run_on(gpu, &inputs, &mut [masks, quality.as_view_mut()], &mut decoder_nans)
-        };
-        let all = 0..boxes.images.len();
-        match self.decoder.is_on(gpu) {
-            true => self.boxes.on_device(gpu, all, boxes_at_once, decode)?,
-            false => self.boxes.on_cpu(all, boxes_at_once, decode)?,
-        }
-        self.encoder.check_nans(&gpu.download(&encoder_nans)?)?;
-        self.decoder.check_nans(&gpu.download(&decoder_nans)?)?;
-        Ok(logits)
-    }
-
     /// The device that it was loaded for.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
     /// From pixels of images that have this size to those of the model's input, x and y.
-    fn scale(&self, size: [usize; 2]) -> Result<[f32; 2]> {
+    pub(super) fn scale(&self, size: [usize; 2]) -> Result<[f32; 2]> {
         let [rows, columns] = image::size_within(size, &self.rules.image)?;
         Ok([columns as f32 / size[1] as f32, rows as f32 / size[0] as f32])
     }

@@ -21,7 +21,7 @@ pub struct Output<'a> {
 
 impl Output<'_> {
     /// Writes into a folder, which is made if need be:
-    /// - `labels.npy`, `instances.npy`, `superpoints.npy`: i32 `[N]`, -1 = none;
+    /// - `labels.npy`, `instances.npy`, `superpoints.npy`: i32, of every row of the input, -1 = none;
     /// - `scores.npy`: f32 `[S, L + 1]`, softmax, column 0 = no part;
     /// - `boxes.json`: the boxes as a list of `{image_id, category_id (from 1), bbox [x, y, width, height], score}`;
     /// - `segmentation.ply`: the points in the colours of their parts, with properties `label` and `instance`;
@@ -33,15 +33,17 @@ impl Output<'_> {
     pub fn write(&self, dir: &Path) -> Result<()> {
         let (points, found) = (self.points, self.report.found);
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
-        let (labels, instances) = (&found.labels.of_point, &found.instances.of_point);
+        let cloud = self.report.cloud;
+        let labels = &*cloud.to_rows(&found.labels.of_point, -1);
+        let instances = &*cloud.to_rows(&found.instances.of_point, -1);
         npy::write(&dir.join("labels.npy"), &[labels.len()], labels)?;
         npy::write(&dir.join("instances.npy"), &[instances.len()], instances)?;
-        found.superpoints.save(&dir.join("superpoints.npy"))?;
+        found.superpoints.save(&dir.join("superpoints.npy"), cloud)?;
         let shape = [found.scores.len(), found.scores.labels + 1];
         npy::write(&dir.join("scores.npy"), &shape, found.scores.probabilities.host()?)?;
         found.boxes.write(&dir.join("boxes.json"))?;
         let colors = labels.iter().map(|&label| palette::color(label).map(|c| c as f32 / 255.0)).collect();
-        let colored = PointCloud { positions: points.positions.clone(), colors };
+        let colored = PointCloud { positions: points.positions.clone(), colors, ..PointCloud::default() };
         ply::write(&dir.join("segmentation.ply"), &colored, &[("label", labels), ("instance", instances)])?;
         let path = dir.join("run.json");
         fs::write(&path, format!("{:#}\n", self.run()?)).map_err(Error::io(&path))?;
@@ -59,6 +61,7 @@ impl Output<'_> {
         Ok(json!({
             "cloud": title,
             "points": cloud.len(),
+            "rows": cloud.input_len(),
             "superpoints": found.superpoints.len(),
             "views": found.views.len(),
             "boxes": found.boxes.len(),

@@ -34,22 +34,82 @@ pub enum Masks {
     Bits(Mirrored<Vec<u8>>),
 }
 
+/// A value of a mask, as far as it matters for what the values mean; in ascending order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Pixel {
+    Negative,
+    Zero,
+    /// Up to 0.5.
+    Low,
+    /// Below 1.
+    High,
+    One,
+    /// Above 1, but for 255.
+    Larger,
+    /// 255.
+    Byte,
+    /// Not finite.
+    Odd,
+}
+
+impl npy::Element for Pixel {
+    const DESCR: &'static str = "|u1";
+
+    fn from_number(number: npy::Number) -> Option<Pixel> {
+        let value = f64::from_number(number)?;
+        Some(match value {
+            _ if !value.is_finite() => Pixel::Odd,
+            0.0 => Pixel::Zero,
+            1.0 => Pixel::One,
+            255.0 => Pixel::Byte,
+            _ if value < 0.0 => Pixel::Negative,
+            _ if value <= 0.5 => Pixel::Low,
+            _ if value < 1.0 => Pixel::High,
+            _ => Pixel::Larger,
+        })
+    }
+
+    fn write(self, to: &mut impl std::io::Write) -> std::io::Result<()> {
+        to.write_all(&[self as u8])
+    }
+}
+
 impl Masks {
-    /// Reads full masks, `[B, side, side]` of any numeric type in the order of the boxes, from an `.npz` archive (`mask`)
-    /// or a `.npy` file. A pixel is in the mask if its value is not 0.
+    /// Reads full masks, `[B, side, side]` or `[B, 1, side, side]` of any numeric type in the order of the boxes, from an
+    /// `.npz` archive (`mask`) or a `.npy` file. Logits are inside above 0, probabilities above 0.5, else what is not 0.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] if the shape does not fit.
+    /// [`Error::Io`]; [`Error::Format`] if the shape does not fit, or if the numbers are neither of two values, nor logits
+    /// (some are negative), nor probabilities (all are in [0, 1]).
     pub fn read(path: &Path, boxes: usize, side: usize) -> Result<Masks> {
-        let array = npy::read_either::<bool>(path, "mask")?;
-        if array.shape != [boxes, side, side] {
+        let array = npy::read_either::<Pixel>(path, "mask")?;
+        if array.shape != [boxes, side, side] && array.shape != [boxes, 1, side, side] {
             let found = array.shape;
             return Err(Error::format(
                 path,
                 format!("masks of shape {found:?}; they must be [{boxes}, {side}, {side}]"),
             ));
         }
-        Ok(Masks::pack(&array.data, side))
+        let mut there = [false; Pixel::Odd as usize + 1];
+        array.data.iter().for_each(|&pixel| there[pixel as usize] = true);
+        let has = |pixel: Pixel| there[pixel as usize];
+        let (fractions, larger) = (has(Pixel::Low) || has(Pixel::High), has(Pixel::Larger));
+        let inside: fn(Pixel) -> bool = if has(Pixel::Odd) {
+            return Err(Error::format(path, "masks with a pixel that is not finite"));
+        } else if has(Pixel::Negative) {
+            |pixel| pixel > Pixel::Zero
+        } else if larger && (fractions || has(Pixel::One)) || larger && has(Pixel::Byte) {
+            return Err(Error::format(
+                path,
+                "masks of many values that are neither logits (none is negative) nor probabilities (some are above 1); save \
+                 what is inside: masks > threshold",
+            ));
+        } else if fractions {
+            |pixel| pixel >= Pixel::High
+        } else {
+            |pixel| pixel != Pixel::Zero
+        };
+        Ok(Masks::pack(&array.data.into_iter().map(inside).collect::<Vec<_>>(), side))
     }
 
     /// Writes full masks, u8 `[B, side, side]`, as the member `mask` of an `.npz` archive.
@@ -120,10 +180,7 @@ mod predict {
     #[cfg(feature = "cuda")]
     use crate::{
         device::{Device, twin::Twin},
-        models::{
-            ImagesOnDevice,
-            segmenter::{self, PromptsOnDevice},
-        },
+        models::{device as on_device, segmenter},
     };
     use crate::{
         error::Result,
@@ -154,9 +211,9 @@ mod predict {
                     segmenter::check(&prompts(list), views.len())?;
                 }
                 let pixels = &*views.images.device(gpu)?;
-                let images = ImagesOnDevice { pixels, size: [views.side; 2] };
+                let images = on_device::Images { pixels, size: [views.side; 2] };
                 let boxes = boxes.device(gpu)?;
-                let prompts = PromptsOnDevice {
+                let prompts = on_device::Prompts {
                     images: &boxes.views,
                     corners: &boxes.rects,
                     per_image: &boxes.per_view,

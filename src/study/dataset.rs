@@ -2,10 +2,9 @@
 //! `<root>/PartNetE_meta.json` and `<root>/<split>/<Category>/<id>/{pc.ply, label.npy}`. Without the former the part
 //! names are those of [`BENCHMARK`].
 
-use super::pickle;
 use crate::{
     error::{Error, Result},
-    io::points::PointCloud,
+    io::{pickle, points::PointCloud},
     parts::Parts,
 };
 use std::{
@@ -187,7 +186,7 @@ impl Truth {
     /// # Errors
     /// As [`Object::read`].
     pub fn read(path: &Path, points: usize, labels: usize) -> Result<Truth> {
-        let arrays = pickle::read(path)?;
+        let arrays = pickle::arrays::read(path)?;
         let column = |name: &str, bound: i64| {
             let Some(array) = arrays.get(name) else {
                 let names: Vec<&String> = arrays.keys().collect();
@@ -224,7 +223,8 @@ mod tests {
         let folder = root.path().join("test/Box/17");
         fs::create_dir_all(&folder).unwrap();
         fs::write(root.path().join("PartNetE_meta.json"), r#"{"Box": ["lid", "base", "lock"]}"#).unwrap();
-        let cloud = PointCloud { positions: vec![[0.5; 3]; 6], colors: vec![[1.0; 3]; 6] };
+        let cloud =
+            PointCloud { positions: vec![[0.5; 3]; 6], colors: vec![[1.0; 3]; 6], ..PointCloud::default() };
         ply::write(&folder.join("pc.ply"), &cloud, &[]).unwrap();
         fs::copy("tests/fixtures/labels/protocol4.npy", folder.join("label.npy")).unwrap();
         let dataset = Dataset::open(root.path()).unwrap();

@@ -4,7 +4,6 @@ pub mod dataset;
 pub mod evaluate;
 pub mod methods;
 pub mod metrics;
-pub mod pickle;
 pub mod prepare;
 pub mod sample;
 pub mod targets;

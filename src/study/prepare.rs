@@ -13,7 +13,7 @@ use crate::parts::Parts;
 use crate::{
     device::Device,
     error::{Error, Result},
-    io::{hash, npy, tensors},
+    io::{hash, npy, path_text, tensors},
     lifting::{Scene, Voters},
     observer::Progress,
     options::Options,
@@ -72,7 +72,7 @@ impl Predictor {
                 let manifest = &models.manifest;
                 json!({ "models": manifest.name, "stand_in": manifest.stand_in, "files": manifest.files })
             }
-            Predictor::Folder(folder) => json!({ "folder": folder }),
+            Predictor::Folder(folder) => json!({ "folder": path_text(folder) }),
         }
     }
 
@@ -99,6 +99,7 @@ pub struct Shape {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Prepared {
     /// The samples' files.
+    #[serde(serialize_with = "crate::io::serialize_paths")]
     pub samples: Vec<PathBuf>,
     /// Whether they were there already, made from the same things.
     pub kept: bool,
@@ -262,10 +263,10 @@ impl Preparer {
         let Some(kept) = kept else { return partition() };
         let path = kept.folder.join("superpoints.npy");
         if kept.made_from.superpoints == key {
-            return Superpoints::load(&path, cloud.len());
+            return Superpoints::load(&path, cloud);
         }
         let superpoints = partition()?;
-        kept.remake(|made_from| &mut made_from.superpoints, key, |_| superpoints.save(&path))?;
+        kept.remake(|made_from| &mut made_from.superpoints, key, |_| superpoints.save(&path, cloud))?;
         Ok(superpoints)
     }
 

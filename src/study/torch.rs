@@ -2,11 +2,11 @@
 //! Read without Python, and without executing anything; written so that their code and `torch.load(weights_only=True)`
 //! read them.
 
-use super::pickle::{self, Parsed};
 use crate::{
     error::{Error, Result},
     io::{
         npy::{self, Array},
+        pickle::{Parsed, torch},
         tensors,
     },
     stages::{checkpoint::Checkpoint, network::Network},
@@ -60,7 +60,7 @@ pub fn parse(file: &[u8]) -> Result<Saved, String> {
         return Err("big-endian numbers; save it on a little-endian machine".into());
     }
     let code = member(&mut archive, &format!("{folder}data.pkl"))?;
-    let (machine, top) = pickle::torch(&code)?;
+    let (machine, top) = torch::read(&code)?;
     let all = machine.entries(top)?;
     let entry = |name: &str| {
         let found = all.iter().rev().find(|(key, _)| *key == name);
@@ -93,7 +93,7 @@ fn member(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Parsed<Vec<u8>
     Ok(bytes)
 }
 
-fn numbers(tensor: &pickle::Tensor, bytes: &[u8]) -> Parsed<Array<f32>> {
+fn numbers(tensor: &torch::Tensor, bytes: &[u8]) -> Parsed<Array<f32>> {
     let size = match tensor.class {
         "FloatStorage" => 4,
         "DoubleStorage" => 8,

@@ -1,5 +1,6 @@
 //! The tiny models, and views for them.
 
+use inputs::Random;
 use partstad::{
     Device,
     models::{Models, Options},
@@ -23,17 +24,11 @@ pub fn tiny() -> Models {
 
 /// Views of blurred noise, others for another seed.
 pub fn views(count: usize, side: usize, seed: u64) -> Views {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut random = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 56) as u8
-    };
+    let mut random = Random(seed);
     let mut images = vec![0; count * side * side * 3];
     let block = side / 8;
     for image in images.chunks_exact_mut(side * side * 3) {
-        let blocks: Vec<u8> = (0..8 * 8 * 3).map(|_| random()).collect();
+        let blocks: Vec<u8> = (0..8 * 8 * 3).map(|_| (random.bits() >> 24) as u8).collect();
         for (i, value) in image.iter_mut().enumerate() {
             let (row, column, channel) = (i / 3 / side, i / 3 % side, i % 3);
             *value = blocks[(row / block * 8 + column / block) * 3 + channel];

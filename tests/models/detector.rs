@@ -108,7 +108,8 @@ fn poison() {
         let options = Options { threshold, batch: 1 };
         Boxes::detect(&views(1, side, 1), parts, &models.detector, &options).unwrap_err().to_string()
     };
-    assert!(error(64, &[], 0.5).contains("0 parts"));
+    assert!(error(64, &[], 0.5).contains("no part names"));
+    assert!(error(64, &["arm"; 81], 0.5).contains("81 part names; the detector takes at most 80"));
     assert!(error(64, &["arm"], f32::NAN).contains("threshold NaN"));
     let mut broken = views(1, 64, 1);
     broken.images = broken.images.host().unwrap()[1..].to_vec().into();

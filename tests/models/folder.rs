@@ -2,7 +2,7 @@
 
 use crate::common::{PARTS, complaint, copy, load, tiny, views};
 use partstad::{
-    models::Models,
+    models::{Manifest, Models},
     stages::boxes::{Boxes, Options},
 };
 use safetensors::tensor::{Dtype, TensorView};
@@ -91,7 +91,7 @@ fn damaged_files() {
 #[test]
 fn bad_manifests() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str); 19] = [
+    let cases: [(Change, &str); 25] = [
         (|m| m["version"] = json!(2), "manifest version 2 is not 1"),
         (|m| m["colour"] = json!(1), "unknown field `colour`"),
         (|m| m["detector"]["topn"] = json!(1), "unknown field `topn`"),
@@ -108,16 +108,31 @@ fn bad_manifests() {
         (|m| m["detector"]["image"]["std"][1] = json!(0), "detector.image.std must be above 0"),
         (|m| m["detector"]["image"]["size"] = json!([65, 64]), "detector.image.size"),
         (|m| m["detector"]["image"]["divisor"] = json!(0), "detector.image.size"),
-        (|m| m["detector"]["max_det"] = json!(0), "top_n and max_det must be above 0"),
-        (|m| m["detector"]["kind"] = json!("detr"), "detector.queries and max_det must be above 0"),
+        (|m| m["detector"]["max_det"] = json!(0), "detector.max_det must be above 0"),
+        (|m| m["detector"]["top_n"] = json!(0), "detector.top_n must be above 0"),
+        (|m| _ = m["detector"].as_object_mut().unwrap().remove("top_n"), "missing field `top_n`"),
+        (|m| _ = m["detector"].as_object_mut().unwrap().remove("kind"), "missing field `kind`"),
+        (
+            |m| m["detector"]["kind"] = json!("detr"),
+            "unknown field `anchor_sizes`, expected `queries` or `score`",
+        ),
+        (|m| m["detector"]["queries"] = json!(9), "unknown field `queries`, expected one of `strides`"),
+        (|m| m["detector"]["score"] = json!("max_sigmoid"), "unknown variant `max_sigmoid`"),
+        (|m| with_queries(m, json!(0)), "detector.queries must be in 1..=65536"),
         (
             |m| {
-                m["detector"]["kind"] = json!("detr");
-                m["detector"]["queries"] = json!(9);
+                with_queries(m, json!(9));
+                m["detector"]["top_n"] = json!(1000);
             },
-            "detector.strides and anchor_sizes are not of the kind \"detr\"",
+            "unknown field `top_n`, expected `queries` or `score`",
         ),
-        (|m| m["detector"]["score"] = json!("max_sigmoid"), "score and queries do not fit the kind \"atss\""),
+        (
+            |m| {
+                with_queries(m, json!(9));
+                m["detector"]["score"] = json!("sqrt_mean_sigmoid_x_centerness");
+            },
+            "unknown variant `sqrt_mean_sigmoid_x_centerness`, expected `mean_sigmoid` or `max_sigmoid`",
+        ),
         (|m| m["segmenter"]["image"]["size"] = json!([64, 32]), "segmenter.image.size must be square"),
         (
             |m| m["segmenter"]["embedding"] = json!([6, 5]),
@@ -133,6 +148,35 @@ fn bad_manifests() {
     let folder = copy();
     fs::write(folder.path().join("manifest.json"), "{").unwrap();
     assert!(complaint(folder.path()).contains("manifest.json: not a manifest of models: EOF"));
+}
+
+/// Makes the detector one of queries.
+fn with_queries(manifest: &mut Value, queries: Value) {
+    let detector = manifest["detector"].as_object_mut().unwrap();
+    detector.retain(|field, _| {
+        !["strides", "anchor_sizes", "box_weights", "pre_nms", "top_n"].contains(&field.as_str())
+    });
+    detector.extend(
+        [("kind", json!("detr")), ("queries", queries), ("score", json!("max_sigmoid"))]
+            .map(|(field, value)| (field.to_string(), value)),
+    );
+}
+
+#[test]
+fn a_manifest_is_written_as_it_was_read() {
+    let text = fs::read(Path::new(crate::common::FIXTURES).join("manifest.json")).unwrap();
+    let locations: Value = serde_json::from_slice(&text).unwrap();
+    let mut queries = locations.clone();
+    with_queries(&mut queries, json!(9));
+    for manifest in [locations, queries] {
+        let parse = |text: String| Manifest::parse(text.as_bytes(), Path::new("manifest.json")).unwrap();
+        let read = parse(manifest.to_string());
+        let written = serde_json::to_value(&read).unwrap();
+        assert_eq!(parse(written.to_string()), read);
+        let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(fields(&written["detector"]), fields(&manifest["detector"]));
+        assert_eq!(fields(&written), fields(&manifest));
+    }
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! Training, step by step.
 
-use crate::{
-    common::{fixture, golden},
-    lifting::Case,
-};
+use crate::lifting::Case;
+use inputs::{fixture, golden};
 use partstad::{
     Device,
     io::npy,

@@ -1,6 +1,6 @@
 //! GLIP's post-processing against the authors' ATSS post-processor on the outputs of a tiny random GLIP.
 
-use crate::common::fixture;
+use inputs::fixture;
 use partstad::{
     io::npy,
     ops::detect::{

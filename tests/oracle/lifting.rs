@@ -1,6 +1,6 @@
 //! From boxes and masks to instances.
 
-use crate::common::{fixture, golden};
+use inputs::{fixture, golden};
 use partstad::{
     Device, Parts,
     io::{npy, ply},
@@ -130,7 +130,7 @@ impl Case {
             .map(|(p, b)| packed[p * row + b / 8] << (b % 8) & 128 != 0)
             .collect();
         Case {
-            superpoints: Superpoints::load(&file("superpoint_label.npy"), cloud.len()).unwrap(),
+            superpoints: Superpoints::load(&file("superpoint_label.npy"), &cloud).unwrap(),
             views: views(member(&file("pc_idx.npz"), "pc_idx"), screen),
             masks: masks(&file("sam_mask_packed.npz"), "packed"),
             in_mask,

@@ -2,7 +2,6 @@
 //! names their folder; run these with `--include-ignored`).
 
 mod adaptation;
-mod common;
 mod detector;
 mod lifting;
 mod superpoints;

@@ -1,6 +1,6 @@
 //! Over-segmentation against the authors' (`gen_superpoint`).
 
-use crate::common::golden;
+use inputs::golden;
 use partstad::{
     io::{npy, ply},
     ops::{

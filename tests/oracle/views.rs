@@ -1,6 +1,6 @@
 //! Cameras, rasterization and images against PyTorch3D's, as the authors call it.
 
-use crate::common::{fixture, golden};
+use inputs::{fixture, golden};
 use partstad::{
     Device,
     io::{npy, png, points::PointCloud},

@@ -1,6 +1,7 @@
 //! Boxes on their way: their order, the segmenter's prompts, the network's places, and values that are not numbers.
 
-use crate::{gpu, random::Random};
+use crate::gpu;
+use inputs::Random;
 use partstad::{
     device::gpu::Gpu,
     ops::{basic::nan, detect::boxes, learn::positional, lift::confidence},

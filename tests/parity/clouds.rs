@@ -1,6 +1,6 @@
 //! Made-up clouds that are hard on a search.
 
-use crate::random::Random;
+use inputs::Random;
 
 /// Clouds of `n` points, each with its name.
 pub fn clouds(n: usize, random: &mut Random) -> Vec<(&'static str, Vec<[f32; 3]>)> {

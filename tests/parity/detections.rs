@@ -1,6 +1,7 @@
 //! The detector's post-processing: the same boxes in the same order.
 
-use crate::{gpu, random::Random};
+use crate::gpu;
+use inputs::Random;
 use partstad::{
     device::gpu::Gpu,
     ops::detect::{

@@ -1,6 +1,7 @@
 //! Labels and the instances that they are merged into: the reference's, bit for bit.
 
-use crate::{gpu, random::Random};
+use crate::gpu;
+use inputs::Random;
 use partstad::{
     device::gpu::Gpu,
     ops::lift::{
@@ -76,7 +77,11 @@ pub fn compare_pieces(
     for _ in 0..superpoints {
         members.push(points.by_ref().take(1 + random.below(300) as usize));
         let entries = if boxes == 0 { 0 } else { random.below(most) };
-        sets.entries.push((0..entries).map(|_| Entry { set: random.below(boxes.min(4) as u32), count: 5 }));
+        sets.entries.push((0..entries).map(|_| {
+            let set = random.below(boxes.min(4) as u32);
+            // Those of the last boxes, where there are so many sets.
+            Entry { set: if most > 3 { boxes as u32 - 1 - set } else { set }, count: 5 }
+        }));
         for _ in 0..views {
             let seen = random.below(4) > 0;
             let [x, y] = [0; 2].map(|_| random.uniform() * 60.0);

@@ -10,7 +10,6 @@ mod models;
 mod neighbors;
 mod network;
 mod pipeline;
-mod random;
 mod scores;
 mod sizes;
 mod sorting;

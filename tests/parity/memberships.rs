@@ -2,9 +2,9 @@
 
 use crate::{
     gpu,
-    random::Random,
     views::{Cloud, cameras, pack, render_on_cpu, superpoints},
 };
+use inputs::Random;
 use partstad::{
     device::{gpu::Gpu, twin::Twinned},
     ops::{
@@ -158,6 +158,19 @@ pub fn compare_memberships(
         }
         assert!(scene.on_device(gpu, masks) == expected, "{what}");
     }
+}
+
+/// Every point seen in both views, and a set of its own for almost each.
+pub fn compare_more_runs_than_there_is_room_for(gpu: &Gpu) {
+    let (mut random, points, views) = (Random(7), 3000, 2);
+    let mut scene = Scene::random(&mut random, points, 300, views, 40);
+    scene.visible.fill(true);
+    let bytes = scene.rects.len() * mask::bytes(SIDE * SIDE);
+    let masks = Masks::Bits((0..bytes).map(|_| random.bits() as u8).collect());
+    let expected = scene.on_cpu(&masks);
+    let room = points * views / 4 + 1024;
+    assert!(expected.entries.values().len() > room, "{} runs fit", expected.entries.values().len());
+    assert!(scene.on_device(gpu, &masks) == expected);
 }
 
 #[test]

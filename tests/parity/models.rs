@@ -276,6 +276,7 @@ fn two_pipelines_overlap() {
     let cloud = PointCloud {
         positions: rows().map(|i| all.positions[i]).collect(),
         colors: rows().map(|i| all.colors[i]).collect(),
+        ..PointCloud::default()
     };
     let cloud = Cloud::new(&cloud).unwrap();
     let folder = tiny("grounding_detector.onnx", 0.0);

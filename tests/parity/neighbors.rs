@@ -2,10 +2,9 @@
 
 use crate::{
     clouds::{clouds, flat},
-    gpu,
-    random::Random,
-    same,
+    gpu, same,
 };
+use inputs::Random;
 use partstad::{
     device::gpu::{Buffer, Gpu},
     ops::partition::{

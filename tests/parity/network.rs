@@ -1,6 +1,7 @@
 //! The weight network and what trains it.
 
-use crate::{gpu, random::Random};
+use crate::gpu;
+use inputs::Random;
 use partstad::{
     Device,
     device::gpu::{Buffer, Gpu},
@@ -22,17 +23,6 @@ use partstad::{
 
 /// 2^-24: how far a rounded f32 may be off, relatively.
 const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
-
-impl Random {
-    pub fn floats(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| 2.0 * self.uniform() - 1.0).collect()
-    }
-
-    /// Whole numbers from -2 to 2: sums of a few hundred products of two are exact in every order.
-    fn whole(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.below(5) as f32 - 2.0).collect()
-    }
-}
 
 #[track_caller]
 fn same(found: &[f32], expected: &[f32], what: &str) {

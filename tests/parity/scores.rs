@@ -1,6 +1,7 @@
 //! Vote, softmax, relaxed IoU and cross-entropy with their gradients: bit for bit.
 
-use crate::{gpu, random::Random};
+use crate::gpu;
+use inputs::Random;
 use partstad::{
     device::gpu::{Buffer, Gpu},
     ops::{

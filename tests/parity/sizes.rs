@@ -7,11 +7,10 @@ use crate::{
     clouds::clouds,
     detections::{self, Outputs, Queries, compare_queries, pyramid},
     instances::compare_pieces,
-    memberships::compare_memberships,
+    memberships::{compare_memberships, compare_more_runs_than_there_is_room_for},
     neighbors::{arrange, compare_nearest, compare_normals},
     network::compare_products,
     pipeline::compare_lifting,
-    random::Random,
     scores::compare_votes,
     sorting::{sorts, sums},
     superpoints::{
@@ -21,6 +20,7 @@ use crate::{
     views::{BGR, compare_model_inputs, compare_whole},
 };
 use cuda_emulator::Gpu as Driver;
+use inputs::Random;
 use partstad::{
     Device,
     device::gpu::Gpu,
@@ -53,7 +53,7 @@ fn at_size(test: &str, work: impl FnOnce(&Gpu)) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    assert!(output.status.success() && said.contains("1 passed"), "{}\n{said}", output.status);
 }
 
 /// One less, the limit, one more.
@@ -207,6 +207,10 @@ fn detections() {
             let rules = atss::Rules { top_n: 1000, max_det: 300, ..detections::RULES };
             detections::compare(gpu, &outputs, 2, &parts, &rules, 0.3);
         }
+        // All of every level: the first and the last cell of each.
+        let outputs = Outputs::new(pyramid(&[9, 5, 2, 1]), 2, 7, 4.0, 1e-4, &mut random);
+        let rules = atss::Rules { top_n: 100, max_det: 1000, nms: 1.0, ..detections::RULES };
+        detections::compare(gpu, &outputs, 2, &parts[3..4], &rules, 0.0);
         // As many kept as there are, one less and one more: 32 x 32 locations.
         let outputs = Outputs::new(pyramid(&[32]), 1, 7, 4.0, 0.5, &mut random);
         for top_n in around(1024) {
@@ -270,6 +274,7 @@ fn memberships() {
             compare_memberships(gpu, &mut random, [600, 20, 2], boxes as u32);
         }
         compare_memberships(gpu, &mut random, [70_000, 1200, 3], 40);
+        compare_more_runs_than_there_is_room_for(gpu);
     });
 }
 

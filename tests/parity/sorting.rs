@@ -1,6 +1,7 @@
 //! Prefix sums and sorting.
 
-use crate::{gpu, random::Random, same};
+use crate::{gpu, same};
+use inputs::Random;
 use partstad::{
     device::gpu::Gpu,
     ops::basic::{

@@ -2,10 +2,9 @@
 
 use crate::{
     clouds::{clouds, flat},
-    gpu,
-    random::Random,
-    same,
+    gpu, same,
 };
+use inputs::{AWKWARD, Random};
 use partstad::{
     Device,
     device::gpu::{Buffer, Gpu},
@@ -26,8 +25,6 @@ use partstad::{
         superpoints::{Features, Method, Options, Superpoints},
     },
 };
-const SIZES: [usize; 8] = [0, 1, 2, 31, 32, 33, 1023, 1025];
-
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
@@ -54,7 +51,7 @@ pub fn compare_weights(
 fn features_and_weights() {
     let gpu = gpu();
     let mut random = Random(7);
-    for n in SIZES {
+    for n in AWKWARD {
         for (name, points) in clouds(n, &mut random) {
             let colors: Vec<[f32; 3]> = (0..n).map(|_| [0; 3].map(|_| random.uniform())).collect();
             let normals = normals::cpu::estimate(&points, 0.1, 30);
@@ -137,7 +134,7 @@ pub fn path(n: usize, random: &mut Random) -> Graph {
 fn connected_components() {
     let gpu = gpu();
     let mut random = Random(8);
-    for n in SIZES {
+    for n in AWKWARD {
         let path = path(n, &mut random);
         compare_components(&gpu, &path, &vec![0; n]);
         let scattered: Vec<u32> = (0..n).map(|_| random.below(10) / 9).collect();
@@ -243,7 +240,7 @@ pub fn compare_extents(gpu: &Gpu, points: &[[f32; 3]], groups: &group::cuda::Gro
 fn groups_and_their_extents() {
     let gpu = gpu();
     let mut random = Random(9);
-    for n in SIZES {
+    for n in AWKWARD {
         let (_, points) = clouds(n, &mut random).swap_remove(0);
         for labels in labellings(n, &mut random) {
             compare_extents(&gpu, &points, &compare_groups(&gpu, &labels, 11));

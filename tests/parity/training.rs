@@ -1,6 +1,7 @@
 //! Training on a device, against the same training on the CPU.
 
-use crate::{gpu, random::Random};
+use crate::gpu;
+use inputs::Random;
 use partstad::{
     Device,
     ops::{

@@ -1,7 +1,8 @@
 //! Views: rasterization, model inputs, visibility, what the views show of superpoints. All bit for bit.
 
-use crate::{gpu, random::Random, same};
+use crate::{gpu, same};
 use half::f16;
+use inputs::Random;
 use partstad::{
     device::{gpu::Gpu, twin::Twinned},
     ops::{

@@ -13,7 +13,7 @@ fn message(name: &str, content: &[u8]) -> String {
 #[test]
 fn messages_name_the_file_and_the_remedy() {
     for (name, content, words) in [
-        ("a.obj", &b"v 0 0 0"[..], "clouds are read from .ply, .npy and .npz files"),
+        ("a.obj", &b"v 0 0 0"[..], "clouds are read from .ply, .pcd"),
         ("noextension", b"", "clouds are read from"),
         ("a.ply", b"", "not a PLY file"),
         ("a.npy", b"\x93NUMPY", "not a NumPy array"),
@@ -35,8 +35,10 @@ fn arrays_are_clouds_of_six_columns() {
     assert_eq!(cloud.positions, [[0.0; 3], [1.0, 2.0, 3.0]]);
     assert_eq!(cloud.colors[0], [0.0, 0.2, 1.0]);
     npy::write(&path, &[1, 3], &[0.0, 0.0, 0.0]).unwrap();
+    assert!(PointCloud::read(&path).unwrap().uncolored.unwrap().contains("shape [1, 3] has no colours"));
+    npy::write(&path, &[1, 7], &[0.0; 7]).unwrap();
     let message = PointCloud::read(&path).unwrap_err().to_string();
-    assert!(message.contains("shape [1, 3] is not [N, 6]"), "{message}");
+    assert!(message.contains("shape [1, 7] is not [N, 6]"), "{message}");
 }
 
 #[test]

@@ -293,7 +293,11 @@ fn predictions_files() {
         (entry("0", "-9223372036854775808", "[1, 2, 3, 4]", "1"), "category_id is -9"),
         (entry("0", "1", "[1, 2, -3, 4]", "1"), "entry 0: bbox"),
         (entry("0", "1", "[1, 2, 3, 1e300]", "1"), "finite"),
-        (entry("0", "1", "[1, 2, 3]", "1"), "expected a list"),
+        (entry("0", "1", "[1, 2, 3]", "1"), "bbox has 3 numbers, not 4"),
+        (
+            entry("0", "1", "[1, 2, 3, 4, 0.9]", "1"),
+            "entry 0: bbox has 5 numbers, not 4; expected [x, y, width",
+        ),
         (entry("0", "1", "[1, 2, 3, NaN]", "1"), "expected a list"),
         (entry("0", "1", "[1, 2, 3, 4]", "1.5"), "score"),
         ("{}".into(), "expected a list"),
@@ -303,6 +307,13 @@ fn predictions_files() {
         let error = Boxes::parse(&bad, 10, 3).unwrap_err();
         assert!(error.contains(what), "{error}");
     }
+    let coco = format!(
+        r#"{{"images": [{{"id": 7, "file_name": "views/9.png"}}], "annotations": {}}}"#,
+        entry("7", "3", "[1, 2.5, 3, 0]", "1")
+    );
+    assert_eq!(Boxes::parse(&coco, 10, 3).unwrap(), read);
+    let by_hand = r#"{"annotations": [{"image_id": 9, "category_id": 3, "bbox": [1, 2.5, 3, 0], "id": 1}]}"#;
+    assert_eq!(Boxes::parse(by_hand, 10, 3).unwrap(), read);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pred.json");
     let boxes = many(5);
@@ -311,6 +322,44 @@ fn predictions_files() {
     std::fs::write(&path, "[1]").unwrap();
     assert!(message(Boxes::read(&path, 10, 3)).contains("pred.json"));
     assert!(message(Boxes::read(Path::new("absent.json"), 10, 3)).contains("absent.json"));
+}
+
+#[test]
+fn boxes_in_another_unit() {
+    let check = |bboxes: &[[f32; 4]]| {
+        let list = bboxes.iter().map(|&bbox| Box2d { view: 0, label: 0, bbox, score: 1.0 });
+        Boxes::from(list.collect::<Vec<_>>()).check_pixels(200).map_err(|e| e.to_string())
+    };
+    assert_eq!(check(&[[60.0, 20.0, 80.0, 80.0], [60.0, 100.0, 80.0, 60.0]]), Ok(None));
+    assert_eq!(check(&[]), Ok(None));
+    assert!(check(&[[0.3, 0.1, 0.4, 0.4]]).unwrap_err().contains("normalised"));
+    assert!(check(&[[60.0, 20.0, 160.0, 100.0]]).unwrap_err().contains("corners"));
+    assert!(check(&[[160.0, 20.0, 160.0, 100.0]]).unwrap_err().contains("outside the views of 200"));
+    assert!(check(&[[10.0, 20.0, 30.0, 30.0]]).unwrap().unwrap().contains("smaller images"));
+    assert!(check(&[[60.0, 20.0, 80.0, 100.0]; 8]).unwrap().unwrap().contains("corners"));
+}
+
+#[test]
+fn masks_mean_what_their_values_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mask.npy");
+    let mut read = |shape: &[usize], values: &[f32]| {
+        npy::write(&path, shape, values).unwrap();
+        let masks = Masks::read(&path, 1, 2).map_err(|e| e.to_string())?;
+        masks.full(&Boxes::default(), 0, 2).map_err(|e| e.to_string())
+    };
+    for (values, inside) in [
+        ([0.0, 1.0, 0.0, 1.0], [0, 1, 0, 1]),
+        ([0.0, 255.0, 0.0, 0.0], [0, 1, 0, 0]),
+        ([0.0, 7.0, 0.0, 7.0], [0, 1, 0, 1]),
+        ([-3.5, 2.0, 0.0, 0.1], [0, 1, 0, 1]),
+        ([0.1, 0.9, 0.5, 1.0], [0, 1, 0, 1]),
+    ] {
+        assert_eq!(read(&[1, 2, 2], &values).unwrap(), inside, "{values:?}");
+        assert_eq!(read(&[1, 1, 2, 2], &values).unwrap(), inside);
+    }
+    assert!(read(&[1, 2, 2], &[0.2, 1.0, 128.0, 0.0]).unwrap_err().contains("masks > threshold"));
+    assert!(read(&[1, 2, 2], &[0.0, f32::NAN, 0.0, 0.0]).unwrap_err().contains("not finite"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use partstad::{
     Device,
     io::npy,
     stages::{
-        cloud::Cloud,
+        cloud::{Cloud, Rows},
         superpoints::{Features, Method, Options, Superpoints},
     },
 };
@@ -138,14 +138,21 @@ fn files_that_do_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sp.npy");
     let superpoints = Superpoints::from_labels(&[4, 4, 9]).unwrap();
-    superpoints.save(&path).unwrap();
-    assert_eq!(Superpoints::load(&path, 3).unwrap(), superpoints);
-    assert!(Superpoints::load(&path, 4).unwrap_err().to_string().contains("4 points"));
+    let cloud = |n: usize| Cloud { positions: vec![[0.0; 3]; n].into(), ..Cloud::default() };
+    superpoints.save(&path, &cloud(3)).unwrap();
+    assert_eq!(Superpoints::load(&path, &cloud(3)).unwrap(), superpoints);
+    assert!(Superpoints::load(&path, &cloud(4)).unwrap_err().to_string().contains("4 points"));
+    // A row without a point has no superpoint.
+    let rows = Some(Rows { point: vec![0, 1, -1, 2], row: vec![0, 1, 3] });
+    let left_out = Cloud { rows, ..cloud(3) };
+    superpoints.save(&path, &left_out).unwrap();
+    assert_eq!(npy::read::<i32>(&path).unwrap().data, [0, 0, -1, 1]);
+    assert_eq!(Superpoints::load(&path, &left_out).unwrap(), superpoints);
     npy::write(&path, &[2], &[0, -1]).unwrap();
-    assert!(Superpoints::load(&path, 2).unwrap_err().to_string().contains("point 1"));
+    assert!(Superpoints::load(&path, &cloud(2)).unwrap_err().to_string().contains("point 1"));
     std::fs::write(&path, b"not an array").unwrap();
-    assert!(Superpoints::load(&path, 2).is_err());
-    assert!(Superpoints::load(&folder.path().join("absent.npy"), 2).is_err());
+    assert!(Superpoints::load(&path, &cloud(2)).is_err());
+    assert!(Superpoints::load(&folder.path().join("absent.npy"), &cloud(2)).is_err());
 }
 
 #[test]

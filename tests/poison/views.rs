@@ -8,7 +8,11 @@ use partstad::{
 };
 
 fn points(positions: &[[f64; 3]]) -> PointCloud {
-    PointCloud { positions: positions.to_vec(), colors: vec![[0.5; 3]; positions.len()] }
+    PointCloud {
+        positions: positions.to_vec(),
+        colors: vec![[0.5; 3]; positions.len()],
+        ..PointCloud::default()
+    }
 }
 
 fn message<T: std::fmt::Debug>(result: partstad::Result<T>) -> String {

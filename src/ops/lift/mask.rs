@@ -97,6 +97,7 @@ pub mod cpu {
 #[cfg(test)]
 mod tests {
     use super::{cpu::*, *};
+    use inputs::Random;
 
     /// What the taps shorten: two bilinear steps, 16 reads, in f64.
     fn two_steps(logits: &[f32], side: usize, y: usize, x: usize) -> f64 {
@@ -114,13 +115,8 @@ mod tests {
     }
 
     fn noise(n: usize) -> Vec<f32> {
-        let mut state = 1u32;
-        (0..n)
-            .map(|_| {
-                state = state.wrapping_mul(1664525).wrapping_add(1013904223);
-                (state >> 8) as f32 / (1 << 24) as f32 * 20.0 - 10.0
-            })
-            .collect()
+        let mut random = Random(1);
+        (0..n).map(|_| random.uniform() * 20.0 - 10.0).collect()
     }
 
     #[test]

@@ -246,6 +246,7 @@ pub mod cuda {
 #[cfg(test)]
 mod tests {
     use super::cpu::{eigenvector, estimate, orient};
+    use inputs::Random;
 
     #[test]
     fn of_a_plane() {
@@ -274,11 +275,8 @@ mod tests {
 
     #[test]
     fn eigenvectors_solve_their_equation() {
-        let mut state = 7u64;
-        let mut next = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
-        };
+        let mut random = Random(7);
+        let mut next = || random.uniform() - 0.5;
         for _ in 0..1000 {
             let offsets: Vec<[f32; 3]> = (0..5).map(|_| [next(), next(), 0.2 * next()]).collect();
             let m = |i: usize, j: usize| offsets.iter().map(|d| d[i] * d[j]).sum::<f32>();

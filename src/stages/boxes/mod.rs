@@ -13,7 +13,7 @@ use crate::{
     ragged::Ragged,
 };
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 /// How to detect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,8 +69,45 @@ pub struct Boxes {
 struct Record {
     image_id: i64,
     category_id: i64,
-    bbox: [f64; 4],
+    bbox: Vec<f64>,
+    #[serde(default = "certain")]
     score: f64,
+}
+
+/// Annotations by hand have no score.
+fn certain() -> f64 {
+    1.0
+}
+
+/// A dataset of COCO.
+#[derive(Deserialize)]
+struct Coco {
+    #[serde(default)]
+    images: Vec<Image>,
+    annotations: Vec<Record>,
+}
+
+#[derive(Deserialize)]
+struct Image {
+    id: i64,
+    #[serde(default)]
+    file_name: String,
+}
+
+impl Coco {
+    /// The boxes; an image that is named like a view's (`3.png`) is that view, whatever its id.
+    fn into_records(self) -> Vec<Record> {
+        let view = |image: &Image| Path::new(&image.file_name).file_stem()?.to_str()?.parse::<i64>().ok();
+        let views: Option<HashMap<i64, i64>> =
+            self.images.iter().map(|image| Some((image.id, view(image)?))).collect();
+        let mut records = self.annotations;
+        for record in &mut records {
+            if let Some(&view) = views.as_ref().and_then(|views| views.get(&record.image_id)) {
+                record.image_id = view;
+            }
+        }
+        records
+    }
 }
 
 impl Boxes {
@@ -167,8 +204,9 @@ impl Boxes {
         Ok(())
     }
 
-    /// Reads `pred.json`: a list of `{image_id, category_id (1-based), bbox [x, y, width, height], score}`; other keys
-    /// are skipped. The boxes keep the file's order, to which masks, features and weights refer.
+    /// Reads `pred.json`: a list of `{image_id, category_id (1-based), bbox [x, y, width, height], score}`, or a dictionary
+    /// of COCO with such a list as `annotations`; other keys are skipped. The boxes keep the file's order, to which masks,
+    /// features and weights refer.
     ///
     /// `views`, `labels`: K and L, that image_id and category_id are checked against.
     ///
@@ -184,7 +222,12 @@ impl Boxes {
     /// # Errors
     /// As [`Boxes::read`].
     pub fn parse(text: &str, views: usize, labels: usize) -> Result<Boxes, String> {
-        let records: Vec<Record> = serde_json::from_str(text).map_err(|e| {
+        let text = text.trim_start_matches('\u{feff}');
+        let records = match text.trim_start().starts_with('{') {
+            true => serde_json::from_str(text).map(Coco::into_records),
+            false => serde_json::from_str(text),
+        };
+        let records: Vec<Record> = records.map_err(|e| {
             format!("{e}; expected a list of {{\"image_id\", \"category_id\", \"bbox\": [x, y, width, height], \"score\"}}")
         })?;
         let mut list = Vec::with_capacity(records.len());
@@ -196,16 +239,60 @@ impl Boxes {
                     count as i64 + first - 1
                 )),
             };
+            let bbox: [f64; 4] = r.bbox[..].try_into().map_err(|_| {
+                format!("entry {i}: bbox has {} numbers, not 4; expected [x, y, width, height]", r.bbox.len())
+            })?;
             let found = Box2d {
                 view: index("image_id", r.image_id, 0, views)?,
                 label: index("category_id", r.category_id, 1, labels)?,
-                bbox: r.bbox.map(|v| v as f32),
+                bbox: bbox.map(|v| v as f32),
                 score: r.score as f32,
             };
             found.check(views, labels).map_err(|what| format!("entry {i}: {what}"))?;
             list.push(found);
         }
         Ok(list.into())
+    }
+
+    /// Checks that the boxes can be x, y, width, height in pixels of images of `side` x `side`; what is doubtful.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if they are normalised, corners, or of images of another size.
+    pub fn check_pixels(&self, side: usize) -> Result<Option<String>> {
+        let list = self.list()?;
+        let s = side as f32;
+        let all = |is: &dyn Fn([f32; 4]) -> bool| !list.is_empty() && list.iter().all(|b| is(b.bbox));
+        if all(&|bbox| bbox.iter().all(|&v| v <= 1.0)) {
+            return Err(Error::invalid(format!(
+                "no box reaches beyond 1 pixel, so they are normalised; multiply them by the {side} pixels of the views"
+            )));
+        }
+        let corners = all(&|[x1, y1, x2, y2]| x2 > x1 && y2 > y1 && x2 <= s + 1.0 && y2 <= s + 1.0);
+        let end = |b: &Box2d| b.rect()[2].max(b.rect()[3]);
+        if let Some(i) = list.iter().position(|b| end(b) > 1.05 * s) {
+            let (bbox, end) = (list[i].bbox, end(&list[i]));
+            return Err(Error::invalid(match corners {
+                true => format!(
+                    "entry {i}: bbox {bbox:?} ends at {end} pixels, outside the views of {side}, but all boxes would lie \
+                     inside as corners [x1, y1, x2, y2]; give [x, y, width, height]"
+                ),
+                false => format!(
+                    "entry {i}: bbox {bbox:?} ends at {end} pixels, outside the views of {side}; scale boxes of larger \
+                     images down, or render views of that size (option views.side)"
+                ),
+            }));
+        }
+        Ok(if corners && list.len() >= 8 {
+            Some(
+                "All boxes could be corners [x1, y1, x2, y2], but are taken as [x, y, width, height].".into(),
+            )
+        } else if all(&|[x, y, width, height]| (x + width).max(y + height) < 0.55 * s) {
+            Some(format!(
+                "All boxes lie in the upper left quarter of the views of {side} pixels; are they of smaller images?"
+            ))
+        } else {
+            None
+        })
     }
 
     /// Writes `pred.json`, without the features.
@@ -216,7 +303,7 @@ impl Boxes {
         let record = |b: &Box2d| Record {
             image_id: b.view.into(),
             category_id: b.label as i64 + 1,
-            bbox: b.bbox.map(f64::from),
+            bbox: b.bbox.map(f64::from).to_vec(),
             score: b.score.into(),
         };
         let records: Vec<Record> = self.list()?.iter().map(record).collect();
@@ -292,7 +379,7 @@ mod detect {
         super::OnDevice,
         crate::{
             device::{Device, twin::Twin},
-            models::ImagesOnDevice,
+            models::device as on_device,
             ops::detect::detection,
         },
     };
@@ -315,7 +402,7 @@ mod detect {
             #[cfg(feature = "cuda")]
             if let Device::Cuda(gpu) = detector.device() {
                 let pixels = &*views.images.device(gpu)?;
-                let images = ImagesOnDevice { pixels, size: [views.side; 2] };
+                let images = on_device::Images { pixels, size: [views.side; 2] };
                 let found = detector.detect_on(gpu, images, &prompt, options.threshold, options.batch)?;
                 let detection::cuda::Boxes { views, parts, scores, bboxes, rects, features } = found.boxes;
                 let there =

@@ -168,8 +168,8 @@ mod tests {
     fn hidden_superpoints_take_what_surrounds_them() {
         // A row of superpoints of three points: seen as part 1, hidden, hidden, seen as none; and one far from all others.
         let x = |i: usize| if i < 12 { i as f64 } else { 100.0 + i as f64 };
-        let points =
-            PointCloud { positions: (0..15).map(|i| [x(i), 0.0, 0.0]).collect(), colors: vec![[0.5; 3]; 15] };
+        let positions = (0..15).map(|i| [x(i), 0.0, 0.0]).collect();
+        let points = PointCloud { positions, colors: vec![[0.5; 3]; 15], ..PointCloud::default() };
         let cloud = Cloud::new(&points).unwrap();
         let superpoints = Superpoints::from_labels(&(0..15).map(|i| i / 3).collect::<Vec<_>>()).unwrap();
         let hidden = [false, true, true, false, true];

@@ -6,7 +6,7 @@ mod device;
 use crate::{
     device::{Device, twin::Mirrored},
     error::{Error, Result},
-    io::npy,
+    io::{npy, pickle},
     ops::{
         basic::group::{self, Groups},
         partition::{
@@ -247,31 +247,40 @@ impl Superpoints {
         self.members.row(s)
     }
 
-    /// Writes `of_point` as a NumPy array i32 `[N]`.
+    /// Writes the superpoint of every row of the cloud's input as a NumPy array i32; -1 = none.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
+    pub fn save(&self, path: &Path, cloud: &Cloud) -> Result<()> {
         let labels: Vec<i32> = self.of_point.iter().map(|&s| s as i32).collect();
+        let labels = cloud.to_rows(&labels, -1);
         npy::write(path, &[labels.len()], &labels)
     }
 
-    /// Reads a NumPy array i32 `[N]` with one superpoint for each of the cloud's `points`.
+    /// Reads a NumPy array of integers with one superpoint for each row of the cloud's input, or one of the lists of their
+    /// rows, as the authors save them.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it does not hold such an array.
-    pub fn load(path: &Path, points: usize) -> Result<Superpoints> {
-        let array = npy::read::<i32>(path)?;
-        if array.shape != [points] {
-            return Err(Error::format(
-                path,
-                format!(
-                    "an array of shape {:?}; the cloud has {points} points, so it must be [{points}]",
-                    array.shape
-                ),
-            ));
-        }
-        Superpoints::from_labels(&array.data).map_err(|e| Error::format(path, e.to_string()))
+    /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it does not hold such an array or a point is in no
+    /// superpoint.
+    pub fn load(path: &Path, cloud: &Cloud) -> Result<Superpoints> {
+        let rows = cloud.input_len();
+        let file = std::fs::read(path).map_err(Error::io(path))?;
+        let labels = match pickle::arrays::partition(&file, rows, path)? {
+            Some(labels) => labels,
+            None => {
+                let array = npy::parse::<i32>(&file[..], file.len() as u64, path)?;
+                if array.shape != [rows] {
+                    let message = format!(
+                        "an array of shape {:?}; the cloud has {rows} points, so it must be [{rows}]",
+                        array.shape
+                    );
+                    return Err(Error::format(path, message));
+                }
+                array.data
+            }
+        };
+        Superpoints::from_labels(&cloud.to_points(&labels)).map_err(|e| Error::format(path, e.to_string()))
     }
 }
 

@@ -192,6 +192,31 @@ impl Views {
         })
     }
 
+    /// The same for the rows of the cloud's input instead of its points; a row without a point falls at NaN.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the views lie on a device that failed.
+    pub fn of_rows(self, cloud: &Cloud) -> Result<Views> {
+        let Some(rows) = &cloud.rows else { return Ok(self) };
+        let row = |&point: &i32| usize::try_from(point).map_or(BACKGROUND, |point| rows.row[point] as i32);
+        let pixel_to_point: Vec<i32> = self.pixel_to_point.host()?.iter().map(row).collect();
+        let mut screen = vec![];
+        for k in 0..self.len() {
+            screen.extend_from_slice(&cloud.to_rows(self.screen(k)?, [f32::NAN; 2]));
+        }
+        Ok(Views { pixel_to_point: pixel_to_point.into(), screen: screen.into(), ..self })
+    }
+
+    /// The share of the pixels that show a point.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the views lie on a device that failed.
+    pub fn coverage(&self) -> Result<f64> {
+        let pixels = self.pixel_to_point.host()?;
+        let shown = pixels.par_iter().filter(|&&point| point != BACKGROUND).count();
+        Ok(shown as f64 / pixels.len().max(1) as f64)
+    }
+
     /// Writes `0.png`, `1.png`, ... (the images), `pixel_to_point.npy` (i32 `[K, side, side]`), `screen.npy`
     /// (f32 `[K, N, 2]`) and `cameras.json` into a folder, which is made if need be.
     ///

@@ -42,6 +42,7 @@ pub struct Run {
     /// The method.
     pub method: Method,
     /// Folder of learned weights, `<Category>.safetensors`; those of [`Method::weights_folder`] within it.
+    #[serde(serialize_with = "crate::io::serialize_path")]
     pub weights: Option<PathBuf>,
 }
 
@@ -140,7 +141,7 @@ impl Evaluator {
             runs.iter().find(|run| run.method.weights_folder().is_some() && run.weights.is_none())
         {
             return Err(Error::invalid(format!(
-                "method {} needs learned weights; name their folder, or evaluate no-weights",
+                "method {} needs learned weights, or evaluate no-weights; their folder is missing",
                 run.method
             )));
         }

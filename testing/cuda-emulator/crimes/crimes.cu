@@ -159,6 +159,14 @@ extern "C" __global__ void __launch_bounds__(64) take_too_much_shared_memory(uin
     out[threadIdx.x] = box[threadIdx.x];
 }
 
+// Hands the numbers below `count` over through dynamic shared memory, `past` places further on.
+extern "C" __global__ void __launch_bounds__(64) turn_in_dynamic_memory(uint32_t* out, uint32_t count, uint32_t past) {
+    extern __shared__ __align__(16) uint32_t box[];
+    for (uint32_t i = threadIdx.x; i < count; i += crimes::THREADS) box[i + past] = i;
+    __syncthreads();
+    out[threadIdx.x] = box[count - 1 - threadIdx.x];
+}
+
 // 32 lanes read 4 bytes each, `stride` values apart.
 extern "C" __global__ void __launch_bounds__(64) strided(const float* in, float* out, uint32_t stride) {
     out[threadIdx.x] = in[threadIdx.x * stride];

@@ -63,6 +63,9 @@ struct Access {
         for (const SharedVariable &v : *worker->launch->shared)
             if (near(v)) place = format("offset %td of the shared variable %s, which has %zu bytes", ptrdiff_t(a.address - worker->shared - v.offset),
                                         v.name.c_str(), v.bytes);
+        const uintptr_t dynamic = uintptr_t(dynamic_shared());
+        if (a.address - dynamic < MOST_DYNAMIC + 256)
+            place = format("offset %td of the dynamic shared memory, which has %zu bytes", ptrdiff_t(a.address - dynamic), worker->launch->dynamic);
     } else {
         place = memory().place(a.address);
     }

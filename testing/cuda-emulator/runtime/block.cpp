@@ -85,12 +85,15 @@ void Worker::attach() {
 
 // New shared memory holds nothing of the last block's.
 void Worker::clear_shared() {
-    if (cleared_for != launch->kernel) std::fill(shared_state.begin(), shared_state.end(), NOBODYS);
+    if (cleared_for != launch->kernel || cleared_dynamic != launch->dynamic) std::fill(shared_state.begin(), shared_state.end(), NOBODYS);
     cleared_for = launch->kernel;
-    for (const SharedVariable &variable : *launch->shared) {
-        memset(&shared_state[variable.offset], UNWRITTEN, variable.bytes);
-        memset(reinterpret_cast<void *>(shared + variable.offset), memory().poison_byte, variable.bytes);
-    }
+    cleared_dynamic = launch->dynamic;
+    const auto clear = [&](size_t offset, size_t bytes) {
+        memset(&shared_state[offset], UNWRITTEN, bytes);
+        memset(reinterpret_cast<void *>(shared + offset), memory().poison_byte, bytes);
+    };
+    for (const SharedVariable &variable : *launch->shared) clear(variable.offset, variable.bytes);
+    if (launch->dynamic) clear(uintptr_t(dynamic_shared()) - shared, launch->dynamic);
 }
 
 void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &verdict) {
@@ -290,6 +293,7 @@ int emulator_barrier(int value, const char *file, int line) { return worker->bar
 uint64_t emulator_warp(int collective, unsigned mask, uint64_t value, int argument, int width, const char *file, int line) {
     return worker->warp(collective, mask, value, argument, width, {file, line});
 }
+void *emulator_dynamic_shared() { return emulator::dynamic_shared(); }
 void emulator_trap(const char *file, int line) {
     worker->crime(emulator::LAUNCH_FAILED, emulator::format("trap at %s:%d", file, line));
 }

@@ -16,7 +16,7 @@
 namespace emulator {
 
 constexpr unsigned MAX_THREADS = 1024, WARP = 32;
-constexpr size_t SHARED_LIMIT = 48 << 10;
+constexpr size_t SHARED_LIMIT = 48 << 10;  // of a block that did not ask for more
 
 // The first wrong thing of a launch; whoever commits it says it, everyone else stops.
 struct Verdict {
@@ -95,6 +95,7 @@ class Worker {
     unsigned arrived[MAX_THREADS / WARP] = {};  // lanes that wait at a warp collective
     WarpLog accesses;
     const Kernel *cleared_for = nullptr;
+    size_t cleared_dynamic = 0;
     uintptr_t stacks;
     jmp_buf scheduler;
     ucontext_t origin;

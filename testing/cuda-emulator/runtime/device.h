@@ -93,6 +93,10 @@ uint64_t emulator_warp(int collective, unsigned mask, uint64_t value, int argume
 uint64_t emulator_atomic_on(int operation, void *address, int bytes, uint64_t value, uint64_t compare, const char *file, int line);
 void emulator_fence();
 [[noreturn]] void emulator_trap(const char *file, int line);
+// What `extern __shared__ T name[]` points to: build.rs writes a pointer in its place.
+__attribute__((const)) void *emulator_dynamic_shared();
+// Whether this planted bug is the one that PARTSTAD_MUTANT names (mutants.txt).
+__attribute__((const)) bool emulator_mutant(int number);
 }
 
 #define threadIdx (emulator_thread_index())

@@ -20,11 +20,24 @@ static thread_local Context *current = nullptr;
 static std::atomic<bool> initialized{false};
 static std::unordered_set<void *> pinned;
 
+static int chosen_mutant() {
+    static const int chosen = [] {
+        const char *name = getenv("PARTSTAD_MUTANT");
+        for (size_t i = 0; name && i < mutant_count; i++)
+            if (!strcmp(mutants[i], name)) return int(i);
+        return -1;
+    }();
+    return chosen;
+}
+extern "C" bool emulator_mutant(int number) { return number == chosen_mutant(); }
+
 #define WITH_CONTEXT(call)                                                                                           \
     ENTER;                                                                                                           \
     if (!contexts.has(current)) return fail(INVALID_CONTEXT, call ": no context is current")
 
 API cuInit(unsigned) {
+    if (const char *mutant = getenv("PARTSTAD_MUTANT"); mutant && chosen_mutant() < 0)
+        return fail(NOT_INITIALIZED, "PARTSTAD_MUTANT is %s; this build has %zu planted bugs, and none of that name", mutant, mutant_count);
     if (initialized.exchange(true)) return SUCCESS;
     atexit([] {
         if (memory().report_leaks("at exit")) _exit(70);
@@ -101,19 +114,20 @@ API cuDeviceGetPCIBusId(char *id, int length, int) {
     snprintf(id, size_t(length), "0000:00:00.0");
     return SUCCESS;
 }
-// The limits of sm_80, the least device, under the name of sm_90.
+// Of the target; what it does not decide, as sm_80 has it, the least device.
 API cuDeviceGetAttribute(int *value, int attribute, int) {
-    static const std::pair<int, int> ATTRIBUTES[] = {
+    const int shared = int(target().block_shared);
+    const std::pair<int, int> ATTRIBUTES[] = {
         {1, 1024}, {2, 1024}, {3, 1024}, {4, 64},                 // threads per block, sides of a block
         {5, INT_MAX}, {6, 65535}, {7, 65535},                     // sides of a grid
-        {8, 49152}, {97, 166912}, {81, 167936}, {111, 1024},      // shared memory: block, opt-in, multiprocessor, reserved
+        {8, 49152}, {97, shared}, {81, shared + 1024}, {111, 1024},  // shared memory: block, opt-in, multiprocessor, reserved
         {9, 65536}, {10, 32}, {12, 65536}, {82, 65536},           // constant memory, warp size, registers
         {13, 1000000}, {36, 1000000}, {37, 1024}, {38, 1 << 22},  // clocks, bus width, L2 cache
         {16, 4}, {39, 2048}, {106, 32},                           // multiprocessors, their threads and blocks
         {17, 0}, {18, 0}, {19, 1}, {20, 0}, {31, 1}, {32, 0},     // timeout, integrated, maps host memory, mode, concurrent, ECC
         {33, 0}, {34, 0}, {50, 0},                                // PCI
         {40, 1}, {41, 1}, {83, 0}, {88, 0}, {89, 0}, {90, 0},     // engines, unified addresses, no managed memory
-        {75, 9}, {76, 0}, {78, 1}, {79, 1}, {80, 1}, {86, 0},     // compute capability, priorities, caches
+        {75, target().arch / 10}, {76, target().arch % 10}, {78, 1}, {79, 1}, {80, 1}, {86, 0},  // compute capability, priorities, caches
         {95, 0}, {99, 0}, {102, 0}, {115, 1},                     // no cooperative launch; memory pools
     };
     for (const auto &[known, its] : ATTRIBUTES)
@@ -198,11 +212,17 @@ API cuFuncGetAttribute(int *value, int attribute, const Kernel *kernel) {
     switch (attribute) {
     case 0: *value = int(kernel->threads); return SUCCESS;
     case 1: *value = int(shared_bytes(*kernel)); return SUCCESS;
-    case 2: case 3: case 7: case 8: *value = 0; return SUCCESS;
+    case 2: case 3: case 7: *value = 0; return SUCCESS;
+    case 8: *value = int(dynamic_limit(*kernel)); return SUCCESS;
     case 4: *value = 32; return SUCCESS;
-    case 5: case 6: *value = 90; return SUCCESS;
+    case 5: case 6: *value = target().arch; return SUCCESS;
     default: return fail(INVALID_VALUE, "cuFuncGetAttribute: the emulator knows no attribute %d", attribute);
     }
+}
+API cuFuncSetAttribute(const Kernel *kernel, int attribute, int value) {
+    ENTER;
+    if (attribute == 8) return set_dynamic_limit(*kernel, value);
+    return attribute == 9 ? SUCCESS : fail(INVALID_VALUE, "cuFuncSetAttribute: the emulator knows no attribute %d", attribute);
 }
 API cuFuncSetCacheConfig(const Kernel *, int) { return SUCCESS; }
 API cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const Kernel *, int threads, size_t) {
@@ -225,11 +245,14 @@ API cuLaunchKernel(const Kernel *kernel, unsigned gx, unsigned gy, unsigned gz, 
         values.emplace_back(value, value + kernel->sizes[i]);
     }
     const uint3 grid{gx, gy, gz}, block{bx, by, bz};
-    if (Result wrong = check({kernel, grid, block, nullptr}, shared)) return wrong;
+    Launch launch{kernel, grid, block, nullptr};
+    launch.dynamic = shared;
+    if (Result wrong = check(launch)) return wrong;
     return submit(stream, [=]() mutable {
         std::vector<void *> pointers;
         for (auto &value : values) pointers.push_back(value.data());
-        return run({kernel, grid, block, pointers.data()});
+        launch.parameters = pointers.data();
+        return run(launch);
     });
 }
 

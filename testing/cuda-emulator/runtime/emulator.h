@@ -26,6 +26,9 @@ struct Kernel {
 extern const Kernel kernels[];
 extern const size_t kernel_count;
 extern const bool checked;
+// Names of the planted bugs; a build has none unless PARTSTAD_MUTANTS was set.
+extern const char *const mutants[];
+extern const size_t mutant_count;
 
 template <auto F> struct Entry;
 template <class... A, void (*F)(A...)> struct Entry<F> {
@@ -68,6 +71,9 @@ enum Result : int {
 // ---- settings, read once ----
 uint64_t seed();
 unsigned workers();
+// The device that is imitated: its compute capability, and the shared memory that a block may ask for.
+struct Target { int arch; size_t block_shared; };
+const Target &target();
 // A small generator (splitmix64): orders, poison.
 struct Random {
     uint64_t state;
@@ -88,11 +94,15 @@ struct Launch {
     uint64_t serial = 0;                           // from 1, for telling accesses of one launch from those of another
     const std::vector<struct SharedVariable> *shared = nullptr;
     std::atomic<uint8_t> *fenced = nullptr;        // per block: it has come by a __threadfence
+    size_t dynamic = 0;                            // bytes of dynamic shared memory
 };
-// Whether a device would take the launch, with so much dynamic shared memory.
-Result check(const Launch &launch, size_t shared);
+// Whether a device would take the launch.
+Result check(const Launch &launch);
 Result run(Launch launch);
-// What a block of the kernel takes of the shared memory, in bytes.
+// What a block of the kernel takes of the shared memory, in bytes, dynamic memory left out.
 size_t shared_bytes(const Kernel &kernel);
+// How much dynamic memory a block of the kernel may have: what is left of 48 KiB, or what was asked for since.
+size_t dynamic_limit(const Kernel &kernel);
+Result set_dynamic_limit(const Kernel &kernel, int bytes);
 
 }  // namespace emulator

@@ -6,6 +6,7 @@
 #include <cstdarg>
 #include <cstdlib>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <thread>
 
@@ -28,6 +29,29 @@ static uint64_t number(const char *name, uint64_t otherwise) {
 uint64_t seed() {
     static const uint64_t value = number("PARTSTAD_EMULATOR_SEED", 1);
     return value;
+}
+const Target &target() {
+    static const Target TARGETS[] = {{90, 227 << 10}, {80, 163 << 10}, {86, 99 << 10}, {89, 99 << 10}, {100, 227 << 10}, {120, 99 << 10}};
+    static const Target &chosen = []() -> const Target & {
+        const uint64_t arch = number("PARTSTAD_EMULATOR_ARCH", 90);
+        for (const Target &target : TARGETS)
+            if (uint64_t(target.arch) == arch) return target;
+        fail(INVALID_DEVICE, "PARTSTAD_EMULATOR_ARCH is %llu; it can be 80, 86, 89, 90, 100 or 120", (unsigned long long)arch);
+        exit(1);
+    }();
+    return chosen;
+}
+static std::map<const Kernel *, size_t> dynamic_limits;
+size_t dynamic_limit(const Kernel &kernel) {
+    const auto asked = dynamic_limits.find(&kernel);
+    return asked == dynamic_limits.end() ? SHARED_LIMIT - shared_bytes(kernel) : asked->second;
+}
+Result set_dynamic_limit(const Kernel &kernel, int bytes) {
+    const size_t most = target().block_shared - shared_bytes(kernel);
+    if (bytes < 0 || size_t(bytes) > most)
+        return fail(INVALID_VALUE, "kernel %s: %d bytes of dynamic shared memory a block; sm_%d gives %zu", kernel.name, bytes, target().arch, most);
+    dynamic_limits[&kernel] = size_t(bytes);
+    return SUCCESS;
 }
 unsigned workers() {
     static const unsigned value = unsigned(std::clamp<uint64_t>(
@@ -88,7 +112,7 @@ class Pool {
 
 }  // namespace
 
-Result check(const Launch &launch, size_t dynamic) {
+Result check(const Launch &launch) {
     const Kernel &kernel = *launch.kernel;
     const uint3 &g = launch.grid, &b = launch.block;
     if (b.x * uint64_t(b.y) * b.z > MAX_THREADS)
@@ -100,8 +124,12 @@ Result check(const Launch &launch, size_t dynamic) {
     if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > INT_MAX || g.y > 65535 || g.z > 65535)
         return fail(INVALID_VALUE, "kernel %s: grid (%u, %u, %u); each side is at least 1, and at most 2147483647, 65535, 65535", kernel.name,
                     g.x, g.y, g.z);
-    if (const size_t shared = shared_bytes(kernel) + dynamic; shared > SHARED_LIMIT)
+    if (const size_t shared = shared_bytes(kernel); shared > SHARED_LIMIT)
         return fail(INVALID_VALUE, "kernel %s: %zu bytes of shared memory a block; a device gives %zu", kernel.name, shared, SHARED_LIMIT);
+    if (const size_t limit = dynamic_limit(kernel); launch.dynamic > limit)
+        return fail(INVALID_VALUE, "kernel %s: %zu bytes of dynamic shared memory a block; it may have %zu, and sm_%d gives %zu if asked "
+                    "(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)", kernel.name, launch.dynamic, limit, target().arch,
+                    target().block_shared - shared_bytes(kernel));
     return SUCCESS;
 }
 

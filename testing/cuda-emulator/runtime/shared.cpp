@@ -39,7 +39,7 @@ std::vector<SharedVariable> read_symbols() {
         const char *names = bytes.data() + sections[sections[s].sh_link].sh_offset;
         for (size_t i = 0; i < sections[s].sh_size / sizeof *symbols; i++) {
             const char *name = names + symbols[i].st_name;
-            if (ELF64_ST_TYPE(symbols[i].st_info) != STT_TLS || strncmp(name, "_ZZ", 3) || strstr(name, "emulator_gap_")) continue;
+            if (ELF64_ST_TYPE(symbols[i].st_info) != STT_TLS || strncmp(name, "_ZZ", 3) || strstr(name, "emulator_gap_") || strstr(name, "dynamic_shared")) continue;
             SharedVariable variable{"", name, size_t(symbols[i].st_value), size_t(symbols[i].st_size)};
             const char *rest = name + 3;
             if (std::string function = counted(rest); !function.empty() && *rest == 'E') {
@@ -88,6 +88,11 @@ size_t shared_bytes(const Kernel &kernel) {
     size_t bytes = 0;
     for (const SharedVariable &variable : shared_variables(kernel)) bytes += variable.function.empty() ? 0 : variable.bytes;
     return bytes;
+}
+
+char *dynamic_shared() {
+    alignas(1024) static thread_local char memory[MOST_DYNAMIC + 256];
+    return memory;
 }
 
 uintptr_t shared_memory() { return thread_locals().first; }

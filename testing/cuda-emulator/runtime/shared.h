@@ -17,5 +17,8 @@ const std::vector<SharedVariable> &shared_variables(const Kernel &kernel);
 // The shared memory of this worker, all kernels' side by side.
 uintptr_t shared_memory();
 size_t shared_span();
+// The dynamic part of it.
+constexpr size_t MOST_DYNAMIC = 227 << 10;
+char *dynamic_shared();
 
 }  // namespace emulator

@@ -6,8 +6,8 @@ mod common;
 
 use common::{kernel, shape, stream};
 use cudarc::driver::sys::CUresult::{self, *};
-use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaSlice, DriverError, PushKernelArg, result};
+use cudarc::driver::sys::{CUfunction_attribute, CUgraphInstantiate_flags, CUstreamCaptureMode};
+use cudarc::driver::{CudaSlice, DriverError, LaunchConfig, PushKernelArg, result};
 
 fn error(outcome: Result<(), DriverError>) -> CUresult {
     outcome.expect_err("the crime was not found").0
@@ -140,6 +140,36 @@ fn shapes_that_no_device_takes() {
     }
     let code = error(launch!(stream, "take_too_much_shared_memory", 1, &mut out));
     assert_eq!(code, CUDA_ERROR_INVALID_VALUE);
+}
+
+#[test]
+fn dynamic_shared_memory() {
+    let stream = stream();
+    let mut out = stream.alloc_zeros::<u32>(64).unwrap();
+    let function = kernel(&stream, "turn_in_dynamic_memory");
+    let mut launch = |kilobytes: u32, past: u32| {
+        let count = kilobytes * 256;
+        let mut builder = stream.launch_builder(&function);
+        builder.arg(&mut out).arg(&count).arg(&past);
+        let shape = LaunchConfig { shared_mem_bytes: kilobytes << 10, ..shape(1, 64) };
+        // SAFETY: the arguments are those of the kernel.
+        unsafe { builder.launch(shape) }.map(|_| ())
+    };
+    launch(48, 0).unwrap();
+    assert_eq!(
+        error(launch(48, 1)),
+        CUDA_ERROR_ILLEGAL_ADDRESS,
+        "past the end, and the first was not written"
+    );
+    assert_eq!(error(launch(49, 0)), CUDA_ERROR_INVALID_VALUE, "more than a block has unless it asks");
+    let ask = |kilobytes: i32| {
+        let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        function.set_attribute(most, kilobytes << 10)
+    };
+    assert_eq!(error(ask(228)), CUDA_ERROR_INVALID_VALUE, "more than sm_90 has");
+    ask(227).unwrap();
+    launch(227, 0).unwrap();
+    assert_eq!(stream.clone_dtoh(&out).unwrap()[63], 227 * 256 - 64);
 }
 
 #[test]

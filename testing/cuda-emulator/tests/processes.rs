@@ -7,7 +7,7 @@ mod common;
 use std::process::{Command, Output};
 
 use common::stream;
-use cudarc::driver::sys::CUresult::*;
+use cudarc::driver::sys::{CUfunction_attribute, CUresult::*};
 use cudarc::driver::{PushKernelArg, result};
 
 /// Runs one test of this file again, alone, with the variables.
@@ -102,6 +102,39 @@ fn the_1024th_launch_is_not_the_first() {
     }
     let output = alone("the_1024th_launch_is_not_the_first", &[("CUDA_EMULATOR_CHILD", "1")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The environment chooses the device that is imitated: here one with less shared memory than the default's.
+#[test]
+fn a_lesser_device_gives_less_shared_memory() {
+    if is_child() {
+        let stream = stream();
+        let function = common::kernel(&stream, "turn_in_dynamic_memory");
+        let ask = |kilobytes: i32| {
+            let most = CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            function.set_attribute(most, kilobytes << 10)
+        };
+        assert_eq!(ask(100).unwrap_err().0, CUDA_ERROR_INVALID_VALUE);
+        ask(99).unwrap();
+        assert_eq!(stream.context().compute_capability().unwrap(), (8, 6));
+        return;
+    }
+    let variables = [("CUDA_EMULATOR_CHILD", "1"), ("PARTSTAD_EMULATOR_ARCH", "86")];
+    let output = alone("a_lesser_device_gives_less_shared_memory", &variables);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A bug that is asked for and was not planted is an error, lest its tests be taken to have failed to find it.
+#[test]
+fn a_bug_that_was_not_planted_is_an_error() {
+    if is_child() {
+        stream();
+        return;
+    }
+    let variables = [("CUDA_EMULATOR_CHILD", "1"), ("PARTSTAD_MUTANT", "none_of_this_name")];
+    let output = alone("a_bug_that_was_not_planted_is_an_error", &variables);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("none of that name"), "{said}");
 }
 
 #[test]

@@ -68,6 +68,7 @@ pub fn generate(category: &str, seed: u64, points: usize) -> Result<Shape> {
         cloud: PointCloud {
             positions: samples.iter().map(|s| place(s.position)).collect(),
             colors: samples.iter().map(|s| s.color).collect(),
+            ..PointCloud::default()
         },
         parts: category.parts,
         semantic: samples.iter().map(|s| s.label).collect(),

@@ -68,20 +68,12 @@ fn squared_distance<const D: usize>(feature: &[f32; D], mean: &[f64; D]) -> f64 
 #[cfg(test)]
 mod tests {
     use super::{Graph, Options, cpu::partition, energy};
-
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> f32 {
-            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (self.0 >> 40) as f32 / (1u64 << 24) as f32
-        }
-    }
+    use inputs::Random;
 
     /// A ring of `n` vertices with chords, each vertex with two edges.
     fn ring(n: usize, random: &mut Random) -> Graph {
         let neighbors: Vec<u32> = (0..n).flat_map(|i| [((i + 1) % n) as u32, ((i + 3) % n) as u32]).collect();
-        let weights: Vec<f32> = neighbors.iter().map(|_| random.next()).collect();
+        let weights: Vec<f32> = neighbors.iter().map(|_| random.uniform()).collect();
         Graph::from_neighbors(&neighbors, &weights, n, 2).unwrap()
     }
 
@@ -118,7 +110,7 @@ mod tests {
         for case in 0..50 {
             let graph = ring(8, &mut random);
             let features: Vec<[f32; 2]> = (0..8)
-                .map(|i| [if i < 3 + case % 3 { 3.0 } else { -3.0 } + 0.1 * random.next(), 0.0])
+                .map(|i| [if i < 3 + case % 3 { 3.0 } else { -3.0 } + 0.1 * random.uniform(), 0.0])
                 .collect();
             let found =
                 energy(&graph, &features, &partition(&graph, &features, &Options::default()).unwrap(), 0.05);
@@ -133,8 +125,8 @@ mod tests {
         let (mut optimal, mut worst) = (0, 1f64);
         for _ in 0..200 {
             let graph = ring(8, &mut random);
-            let features: Vec<[f32; 2]> = (0..8).map(|_| [random.next(), random.next()]).collect();
-            let lambda = 0.01 + 0.1 * random.next();
+            let features: Vec<[f32; 2]> = (0..8).map(|_| [random.uniform(), random.uniform()]).collect();
+            let lambda = 0.01 + 0.1 * random.uniform();
             let options = Options { lambda, ..Options::default() };
             let found = energy(&graph, &features, &partition(&graph, &features, &options).unwrap(), lambda);
             let ratio = found / lowest(&graph, &features, lambda);
@@ -173,7 +165,7 @@ mod tests {
         let mut random = Random(3);
         let graph = ring(n, &mut random);
         let features: Vec<[f32; 3]> =
-            (0..n).map(|i| [(i / 50 % 7) as f32, random.next(), (i / 900) as f32]).collect();
+            (0..n).map(|i| [(i / 50 % 7) as f32, random.uniform(), (i / 900) as f32]).collect();
         let labels = [1, 2, 5].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| partition(&graph, &features, &Options::default()).unwrap())

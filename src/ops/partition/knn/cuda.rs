@@ -132,7 +132,7 @@ impl Around {
         if most_width > MOST {
             return Err(Error::invalid(format!(
                 "knn: {most_width} points around each, itself among them; on a CUDA device the limit is {MOST}; use \
-                 fewer neighbours or --device cpu"
+                 fewer neighbours or the device cpu"
             )));
         }
         let indices = gpu.alloc(most * most_width)?;

@@ -19,6 +19,7 @@ pub struct Neighbors {
 #[cfg(test)]
 mod tests {
     use super::cpu::{Found, Tree, nearest};
+    use inputs::Random;
 
     fn brute(points: &[[f32; 3]], query: usize, include_self: bool) -> Vec<(f32, u32)> {
         let q = points[query];
@@ -34,12 +35,9 @@ mod tests {
     }
 
     /// Points on a coarse lattice: many duplicates and many equal distances.
-    fn lattice(n: usize, side: u64) -> Vec<[f32; 3]> {
-        let mut state = 1u64;
-        let mut next = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((state >> 33) % side) as f32 / side as f32
-        };
+    fn lattice(n: usize, side: u32) -> Vec<[f32; 3]> {
+        let mut random = Random(1);
+        let mut next = || random.below(side) as f32 / side as f32;
         (0..n).map(|_| [next(), next(), next()]).collect()
     }
 

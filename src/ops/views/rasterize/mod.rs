@@ -45,6 +45,7 @@ fn check(points: usize, views: usize, side: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{BACKGROUND, Splat, cpu::*};
+    use inputs::Random;
 
     /// The rule itself: every pixel looks at every point.
     fn brute_force(splats: &[Splat], side: usize, radius: f32) -> Vec<i32> {
@@ -66,11 +67,8 @@ mod tests {
 
     /// Points on a coarse lattice, so that depths and places coincide often.
     fn random_splats(n: usize, seed: u64) -> Vec<Splat> {
-        let mut state = seed;
-        let mut random = |steps: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((state >> 33) % steps) as f32 / steps as f32
-        };
+        let mut random = Random(seed);
+        let mut random = |steps: u32| random.below(steps) as f32 / steps as f32;
         (0..n)
             .map(|_| Splat {
                 ndc: [random(257) * 2.4 - 1.2, random(257) * 2.4 - 1.2],

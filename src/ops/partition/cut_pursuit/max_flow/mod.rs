@@ -27,6 +27,7 @@ pub struct Arc {
 #[cfg(test)]
 mod tests {
     use super::{Arc, Network, cpu::min_cut};
+    use inputs::Random;
 
     /// Undirected edges (u, v, capacity) as a network.
     fn network(excess: &[f32], edges: &[(usize, usize, f32)]) -> Network {
@@ -64,17 +65,13 @@ mod tests {
 
     #[test]
     fn equals_brute_force_also_after_a_change_of_excess() {
-        let mut state = 3u64;
-        let mut next = || {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 40) as f32 / (1u64 << 24) as f32
-        };
+        let mut random = Random(3);
         for case in 0..600 {
             let n = 1 + case % 10;
             // Small whole numbers make ties, and arcs that one path fills together.
             let whole = case % 3 == 0;
             let mut value = |span: f32, shift: f32| {
-                let x = next() * span - shift;
+                let x = random.uniform() * span - shift;
                 if whole { x.round() } else { x }
             };
             let mut edges = vec![];
@@ -101,12 +98,9 @@ mod tests {
 
     #[test]
     fn cut_equals_flow_and_warm_equals_cold() {
-        let mut state = 5u64;
+        let mut random = Random(5);
         // Small whole numbers: sums are exact.
-        let mut whole = |span: u64| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((state >> 33) % span) as f32
-        };
+        let mut whole = |span: u32| random.below(span) as f32;
         let (n, width) = (600, 25);
         for case in 0..40 {
             let mut edges = vec![];

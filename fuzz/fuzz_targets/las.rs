@@ -1,0 +1,13 @@
+#![no_main]
+//! LAS files.
+
+use libfuzzer_sys::fuzz_target;
+use partstad::io::scans;
+
+fuzz_target!(|data: &[u8]| {
+    partstad_fuzz::on_disk(data, "las", |path| {
+        if let Ok(points) = scans::read_las(path) {
+            partstad_fuzz::check(&points);
+        }
+    });
+});

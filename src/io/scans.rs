@@ -1,0 +1,185 @@
+//! Point clouds of scanners: LAS, LAZ and E57, by the crates las and e57.
+
+use super::{
+    columns,
+    points::{ColorUnit, PointCloud},
+};
+use crate::error::{Error, Result};
+use std::{fmt::Display, fs, path::Path};
+
+/// A file that promises more points a byte than this is not believed.
+const POINTS_A_BYTE: u64 = 64;
+
+/// Points as they come.
+#[derive(Default)]
+struct Rows {
+    positions: Vec<[f64; 3]>,
+    colors: Vec<[f32; 3]>,
+    intensities: Vec<f64>,
+}
+
+impl Rows {
+    fn into_cloud(self, unit: ColorUnit, path: &Path) -> Result<PointCloud> {
+        let Rows { positions, mut colors, intensities } = self;
+        if colors.iter().flatten().all(|c| c.is_nan()) {
+            colors.clear();
+        }
+        let uncolored = colors.is_empty().then(|| "its points have no colours".to_string());
+        let cloud = PointCloud::checked(positions, colors, unit, path)?;
+        Ok(PointCloud { intensities: columns::brightness(&intensities), uncolored, ..cloud })
+    }
+}
+
+fn check_count(path: &Path, points: u64) -> Result<()> {
+    let length = fs::metadata(path).map_err(Error::io(path))?.len();
+    match points <= length.saturating_mul(POINTS_A_BYTE) {
+        true => Ok(()),
+        false => {
+            Err(Error::format(path, format!("says {points} points in {length} bytes: truncated or damaged")))
+        }
+    }
+}
+
+/// Reads a `.las` or `.laz` file; its colours are of 16 bits, or of 8 if none is above 255.
+///
+/// # Errors
+/// As [`PointCloud::read`].
+pub fn read_las(path: &Path) -> Result<PointCloud> {
+    let broken = |e: las::Error| unreadable("LAS", e, path);
+    fs::File::open(path).map_err(Error::io(path))?;
+    let mut reader = las::Reader::from_path(path).map_err(broken)?;
+    let promised = reader.header().number_of_points();
+    check_count(path, promised)?;
+    let mut rows = Rows::default();
+    let mut batch = reader.read_points(0).map_err(broken)?;
+    while reader.fill_points(1 << 16, &mut batch).map_err(broken)? > 0 {
+        for point in batch.points() {
+            let point = point.map_err(broken)?;
+            rows.positions.push([point.x, point.y, point.z]);
+            let color = point.color.map(|c| [c.red, c.green, c.blue].map(f32::from));
+            rows.colors.push(color.unwrap_or([f32::NAN; 3]));
+            rows.intensities.push(point.intensity.into());
+        }
+    }
+    match rows.positions.len() as u64 == promised {
+        true => rows.into_cloud(ColorUnit::Short, path),
+        false => {
+            let message = format!("ends after {} of {promised} points: truncated", rows.positions.len());
+            Err(unreadable("LAS", message, path))
+        }
+    }
+}
+
+/// Reads an `.e57` file: the points of all its scans, in their common frame.
+///
+/// # Errors
+/// As [`PointCloud::read`].
+pub fn read_e57(path: &Path) -> Result<PointCloud> {
+    let broken = |e: e57::Error| unreadable("E57", e, path);
+    fs::File::open(path).map_err(Error::io(path))?;
+    let mut file = e57::E57Reader::from_file(path).map_err(broken)?;
+    let scans = file.pointclouds();
+    check_count(path, scans.iter().fold(0, |sum: u64, scan| sum.saturating_add(scan.records)))?;
+    let mut rows = Rows::default();
+    for scan in &scans {
+        let mut points = file.pointcloud_simple(scan).map_err(broken)?;
+        points.intensity_to_color(false);
+        for point in points {
+            let point = point.map_err(broken)?;
+            rows.positions.push(match point.cartesian {
+                e57::CartesianCoordinate::Valid { x, y, z } => [x, y, z],
+                _ => [f64::NAN; 3],
+            });
+            let color = point.color.map(|c| [c.red, c.green, c.blue]);
+            rows.colors.push(color.unwrap_or([f32::NAN; 3]));
+            rows.intensities.push(point.intensity.map_or(f64::NAN, f64::from));
+        }
+    }
+    rows.into_cloud(ColorUnit::Guess, path)
+}
+
+fn unreadable(kind: &str, e: impl Display, path: &Path) -> Error {
+    Error::format(path, format!("not a readable {kind} file: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use las::{Builder, Color, Writer, point::Format};
+
+    fn las(path: &Path, color: bool, scale: u16) -> Result<PointCloud> {
+        let mut builder = Builder::from((1, 2));
+        builder.point_format = Format::new(if color { 2 } else { 0 }).unwrap();
+        builder.point_format.is_compressed = path.extension().is_some_and(|e| e == "laz");
+        let mut writer = Writer::from_path(path, builder.into_header().unwrap()).unwrap();
+        for i in 0..3u16 {
+            let color = color.then(|| Color::new(255 * scale, 0, 51 * scale));
+            let (x, intensity) = (f64::from(i) + 0.5, 10 * i);
+            writer
+                .write_point(las::Point { x, y: 2.0, z: -3.0, color, intensity, ..Default::default() })
+                .unwrap();
+        }
+        writer.close().unwrap();
+        read_las(path)
+    }
+
+    #[test]
+    fn las_and_laz() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.las", "a.laz"] {
+            let path = dir.path().join(name);
+            for scale in [1, 257] {
+                let cloud = las(&path, true, scale).unwrap();
+                assert_eq!(
+                    (cloud.positions[1], cloud.colors[1]),
+                    ([1.5, 2.0, -3.0], [1.0, 0.0, 0.2]),
+                    "{name}"
+                );
+            }
+            let plain = las(&path, false, 1).unwrap();
+            assert_eq!(plain.intensities, [0.0, 0.5, 1.0]);
+            assert!(plain.colors.is_empty() && plain.uncolored.unwrap().contains("no colours"));
+            let whole = fs::read(&path).unwrap();
+            for end in (0..whole.len()).step_by(7) {
+                fs::write(&path, &whole[..end]).unwrap();
+                let error = read_las(&path).unwrap_err().to_string();
+                assert!(error.contains(name) && error.contains("LAS"), "cut after {end}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn e57_with_a_point_that_is_no_place() {
+        use e57::{E57Writer, Record, RecordValue};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.e57");
+        let mut writer = E57Writer::from_file(&path, "file").unwrap();
+        let prototype = vec![
+            Record::CARTESIAN_X_F64,
+            Record::CARTESIAN_Y_F64,
+            Record::CARTESIAN_Z_F64,
+            Record::COLOR_RED_U8,
+            Record::COLOR_GREEN_U8,
+            Record::COLOR_BLUE_U8,
+        ];
+        let mut scan = writer.add_pointcloud("scan", prototype).unwrap();
+        for x in [1.0, f64::NAN] {
+            let place = [x, 2.0, 3.0].map(RecordValue::Double);
+            let color = [255, 0, 51].map(RecordValue::Integer);
+            scan.add_point(place.into_iter().chain(color).collect()).unwrap();
+        }
+        scan.finalize().unwrap();
+        writer.finalize().unwrap();
+        let cloud = read_e57(&path).unwrap();
+        assert_eq!((cloud.positions[0], cloud.colors[0], cloud.len()), ([1.0, 2.0, 3.0], [1.0, 0.0, 0.2], 2));
+        assert!(cloud.positions[1][0].is_nan());
+        let whole = fs::read(&path).unwrap();
+        for end in (0..whole.len()).step_by(64) {
+            fs::write(&path, &whole[..end]).unwrap();
+            assert!(
+                read_e57(&path).unwrap_err().to_string().contains("a.e57: not a readable E57 file"),
+                "{end}"
+            );
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The tensors of a model's inputs, on either side.
+
+use super::contract::Element;
+use half::f16;
+
+/// The values of an input.
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a> {
+    /// 16-bit floats.
+    F16(&'a [f16]),
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// 64-bit integers.
+    I64(&'a [i64]),
+}
+
+macro_rules! values {
+    ($type:ident) => {
+        impl $type<'_> {
+            /// Number of values.
+            pub fn len(&self) -> usize {
+                match self {
+                    $type::F16(values) => values.len(),
+                    $type::F32(values) => values.len(),
+                    $type::I64(values) => values.len(),
+                }
+            }
+
+            /// What they are.
+            pub fn element(&self) -> Element {
+                match self {
+                    $type::F16(_) => Element::F16,
+                    $type::F32(_) => Element::F32,
+                    $type::I64(_) => Element::I64,
+                }
+            }
+        }
+    };
+}
+values!(Values);
+
+/// The values of an input, with their memory.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+pub enum Owned {
+    /// 16-bit floats.
+    F16(Vec<f16>),
+    /// 32-bit floats.
+    F32(Vec<f32>),
+    /// 64-bit integers.
+    I64(Vec<i64>),
+}
+
+impl Owned {
+    /// Floats as a model takes them: rounded to the nearest, if it takes f16.
+    pub fn floats(values: Vec<f32>, element: Element) -> Owned {
+        match element {
+            Element::F16 => Owned::F16(values.into_iter().map(f16::from_f32).collect()),
+            _ => Owned::F32(values),
+        }
+    }
+
+    /// What a run takes.
+    pub fn values(&self) -> Values<'_> {
+        match self {
+            Owned::F16(values) => Values::F16(values),
+            Owned::F32(values) => Values::F32(values),
+            Owned::I64(values) => Values::I64(values),
+        }
+    }
+}
+
+/// On a CUDA device.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::Element;
+    use crate::{
+        device::{
+            Device,
+            gpu::{Buffer, Gpu},
+        },
+        error::Result,
+    };
+    use cudarc::driver::DevicePtr;
+    use half::f16;
+    use std::{ffi::c_void, sync::Mutex};
+
+    /// The values of an input.
+    #[derive(Debug, Clone, Copy)]
+    pub enum Values<'a> {
+        /// 16-bit floats.
+        F16(&'a Buffer<f16>),
+        /// 32-bit floats.
+        F32(&'a Buffer<f32>),
+        /// 64-bit integers.
+        I64(&'a Buffer<i64>),
+    }
+    values!(Values);
+
+    impl Values<'_> {
+        /// A copy in the host's memory.
+        pub fn download(&self, gpu: &Gpu) -> Result<super::Owned> {
+            Ok(match self {
+                Values::F16(values) => super::Owned::F16(gpu.download(*values)?),
+                Values::F32(values) => super::Owned::F32(gpu.download(*values)?),
+                Values::I64(values) => super::Owned::I64(gpu.download(*values)?),
+            })
+        }
+
+        /// Where they lie.
+        pub fn address(&self, gpu: &Gpu) -> *mut c_void {
+            let at = match self {
+                Values::F16(values) => values.device_ptr(gpu.stream()).0,
+                Values::F32(values) => values.device_ptr(gpu.stream()).0,
+                Values::I64(values) => values.device_ptr(gpu.stream()).0,
+            };
+            at as *mut c_void
+        }
+    }
+
+    /// The values of an input, with their memory.
+    #[derive(Debug)]
+    pub enum Owned {
+        /// 16-bit floats.
+        F16(Buffer<f16>),
+        /// 32-bit floats.
+        F32(Buffer<f32>),
+        /// 64-bit integers.
+        I64(Buffer<i64>),
+    }
+
+    impl Owned {
+        /// Room for as many values.
+        ///
+        /// # Errors
+        /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
+        pub fn alloc(gpu: &Gpu, like: &Values) -> Result<Owned> {
+            Ok(match like {
+                Values::F16(values) => Owned::F16(gpu.alloc(values.len())?),
+                Values::F32(values) => Owned::F32(gpu.alloc(values.len())?),
+                Values::I64(values) => Owned::I64(gpu.alloc(values.len())?),
+            })
+        }
+
+        /// What a run takes.
+        pub fn values(&self) -> Values<'_> {
+            match self {
+                Owned::F16(values) => Values::F16(values),
+                Owned::F32(values) => Values::F32(values),
+                Owned::I64(values) => Values::I64(values),
+            }
+        }
+
+        /// Copies the values that it was made like.
+        ///
+        /// # Errors
+        /// [`Error::Device`](crate::Error::Device) if the driver refuses.
+        pub fn copy_from(&mut self, gpu: &Gpu, from: &Values) -> Result<()> {
+            match (self, from) {
+                (Owned::F16(to), Values::F16(from)) => gpu.copy(*from, to),
+                (Owned::F32(to), Values::F32(from)) => gpu.copy(*from, to),
+                (Owned::I64(to), Values::I64(from)) => gpu.copy(*from, to),
+                _ => unreachable!("made like it"),
+            }
+        }
+    }
+
+    /// Where a model computes, and what it keeps there.
+    #[derive(Debug)]
+    pub struct Place {
+        /// The device whose stream it computes on; none if it computes on the CPU.
+        pub gpu: Option<Gpu>,
+        /// Where its work is replayed as a graph: the memory that the graph of each shape works on.
+        pub kept: Option<Mutex<Vec<Kept>>>,
+    }
+
+    /// Inputs and outputs that stay where they are, for inputs of one shape.
+    #[derive(Debug)]
+    pub struct Kept {
+        /// Of every input.
+        pub shapes: Vec<Vec<usize>>,
+        /// Every input.
+        pub inputs: Vec<Owned>,
+        /// Every output.
+        pub outputs: Vec<Buffer<f32>>,
+    }
+
+    impl Place {
+        /// On a device, where work may be replayed as `graphs`.
+        pub fn new(device: &Device, graphs: bool) -> Place {
+            let gpu = match device {
+                Device::Cpu => None,
+                Device::Cuda(gpu) => Some(gpu.clone()),
+            };
+            Place { gpu, kept: graphs.then(Mutex::default) }
+        }
+    }
+}
