@@ -36,8 +36,7 @@ impl<'a, T> Matrix<'a, T> {
 
 /// CPU reference.
 pub mod cpu {
-    use super::{Matrix, Result};
-    use crate::ops::expect_len;
+    use super::{Error, Matrix, Result};
     use num_traits::{Float, NumAssign};
     use rayon::prelude::*;
     use std::fmt::Debug;
@@ -93,7 +92,10 @@ pub mod cpu {
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if a has not as many columns as b has rows.
     pub fn multiply<T: Real>(a: Matrix<T>, b: Matrix<T>) -> Result<Vec<T>> {
-        expect_len("matmul", "columns of a, of which b has that many rows,", a.columns, b.rows)?;
+        if a.columns != b.rows {
+            let (columns, rows) = (a.columns, b.rows);
+            return Err(Error::invalid(format!("matmul: a has {columns} columns, b {rows} rows")));
+        }
         let mut c = vec![T::zero(); a.rows * b.columns];
         if c.is_empty() || a.columns == 0 {
             return Ok(c);

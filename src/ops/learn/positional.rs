@@ -58,10 +58,9 @@ pub mod cpu {
         expect_len("positional", "features [B, F]", features.len(), places.len() * dim)?;
         let feature = |f: &f32| T::from(*f).expect("f32 is a float");
         let rows = codes.chunks_exact(CODE).enumerate();
-        let row = |(b, code): (usize, &[T])| {
-            [features[b * dim..][..dim].iter().map(feature).collect(), code.to_vec()].concat()
-        };
-        Ok(rows.flat_map(row).collect())
+        Ok(rows
+            .flat_map(|(b, code)| features[b * dim..][..dim].iter().map(feature).chain(code.iter().copied()))
+            .collect())
     }
 }
 

@@ -208,7 +208,7 @@ mod tests {
         assert!(sets.fit(3, 2) && !sets.fit(2, 2) && !sets.fit(3, 1));
         for (list, name) in super::LISTS.iter().enumerate().filter(|(list, _)| [0, 2, 4].contains(list)) {
             let mut lists = lists();
-            lists[list].pop();
+            lists[list].remove(0);
             let error = Sets::from_lists(lists).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }

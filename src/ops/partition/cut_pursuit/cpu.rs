@@ -1,12 +1,6 @@
 //! CPU reference.
 
-use super::{
-    Options, energy,
-    graph::Graph,
-    region_merge::{self, Region},
-    split::split,
-    squared_distance,
-};
+use super::{Options, energy, graph::Graph, region::Region, region_merge, split::split, squared_distance};
 use crate::{
     error::Result,
     ops::{basic::components::cpu::connected, expect_len},

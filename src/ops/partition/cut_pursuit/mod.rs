@@ -9,11 +9,12 @@
 pub mod cpu;
 pub mod graph;
 pub mod max_flow;
+pub mod region;
 pub mod region_merge;
 mod split;
 pub mod two_means;
 
-use self::{graph::Graph, region_merge::Region};
+use self::{graph::Graph, region::Region};
 
 /// How far the optimisation goes.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,7 @@ use super::{
     Options,
     graph::Graph,
     max_flow::{self, Arc, Network},
-    region_merge::Region,
+    region::Region,
     squared_distance, two_means,
 };
 use crate::{ops::basic::components::cpu::connected, ragged::Ragged};

@@ -2,7 +2,7 @@
 
 /// CPU reference.
 pub mod cpu {
-    use crate::ops::partition::cut_pursuit::region_merge::Region;
+    use crate::ops::partition::cut_pursuit::region::Region;
     use rayon::prelude::*;
 
     /// From this many features on, the starts run in parallel.
