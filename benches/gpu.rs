@@ -25,6 +25,7 @@ use scene::{PARTS, Scene, scene};
 use std::{collections::BTreeMap, time::Instant};
 
 const POINTS: [usize; 5] = [30_000, 80_000, 300_000, 1_000_000, 3_000_000];
+/// Of which the medians are printed, unless `PARTSTAD_BENCH_RUNS` says another number.
 const RUNS: usize = 11;
 const STAGES: [&str; 6] = ["superpoints", "views", "memberships", "scores", "labels", "instances"];
 
@@ -69,6 +70,10 @@ fn run(device: &Device, scene: &Scene, milliseconds: &mut [f64; 6]) -> Result<An
     Ok(Answer { superpoints: own, views, memberships, scores, labels, instances })
 }
 
+fn runs() -> usize {
+    std::env::var("PARTSTAD_BENCH_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS)
+}
+
 fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -85,7 +90,7 @@ fn copy_bandwidth(gpu: &Gpu) -> f64 {
         gpu.stream().memcpy_dtod(&from, &mut to).unwrap();
         begin.elapsed_ms(&event().unwrap()).unwrap() as f64 / 1e3
     };
-    2.0 * (4 << 28) as f64 / median((0..RUNS).map(|_| copy()))
+    2.0 * (4 << 28) as f64 / median((0..runs()).map(|_| copy()))
 }
 
 /// Launches, bytes and milliseconds of every kernel in one run.
@@ -135,7 +140,7 @@ fn measure(gpu: &Gpu, scene: &Scene, bandwidth: Option<f64>) {
     let mut flush = gpu.alloc::<u32>(1 << 27).unwrap();
     let mut walls = [(); 6].map(|()| vec![]);
     let mut kernels: BTreeMap<_, (usize, usize, Vec<f64>)> = BTreeMap::new();
-    for _ in 0..RUNS {
+    for _ in 0..runs() {
         gpu.clear(&mut flush).unwrap();
         gpu.synchronize().unwrap();
         let (_, launches) = gpu.profile(|| run(&device, scene, &mut wall)).unwrap();

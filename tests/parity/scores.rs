@@ -86,11 +86,21 @@ fn same(gpu: &Gpu, found: &Buffer<f32>, expected: &[f32], what: &str) {
 }
 
 /// Everything from votes to gradients; `most`: box sets of a superpoint.
-pub fn compare_votes(
+pub fn compare_votes(gpu: &Gpu, random: &mut Random, sizes: [usize; 4], most: u32) {
+    compare_votes_and_nulls(gpu, random, sizes, most, &[5.0, -1.0]);
+}
+
+/// The same with a null weight that is the least that counts.
+pub fn compare_null_weights(gpu: &Gpu, random: &mut Random) {
+    compare_votes_and_nulls(gpu, random, [40, 7, 20, 3], 5, &[vote::MIN_NULL as f32]);
+}
+
+fn compare_votes_and_nulls(
     gpu: &Gpu,
     random: &mut Random,
     [superpoints, boxes, sets, labels]: [usize; 4],
     most: u32,
+    nulls: &[f32],
 ) {
     let p = Problem::random(random, superpoints, boxes, sets, labels, most);
     let what = format!("{superpoints} superpoints, {boxes} boxes, {sets} sets, {labels} labels");
@@ -109,7 +119,7 @@ pub fn compare_votes(
     assert_eq!(gpu.download(&by_set.superpoint).unwrap(), superpoint, "{what}");
     assert_eq!(gpu.download(&by_set.count).unwrap(), count, "{what}");
 
-    for null in [5.0, -1.0f32] {
+    for &null in nulls {
         let null_weight = floats(&[null]);
         let (mut scores, mut valid) = (room(superpoints * columns), gpu.alloc(superpoints).unwrap());
         vote::cuda::forward(gpu, &input, &weights, &null_weight, &mut workspace, &mut scores, &mut valid)

@@ -132,6 +132,19 @@ fn a_tie_goes_to_the_lowest_index_and_minus_zero_is_no_nearer() {
     assert_eq!(render_on_cpu(&cloud, &[camera], 3, 1.0).pixel_to_point[4], 1);
 }
 
+/// A point at the middle of 5 x 5 pixels, whose disc reaches the next centre exactly: it does not cover it.
+pub fn compare_disc_through_a_centre(gpu: &Gpu) {
+    let identity = std::array::from_fn(|i| std::array::from_fn(|j| (i == j) as u8 as f32));
+    let mut camera = Camera::new(POSES[0]);
+    (camera.world_to_view, camera.full_projection) = (identity, identity);
+    let cloud = Cloud { positions: vec![[0.0, 0.0, 1.0]], colors: vec![[0.5; 3]] };
+    let radius = (-1.0f32 + 7.0 / 5.0) as f64;
+    let expected = render_on_cpu(&cloud, &[camera], 5, radius).pixel_to_point;
+    assert_eq!((expected[12], expected[11], expected[7]), (0, -1, -1));
+    let rendered = render(gpu, &cloud, &[camera], 5, radius);
+    assert_eq!(gpu.download(&rendered.pixel_to_point).unwrap(), expected);
+}
+
 #[test]
 fn wrong_shapes_are_named() {
     let gpu = gpu();
@@ -251,8 +264,8 @@ fn no_view_and_no_point() {
     assert_eq!(gpu.download(&found).unwrap(), [0], "what names no point marks nothing");
 }
 
-/// Which of some boxes hold `share` of all points of their view.
-pub fn compare_whole(gpu: &Gpu, points: usize, boxes: usize, random: &mut Random) {
+/// Which of some boxes hold a share of all points of their view; with `exactly`, the very share that lies in the first box.
+pub fn compare_whole(gpu: &Gpu, points: usize, boxes: usize, exactly: bool, random: &mut Random) {
     let views = 4;
     let mut place = || [random.uniform() * 100.0, random.uniform() * 100.0];
     let mut screen: Vec<[f32; 2]> = (0..views * points).map(|_| place()).collect();
@@ -265,7 +278,10 @@ pub fn compare_whole(gpu: &Gpu, points: usize, boxes: usize, random: &mut Random
         .collect();
     let view_of: Vec<u32> = (0..boxes).map(|_| random.below(views as u32)).collect();
     let of_view = Ragged::members(&view_of, views);
-    for share in [0.3, 0.6] {
+    let [left, top, right, bottom] = rects[0];
+    let seen = &screen[view_of[0] as usize * points..][..points];
+    let inside = seen.iter().filter(|[x, y]| *x > left && *x < right && *y > top && *y < bottom).count();
+    for share in if exactly { vec![inside as f32 / points as f32] } else { vec![0.3, 0.6] } {
         let expected = whole_object::cpu::whole(&screen, points, &rects, &view_of, share).unwrap();
         let found = whole_object::cuda::whole(
             gpu,
@@ -284,6 +300,6 @@ fn boxes_around_the_whole_object() {
     let gpu = gpu();
     let mut random = Random(4);
     for (points, boxes) in [(1, 1), (33, 3), (1025, 200), (5000, 31)] {
-        compare_whole(&gpu, points, boxes, &mut random);
+        compare_whole(&gpu, points, boxes, false, &mut random);
     }
 }

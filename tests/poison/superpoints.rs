@@ -15,8 +15,8 @@ fn partition(positions: Vec<[f32; 3]>, options: &Options) -> Superpoints {
     let cloud = Cloud {
         colors: vec![[0.5; 3]; n].into(),
         positions: positions.into(),
-        center: [0.0; 3],
         radius: 1.0,
+        ..Cloud::default()
     };
     let by = |method| {
         let options = Options { method, ..options.clone() };
@@ -118,8 +118,8 @@ fn options_out_of_range() {
     let cloud = Cloud {
         positions: vec![[0.0; 3]].into(),
         colors: vec![[0.0; 3]].into(),
-        center: [0.0; 3],
         radius: 1.0,
+        ..Cloud::default()
     };
     for (name, options) in [
         ("neighbors", Options { neighbors: 0, ..Options::default() }),

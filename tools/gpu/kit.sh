@@ -1,5 +1,5 @@
 # Sourced by the calls: runs steps, each under a time limit and with its output in a file, whatever the last one did, and prints a
-# table of results. The folder for the files is the call's argument, else OUT, else out/gpu.
+# table of results before `deadline`, in seconds. The folder for the files is the call's argument, else OUT, else out/gpu.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=$(realpath -m "${1:-${OUT:-out/gpu}}")
@@ -7,13 +7,29 @@ mkdir -p "$out"
 work=$(mktemp -d)
 call=$(basename "$0")
 export PARTSTAD_TEST_GPU=real ORT_DYLIB_PATH="$PWD/lib/libonnxruntime.so" RUST_BACKTRACE=0 PYTHONUNBUFFERED=1
+# Where a container may have its driver, beside where the loader looks.
+for driver in /usr/local/nvidia/lib64 /usr/local/nvidia/lib; do
+  [ -d "$driver" ] && export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$driver"
+done
 count=0
+# Of a rehearsal on the emulated driver (tools/gpu/rehearse): how many times fewer points, and more time.
+rehearsal=${REHEARSAL:-1}
+points() {
+  local fewer=$(($1 / rehearsal))
+  echo $((rehearsal > 1 && fewer > 4000 ? 4000 : fewer))
+}
 
 # FILE SECONDS NAME COMMAND...: output goes to FILE.txt.
 run() {
-  local number file=$1 limit=$2 name=$3 begin=$SECONDS status
+  local number file=$1 limit=$(($2 * rehearsal)) name=$3 begin=$SECONDS status
   number=$(printf %02d "$count")
   shift 3
+  local left=$((deadline * rehearsal - SECONDS))
+  if [ "$left" -lt 5 ]; then
+    echo "$name|left out|0|no time was left" >"$work/$number.row"
+    return 1
+  fi
+  [ "$limit" -le "$left" ] || limit=$left
   {
     printf '\n== %s (at most %s s): %s\n' "$name" "$limit" "$*"
     timeout --kill-after=5 "$limit" "$@"
@@ -38,6 +54,7 @@ aside() {
 summary() {
   awk '
     /^test result:/ { tests = 1; passed += $4; failed += $6 }
+    /^-- [a-z_]+: exit status [1-9]/ { bad = bad " " $2 " " $5 }
     /ERROR SUMMARY:/ { tools++; errors += $4 }
     /RACECHECK SUMMARY:/ { tools++; errors += $4 }
     /^\| superpoints \|/ { text = text "superpoints " $6 " ms on the device; " }
@@ -47,6 +64,7 @@ summary() {
     END {
       if (tests) text = text passed " passed, " failed " failed; "
       if (tools) text = text errors " errors in " tools " processes; "
+      if (bad != "") text = text "failed:" bad " "
       if (panic != "") text = text panic
       gsub(/\|/, "/", text); gsub(/ +/, " ", text)
       print substr(text, 1, 300)

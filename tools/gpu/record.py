@@ -38,7 +38,7 @@ def event_times(section: str) -> dict[str, tuple[int, float]]:
 
 
 def counters(text: str) -> dict[str, dict[str, float]]:
-    """Nsight Compute's counters, summed over the launches of every kernel."""
+    """Nsight Compute's counters of the first lift, summed over the launches of every kernel."""
     lines = text.splitlines()
     head = next((i for i, line in enumerate(lines) if line.startswith('"ID"')), None)
     sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -46,9 +46,15 @@ def counters(text: str) -> dict[str, dict[str, float]]:
         return sums
     units = next(csv.reader([lines[head + 1]]))
     names = next(csv.reader([lines[head]]))
-    scale = {"": 1, "inst": 1, "byte": 1, "Kbyte": 1e3, "Mbyte": 1e6, "Gbyte": 1e9, "ns": 1e-3, "nsecond": 1e-3, "us": 1, "usecond": 1, "ms": 1e3, "msecond": 1e3}
+    # Times in microseconds.
+    scale = {"": 1, "inst": 1, "byte": 1, "ns": 1e-3, "nsecond": 1e-3}
+    first = ""
     for row in csv.reader(line for line in lines[head + 2:] if line.startswith('"')):
         kernel = row[names.index("Kernel Name")].split("(")[0]
+        # A lift begins with a kernel that it launches once.
+        if kernel == first:
+            break
+        first = first or kernel
         sums[kernel]["launches"] += 1
         for name, unit, value in zip(names, units, row):
             if "__" in name:
@@ -75,6 +81,7 @@ def counter_table(sums: dict[str, dict[str, float]]) -> str:
 
 def measured_table(times: dict[str, tuple[int, float]], docs: str, how: str) -> str:
     """docs/gpu.md with the measured time of each kernel, and how many times its floor that is."""
+    listed = set(re.findall(r"^\| (\w+) \|", docs, re.M))
     lines, inside = [], False
     for line in docs.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -84,14 +91,13 @@ def measured_table(times: dict[str, tuple[int, float]], docs: str, how: str) -> 
         elif inside and line.startswith("|---"):
             line = "|---|---|---|---|---|---|---|"
         elif inside and line.startswith("|"):
-            listed = [c[0] for c in ([cell.strip() for cell in other.strip("|").split("|")] for other in docs.splitlines()) if c[0] in times]
-            if cells[0] in times:
-                time = times[cells[0]][1]
-            elif cells[0] == "all":
+            if cells[0] == "all":
                 time = sum(time for _, time in times.values())
-            else:
+            elif cells[0].endswith(" others"):
                 time = sum(time for kernel, (_, time) in times.items() if kernel not in listed)
-            line = "| " + " | ".join(cells[:5]) + f" | {time:.1f} | {time / float(cells[3]):.1f} |"
+            else:
+                time = times.get(cells[0], (0, 0.0))[1]
+            line = "| " + " | ".join(cells[:5]) + (f" | {time:.1f} | {time / float(cells[3]):.1f} |" if time else " | - | - |")
         else:
             inside = False
         lines.append(line)
@@ -118,7 +124,7 @@ def main() -> None:
     text += [result.strip() + "\n" if result else f"{call} brought nothing.\n" for call, result in zip(CALLS, results)]
     text += ["Times of kernels are by events, which add some microseconds to each launch.", "", section, sizes]
     if sums:
-        text += ["## 80,000 points, by counters", "", "Nsight Compute, clocks and caches left alone; the first 700 launches.", "", counter_table(sums), ""]
+        text += ["## 80,000 points, by counters", "", "Nsight Compute, clocks and caches left alone; one lift.", "", counter_table(sums), ""]
     if training:
         text += ["## Training", "", "| step | time, least, likely, most |", "|---|---|", *(f"| {name} | {times} |" for name, times in training), ""]
     if shares:
