@@ -38,6 +38,7 @@ pub fn scene(points: usize) -> Scene {
         positions: positions.into(),
         center: [0.0; 3],
         radius: 1.0,
+        ..Cloud::default()
     };
     let found = |i: usize| Box2d {
         view: (i * 10 / BOXES) as u32,

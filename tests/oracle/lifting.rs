@@ -98,6 +98,7 @@ impl Case {
                 positions: positions.into(),
                 center: [0.0; 3],
                 radius: 1.0,
+                ..Cloud::default()
             },
             superpoints: Superpoints::from_labels(&member(&inputs, "superpoint_label")).unwrap(),
             views: views(member(&inputs, "pc_idx"), screen.as_chunks().0.to_vec()),

@@ -40,6 +40,7 @@ fn scene(points: usize, superpoints: usize) -> Scene {
         positions: positions.into(),
         center: [0.0; 3],
         radius: 1.0,
+        ..Cloud::default()
     };
     let options = views::Options { side: SIDE, radius: 0.03, ..views::Options::default() };
     let labels: Vec<i32> = (0..points).map(|i| (i * superpoints / points) as i32).collect();
@@ -343,7 +344,7 @@ fn boxes_in_another_unit() {
 fn masks_mean_what_their_values_say() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mask.npy");
-    let mut read = |shape: &[usize], values: &[f32]| {
+    let read = |shape: &[usize], values: &[f32]| {
         npy::write(&path, shape, values).unwrap();
         let masks = Masks::read(&path, 1, 2).map_err(|e| e.to_string())?;
         masks.full(&Boxes::default(), 0, 2).map_err(|e| e.to_string())

@@ -17,6 +17,7 @@ fn partition(positions: Vec<[f32; 3]>, options: &Options) -> Superpoints {
         positions: positions.into(),
         center: [0.0; 3],
         radius: 1.0,
+        ..Cloud::default()
     };
     let by = |method| {
         let options = Options { method, ..options.clone() };
@@ -120,6 +121,7 @@ fn options_out_of_range() {
         colors: vec![[0.0; 3]].into(),
         center: [0.0; 3],
         radius: 1.0,
+        ..Cloud::default()
     };
     for (name, options) in [
         ("neighbors", Options { neighbors: 0, ..Options::default() }),
