@@ -14,7 +14,7 @@ fn main() -> Result<()> {
     let path = args.next().unwrap_or("assets/demo.ply".into());
     let dir = args.next().unwrap_or("out/01-render".into());
 
-    let cloud = Cloud::new(&PointCloud::read(path.as_ref())?)?;
+    let cloud = Cloud::fit(&PointCloud::read(path.as_ref())?, &Default::default())?;
     let views = Views::render(&Device::Cpu, &cloud, &Options::default())?;
     views.save(dir.as_ref())?;
 

@@ -18,7 +18,7 @@ fn main() -> Result<()> {
     let parts = Parts::new(parts.split(','))?;
 
     let options = Options::default();
-    let cloud = Cloud::new(&PointCloud::read(path.as_ref())?)?;
+    let cloud = Cloud::fit(&PointCloud::read(path.as_ref())?, &options.cloud)?;
     let boxes = Boxes::read(boxes.as_ref(), options.views.poses.len(), parts.len())?;
     // Without masks the boxes themselves vote; `Masks::read` reads a segmenter's.
     let predictions = Predictions { boxes, masks: Masks::Boxes, superpoints: None, weights: None };

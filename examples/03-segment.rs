@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     let pipeline = Pipeline::new(Device::Cpu, Options::default()).with_models(models);
 
     let points = PointCloud::read(path.as_ref())?;
-    let cloud = Cloud::new(&points)?;
+    let cloud = Cloud::fit(&points, &pipeline.options().cloud)?;
     let found = pipeline.segment(&cloud, &parts, &())?;
     for (stage, seconds) in &found.seconds {
         println!("{:12} {seconds:.3} s", stage.name());

@@ -14,7 +14,7 @@
 //! have by then.
 //!
 //! # From cloud to labels
-//! [`io::points::PointCloud::read`], [`stages::cloud::Cloud::new`], [`Pipeline::segment`]: its [`Segmentation`] holds
+//! [`io::points::PointCloud::read`], [`stages::cloud::Cloud::fit`], [`Pipeline::segment`]: its [`Segmentation`] holds
 //! [`labels`](stages::labels::Labels) and [`instances`](stages::instances::Instances), and [`output::Output`] writes them.
 //!
 //! # What is promised

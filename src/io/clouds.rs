@@ -4,7 +4,7 @@
 use super::scans;
 use super::{
     columns::{self, Column},
-    npy::{self, Content},
+    npy::{self, content::Content},
     pcd, ply,
     points::{ColorUnit, PointCloud},
     text,
@@ -91,7 +91,7 @@ fn of_archive(path: &Path) -> Result<PointCloud> {
             continue;
         }
         match Content::member(path, name)? {
-            Content::Numbers(_, array) if array.shape.last() == Some(&6) => {
+            Content::Numbers(_, array) if array.shape.last() == Some(&6) && columns::is_points(name) => {
                 return PointCloud::from_rows(array, path);
             }
             Content::Numbers(scalar, array) => {
@@ -112,7 +112,7 @@ fn of_archive(path: &Path) -> Result<PointCloud> {
             records => return of_content(records, path),
         }
     }
-    if rows.is_none() {
+    if found.is_empty() {
         return Err(Error::format(path, format!("holds {names:?}, but no `points`")));
     }
     columns::cloud(found, "arrays", &names, None, path)

@@ -162,6 +162,11 @@ pub(super) fn is_known(name: &str) -> bool {
     [name, &array].into_iter().any(|name| Column::wanted(name, Scalar::F64).is_some())
 }
 
+/// Whether an array of this name holds points.
+pub(super) fn is_points(name: &str) -> bool {
+    POSITION_ARRAYS.contains(&&normalized(name)[..])
+}
+
 /// In lower case, without what CloudCompare puts before.
 fn normalized(name: &str) -> String {
     let name = name.trim().trim_start_matches(['/', '#']).to_lowercase();

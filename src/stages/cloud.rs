@@ -5,7 +5,10 @@ use crate::{
     error::{Error, Result},
     io::points::PointCloud,
     ops::partition::{
-        knn::cpu::{Found, Tree},
+        knn::{
+            self,
+            cpu::{Found, Tree},
+        },
         normals,
     },
 };
@@ -394,7 +397,15 @@ fn greys(intensities: &[f32], rows: &[u32], positions: &[[f32; 3]]) -> Vec<[f32;
     }
     const LAMP: [f32; 3] = [0.36, 0.8, 0.48];
     let shade = |n: [f32; 3]| 0.2 + 0.65 * (n[0] * LAMP[0] + n[1] * LAMP[1] + n[2] * LAMP[2]).abs();
-    normals::cpu::estimate(positions, 2.0, 20).into_iter().map(|n| [shade(n).clamp(0.0, 1.0); 3]).collect()
+    let shades: Vec<f32> = normals::cpu::estimate(positions, 2.0, 60).into_iter().map(shade).collect();
+    // Normals of thin walls are noisy: a mean over the neighbours shows the surface.
+    let around = knn::cpu::nearest(positions, 30);
+    let mean = |i: usize| {
+        let near = &around.indices[i * around.k..][..around.k];
+        let sum: f32 = near.iter().map(|&j| shades[j as usize]).sum();
+        [((shades[i] + sum) / (around.k + 1) as f32).clamp(0.0, 1.0); 3]
+    };
+    (0..positions.len()).map(mean).collect()
 }
 
 #[cfg(test)]

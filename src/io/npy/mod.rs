@@ -4,9 +4,8 @@
 //! clouds. The header is parsed here, strictly: the crates for it evaluate any Python literal, and nested brackets overflow
 //! their stack.
 
-mod content;
+pub(in crate::io) mod content;
 
-pub(in crate::io) use self::content::Content;
 use crate::error::{Error, Result};
 use std::{
     fmt,
