@@ -59,6 +59,7 @@ summary() {
     /RACECHECK SUMMARY:/ { tools++; errors += $4 }
     /^\| superpoints \|/ { text = text "superpoints " $6 " ms on the device; " }
     /^result: / { text = text substr($0, 9) "; " }
+    /^error: / { if (panic == "") panic = $0 }
     /panicked at/ { getline; if (panic == "") panic = $0 }
     /time: +\[/ { text = text $0 "; " }
     END {
