@@ -227,7 +227,7 @@ impl Train {
             path.display()
         );
         let value = json!({
-            "category": name, "out": path_text(&path), "train": training, "val": validating, "best": best, "parts": parts,
+            "category": name, "out": path_text(path), "train": training, "val": validating, "best": best, "parts": parts,
         });
         Ok((value, line))
     }

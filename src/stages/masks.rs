@@ -98,7 +98,7 @@ impl Masks {
             return Err(Error::format(path, "masks with a pixel that is not finite"));
         } else if has(Pixel::Negative) {
             |pixel| pixel > Pixel::Zero
-        } else if larger && (fractions || has(Pixel::One)) || larger && has(Pixel::Byte) {
+        } else if larger && (fractions || has(Pixel::One) || has(Pixel::Byte)) {
             return Err(Error::format(
                 path,
                 "masks of many values that are neither logits (none is negative) nor probabilities (some are above 1); save \

@@ -28,11 +28,14 @@ pub struct Method {
 pub enum Way {
     /// The boxes vote, or their masks.
     Vote(Voters, Weighing),
-    /// Some other way, from a scene and part names to labels and instances.
-    Label(fn(&Device, &Scene, &[String], &Options) -> Result<(Labels, Instances)>),
+    /// Some other way.
+    Label(Labeller),
     /// No method, but the best that the labels of the superpoints could be.
     Ceiling(Bound),
 }
+
+/// From a scene and part names to labels and instances.
+pub type Labeller = fn(&Device, &Scene, &[String], &Options) -> Result<(Labels, Instances)>;
 
 /// Where the weights of the votes come from.
 #[derive(Debug, Clone, Copy, PartialEq)]

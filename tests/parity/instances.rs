@@ -128,7 +128,7 @@ pub fn compare_pieces(
         rects: &gpu.upload(rects.as_flattened()).unwrap(),
         views: views as usize,
     };
-    let found = instances::cuda::instances(gpu, &there, &rules).unwrap().download(&gpu).unwrap();
+    let found = instances::cuda::instances(gpu, &there, &rules).unwrap().download(gpu).unwrap();
     assert_eq!(found, expected, "{superpoints} superpoints, {boxes} boxes, {views} views, {parts} parts");
     [merged, kept]
 }

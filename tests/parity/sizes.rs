@@ -149,7 +149,7 @@ fn regions() {
         for (n, k, small, strength) in
             [(65_535, 2, 0, 1.0), (65_536, 2, 0, 1.0), (70_000, 8, 6, 1.0), (150_000, 1, 0, 0.02)]
         {
-            let plateau = |i: usize| if i / 700 % 2 == 0 { 0.9 } else { -0.9 };
+            let plateau = |i: usize| if (i / 700).is_multiple_of(2) { 0.9 } else { -0.9 };
             let features: Vec<[f32; 4]> =
                 (0..n).map(|i| [plateau(i), 0.6 * random.uniform(), 0.6 * random.uniform(), 0.0]).collect();
             let neighbors: Vec<u32> =
@@ -220,7 +220,8 @@ fn detections() {
         let outputs = Outputs::new(pyramid(&[32]), 1, 7, 4.0, 0.5, &mut random);
         for top_n in around(1024) {
             let rules = atss::Rules { top_n, max_det: 2000, nms: 0.9, ..detections::RULES };
-            detections::compare(gpu, &outputs, 1, &[0..7], &rules, 0.0);
+            let all = std::slice::from_ref(&(0..7));
+            detections::compare(gpu, &outputs, 1, all, &rules, 0.0);
         }
     });
 }

@@ -58,7 +58,7 @@ fn records(
     for Field { name, descr, count } in fields {
         let skipped =
             || descr.get(2..).and_then(|size| size.parse().ok()).map(|bytes: usize| (bytes, None, false));
-        let number = number_type(descr).and_then(|(kind, size, big)| Some((size, scalar(kind, size), big)));
+        let number = number_type(descr).map(|(kind, size, big)| (size, scalar(kind, size), big));
         let unknown = || Error::format(path, format!("a field {name:?} of type '{descr}', unknown here"));
         let (one, scalar, big_endian) = number.or_else(skipped).ok_or_else(unknown)?;
         // Texts count in characters of four bytes.

@@ -10,6 +10,8 @@ pub(crate) mod torch;
 use std::collections::HashMap;
 
 /// A value; the ones it holds are named by their place among the machine's values.
+// Floats and what PyTorch adds are read by `study` alone.
+#[cfg_attr(not(feature = "study"), allow(dead_code))]
 #[derive(Debug)]
 enum Value<'a> {
     None,
