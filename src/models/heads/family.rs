@@ -3,10 +3,9 @@
 #[cfg(feature = "cuda")]
 use crate::{
     device::gpu::{Buffer, Gpu},
-    error::Result,
     ops::detect::detection::cuda::Workspace,
 };
-use crate::{models::onnx::contract::Port, ops::detect::detection::Detection};
+use crate::{error::Result, models::onnx::contract::Port, ops::detect::detection::Detection};
 use std::ops::Range;
 
 /// What to find, and in which images.

@@ -4,10 +4,10 @@ use super::family::{Family, Search, need};
 #[cfg(feature = "cuda")]
 use crate::{
     device::gpu::{Buffer, Gpu},
-    error::Result,
     ops::detect::detection::cuda::Workspace,
 };
 use crate::{
+    error::Result,
     models::onnx::contract::{
         Dim::{Fixed, Free},
         Port,
