@@ -90,7 +90,7 @@ pub mod cpu {
     /// a b, row by row, `[a.rows, b.columns]`. The bits depend on the machine's vector units, not on the threads.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if a has not as many columns as b has rows.
+    /// [`Error::Invalid`] if a has not as many columns as b has rows.
     pub fn multiply<T: Real>(a: Matrix<T>, b: Matrix<T>) -> Result<Vec<T>> {
         if a.columns != b.rows {
             let (columns, rows) = (a.columns, b.rows);

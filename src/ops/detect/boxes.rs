@@ -10,7 +10,7 @@ pub mod cpu {
     /// The boxes by view, within a view by label, within a label in their own order, `[B]`. `views`, `labels`: `[B]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    /// [`Error::Invalid`] if the lengths do not fit together.
     pub fn by_view(views: &[u32], labels: &[u32]) -> Result<Vec<u32>> {
         expect_len("boxes", "labels [B]", labels.len(), views.len())?;
         let mut boxes: Vec<u32> = (0..views.len() as u32).collect();
@@ -23,7 +23,7 @@ pub mod cpu {
     /// `rects`: `[B]` left, top, right, bottom; `views`: `[B]`; `rows`: that of every view, `[K]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together or a view has no row.
+    /// [`Error::Invalid`] if the lengths do not fit together or a view has no row.
     pub fn prompts(
         rects: &[[f32; 4]],
         views: &[u32],

@@ -40,7 +40,7 @@ pub mod cpu {
     /// `image`: `[size.0, size.1, 3]` RGB; `out`: `[3, padded.0, padded.1]`, `padded` no smaller than `size`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if the sizes do not fit together.
+    /// [`Error::Invalid`] if the sizes do not fit together.
     pub fn normalize(
         image: &[u8],
         size: [usize; 2],

@@ -46,7 +46,7 @@ pub mod cpu {
     /// `image`: `[height, width, C]`, `from` and `to`: height and width, all above 0. Returns `[to.0, to.1, C]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if the image is not so large, or a size is 0.
+    /// [`Error::Invalid`] if the image is not so large, or a size is 0.
     pub fn bilinear<const C: usize>(image: &[u8], from: [usize; 2], to: [usize; 2]) -> Result<Vec<u8>> {
         expect_len("resize", "image [height, width, C]", image.len(), from[0] * from[1] * C)?;
         if from.contains(&0) || to.contains(&0) {

@@ -13,7 +13,7 @@ pub mod cpu {
     /// `screen`: `[K, N]`; `points`: N; `rects`: left, top, right, bottom, `[B]`; `view_of`: below K, `[B]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`](crate::Error::Invalid) if the lengths do not fit together.
+    /// [`Error::Invalid`] if the lengths do not fit together.
     pub fn whole(
         screen: &[[f32; 2]],
         points: usize,

@@ -1,6 +1,6 @@
-//! On a CUDA device. Nothing here allocates or waits but [`cuda::Workspace::new`], so that a training step can be
+//! On a CUDA device. Nothing here allocates or waits but [`Workspace::new`], so that a training step can be
 //! captured. Given the same product x W_in^T, every sum is the reference's bit for bit; the products are those of
-//! [`matmul::cuda`](super::matmul::cuda).
+//! [`matmul::cuda`].
 
 use super::{OFFSET, parameters};
 use crate::{

@@ -1,4 +1,4 @@
-//! On a CUDA device. Nothing here allocates or waits but [`cuda::Workspace::new`], so that a training step can be
+//! On a CUDA device. Nothing here allocates or waits but [`Workspace::new`], so that a training step can be
 //! captured. Every function fails with [`Error::Invalid`] if a shape does not fit and with [`Error::Device`] if the
 //! driver refuses.
 

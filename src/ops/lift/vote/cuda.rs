@@ -1,4 +1,4 @@
-//! On a CUDA device. Nothing here allocates or waits but [`cuda::by_set`] and [`cuda::Workspace::new`], so that a
+//! On a CUDA device. Nothing here allocates or waits but [`by_set`] and [`Workspace::new`], so that a
 //! training step can be captured.
 
 use super::MIN_NULL;
