@@ -6,7 +6,7 @@ use partstad::{
     Device, Parts, Pipeline, Predictions, Result,
     io::points::PointCloud,
     pipeline::Options,
-    stages::{boxes::Boxes, cloud::Cloud, masks::Masks},
+    stages::{boxes::Boxes, cloud::Cloud},
 };
 
 fn main() -> Result<()> {
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
     let cloud = Cloud::fit(&PointCloud::read(path.as_ref())?, &options.cloud)?;
     let boxes = Boxes::read(boxes.as_ref(), options.views.poses.len(), parts.len())?;
     // Without masks the boxes themselves vote; `Masks::read` reads a segmenter's.
-    let predictions = Predictions { boxes, masks: Masks::Boxes, superpoints: None, weights: None };
+    let predictions = Predictions::new(boxes);
     let found = Pipeline::new(Device::Cpu, options).lift(&cloud, &parts, predictions, &())?;
 
     for (j, part) in parts.iter().enumerate() {

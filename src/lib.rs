@@ -16,15 +16,18 @@
 //! # From cloud to labels
 //! [`io::points::PointCloud::read`], [`stages::cloud::Cloud::fit`], [`Pipeline::segment`]: its [`Segmentation`] holds
 //! [`labels`](stages::labels::Labels) and [`instances`](stages::instances::Instances), and [`output::Output`] writes them.
+//! They are of the cloud's points: [`Cloud::to_rows`](stages::cloud::Cloud::to_rows) turns them into those of the file's
+//! rows, [`Segmentation::summary`] counts them by part. With boxes of your own take
+//! [`Boxes::read`](stages::boxes::Boxes::read), [`Predictions`] and [`Pipeline::lift`].
 //!
 //! # What is promised
 //! Versions follow semver for [`Pipeline`] and what it takes and gives: [`stages`], [`lifting`], [`options`], [`models`],
 //! [`io`], [`output`]. [`ops`], the GPU's launches and [`study`] may change in any version.
 //!
 //! # The rooms
-//! From the ground up: [`error`], [`device`] and [`io`], [`ops`] (slices in, slices out, each operation with its CPU
-//! reference), [`models`] (ONNX Runtime), [`stages`], [`lifting`], [`pipeline`], [`output`] and [`study`], the command line.
-//! A file imports only from its own floor or lower ones. ARCHITECTURE.md has the map.
+//! From the ground up: [`device`] and [`io`], [`ops`] (slices in, slices out, each operation with its CPU reference),
+//! [`models`] (ONNX Runtime), [`stages`], [`lifting`], [`pipeline`], [`output`] and [`study`], the command line. A file
+//! imports only from its own floor or lower ones. ARCHITECTURE.md has the map.
 //!
 //! # Names and units
 //! N points, K views, S superpoints, L parts, B boxes, F feature channels. Array shapes are written `[K, N]`, the last

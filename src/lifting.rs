@@ -135,7 +135,9 @@ impl Scene<'_> {
     ) -> Result<Gathered<'_>> {
         let Scene { cloud, superpoints, views, boxes, masks } = self;
         if !self.voters().contains(&voters) {
-            return Err(Error::invalid("masks shall vote, and the 2D predictions have none"));
+            return Err(Error::invalid(
+                "masks shall vote, and the 2D predictions have none; give masks, or take a method whose boxes vote: partslip, no-sam",
+            ));
         }
         let masks = match voters {
             Voters::Masks => masks,

@@ -83,7 +83,8 @@ impl Observer for () {}
 /// How far one call has come: what its observer was told, and what each stage took.
 pub struct Progress<'a> {
     observer: &'a dyn Observer,
-    /// Wall-clock seconds per stage, in the order they ran.
+    /// Wall-clock seconds until each stage returned, in the order they ran. On a device work goes on behind it, and the next
+    /// stage that waits pays for it.
     pub seconds: Vec<(Stage, f64)>,
     /// What the caller should know.
     pub warnings: Vec<String>,

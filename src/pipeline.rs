@@ -33,6 +33,13 @@ pub struct Predictions {
     pub weights: Option<Weights>,
 }
 
+impl Predictions {
+    /// Boxes that vote themselves, and nothing else known.
+    pub fn new(boxes: Boxes) -> Predictions {
+        Predictions { boxes, masks: Masks::Boxes, superpoints: None, weights: None }
+    }
+}
+
 /// Everything that the pipeline found about one cloud.
 #[derive(Debug, Clone)]
 pub struct Segmentation {
@@ -119,7 +126,8 @@ impl Pipeline {
         Pipeline { models: Some(models), ..self }
     }
 
-    /// Weighs the boxes by learned weights, instead of [`Options::weights`]. Their label rule becomes the options'.
+    /// Weighs the boxes by learned weights, instead of [`Options::weights`]. Their label rule becomes the
+    /// options', also for weights that a call brings along.
     pub fn with_network(mut self, network: Network) -> Pipeline {
         self.options.labels.rule = Network::RULE;
         Pipeline { network: Some(network), ..self }

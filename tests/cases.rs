@@ -213,8 +213,7 @@ fn nothing_found_is_said() {
     assert!(found.warnings[0].contains("No view has a box of: seat"), "{:?}", found.warnings);
     assert!(found.warnings[1].contains("No point is labelled: back, though"), "{:?}", found.warnings);
     let options = Options { views: views::Options { radius: 1e-4, ..views() }, ..Options::default() };
-    let predictions =
-        Predictions { boxes: Boxes::default(), masks: Masks::Boxes, superpoints: None, weights: None };
+    let predictions = Predictions::new(Boxes::default());
     let parts = Parts::new(["seat"]).unwrap();
     let found = Pipeline::new(Device::Cpu, options).lift(&cloud(REF), &parts, predictions, &()).unwrap();
     assert!(found.warnings[1].contains("covers only"), "{:?}", found.warnings);
@@ -223,8 +222,7 @@ fn nothing_found_is_said() {
 #[test]
 fn a_cloud_made_by_other_options_is_refused() {
     let options = Options { cloud: cloud::Options { up: Up::Z, ..Default::default() }, ..Options::default() };
-    let predictions =
-        Predictions { boxes: Boxes::default(), masks: Masks::Boxes, superpoints: None, weights: None };
+    let predictions = Predictions::new(Boxes::default());
     let parts = Parts::new(["seat"]).unwrap();
     let error = Pipeline::new(Device::Cpu, options).lift(&cloud(REF), &parts, predictions, &()).unwrap_err();
     assert!(error.to_string().contains("Cloud::fit"), "{error}");

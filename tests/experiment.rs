@@ -74,7 +74,8 @@ impl Example {
     fn preparer(&self, folder: &Path, change: impl Fn(&mut partstad::pipeline::Options)) -> Preparer {
         let mut options = partstad::pipeline::Options::default();
         change(&mut options);
-        Preparer::new(Device::Cpu, options, Predictor::Folder(self.predictions()), Some(folder.to_path_buf()))
+        let predictor = Predictor::Folder(self.predictions());
+        Preparer::new(Device::Cpu, options, predictor, Some(folder.to_path_buf())).unwrap()
     }
 }
 
@@ -249,6 +250,8 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     assert!(error.contains("2000010") && error.contains("1 of 4 objects failed"), "{error}");
     assert!(table.contains("Kettle") && table.contains("no figure: test/Bottle/2000010"), "{table}");
 
+    let (code, _, error) = example.run("evaluate", "again", &["--method", "no-weights", "--up", "z"]);
+    assert!(code == Some(1) && error.contains("leave out --up"), "{error}");
     let (code, _, error) = example.run("evaluate", "again", &["--method", "partstad"]);
     assert!(code == Some(1) && error.contains("--weights"), "{error}");
 }

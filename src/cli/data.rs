@@ -2,7 +2,7 @@
 
 use super::{
     Global,
-    run::{ModelSettings, Settings},
+    run::{ModelSettings, Settings, with_flags},
     segment::STAND_IN,
 };
 use clap::Args;
@@ -71,7 +71,8 @@ impl Data {
                 Predictor::Models(Box::new(models))
             }
         };
-        Ok(Preparer::new(device, options, predictor, folder.map(Path::to_path_buf)))
+        Preparer::new(device, options, predictor, folder.map(Path::to_path_buf))
+            .map_err(|e| Error::invalid(with_flags(&e.to_string())))
     }
 }
 

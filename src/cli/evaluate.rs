@@ -57,7 +57,8 @@ Examples:
   partstad evaluate partnete --weights weights --compare --prepared prepared -o out";
 
 fn methods() -> String {
-    let line = |method: &Method| format!("  {:13}  {}\n", method.name, method.about);
+    let width = Method::ALL.iter().map(|method| method.name.len()).max().unwrap_or(0);
+    let line = |method: &Method| format!("  {:width$}  {}\n", method.name, method.about);
     format!("Methods:\n{}\n", Method::ALL.iter().map(line).collect::<String>())
 }
 

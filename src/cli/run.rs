@@ -66,10 +66,13 @@ pub fn read_cloud(path: &Path, options: &cloud::Options) -> Result<(PointCloud, 
     Ok((points, cloud))
 }
 
+/// The library's words for what the program calls otherwise.
+pub fn with_flags(message: &str) -> String {
+    message.replace("option cloud.colors", "--grey").replace("option cloud.up", "--up")
+}
+
 fn fit_cloud(path: &Path, points: &PointCloud, options: &cloud::Options) -> Result<Cloud> {
-    let here = |message: &str| message.replace("option cloud.colors", "--grey");
-    let mut cloud = Cloud::fit(points, options).map_err(|e| Error::format(path, here(&e.to_string())))?;
-    cloud.warnings.iter_mut().for_each(|warning| *warning = here(warning));
+    let cloud = Cloud::fit(points, options).map_err(|e| Error::format(path, with_flags(&e.to_string())))?;
     tracing::info!(cloud = %path.display(), points = cloud.len(), "read");
     Ok(cloud)
 }
@@ -247,14 +250,15 @@ impl<'a> Job<'a> {
         warnings: &[String],
     ) -> Result<Finished> {
         let title = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
-        let warnings = &[warnings, &found.warnings].concat();
+        let found_out: Vec<String> = found.warnings.iter().map(|warning| with_flags(warning)).collect();
+        let warnings = &[warnings, &found_out[..]].concat();
         let report = Report { title: &title, cloud: &self.cloud, found, parameters: &parameters, warnings };
         let output = Output { points: &self.points, report };
         output.write(dir)?;
         let mut run = output.run()?;
         run["out"] = json!(path_text(dir));
         let text = summary(&title, found, dir, self.start.elapsed().as_secs_f64())?;
-        let warnings = found.warnings.iter().map(|warning| format!("{title}: {warning}")).collect();
+        let warnings = found_out.iter().map(|warning| format!("{title}: {warning}")).collect();
         Ok(Finished { run, text, warnings })
     }
 }

@@ -77,7 +77,7 @@ impl Column {
     /// Adds the number that the first bytes hold.
     pub fn push(&mut self, bytes: &[u8], big_endian: bool) {
         let scalar = match self.scalar {
-            Scalar::F32 if self.packed => Scalar::U32,
+            Scalar::F32 | Scalar::I32 if self.packed => Scalar::U32,
             scalar => scalar,
         };
         self.values.push(scalar.number(bytes, big_endian));
@@ -86,9 +86,14 @@ impl Column {
     /// Adds the number that a word says; false if it says none.
     pub fn push_word(&mut self, word: &str) -> bool {
         let Some(number) = number(word) else { return false };
-        // Packed colours stand in text as the integer, or as the tiny float of its bits.
-        let is_bits = self.packed && (number.fract() != 0.0 || !(0.0..4294967296.0).contains(&number));
-        self.values.push(if is_bits { (number as f32).to_bits().into() } else { number });
+        // Packed colours stand in text as the integer, signed or not, or as the tiny float of its bits.
+        let signed = number.fract() == 0.0 && (i32::MIN.into()..0.0).contains(&number);
+        let unsigned = number.fract() == 0.0 && (0.0..=u32::MAX.into()).contains(&number);
+        self.values.push(match self.packed {
+            true if signed => f64::from(number as i32 as u32),
+            true if !unsigned => f64::from((number as f32).to_bits()),
+            _ => number,
+        });
         true
     }
 
@@ -283,13 +288,19 @@ mod tests {
         let splat = [("f_dc_0", F32), ("f_dc_1", F32), ("f_dc_2", F32)];
         let cloud = read(&[&xyz[..], &splat].concat(), &["1", "2", "3", "0", "9", "-9"]).unwrap();
         assert_eq!(cloud.colors, [[0.5, 1.0, 0.0]]);
-        // 0xff0033 as integer, as the float of these bits, and with alpha.
-        for (name, scalar, word) in
-            [("rgb", F32, "16711731"), ("rgb", F32, "2.341812298650944e-38"), ("rgba", U32, "4294901811")]
-        {
+        // 0xff0033 as integer, as the float of these bits, with alpha, and with a sign.
+        for (name, scalar, word) in [
+            ("rgb", F32, "16711731"),
+            ("rgb", F32, "2.341812298650944e-38"),
+            ("rgba", U32, "4294901811"),
+            ("rgba", I32, "-65485"),
+        ] {
             let cloud = read(&[&xyz[..], &[(name, scalar)]].concat(), &["1", "2", "3", word]).unwrap();
             assert_eq!(cloud.colors, [[1.0, 0.0, 0.2]], "{word}");
         }
+        let mut signed = Column::wanted("rgba", I32).unwrap();
+        signed.push(&(-65485i32).to_le_bytes(), false);
+        assert_eq!(signed.values, [4294901811.0]);
         assert!(Column::wanted("opacity", F32).is_none());
     }
 

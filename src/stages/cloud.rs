@@ -152,10 +152,7 @@ impl Cloud {
             let p = points.positions[i];
             return Err(Error::invalid(format!("point {i} is at {p:?}; remove points that are not finite")));
         }
-        if let Some(i) = points.colors.iter().position(|c| c.iter().any(|x| !(0.0..=1.0).contains(x))) {
-            let c = points.colors[i];
-            return Err(Error::invalid(format!("point {i} has colour {c:?}; colours must lie in [0, 1]")));
-        }
+        check_colors(&points.colors)?;
         let frame = Frame::of(&points.positions)?;
         let positions: Vec<_> = points.positions.iter().map(|&p| frame.place(p)).collect();
         Ok(Cloud {
@@ -213,7 +210,11 @@ impl Cloud {
         let frame = Frame::of(&own.iter().map(|&row| position(row)).collect::<Vec<_>>())?;
         let positions: Vec<[f32; 3]> = own.iter().map(|&row| frame.place(position(row))).collect();
         let colors: Vec<[f32; 3]> = match options.colors {
-            Colors::File => own.iter().map(|&row| points.colors[row as usize]).collect(),
+            Colors::File => {
+                let colors: Vec<_> = own.iter().map(|&row| points.colors[row as usize]).collect();
+                check_colors(&colors)?;
+                colors
+            }
             Colors::Grey => greys(&points.intensities, &own, &positions),
         };
         let white = colors.iter().filter(|c| c.iter().all(|&c| c >= 0.97)).count();
@@ -291,12 +292,28 @@ fn check_counts(points: &PointCloud, from: Colors) -> Result<()> {
         return Err(Error::invalid(format!("the cloud has {n} points; the limit is {}", i32::MAX)));
     }
     match (from, &points.uncolored, points.colors.len()) {
-        (Colors::Grey, ..) => Ok(()),
+        (Colors::Grey, ..) => match points.intensities.len() {
+            0 => Ok(()),
+            intensities if intensities == n => Ok(()),
+            intensities => {
+                Err(Error::invalid(format!("the cloud has {n} points but {intensities} intensities")))
+            }
+        },
         (_, Some(why), 0) => Err(Error::invalid(format!("{why}, or take greys (option cloud.colors)"))),
         (.., colors) if colors != n => {
             Err(Error::invalid(format!("the cloud has {n} points but {colors} colours")))
         }
         _ => Ok(()),
+    }
+}
+
+fn check_colors(colors: &[[f32; 3]]) -> Result<()> {
+    match colors.iter().position(|c| c.iter().any(|x| !(0.0..=1.0).contains(x))) {
+        Some(i) => {
+            let c = colors[i];
+            Err(Error::invalid(format!("point {i} has colour {c:?}; colours must lie in [0, 1]")))
+        }
+        None => Ok(()),
     }
 }
 
@@ -510,6 +527,10 @@ mod tests {
         let intensities = (0..400).map(|i| i as f32 / 399.0).collect();
         let bright = Cloud::fit(&PointCloud { intensities, ..plain }, &grey).unwrap();
         assert_eq!(bright.colors[399], [1.0; 3]);
+        let short = PointCloud { intensities: vec![0.5; 399], ..ball(400) };
+        assert!(Cloud::fit(&short, &grey).unwrap_err().to_string().contains("399 intensities"));
+        let bytes = PointCloud { colors: vec![[255.0; 3]; 400], ..ball(400) };
+        assert!(Cloud::fit(&bytes, &Options::default()).unwrap_err().to_string().contains("[0, 1]"));
         let white = PointCloud { colors: vec![[1.0; 3]; 400], ..ball(400) };
         assert!(fit(&white, Up::Y).warnings[0].contains("white"));
     }

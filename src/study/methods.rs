@@ -72,7 +72,7 @@ macro_rules! methods {
                     Method { name: $name, title: $title, about: $about, way: $way };
             )*
 
-            /// All of them, in the order of the paper's tables, the ceilings last. These have the most points right, not
+            /// All of them, in the order of the paper's tables, the ceilings last. The ceilings have the most points right, not
             /// quite the highest IoU.
             pub const ALL: &'static [Method] = &[$(Method::$constant),*];
         }
@@ -106,15 +106,6 @@ impl Method {
         match self.way {
             Way::Vote(_, Weighing::Learned(folder)) => Some(folder),
             _ => None,
-        }
-    }
-
-    /// What it gathers votes from, if it does: the ceilings look at the masks.
-    pub fn voters(&self) -> Option<Voters> {
-        match self.way {
-            Way::Vote(voters, _) => Some(voters),
-            Way::Ceiling(_) => Some(Voters::Masks),
-            Way::Label(_) => None,
         }
     }
 }

@@ -143,8 +143,22 @@ struct MadeFrom {
 
 impl Preparer {
     /// Keeps what it makes in `folder`, if one is given.
-    pub fn new(device: Device, options: Options, predictor: Predictor, folder: Option<PathBuf>) -> Preparer {
-        Preparer { device, options, predictor, folder }
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the options would turn or repaint the clouds, which their labels do not follow.
+    pub fn new(
+        device: Device,
+        options: Options,
+        predictor: Predictor,
+        folder: Option<PathBuf>,
+    ) -> Result<Preparer> {
+        if options.cloud != Default::default() {
+            return Err(Error::invalid(
+                "labelled clouds are taken as they are, with y up and the file's colours; leave out option cloud.up and \
+                 option cloud.colors",
+            ));
+        }
+        Ok(Preparer { device, options, predictor, folder })
     }
 
     /// The device it computes on.

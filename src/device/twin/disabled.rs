@@ -16,7 +16,7 @@ impl<T: Twinned> Twin<T> {
     /// The value in the host's memory.
     ///
     /// # Errors
-    /// Never; with the feature `cuda` as a device fails.
+    /// Never here; in a build with the feature `cuda`, if a device failed.
     pub fn host(&self) -> Result<&T> {
         Ok(&self.0)
     }

@@ -70,6 +70,9 @@ fn records(
         }
         size = size.saturating_add(one.saturating_mul(*count));
     }
+    if size == 0 {
+        return Err(Error::format(path, "records of no size"));
+    }
     let count = count(shape, size, body).ok_or_else(|| does_not_fit(shape, "records", body, path))?;
     let mut record = vec![0; size.min(body as usize)];
     for i in 0..count {
@@ -124,6 +127,10 @@ mod tests {
         }
         let wide = dict.replace("(3,)", "(4294967296, 4294967296)").replace("(2,)", "(0,)");
         assert!(read(&file(&wide, &[])).is_err());
+        let nothing =
+            "{'descr': [('id', '|S0')], 'fortran_order': False, 'shape': (1000000000000000000,), }\n";
+        let error = read(&file(nothing, &[])).err().unwrap().to_string();
+        assert!(error.contains("no size"), "{error}");
         let numbers = parse::<f32>(&whole[..], whole.len() as u64, Path::new("a.npy")).unwrap_err();
         assert!(numbers.to_string().contains("records of id, x, rgb"));
     }

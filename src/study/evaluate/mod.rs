@@ -175,15 +175,24 @@ impl Evaluator {
         let seen = seen(scene)?;
         let mut gathered =
             Gatherer { scene, preparer: &self.preparer, labels: parts.len(), made: BTreeMap::new() };
-        let mut found = vec![];
+        let (mut found, mut miou) = (vec![], vec![]);
         for running in &mut self.runs {
-            let labelled = running.label(&mut gathered, truth, &object.category, parts);
-            found.push(labelled.map_err(|e| Error::invalid(format!("method {}: {e}", running.run.method)))?);
+            let mut label = || {
+                let (labels, instances) = running.label(&mut gathered, truth, &object.category, parts)?;
+                let iou = semantic_iou(&labels.of_point, &truth.semantic, parts.len())?;
+                if instances.of_point.len() != truth.semantic.len() {
+                    let (n, wanted) = (instances.of_point.len(), truth.semantic.len());
+                    return Err(Error::invalid(format!("instances of {n} points, not {wanted}")));
+                }
+                Ok((labels, instances, mean(iou)))
+            };
+            let (labels, instances, iou) =
+                label().map_err(|e| Error::invalid(format!("method {}: {e}", running.run.method)))?;
+            found.push((labels, instances));
+            miou.push(iou);
         }
         // Nothing is counted before everything has gone well, so that all runs count the same objects.
-        let mut miou = vec![];
         for (running, (labels, instances)) in self.runs.iter_mut().zip(&found) {
-            miou.push(mean(semantic_iou(&labels.of_point, &truth.semantic, parts.len())?));
             let new = || [(); 2].map(|()| Category::new(parts.len()));
             let [all, visible] = running.categories.entry(object.category.clone()).or_insert_with(new);
             all.add(labels, instances, truth)?;
@@ -245,7 +254,8 @@ impl Running {
         let (voters, weighing) = match self.run.method.way {
             Way::Label(label) => return label(device, scene, parts, options),
             Way::Ceiling(bound) => {
-                let best = best_labels(gathered.of(Voters::Masks)?, &scene.boxes, truth, parts.len(), bound)?;
+                let best =
+                    best_labels(gathered.of(scene.voters()[0])?, &scene.boxes, truth, parts.len(), bound)?;
                 let instances = Instances { of_point: vec![NONE; scene.cloud.len()], ..Instances::default() };
                 return Ok((best, instances));
             }
