@@ -86,12 +86,16 @@ fn of_archive(path: &Path) -> Result<PointCloud> {
         return of_content(Content::member(path, only)?, path);
     }
     let (mut found, mut rows): (Vec<Column>, Option<(&str, usize)>) = (vec![], None);
+    // Where colours have an array of their own, six columns of points are places and normals.
+    let colored = names.iter().any(|name| columns::is_colors(name));
     for name in &names {
         if !columns::is_known(name) {
             continue;
         }
         match Content::member(path, name)? {
-            Content::Numbers(_, array) if array.shape.last() == Some(&6) && columns::is_points(name) => {
+            Content::Numbers(_, array)
+                if array.shape.last() == Some(&6) && columns::is_points(name) && !colored =>
+            {
                 return PointCloud::from_rows(array, path);
             }
             Content::Numbers(scalar, array) => {

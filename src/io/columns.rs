@@ -167,6 +167,11 @@ pub(super) fn is_known(name: &str) -> bool {
     [name, &array].into_iter().any(|name| Column::wanted(name, Scalar::F64).is_some())
 }
 
+/// Whether an array of this name holds colours.
+pub(super) fn is_colors(name: &str) -> bool {
+    COLOR_ARRAYS.contains(&&normalized(name)[..])
+}
+
 /// Whether an array of this name holds points.
 pub(super) fn is_points(name: &str) -> bool {
     POSITION_ARRAYS.contains(&&normalized(name)[..])

@@ -225,6 +225,12 @@ impl Cloud {
                     .into(),
             );
         }
+        if colors.as_flattened().iter().all(|&c| c <= 0.01) {
+            warnings.push(
+                "All points are black, as where a file has room for colours and none were set; take greys (option cloud.colors)."
+                    .into(),
+            );
+        }
         let rows = (own.len() < n).then(|| {
             let mut point = vec![-1; n];
             own.iter().zip(0..).for_each(|(&row, p)| point[row as usize] = p);
@@ -533,5 +539,7 @@ mod tests {
         assert!(Cloud::fit(&bytes, &Options::default()).unwrap_err().to_string().contains("[0, 1]"));
         let white = PointCloud { colors: vec![[1.0; 3]; 400], ..ball(400) };
         assert!(fit(&white, Up::Y).warnings[0].contains("white"));
+        let black = PointCloud { colors: vec![[0.0; 3]; 400], ..ball(400) };
+        assert!(fit(&black, Up::Y).warnings[0].contains("black"));
     }
 }

@@ -59,6 +59,12 @@ fn archives_hold_named_arrays() {
         archive(names);
         assert_eq!(PointCloud::read(&path).unwrap().colors, [[0.0, 0.2, 1.0]]);
     }
+    archive(&["colors", "points"]);
+    assert_eq!(
+        PointCloud::read(&path).unwrap().colors,
+        [[0.0, 1.0 / 255.0, 2.0 / 255.0]],
+        "the array of its own"
+    );
     archive(&["a", "b"]);
     let message = PointCloud::read(&path).unwrap_err().to_string();
     assert!(message.contains(r#"holds ["a", "b"], but no `points`"#), "{message}");
