@@ -5,7 +5,12 @@ use super::{
     points::{ColorUnit, PointCloud},
 };
 use crate::error::{Error, Result};
-use std::{fmt::Display, fs, path::Path};
+use std::{
+    fmt::Display,
+    fs,
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+};
 
 /// A file that promises more points a byte than this is not believed.
 const POINTS_A_BYTE: u64 = 64;
@@ -40,13 +45,44 @@ fn check_count(path: &Path, points: u64) -> Result<()> {
     }
 }
 
+/// Refuses a LAZ file whose table of chunks has more than the file has bytes: the crate makes room for all of them first.
+fn check_chunks(path: &Path) -> Result<()> {
+    let mut file = fs::File::open(path).map_err(Error::io(path))?;
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    // None where the file ends, which the crate says better.
+    let mut bytes = |at: u64| -> Option<[u8; 8]> {
+        let mut bytes = [0; 8];
+        file.seek(SeekFrom::Start(at)).ok()?;
+        file.read_exact(&mut bytes).ok()?;
+        Some(bytes)
+    };
+    let mut chunks = || {
+        // The places of the header's fields, then of the table: before the points, or at the end of a stream.
+        let compressed = bytes(104)?[0] & 0xc0 != 0;
+        let points = u32::from_le_bytes(bytes(96)?[..4].try_into().ok()?);
+        let table = match i64::from_le_bytes(bytes(points.into())?) {
+            -1 => i64::from_le_bytes(bytes(length.checked_sub(8)?)?),
+            table => table,
+        };
+        let count = u32::from_le_bytes(bytes(table.try_into().ok()?)?[4..].try_into().ok()?);
+        compressed.then_some(u64::from(count))
+    };
+    match chunks() {
+        Some(count) if count > length => {
+            let message = format!("says {count} chunks in {length} bytes: truncated or damaged");
+            Err(unreadable("LAS", message, path))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a `.las` or `.laz` file; its colours are of 16 bits, or of 8 if none is above 255.
 ///
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read_las(path: &Path) -> Result<PointCloud> {
     let broken = |e: las::Error| unreadable("LAS", e, path);
-    fs::File::open(path).map_err(Error::io(path))?;
+    check_chunks(path)?;
     let mut reader = las::Reader::from_path(path).map_err(broken)?;
     let promised = reader.header().number_of_points();
     check_count(path, promised)?;
@@ -140,6 +176,14 @@ mod tests {
             assert_eq!(plain.intensities, [0.0, 0.5, 1.0]);
             assert!(plain.colors.is_empty() && plain.uncolored.unwrap().contains("no colours"));
             let whole = fs::read(&path).unwrap();
+            if name == "a.laz" {
+                let points = u32::from_le_bytes(whole[96..100].try_into().unwrap()) as usize;
+                let table = i64::from_le_bytes(whole[points..points + 8].try_into().unwrap()) as usize;
+                let mut endless = whole.clone();
+                endless[table + 4..table + 8].fill(0xff);
+                fs::write(&path, endless).unwrap();
+                assert!(read_las(&path).unwrap_err().to_string().contains("4294967295 chunks"));
+            }
             for end in (0..whole.len()).step_by(7) {
                 fs::write(&path, &whole[..end]).unwrap();
                 let error = read_las(&path).unwrap_err().to_string();
