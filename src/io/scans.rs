@@ -9,6 +9,7 @@ use std::{
     fmt::Display,
     fs,
     io::{Read, Seek, SeekFrom},
+    panic::{self, AssertUnwindSafe},
     path::Path,
 };
 
@@ -81,6 +82,10 @@ fn check_chunks(path: &Path) -> Result<()> {
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read_las(path: &Path) -> Result<PointCloud> {
+    contained("LAS", path, || las_points(path))
+}
+
+fn las_points(path: &Path) -> Result<PointCloud> {
     let broken = |e: las::Error| unreadable("LAS", e, path);
     check_chunks(path)?;
     let mut reader = las::Reader::from_path(path).map_err(broken)?;
@@ -111,6 +116,10 @@ pub fn read_las(path: &Path) -> Result<PointCloud> {
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read_e57(path: &Path) -> Result<PointCloud> {
+    contained("E57", path, || e57_points(path))
+}
+
+fn e57_points(path: &Path) -> Result<PointCloud> {
     let broken = |e: e57::Error| unreadable("E57", e, path);
     fs::File::open(path).map_err(Error::io(path))?;
     let mut file = e57::E57Reader::from_file(path).map_err(broken)?;
@@ -132,6 +141,11 @@ pub fn read_e57(path: &Path) -> Result<PointCloud> {
         }
     }
     rows.into_cloud(ColorUnit::Guess, path)
+}
+
+/// The crates panic at some damaged files; that is an error like others here.
+fn contained(kind: &str, path: &Path, read: impl FnOnce() -> Result<PointCloud>) -> Result<PointCloud> {
+    panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(unreadable(kind, "damaged", path)))
 }
 
 fn unreadable(kind: &str, e: impl Display, path: &Path) -> Error {
@@ -157,6 +171,13 @@ mod tests {
         }
         writer.close().unwrap();
         read_las(path)
+    }
+
+    #[test]
+    fn a_panic_of_a_crate_is_an_error() {
+        let error =
+            contained("LAS", Path::new("a.las"), || panic!("a damaged file")).unwrap_err().to_string();
+        assert!(error.contains("a.las: not a readable LAS file: damaged"), "{error}");
     }
 
     #[test]
