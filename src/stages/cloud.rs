@@ -13,13 +13,7 @@ use crate::{
     },
 };
 use rayon::prelude::*;
-use serde::{
-    Deserialize, Serialize,
-    de::{
-        IntoDeserializer,
-        value::{self, StrDeserializer},
-    },
-};
+use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, str::FromStr};
 
 /// How a file's points become a cloud.
@@ -61,8 +55,7 @@ impl FromStr for Up {
 
     /// By the name that it has in files.
     fn from_str(name: &str) -> Result<Up> {
-        let name: StrDeserializer<value::Error> = name.into_deserializer();
-        Up::deserialize(name).map_err(|e| Error::invalid(format!("up: {e}")))
+        super::by_name("up", name)
     }
 }
 

@@ -14,3 +14,12 @@ pub mod scores;
 pub mod superpoints;
 pub mod views;
 pub mod weights;
+
+use crate::error::{Error, Result};
+use serde::de::{DeserializeOwned, IntoDeserializer, value};
+
+/// A choice by the name that it has in files; `what` is chosen.
+fn by_name<T: DeserializeOwned>(what: &str, name: &str) -> Result<T> {
+    let name: value::StrDeserializer<value::Error> = name.into_deserializer();
+    T::deserialize(name).map_err(|e| Error::invalid(format!("{what}: {e}")))
+}

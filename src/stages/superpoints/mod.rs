@@ -18,13 +18,7 @@ use crate::{
     ragged::Ragged,
     stages::cloud::Cloud,
 };
-use serde::{
-    Deserialize, Serialize,
-    de::{
-        IntoDeserializer,
-        value::{self, StrDeserializer},
-    },
-};
+use serde::{Deserialize, Serialize};
 use std::{path::Path, str::FromStr};
 
 /// A partition of the cloud's N points into S superpoints, each with at least one point.
@@ -102,8 +96,7 @@ macro_rules! named {
 
             /// By the name that it has in files.
             fn from_str(name: &str) -> Result<$kind> {
-                let name: StrDeserializer<value::Error> = name.into_deserializer();
-                <$kind>::deserialize(name).map_err(|e| Error::invalid(format!("{}: {e}", $what)))
+                super::by_name($what, name)
             }
         }
     )*};
