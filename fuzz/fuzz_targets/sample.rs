@@ -2,7 +2,7 @@
 //! Training samples and learned weights.
 
 use libfuzzer_sys::fuzz_target;
-use partstad::{checkpoint::Checkpoint, io::tensors::Tensors, study::sample::Sample};
+use partstad::{io::tensors::Tensors, stages::checkpoint::Checkpoint, study::sample::Sample};
 use std::path::Path;
 
 fuzz_target!(|data: &[u8]| {
