@@ -13,11 +13,13 @@ struct DetectionDims {
     uint32_t top_n;
     uint32_t max_det;
     float nms;
+    // Of the boxes that remain, those of a higher score are found, the others weak.
+    float threshold;
 };
 
 // The top_n largest scores above 0 of each level, ties to the lowest index, in ascending order of their indices.
 // scores [N, A, P], levels [V, 2] first location, locations; candidates [N, V, top_n] indices below A P, counts [N, V],
-// found [N], set to zero for later. One block per level and image: if not all can enter, four passes
+// found [N, 2], set to zero for later. One block per level and image: if not all can enter, four passes
 // of a radix selection find the least value that does; then the chosen are packed.
 extern "C" __global__ void __launch_bounds__(1024)
     detection_select(const float* __restrict__ scores, const uint32_t* __restrict__ levels,
@@ -31,7 +33,7 @@ extern "C" __global__ void __launch_bounds__(1024)
     uint32_t level = blockIdx.x, image = blockIdx.y;
     uint32_t begin = levels[2 * level] * d.parts, length = levels[2 * level + 1] * d.parts;
     const float* own = scores + uint64_t(image) * d.locations * d.parts + begin;
-    if (level == 0 && threadIdx.x == 0) found[image] = 0;
+    if (level == 0 && threadIdx.x < 2) found[2 * image + threadIdx.x] = 0;
 
     uint32_t some = 0, total;
     for (uint32_t i = threadIdx.x; i < length; i += THREADS) some += own[i] > 0.0f;
@@ -181,8 +183,8 @@ extern "C" __global__ void __launch_bounds__(256)
 
 // The survivors of each image by descending score, ties by location, then part; a survivor stays if fewer than max_det
 // have a higher score.
-// keys [N, M], part_begin [N, P + 1]; chosen [N, M] slots, found [N] their number, zero at first. One thread per slot;
-// ranks as in detection_rank.
+// keys [N, M], part_begin [N, P + 1]; chosen [N, M] slots; found [N, 2] how many are found and how many weak, zero at
+// first. One thread per slot; ranks as in detection_rank.
 extern "C" __global__ void __launch_bounds__(256)
     detection_order(const uint64_t* __restrict__ keys, const uint32_t* __restrict__ part_begin,
                     uint32_t* __restrict__ chosen, uint32_t* __restrict__ found, DetectionDims d) {
@@ -212,7 +214,8 @@ extern "C" __global__ void __launch_bounds__(256)
     }
     if (key != detection::NOBODY && stronger < d.max_det) {
         chosen[slots + rank] = own;
-        atomicAdd(&found[image], 1u);
+        float score = __uint_as_float(~uint32_t(key >> 32));
+        atomicAdd(&found[2 * image + (score > d.threshold ? 0 : 1)], 1u);
     }
 }
 
@@ -224,12 +227,14 @@ struct DetectionGatherDims {
     // The view of the first image, and the first box's row of the outputs.
     uint32_t view;
     uint32_t row;
+    // 0: the boxes that were found; 1: the weak ones, which come after them in each image.
+    uint32_t weak;
     // From pixels of the head's input to those of the view.
     float scale_x, scale_y;
 };
 
 // Row `row + b` of the outputs: the b-th box found, images ascending, descending score within each.
-// keys [N, M], corners [N, M, 4], chosen [N, M], found [N], features [N, A, C]; views, parts, scores [B], bboxes [B, 4] x,
+// keys [N, M], corners [N, M, 4], chosen [N, M], found [N, 2], features [N, A, C]; views, parts, scores [B], bboxes [B, 4] x,
 // y, width, height, rects [B, 4] left, top, right, bottom, box_features [B, C]. One block per box.
 extern "C" __global__ void __launch_bounds__(256)
     detection_gather(const uint64_t* __restrict__ keys, const float* __restrict__ corners,
@@ -238,7 +243,8 @@ extern "C" __global__ void __launch_bounds__(256)
                      float* __restrict__ scores, float* __restrict__ bboxes, float* __restrict__ rects,
                      float* __restrict__ box_features, DetectionGatherDims d) {
     uint32_t image = 0, at = blockIdx.x;
-    while (image + 1 < d.images && at >= found[image]) at -= found[image++];
+    while (image + 1 < d.images && at >= found[2 * image + d.weak]) at -= found[2 * image++ + d.weak];
+    if (d.weak != 0) at += found[2 * image];
     uint64_t slot = uint64_t(image) * d.slots + chosen[uint64_t(image) * d.slots + at];
     uint64_t key = keys[slot];
     uint64_t row = d.row + blockIdx.x;

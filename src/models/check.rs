@@ -10,7 +10,7 @@ use super::{
     onnx::{contract, runtime, session::Sessions},
     segmenter::{self, Prompt},
 };
-use crate::{device::Device, error::Result};
+use crate::{device::Device, error::Result, ops::detect::detection::Thresholds};
 use serde::Serialize;
 use std::{fs, path::Path, time::Instant};
 
@@ -121,10 +121,10 @@ impl Trial {
         let pixels = views();
         let both = Images { pixels: &pixels, height: SIDE, width: SIDE };
         let first = Images { pixels: both.get(0), ..both };
-        let (alone, seconds) = timed(|| models.detector.detect(first, &prompt, 0.0, 1))?;
+        let (alone, seconds) = timed(|| models.detector.detect(first, &prompt, Thresholds::only(0.0), 1))?;
         (self.detect, self.boxes) = (seconds, alone[0].boxes.len());
         let mut problems = vec![];
-        let together = models.detector.detect(both, &prompt, 0.0, 2)?;
+        let together = models.detector.detect(both, &prompt, Thresholds::only(0.0), 2)?;
         let best = |found: &detector::Found| found.boxes.first().map(|b| b.score);
         if let (Some(a), Some(b)) = (best(&alone[0]), best(&together[0]))
             && (a - b).abs() > 1e-3

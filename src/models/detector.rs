@@ -22,7 +22,7 @@ use crate::{
     device::{Device, twin::Mirrored},
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
-    ops::detect::detection::Detection,
+    ops::detect::detection::{Detection, Thresholds},
 };
 use rayon::prelude::*;
 use std::{
@@ -63,13 +63,17 @@ pub struct Found {
     pub boxes: Vec<Detection>,
     /// The feature at each box's location, `[B, C]`.
     pub features: Vec<f32>,
+    /// The boxes that were too weak to be found.
+    pub weak: Vec<Detection>,
 }
 
-/// Refuses a threshold that no score can be compared with.
-pub(super) fn check_threshold(threshold: f32) -> Result<()> {
-    match (0.0..=1.0).contains(&threshold) {
+/// Refuses thresholds that no score can be compared with, and weak boxes that would be stronger than those found.
+pub(super) fn check_thresholds(Thresholds { found, weak }: Thresholds) -> Result<()> {
+    match (0.0..=1.0).contains(&found) && (0.0..=found).contains(&weak) {
         true => Ok(()),
-        false => Err(Error::invalid(format!("detection threshold {threshold} is not in [0, 1]"))),
+        false => Err(Error::invalid(format!(
+            "detection threshold {found}, weak boxes' {weak}: they must be in [0, 1], and that of weak boxes not the higher"
+        ))),
     }
 }
 
@@ -224,20 +228,20 @@ impl Detector {
         &self,
         images: Images,
         prompt: &Prompt,
-        threshold: f32,
+        thresholds: Thresholds,
         batch: usize,
     ) -> Result<Vec<Found>> {
         images.check()?;
-        check_threshold(threshold)?;
+        check_thresholds(thresholds)?;
         let mut found = vec![];
         self.batch.on_cpu(0..images.len(), batch, |some| {
-            found.extend(self.detect_batch(images.slice(some), prompt, threshold)?);
+            found.extend(self.detect_batch(images.slice(some), prompt, thresholds)?);
             Ok(())
         })?;
         Ok(found)
     }
 
-    fn detect_batch(&self, images: Images, prompt: &Prompt, threshold: f32) -> Result<Vec<Found>> {
+    fn detect_batch(&self, images: Images, prompt: &Prompt, thresholds: Thresholds) -> Result<Vec<Found>> {
         let (n, l) = (images.len(), prompt.tokens.ids.len());
         let [height, width] = self.rules.image.size;
         let input = image::prepare(images, &self.rules.image, self.model.element(0))?;
@@ -248,23 +252,23 @@ impl Detector {
             (&[n, l][..], Values::I64(&mask)),
         ];
         let size = image::size_within(images.size(), &self.rules.image)?;
-        let search = self.search(prompt, size, threshold);
+        let search = self.search(prompt, size, thresholds);
         self.model.run(&inputs, |outputs| {
             let find = |i: usize| {
                 let row = |output: &[f32]| i * (output.len() / n)..(i + 1) * (output.len() / n);
                 let rows: Vec<&[f32]> = outputs.iter().map(|&output| &output[row(output)]).collect();
                 let (features, own) = rows.split_last().expect("the features are an output");
                 let found = self.rules.head.family().detect(own, &search)?;
-                Ok(self.gather(found, features, size, images.size()))
+                Ok(self.gather(found, features, size, images.size(), thresholds.found))
             };
             (0..n).into_par_iter().map(find).collect()
         })
     }
 
     /// What to find in images that are `size` in the model's input.
-    pub(super) fn search<'a>(&self, prompt: &'a Prompt, size: [usize; 2], threshold: f32) -> Search<'a> {
+    pub(super) fn search<'a>(&self, prompt: &'a Prompt, size: [usize; 2], thresholds: Thresholds) -> Search<'a> {
         let manifest::Detector { nms, max_det, .. } = self.rules;
-        Search { parts: &prompt.tokens.parts, input: self.rules.image.size, size, threshold, nms, max_det }
+        Search { parts: &prompt.tokens.parts, input: self.rules.image.size, size, thresholds, nms, max_det }
     }
 
     /// Number of values of every output of `n` images and `l` tokens.
@@ -282,15 +286,16 @@ impl Detector {
         features: &[f32],
         size: [usize; 2],
         given: [usize; 2],
+        threshold: f32,
     ) -> Found {
         let (x, y) = (given[1] as f32 / size[1] as f32, given[0] as f32 / size[0] as f32);
-        let c = self.rules.feature_dim;
-        let mut rows = Vec::with_capacity(boxes.len() * c);
         for b in &mut boxes {
             let [x1, y1, x2, y2] = b.corners;
             b.corners = [x1 * x, y1 * y, x2 * x, y2 * y];
-            rows.extend_from_slice(&features[b.location * c..][..c]);
         }
-        Found { boxes, features: rows }
+        let weak = boxes.split_off(boxes.partition_point(|b| b.score > threshold));
+        let c = self.rules.feature_dim;
+        let rows = boxes.iter().flat_map(|b| &features[b.location * c..][..c]).copied().collect();
+        Found { boxes, features: rows, weak }
     }
 }

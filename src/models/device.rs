@@ -2,7 +2,7 @@
 
 use super::{
     batch::Batch,
-    detector::{Detector, Prompt, check_threshold},
+    detector::{Detector, Prompt, check_thresholds},
     image,
     manifest::Image,
     onnx::{
@@ -18,7 +18,10 @@ use crate::{
     ops::{
         detect::{
             boxes,
-            detection::cuda::{self, Boxes, Workspace},
+            detection::{
+                Thresholds,
+                cuda::{self, Boxes, Which, Workspace},
+            },
             model_input::cuda::Prepare,
         },
         lift::mask::LOGITS,
@@ -42,6 +45,10 @@ pub struct Found {
     pub per_view: Vec<u32>,
     /// The boxes, in pixels of the image as it was given.
     pub boxes: Boxes,
+    /// How many weak ones each image has, `[N]`; the host's.
+    pub weak_per_view: Vec<u32>,
+    /// The boxes that were too weak to be found, without features.
+    pub weak: Boxes,
 }
 
 /// Boxes of images, images ascending.
@@ -130,19 +137,19 @@ impl Detector {
         gpu: &Gpu,
         images: Images,
         prompt: &Prompt,
-        threshold: f32,
+        thresholds: Thresholds,
         batch: usize,
     ) -> Result<Found> {
-        check_threshold(threshold)?;
+        check_thresholds(thresholds)?;
         let l = prompt.tokens.ids.len();
         let [height, width] = self.rules.image.size;
         let size = image::size_within(images.size, &self.rules.image)?;
         let scale = [1, 0].map(|axis| images.size[axis] as f32 / size[axis] as f32);
-        let (family, search) = (self.rules.head.family(), self.search(prompt, size, threshold));
+        let (family, search) = (self.rules.head.family(), self.search(prompt, size, thresholds));
         let preparer = Preparer::new(gpu, &images, &self.rules.image, &self.model)?;
         let text = (&*prompt.hidden.device(gpu)?, &*prompt.mask.device(gpu)?);
         let mut workspace: Option<Workspace> = None;
-        let (mut per_view, mut batches) = (vec![], vec![]);
+        let (mut found, mut weak) = ((vec![], vec![]), (vec![], vec![]));
         let run = |some: Range<usize>| {
             let (n, view) = (some.len(), some.start);
             let input = preparer.run(gpu, &images.slice(some))?;
@@ -167,15 +174,24 @@ impl Detector {
             };
             let counts = family.detect_on(gpu, own, n, &search, workspace)?;
             self.model.check_nans(&gpu.download(&nans)?)?;
-            let found = counts.iter().sum::<u32>() as usize;
-            let mut boxes = Boxes::new(gpu, found, self.feature_dim())?;
-            cuda::gather(gpu, workspace, &counts, features, scale, view, 0, &mut boxes)?;
-            per_view.extend(counts);
-            batches.push(boxes);
+            let gather = |which, of_image: &[u32], channels| {
+                let mut boxes = Boxes::new(gpu, of_image.iter().sum::<u32>() as usize, channels)?;
+                cuda::gather(gpu, workspace, &counts, which, features, scale, view, 0, &mut boxes)?;
+                Ok::<_, Error>(boxes)
+            };
+            found.1.push(gather(Which::Found, &counts.found, self.feature_dim())?);
+            weak.1.push(gather(Which::Weak, &counts.weak, 0)?);
+            found.0.extend(counts.found);
+            weak.0.extend(counts.weak);
             Ok(())
         };
         in_runs(gpu, &self.model, &self.batch, 0..images.count()?, batch, run)?;
-        Ok(Found { per_view, boxes: Boxes::concat(gpu, batches)? })
+        Ok(Found {
+            per_view: found.0,
+            boxes: Boxes::concat(gpu, found.1)?,
+            weak_per_view: weak.0,
+            weak: Boxes::concat(gpu, weak.1)?,
+        })
     }
 }
 

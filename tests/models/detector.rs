@@ -3,7 +3,7 @@ use partstad::stages::boxes::{Boxes, Options};
 use std::sync::Arc;
 
 fn options(batch: usize) -> Options {
-    Options { batch, threshold: 0.3 }
+    Options { batch, threshold: 0.3, ..Options::default() }
 }
 
 #[test]
@@ -42,6 +42,21 @@ fn order_and_range() {
 }
 
 #[test]
+fn weak_boxes_are_those_of_a_lower_threshold() {
+    let detect = |threshold, weak_threshold| {
+        let options = Options { threshold, weak_threshold, batch: 2 };
+        Boxes::detect(&views(3, 64, 2), &PARTS, &tiny().detector, &options).unwrap()
+    };
+    let (all, split) = (detect(0.4, 0.4), detect(0.6, 0.4));
+    assert!(all.weak().unwrap().is_empty() && !split.is_empty());
+    let mut both = [split.list().unwrap(), split.weak().unwrap()].concat();
+    both.sort_by(|a, b| a.view.cmp(&b.view).then(b.score.total_cmp(&a.score)));
+    assert_eq!(both, all.list().unwrap());
+    assert_eq!(split.features.len(), split.len() * split.feature_dim);
+    assert!(detect(0.4, 0.9).weak().unwrap().is_empty(), "a higher weak threshold counts as the threshold");
+}
+
+#[test]
 fn a_session_forgets_its_last_input() {
     let models = tiny();
     let detect = |seed| Boxes::detect(&views(3, 64, seed), &PARTS, &models.detector, &options(3)).unwrap();
@@ -56,7 +71,7 @@ fn the_prompt_decides_and_is_encoded_once() {
     let models = tiny();
     let views = views(3, 64, 3);
     // High enough that no view has its 100 boxes, where one part would push out the other's.
-    let options = Options { batch: 3, threshold: 0.7 };
+    let options = Options { batch: 3, threshold: 0.7, ..Options::default() };
     let detect = |parts: &[&str]| Boxes::detect(&views, parts, &models.detector, &options).unwrap();
     let (leg, seat) = (detect(&["leg"]), detect(&["seat"]));
     assert_ne!(leg.list().unwrap(), seat.list().unwrap());
@@ -105,7 +120,7 @@ fn boxes_are_in_the_pixels_of_the_view() {
 fn poison() {
     let models = tiny();
     let error = |side, parts: &[&str], threshold| {
-        let options = Options { threshold, batch: 1 };
+        let options = Options { threshold, batch: 1, ..Options::default() };
         Boxes::detect(&views(1, side, 1), parts, &models.detector, &options).unwrap_err().to_string()
     };
     assert!(error(64, &[], 0.5).contains("no part names"));

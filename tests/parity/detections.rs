@@ -7,8 +7,8 @@ use partstad::{
     ops::detect::{
         atss::{Head, Level, Rules, cpu, cuda, locations},
         detection::{
-            Detection,
-            cuda::{Boxes, Workspace, gather},
+            Detection, Thresholds,
+            cuda::{Boxes, Counts, Which, Workspace, gather},
         },
         queries::{self, Phrase},
     },
@@ -75,7 +75,7 @@ pub fn compare(
     images: usize,
     parts: &[Range<usize>],
     rules: &Rules,
-    threshold: f32,
+    thresholds: Thresholds,
 ) {
     let levels = &outputs.levels[..];
     let a = locations(levels);
@@ -85,38 +85,57 @@ pub fn compare(
         (upload(&outputs.logits), upload(&outputs.regression), upload(&outputs.centerness));
     let head =
         cuda::Head { levels, token_logits: &logits, box_regression: &regression, centerness: &centerness };
-    let counts = cuda::detect(gpu, &head, images, SIZE, rules, threshold, &mut workspace).unwrap();
+    let counts = cuda::detect(gpu, &head, images, SIZE, rules, thresholds, &mut workspace).unwrap();
     let of =
         |values: &[f32], image: usize, columns: usize| values[image * a * columns..][..a * columns].to_vec();
     let expected = |image| {
         let logits = of(&outputs.logits, image, outputs.tokens);
         let (regression, centerness) = (of(&outputs.regression, image, 4), of(&outputs.centerness, image, 1));
         let head = Head { token_logits: &logits, box_regression: &regression, centerness: &centerness };
-        cpu::detect(&head, parts, levels, SIZE, rules, threshold).unwrap()
+        cpu::detect(&head, parts, levels, SIZE, rules, thresholds.weak).unwrap()
     };
     let expected: Vec<_> = (0..images).map(expected).collect();
-    compare_gathered(gpu, &workspace, &counts, a, CHANNELS, &expected);
+    compare_gathered(gpu, &workspace, &counts, thresholds.found, a, CHANNELS, &expected);
 }
 
-/// Compares what lies in the workspace with what the reference found in each image.
+/// Compares what lies in the workspace with what the reference found in each image, above `threshold` and below.
 fn compare_gathered(
     gpu: &Gpu,
     workspace: &Workspace,
-    counts: &[u32],
+    counts: &Counts,
+    threshold: f32,
+    locations: usize,
+    channels: usize,
+    expected: &[Vec<Detection>],
+) {
+    let part = |which| -> Vec<Vec<Detection>> {
+        let is = |d: &&Detection| (d.score > threshold) == (which == Which::Found);
+        expected.iter().map(|found| found.iter().filter(is).copied().collect()).collect()
+    };
+    compare_rows(gpu, workspace, counts, Which::Found, locations, channels, &part(Which::Found));
+    compare_rows(gpu, workspace, counts, Which::Weak, locations, 0, &part(Which::Weak));
+}
+
+fn compare_rows(
+    gpu: &Gpu,
+    workspace: &Workspace,
+    counts: &Counts,
+    which: Which,
     locations: usize,
     channels: usize,
     expected: &[Vec<Detection>],
 ) {
     let features: Vec<f32> = (0..expected.len() * locations * channels).map(|i| i as f32).collect();
     let (row, view, scale) = (2, 5, [1.5f32, 0.7]);
-    let total: u32 = counts.iter().sum();
+    let per_image = if which == Which::Found { &counts.found } else { &counts.weak };
+    let total: u32 = per_image.iter().sum();
     let mut boxes = Boxes::new(gpu, row + total as usize, channels).unwrap();
     let there = gpu.upload(&features).unwrap();
-    gather(gpu, workspace, counts, &there, scale, view, row, &mut boxes).unwrap();
+    gather(gpu, workspace, counts, which, &there, scale, view, row, &mut boxes).unwrap();
     let (mut views, mut labels, mut scores, mut rows) = (vec![], vec![], vec![], vec![]);
     let (mut bboxes, mut rects) = (vec![], vec![]);
     for (image, found) in expected.iter().enumerate() {
-        assert_eq!(counts[image] as usize, found.len(), "boxes of image {image}");
+        assert_eq!(per_image[image] as usize, found.len(), "{which:?} boxes of image {image}");
         for b in found {
             let [x1, y1, x2, y2] = b.corners;
             let [x1, y1, x2, y2] = [x1 * scale[0], y1 * scale[1], x2 * scale[0], y2 * scale[1]];
@@ -136,6 +155,11 @@ fn compare_gathered(
     assert_eq!(gpu.download(&boxes.features.slice(channels * row..)).unwrap(), rows);
 }
 
+/// All above `weak`, and as found only what is somewhat better.
+pub fn weak_too(weak: f32) -> Thresholds {
+    Thresholds { found: weak + 0.1, weak }
+}
+
 pub const RULES: Rules =
     Rules { box_weights: [10.0, 10.0, 5.0, 5.0], pre_nms: 0.05, top_n: 100, nms: 0.5, max_det: 30 };
 
@@ -153,7 +177,7 @@ fn detections() {
         (0, 0.0, 1.0, 0.5),
     ] {
         let outputs = Outputs::new(levels(), images, 7, mean, step, &mut random);
-        compare(&gpu, &outputs, images, &parts, &RULES, threshold);
+        compare(&gpu, &outputs, images, &parts, &RULES, weak_too(threshold));
     }
 }
 
@@ -168,11 +192,11 @@ fn detections_by_other_rules() {
         Rules { top_n: 1, ..RULES },
         Rules { top_n: 5000, max_det: 1, ..RULES },
     ] {
-        compare(&gpu, &outputs, 1, std::slice::from_ref(&(0..3)), &rules, 0.2);
+        compare(&gpu, &outputs, 1, std::slice::from_ref(&(0..3)), &rules, weak_too(0.2));
     }
-    compare(&gpu, &outputs, 1, &[], &RULES, 0.2);
+    compare(&gpu, &outputs, 1, &[], &RULES, weak_too(0.2));
     let many: Vec<Range<usize>> = (0..60).map(|i| i % 3..i % 3 + 1).collect();
-    compare(&gpu, &outputs, 1, &many, &Rules { top_n: 400, ..RULES }, 0.6);
+    compare(&gpu, &outputs, 1, &many, &Rules { top_n: 400, ..RULES }, weak_too(0.6));
 }
 
 /// A query detector's outputs and rules: logits are `mean` and around, in steps of `step`; coarse ones make ties.
@@ -183,14 +207,14 @@ pub struct Queries {
     pub mean: f32,
     pub step: f32,
     pub rules: queries::Rules,
-    pub threshold: f32,
+    pub thresholds: Thresholds,
 }
 
 /// What is found of each part, against the reference's; the least number of boxes in an image.
 pub fn compare_queries(gpu: &Gpu, case: &Queries, parts: &[Range<usize>], random: &mut Random) -> usize {
     const TOKENS: usize = 6;
     const INPUT: [usize; 2] = [320, 300];
-    let &Queries { images, queries, channels, mean, step, rules, threshold } = case;
+    let &Queries { images, queries, channels, mean, step, rules, thresholds } = case;
     let mut value =
         |from: f32, to: f32, step: f32| ((from + (to - from) * random.uniform()) / step).round() * step;
     let logits: Vec<f32> =
@@ -199,14 +223,14 @@ pub fn compare_queries(gpu: &Gpu, case: &Queries, parts: &[Range<usize>], random
     let mut workspace = queries::cuda::workspace(gpu, images, queries, parts).unwrap();
     let (token_logits, there) = (gpu.upload(&logits).unwrap(), gpu.upload(&boxes).unwrap());
     let head = queries::cuda::Head { queries, token_logits: &token_logits, boxes: &there, input: INPUT };
-    let counts = queries::cuda::detect(gpu, &head, images, SIZE, &rules, threshold, &mut workspace).unwrap();
+    let counts = queries::cuda::detect(gpu, &head, images, SIZE, &rules, thresholds, &mut workspace).unwrap();
     let rows = logits.chunks(queries * TOKENS).zip(boxes.chunks(queries * 4));
     let expected: Vec<Vec<Detection>> = rows
         .map(|(logits, boxes)| {
-            queries::cpu::detect(logits, boxes, parts, INPUT, SIZE, &rules, threshold).unwrap()
+            queries::cpu::detect(logits, boxes, parts, INPUT, SIZE, &rules, thresholds.weak).unwrap()
         })
         .collect();
-    compare_gathered(gpu, &workspace, &counts, queries, channels, &expected);
+    compare_gathered(gpu, &workspace, &counts, thresholds.found, queries, channels, &expected);
     expected.iter().map(Vec::len).min().unwrap_or(0)
 }
 
@@ -223,7 +247,8 @@ fn detections_of_queries() {
         (0, 0.0, 1.0, Phrase::Max, 1.0, 9, 0.5),
     ] {
         let rules = queries::Rules { phrase, nms, max_det };
-        let case = Queries { images, queries: 900, channels: CHANNELS, mean, step, rules, threshold };
+        let thresholds = weak_too(threshold);
+        let case = Queries { images, queries: 900, channels: CHANNELS, mean, step, rules, thresholds };
         let found = compare_queries(&gpu, &case, &parts, &mut random);
         assert!(images == 0 || mean < -9.0 || found >= max_det.min(30), "{found} boxes: little to compare");
     }
@@ -241,7 +266,7 @@ fn detection_refuses_what_does_not_fit() {
     let head =
         cuda::Head { levels: &levels, token_logits: &short, box_regression: &short, centerness: &short };
     let mut refused = |images, rules: &Rules| {
-        cuda::detect(&gpu, &head, images, SIZE, rules, 0.5, &mut workspace).unwrap_err().to_string()
+        cuda::detect(&gpu, &head, images, SIZE, rules, weak_too(0.5), &mut workspace).unwrap_err().to_string()
     };
     assert!(refused(1, &RULES).contains("box_regression"));
     assert!(refused(2, &RULES).contains("2 images"));
@@ -249,6 +274,6 @@ fn detection_refuses_what_does_not_fit() {
     let head = queries::cuda::Head { queries: 9, token_logits: &short, boxes: &short, input: SIZE };
     let rules = queries::Rules { phrase: Phrase::Max, nms: 1.0, max_det: 9 };
     let mut workspace = queries::cuda::workspace(&gpu, 1, 9, &parts[..1]).unwrap();
-    let error = queries::cuda::detect(&gpu, &head, 1, SIZE, &rules, 0.5, &mut workspace).unwrap_err();
+    let error = queries::cuda::detect(&gpu, &head, 1, SIZE, &rules, weak_too(0.5), &mut workspace).unwrap_err();
     assert!(error.to_string().contains("9 queries"), "{error}");
 }

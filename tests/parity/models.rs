@@ -83,7 +83,7 @@ fn boxes_features_and_masks() {
     let find = |device: &Device| {
         let models = Models::embedded(device, &options()).unwrap();
         let views = views(device, 3, 200);
-        let options = boxes::Options { threshold: 0.1, batch: 2 };
+        let options = boxes::Options { threshold: 0.3, weak_threshold: 0.1, batch: 2 };
         let boxes = Boxes::detect(&views, &PARTS, &models.detector, &options).unwrap();
         let options = masks::Options { views: 2, boxes: 3 };
         let masks = Masks::predict(&views, &boxes, models.segmenter.as_ref().unwrap(), &options).unwrap();
@@ -117,7 +117,7 @@ fn batches_models_in_f16_and_queries_do_not_matter() {
         let models = [Device::Cpu, device.clone()]
             .map(|device| Models::load(&device, folder.path(), &options()).unwrap());
         let find = |there: usize, [batch, encoded, decoded]: [usize; 3]| {
-            let options = boxes::Options { threshold: 0.6, batch };
+            let options = boxes::Options { threshold: 0.6, batch, ..Default::default() };
             let boxes = Boxes::detect(&views[there], &PARTS, &models[there].detector, &options).unwrap();
             let options = masks::Options { views: encoded, boxes: decoded };
             let segmenter = models[there].segmenter.as_ref().unwrap();

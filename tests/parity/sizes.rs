@@ -5,7 +5,7 @@
 use crate::{
     boxes::count_nan,
     clouds::clouds,
-    detections::{self, Outputs, Queries, compare_queries, pyramid},
+    detections::{self, Outputs, Queries, compare_queries, pyramid, weak_too},
     instances::compare_pieces,
     memberships::{compare_memberships, compare_more_runs_than_there_is_room_for},
     neighbors::{arrange, compare_nearest, compare_normals},
@@ -210,18 +210,18 @@ fn detections() {
         for step in [0.5, 1e-4] {
             let outputs = Outputs::new(pyramid(&[100, 50, 25, 13, 7]), 2, 7, -2.0, step, &mut random);
             let rules = atss::Rules { top_n: 1000, max_det: 300, ..detections::RULES };
-            detections::compare(gpu, &outputs, 2, &parts, &rules, 0.3);
+            detections::compare(gpu, &outputs, 2, &parts, &rules, weak_too(0.3));
         }
         // All of every level: the first and the last cell of each.
         let outputs = Outputs::new(pyramid(&[9, 5, 2, 1]), 2, 7, 4.0, 1e-4, &mut random);
         let rules = atss::Rules { top_n: 100, max_det: 1000, nms: 1.0, ..detections::RULES };
-        detections::compare(gpu, &outputs, 2, &parts[3..4], &rules, 0.0);
+        detections::compare(gpu, &outputs, 2, &parts[3..4], &rules, weak_too(0.0));
         // As many kept as there are, one less and one more: 32 x 32 locations.
         let outputs = Outputs::new(pyramid(&[32]), 1, 7, 4.0, 0.5, &mut random);
         for top_n in around(1024) {
             let rules = atss::Rules { top_n, max_det: 2000, nms: 0.9, ..detections::RULES };
             let all = std::slice::from_ref(&(0..7));
-            detections::compare(gpu, &outputs, 1, all, &rules, 0.0);
+            detections::compare(gpu, &outputs, 1, all, &rules, weak_too(0.0));
         }
     });
 }
@@ -232,7 +232,7 @@ fn detections_of_queries() {
         let mut random = Random(8);
         let mut compare = |queries, channels, mean, threshold, parts: &[std::ops::Range<usize>]| {
             let rules = queries::Rules { phrase: Phrase::Max, nms: 0.9, max_det: 10_000 };
-            let case = Queries { images: 2, queries, channels, mean, step: 0.25, rules, threshold };
+            let case = Queries { images: 2, queries, channels, mean, step: 0.25, rules, thresholds: weak_too(threshold) };
             let found = compare_queries(gpu, &case, parts, &mut random);
             assert!(found > 0, "{queries} queries: nothing to compare");
         };

@@ -4,7 +4,7 @@ use super::family::{Family, Search, need};
 #[cfg(feature = "cuda")]
 use crate::{
     device::gpu::{Buffer, Gpu},
-    ops::detect::detection::cuda::Workspace,
+    ops::detect::detection::cuda::{Counts, Workspace},
 };
 use crate::{
     error::Result,
@@ -100,7 +100,7 @@ impl Family for Atss {
         let head =
             atss::Head { token_logits: outputs[0], box_regression: outputs[1], centerness: outputs[2] };
         let (levels, rules) = (self.levels(search.input), self.rules(search));
-        atss::cpu::detect(&head, search.parts, &levels, search.size, &rules, search.threshold)
+        atss::cpu::detect(&head, search.parts, &levels, search.size, &rules, search.thresholds.weak)
     }
 
     #[cfg(feature = "cuda")]
@@ -117,7 +117,7 @@ impl Family for Atss {
         images: usize,
         search: &Search,
         workspace: &mut Workspace,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<Counts> {
         let head = atss::cuda::Head {
             levels: &self.levels(search.input),
             token_logits: &outputs[0],
@@ -125,6 +125,6 @@ impl Family for Atss {
             centerness: &outputs[2],
         };
         let rules = self.rules(search);
-        atss::cuda::detect(gpu, &head, images, search.size, &rules, search.threshold, workspace)
+        atss::cuda::detect(gpu, &head, images, search.size, &rules, search.thresholds, workspace)
     }
 }

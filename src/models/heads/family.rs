@@ -3,9 +3,13 @@
 #[cfg(feature = "cuda")]
 use crate::{
     device::gpu::{Buffer, Gpu},
-    ops::detect::detection::cuda::Workspace,
+    ops::detect::detection::cuda::{Counts, Workspace},
 };
-use crate::{error::Result, models::onnx::contract::Port, ops::detect::detection::Detection};
+use crate::{
+    error::Result,
+    models::onnx::contract::Port,
+    ops::detect::detection::{Detection, Thresholds},
+};
 use std::ops::Range;
 
 /// What to find, and in which images.
@@ -17,8 +21,8 @@ pub struct Search<'a> {
     pub input: [usize; 2],
     /// Height and width of the images within it.
     pub size: [usize; 2],
-    /// Boxes need a higher score than this.
-    pub threshold: f32,
+    /// The scores that boxes need.
+    pub thresholds: Thresholds,
     /// IoU above which the weaker of two boxes of one part goes.
     pub nms: f32,
     /// Boxes kept per image.
@@ -41,7 +45,7 @@ pub trait Family {
     /// The outputs that it reads, `[N, A, ...]`, over L tokens.
     fn outputs(&self, input: [usize; 2]) -> Vec<Port>;
 
-    /// The boxes of one image. `outputs`: its rows of each output.
+    /// The boxes of one image, found and weak, strongest first. `outputs`: its rows of each output.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if they do not fit the head.
@@ -66,7 +70,7 @@ pub trait Family {
         images: usize,
         search: &Search,
         workspace: &mut Workspace,
-    ) -> Result<Vec<u32>>;
+    ) -> Result<Counts>;
 }
 
 /// Refuses what does not hold.

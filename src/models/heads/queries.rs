@@ -4,7 +4,7 @@ use super::family::{Family, Search, need};
 #[cfg(feature = "cuda")]
 use crate::{
     device::gpu::{Buffer, Gpu},
-    ops::detect::detection::cuda::Workspace,
+    ops::detect::detection::cuda::{Counts, Workspace},
 };
 use crate::{
     error::Result,
@@ -64,8 +64,8 @@ impl Family for Queries {
     }
 
     fn detect(&self, outputs: &[&[f32]], search: &Search) -> Result<Vec<Detection>> {
-        let Search { parts, input, size, threshold, .. } = *search;
-        queries::cpu::detect(outputs[0], outputs[1], parts, input, size, &self.rules(search), threshold)
+        let Search { parts, input, size, thresholds, .. } = *search;
+        queries::cpu::detect(outputs[0], outputs[1], parts, input, size, &self.rules(search), thresholds.weak)
     }
 
     #[cfg(feature = "cuda")]
@@ -81,7 +81,7 @@ impl Family for Queries {
         images: usize,
         search: &Search,
         workspace: &mut Workspace,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<Counts> {
         let head = queries::cuda::Head {
             queries: self.queries,
             token_logits: &outputs[0],
@@ -89,6 +89,6 @@ impl Family for Queries {
             input: search.input,
         };
         let rules = self.rules(search);
-        queries::cuda::detect(gpu, &head, images, search.size, &rules, search.threshold, workspace)
+        queries::cuda::detect(gpu, &head, images, search.size, &rules, search.thresholds, workspace)
     }
 }

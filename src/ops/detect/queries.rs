@@ -101,7 +101,10 @@ pub mod cuda {
             kernels::{self, QueriesDims},
         },
         error::{Error, Result},
-        ops::detect::detection::cuda::Workspace,
+        ops::detect::detection::{
+        Thresholds,
+        cuda::{Counts, Workspace},
+    },
     };
     use cudarc::driver::DevicePtr;
     use std::ops::Range;
@@ -130,7 +133,7 @@ pub mod cuda {
     /// Finds the boxes of `images` images and leaves them in the workspace; returns how many each image has, the one
     /// thing that the host waits for.
     ///
-    /// `size`, `rules`, `threshold`: as for the reference.
+    /// `size`, `rules`: as for the reference, whose threshold is `thresholds.weak`.
     ///
     /// # Errors
     /// [`Error::Invalid`] if shapes do not fit together, [`Error::Device`] if the driver refuses.
@@ -140,9 +143,9 @@ pub mod cuda {
         images: usize,
         size: [usize; 2],
         rules: &Rules,
-        threshold: f32,
+        thresholds: Thresholds,
         workspace: &mut Workspace,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<Counts> {
         let Head { queries, token_logits, boxes, input } = *head;
         let (rows, parts) = (images * queries, workspace.part_count);
         let tokens = token_logits.len() / rows.max(1);
@@ -156,7 +159,7 @@ pub mod cuda {
             )));
         }
         if images == 0 || parts == 0 {
-            return Ok(vec![0; images]);
+            return Ok(Counts::none(images));
         }
         let d = QueriesDims {
             images: images as u32,
@@ -165,7 +168,7 @@ pub mod cuda {
             parts: parts as u32,
             slots: workspace.slots() as u32,
             largest: (rules.phrase == Phrase::Max) as u32,
-            threshold,
+            threshold: thresholds.weak,
             width: input[1] as f32,
             height: input[0] as f32,
             last_x: size[1] as f32 - 1.0,
@@ -177,7 +180,7 @@ pub mod cuda {
         let grid = workspace.grid(images);
         let Workspace { keys, part_begin, corners, .. } = workspace;
         kernels::queries_decode(gpu, grid, keys, part_begin, boxes, corners, d)?;
-        workspace.choose(gpu, images, rules.nms, rules.max_det)
+        workspace.choose(gpu, images, rules.nms, rules.max_det, thresholds.found)
     }
 }
 

@@ -21,6 +21,9 @@ use std::{collections::HashMap, path::Path};
 pub struct Options {
     /// Boxes need a higher score than this.
     pub threshold: f32,
+    /// Boxes of a lower score than the threshold but a higher one than this are kept apart: they do not vote, but tell why
+    /// a part was not found. One above the threshold counts as the threshold.
+    pub weak_threshold: f32,
     /// Views that go through the detector in one run; the boxes do not depend on it. 0 = on a device as many as its
     /// memory holds, up to ten; on a CPU one, which is as fast as ten and takes a quarter of the memory.
     pub batch: usize,
@@ -28,7 +31,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { threshold: 0.5, batch: 0 }
+        Options { threshold: 0.5, weak_threshold: 0.1, batch: 0 }
     }
 }
 
@@ -62,6 +65,8 @@ pub struct Boxes {
     pub features: Twin<Vec<f32>>,
     /// Channels per feature row (256 for GLIP), 0 without features.
     pub feature_dim: usize,
+    /// Boxes below the threshold, in the same order, without features.
+    weak: Twin<Vec<Box2d>>,
 }
 
 /// A box as `pred.json` holds it.
@@ -132,6 +137,15 @@ impl Boxes {
     /// [`Error::Device`] if they lie on a device that failed; never without one.
     pub fn list(&self) -> Result<&[Box2d]> {
         Ok(self.list.host()?)
+    }
+
+    /// What the detector saw and did not believe: boxes between [`Options::weak_threshold`] and [`Options::threshold`] that
+    /// overlap none that was found, fetched once if they lie on a device. They have no vote.
+    ///
+    /// # Errors
+    /// As [`Boxes::list`].
+    pub fn weak(&self) -> Result<&[Box2d]> {
+        Ok(self.weak.host()?)
     }
 
     /// The boxes, if the host has them.
@@ -372,6 +386,7 @@ mod detect {
     use crate::{
         error::Result,
         models::{Detector, Images},
+        ops::detect::detection::{Detection, Thresholds},
         stages::views::Views,
     };
     #[cfg(feature = "cuda")]
@@ -380,7 +395,7 @@ mod detect {
         crate::{
             device::{Device, twin::Twin},
             models::device as on_device,
-            ops::detect::detection,
+            ops::detect::detection::cuda as detection,
         },
     };
 
@@ -399,32 +414,34 @@ mod detect {
             options: &Options,
         ) -> Result<Boxes> {
             let prompt = detector.prompt(parts)?;
+            let Options { threshold: found, weak_threshold, .. } = *options;
+            let thresholds = Thresholds { found, weak: weak_threshold.min(found) };
             #[cfg(feature = "cuda")]
             if let Device::Cuda(gpu) = detector.device() {
                 let pixels = &*views.images.device(gpu)?;
                 let images = on_device::Images { pixels, size: [views.side; 2] };
-                let found = detector.detect_on(gpu, images, &prompt, options.threshold, options.batch)?;
-                let detection::cuda::Boxes { views, parts, scores, bboxes, rects, features } = found.boxes;
-                let there =
-                    OnDevice { views, labels: parts, scores, bboxes, rects, per_view: found.per_view };
-                return Ok(Boxes {
-                    list: Twin::on_device(gpu, there),
-                    features: Twin::on_device(gpu, features),
-                    feature_dim: detector.feature_dim(),
-                });
+                let found = detector.detect_on(gpu, images, &prompt, thresholds, options.batch)?;
+                let there = |boxes, per_view| {
+                    let detection::Boxes { views, parts: labels, scores, bboxes, rects, features } = boxes;
+                    let list = OnDevice { views, labels, scores, bboxes, rects, per_view };
+                    (Twin::on_device(gpu, list), Twin::on_device(gpu, features))
+                };
+                let (list, features) = there(found.boxes, found.per_view);
+                let (weak, _) = there(found.weak, found.weak_per_view);
+                return Ok(Boxes { list, features, feature_dim: detector.feature_dim(), weak });
             }
             let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
-            let (mut list, mut features) = (vec![], vec![]);
-            for (view, found) in
-                (0..).zip(detector.detect(images, &prompt, options.threshold, options.batch)?)
-            {
-                list.extend(found.boxes.iter().map(|b| {
+            let (mut list, mut features, mut weak) = (vec![], vec![], vec![]);
+            for (view, found) in (0..).zip(detector.detect(images, &prompt, thresholds, options.batch)?) {
+                let of_view = |b: &Detection| {
                     let [x1, y1, x2, y2] = b.corners;
                     Box2d { view, label: b.part as u32, bbox: [x1, y1, x2 - x1, y2 - y1], score: b.score }
-                }));
+                };
+                list.extend(found.boxes.iter().map(of_view));
+                weak.extend(found.weak.iter().map(of_view));
                 features.extend(found.features);
             }
-            Ok(Boxes::with_features(list, features, detector.feature_dim()))
+            Ok(Boxes { weak: weak.into(), ..Boxes::with_features(list, features, detector.feature_dim()) })
         }
     }
 }

@@ -7,7 +7,10 @@ use crate::{
         kernels::{self, AtssDims},
     },
     error::{Error, Result},
-    ops::detect::detection::cuda::Workspace,
+    ops::detect::detection::{
+        Thresholds,
+        cuda::{Counts, Workspace},
+    },
 };
 use cudarc::driver::DevicePtr;
 use std::ops::Range;
@@ -43,7 +46,7 @@ pub fn workspace(
 /// Finds the boxes of `images` images and leaves them in the workspace; returns how many each image has, the one
 /// thing that the host waits for.
 ///
-/// `size`, `rules`, `threshold`: as for the reference.
+/// `size`, `rules`: as for the reference, whose threshold is `thresholds.weak`.
 ///
 /// # Errors
 /// [`Error::Invalid`] if shapes do not fit together, [`Error::Device`] if the driver refuses.
@@ -53,9 +56,9 @@ pub fn detect<B: DevicePtr<f32>>(
     images: usize,
     size: [usize; 2],
     rules: &Rules,
-    threshold: f32,
+    thresholds: Thresholds,
     workspace: &mut Workspace,
-) -> Result<Vec<u32>> {
+) -> Result<Counts> {
     let Head { levels, token_logits, box_regression, centerness } = *head;
     let rows = images * locations(levels);
     let (tokens, parts) = (token_logits.len() / rows.max(1), workspace.part_count);
@@ -79,7 +82,7 @@ pub fn detect<B: DevicePtr<f32>>(
         levels: levels.len() as u32,
         slots: workspace.slots() as u32,
         pre_nms: rules.pre_nms,
-        threshold,
+        threshold: thresholds.weak,
         weight_x,
         weight_y,
         weight_w,
@@ -88,7 +91,7 @@ pub fn detect<B: DevicePtr<f32>>(
         last_y: size[0] as f32 - 1.0,
     };
     if images == 0 || parts == 0 {
-        return Ok(vec![0; images]);
+        return Ok(Counts::none(images));
     }
     let mut first = 0;
     let mut table = vec![];
@@ -103,5 +106,5 @@ pub fn detect<B: DevicePtr<f32>>(
     let grid = workspace.grid(images);
     let Workspace { keys, part_begin, corners, .. } = workspace;
     kernels::atss_decode(gpu, grid, keys, part_begin, box_regression, &levels, corners, d)?;
-    workspace.choose(gpu, images, rules.nms, rules.max_det)
+    workspace.choose(gpu, images, rules.nms, rules.max_det, thresholds.found)
 }

@@ -90,7 +90,33 @@ pub struct Workspace {
     pub(in crate::ops) part_begin: Buffer<u32>,
     kept: Buffer<u32>,
     chosen: Buffer<u32>,
+    /// How many boxes each image has, and how many weak ones, `[N, 2]`.
     found: Buffer<u32>,
+}
+
+/// What a search leaves of a batch's images.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many boxes each image has above the threshold, `[N]`.
+    pub found: Vec<u32>,
+    /// How many each has between the floor and the threshold, `[N]`.
+    pub weak: Vec<u32>,
+}
+
+impl Counts {
+    /// Nothing in any of `images` images.
+    pub fn none(images: usize) -> Counts {
+        Counts { found: vec![0; images], weak: vec![0; images] }
+    }
+}
+
+/// Which boxes to gather.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those above the threshold, with their features.
+    Found,
+    /// Those below it, without.
+    Weak,
 }
 
 impl Workspace {
@@ -144,7 +170,7 @@ impl Workspace {
             part_begin: gpu.alloc(most * (p + 1))?,
             kept: gpu.alloc(slots)?,
             chosen: gpu.alloc(slots)?,
-            found: gpu.alloc(most)?,
+            found: gpu.alloc(2 * most)?,
         })
     }
 
@@ -178,6 +204,7 @@ impl Workspace {
             top_n: self.top_n as u32,
             max_det: 0,
             nms: 0.0,
+            threshold: 0.0,
         }
     }
 
@@ -192,27 +219,31 @@ impl Workspace {
         kernels::detection_rank(gpu, grid, candidates, counts, scores, keys, part_begin, d)
     }
 
-    /// From candidates with boxes to those that remain; returns how many each image has.
+    /// From candidates with boxes to those that remain; returns how many each image has above and below `threshold`.
     pub(in crate::ops) fn choose(
         &mut self,
         gpu: &Gpu,
         images: usize,
         nms: f32,
         max_det: usize,
-    ) -> Result<Vec<u32>> {
-        let d = DetectionDims { nms, max_det: max_det as u32, ..self.dims() };
+        threshold: f32,
+    ) -> Result<Counts> {
+        let d = DetectionDims { nms, max_det: max_det as u32, threshold, ..self.dims() };
         let grid = self.grid(images);
         let Workspace { keys, corners, part_begin, kept, chosen, found, .. } = self;
         kernels::detection_suppress(gpu, [d.parts, images as u32, 1], keys, corners, part_begin, kept, d)?;
         kernels::detection_order(gpu, grid, keys, part_begin, chosen, found, d)?;
-        gpu.download(&found.slice(..images))
+        let counts = gpu.download(&found.slice(..2 * images))?;
+        let (pairs, _) = counts.as_chunks::<2>();
+        let (found, weak) = pairs.iter().map(|&[found, weak]| (found, weak)).unzip();
+        Ok(Counts { found, weak })
     }
 }
 
 /// Writes the boxes that a head's `detect` left in the workspace to the rows of `boxes` from `row` on.
 ///
-/// `counts`: what it returned; `features`: `[N, A, C]`; `view`: that of the first image; `scale`: from pixels
-/// of the head's input to those of the view, x and y.
+/// `counts`: what it returned; `which`: those that are found, or the weak ones; `features`: `[N, A, C]`; `view`: that of
+/// the first image; `scale`: from pixels of the head's input to those of the view, x and y.
 ///
 /// # Errors
 /// [`Error::Invalid`] if shapes do not fit together, [`Error::Device`] if the driver refuses.
@@ -220,7 +251,8 @@ impl Workspace {
 pub fn gather(
     gpu: &Gpu,
     workspace: &Workspace,
-    counts: &[u32],
+    counts: &Counts,
+    which: Which,
     features: &impl DevicePtr<f32>,
     scale: [f32; 2],
     view: usize,
@@ -228,8 +260,11 @@ pub fn gather(
     boxes: &mut Boxes,
 ) -> Result<()> {
     let Workspace { locations, level_count, top_n, .. } = *workspace;
+    let (counts, channels) = match which {
+        Which::Found => (&counts.found, features.len() / (counts.found.len() * locations).max(1)),
+        Which::Weak => (&counts.weak, 0),
+    };
     let total: usize = counts.iter().map(|&count| count as usize).sum();
-    let channels = features.len() / (counts.len() * locations).max(1);
     let Boxes { views, parts, scores, bboxes, rects, features: rows } = boxes;
     if views.len() < row + total || rows.len() < (row + total) * channels {
         return Err(Error::invalid(format!(
@@ -247,6 +282,7 @@ pub fn gather(
         channels: channels as u32,
         view: view as u32,
         row: row as u32,
+        weak: (which == Which::Weak) as u32,
         scale_x,
         scale_y,
     };

@@ -19,6 +19,22 @@ pub struct Detection {
     pub corners: [f32; 4],
 }
 
+/// The scores that count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// Boxes of a higher score are found.
+    pub found: f32,
+    /// Boxes of a higher score than this, but not than `found`, are weak: they lose to those found, and only explain.
+    pub weak: f32,
+}
+
+impl Thresholds {
+    /// Without weak boxes.
+    pub fn only(found: f32) -> Thresholds {
+        Thresholds { found, weak: found }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::cpu::exp;
