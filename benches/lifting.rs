@@ -36,7 +36,7 @@ fn lifting(c: &mut Criterion) {
             .map(|v| v != 0)
             .collect::<Vec<_>>();
         let bits = Masks::pack(&bits, views.side);
-        let options = memberships::Options { whole_object_share: 2.0 };
+        let options = memberships::Options { whole_object_share: 2.0, ..Default::default() };
         let find =
             |masks| Memberships::find(&Device::Cpu, &superpoints, &views, &boxes, masks, &options).unwrap();
 

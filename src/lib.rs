@@ -47,6 +47,7 @@ pub mod output;
 pub mod parts;
 pub mod pipeline;
 pub mod ragged;
+pub mod segmentation;
 pub mod stages;
 #[cfg(feature = "study")]
 pub mod study;

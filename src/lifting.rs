@@ -218,6 +218,9 @@ pub fn predict(
 ) -> Result<(Boxes, Masks)> {
     let boxes =
         progress.run(Stage::Boxes, || Boxes::detect(views, parts, &models.detector, &options.boxes))?;
+    for (part, why) in boxes.detected.iter().flat_map(|detected| &detected.doubts) {
+        progress.warn(format!("The name {:?} {why}; expect to find little of it.", parts[*part as usize]));
+    }
     let masks = match &models.segmenter {
         Some(segmenter) => {
             progress.run(Stage::Masks, || Masks::predict(views, &boxes, segmenter, &options.masks))?

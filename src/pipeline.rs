@@ -10,15 +10,16 @@ use crate::{
     observer::{Observer, Progress, Stage},
     parts::Parts,
     stages::{
-        boxes::Boxes, cloud::Cloud, instances::Instances, labels::Labels, masks::Masks,
-        memberships::Memberships, network::Network, scores::Scores, superpoints::Superpoints, views::Views,
+        boxes::Boxes, cloud::Cloud, masks::Masks, network::Network, superpoints::Superpoints, views::Views,
         weights::Weights,
     },
 };
-use serde::Serialize;
 use std::borrow::Cow;
 
-pub use crate::options::Options;
+pub use crate::{
+    options::Options,
+    segmentation::{PartSummary, Segmentation},
+};
 
 /// 2D predictions and whatever else is already known about a cloud, for [`Pipeline::lift`].
 #[derive(Debug, Clone)]
@@ -37,65 +38,6 @@ impl Predictions {
     /// Boxes that vote themselves, and nothing else known.
     pub fn new(boxes: Boxes) -> Predictions {
         Predictions { boxes, masks: Masks::Boxes, superpoints: None, weights: None }
-    }
-}
-
-/// Everything that the pipeline found about one cloud.
-#[derive(Debug, Clone)]
-pub struct Segmentation {
-    /// The L part names.
-    pub parts: Parts,
-    /// The over-segmentation.
-    pub superpoints: Superpoints,
-    /// The rendered views.
-    pub views: Views,
-    /// The detected boxes.
-    pub boxes: Boxes,
-    /// A mask per box.
-    pub masks: Masks,
-    /// Which boxes hold which points.
-    pub memberships: Memberships,
-    /// What each box's vote counts.
-    pub weights: Weights,
-    /// The votes.
-    pub scores: Scores,
-    /// The semantic segmentation.
-    pub labels: Labels,
-    /// The instance segmentation.
-    pub instances: Instances,
-    /// Wall-clock seconds per stage, in the order they ran.
-    pub seconds: Vec<(Stage, f64)>,
-    /// What the caller should know and that is no error.
-    pub warnings: Vec<String>,
-}
-
-/// What was found of one part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PartSummary<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// Points labelled with it.
-    pub points: usize,
-    /// Its instances.
-    pub instances: usize,
-    /// Its boxes, over all views.
-    pub boxes: usize,
-}
-
-impl Segmentation {
-    /// What was found of every part, `[L]`.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if the boxes lie on a device that failed.
-    pub fn summary(&self) -> Result<Vec<PartSummary<'_>>> {
-        let boxes = self.boxes.list()?;
-        let of_part = |(j, name)| PartSummary {
-            name,
-            points: self.labels.of_point.iter().filter(|&&label| label == j as i32).count(),
-            instances: self.instances.list.iter().filter(|i| i.label as usize == j).count(),
-            boxes: boxes.iter().filter(|b| b.label as usize == j).count(),
-        };
-        Ok(self.parts.iter().map(String::as_str).enumerate().map(of_part).collect())
     }
 }
 
@@ -227,15 +169,12 @@ impl Pipeline {
         let gathered = scene.gather(device, scene.voters()[0], parts.len(), options, &mut progress)?;
         let Lifted { weights, scores, labels, instances } =
             scene.lift(device, &gathered, parts, weigher, options, &mut progress)?;
-        for warning in little_found(&scene, parts, &labels)? {
-            progress.warn(warning);
-        }
         let Gathered { superpoints, memberships } = gathered;
         let cut = match superpoints {
             Cow::Owned(cut) => Some(cut),
             Cow::Borrowed(_) => None,
         };
-        Ok(Segmentation {
+        let mut found = Segmentation {
             parts: parts.clone(),
             superpoints: cut.unwrap_or(scene.superpoints),
             views: scene.views,
@@ -246,46 +185,36 @@ impl Pipeline {
             scores,
             labels,
             instances,
-            seconds: progress.seconds,
-            warnings: progress.warnings,
-        })
+            seconds: vec![],
+            warnings: vec![],
+        };
+        little_found(&found)?.into_iter().for_each(|warning| progress.warn(warning));
+        (found.seconds, found.warnings) = (progress.seconds, progress.warnings);
+        Ok(found)
     }
 }
 
 /// A cloud that covers less of the views' pixels than this is too small or too thin to be recognised.
 const COVERAGE: f64 = 0.01;
 
-/// Which parts were not found, and what may be the cause.
-fn little_found(scene: &Scene, parts: &Parts, labels: &Labels) -> Result<Vec<String>> {
-    let boxes = scene.boxes.labels()?;
-    let named = |is: &dyn Fn(usize) -> bool| {
-        let names: Vec<&str> = (0..parts.len()).filter(|&j| is(j)).map(|j| &parts[j][..]).collect();
-        (!names.is_empty()).then(|| names.join(", "))
-    };
-    let has_box = |j: usize| boxes.contains(&(j as u32));
-    let unseen = named(&|j| !has_box(j));
-    let lost = named(&|j| has_box(j) && !labels.of_point.contains(&(j as i32)));
-    if unseen.is_none() && lost.is_none() {
+/// What to say of the parts that have no points.
+fn little_found(found: &Segmentation) -> Result<Vec<String>> {
+    if (0..found.parts.len() as i32).all(|j| found.labels.of_point.contains(&j)) {
         return Ok(vec![]);
     }
     let mut warnings = vec![];
-    if boxes.is_empty() {
+    if found.boxes.is_empty() {
         warnings.push(
             "There is no box, so no point has a part. Look at the views: the object must stand upright (option cloud.up) and \
              fill them; the names must be words that a caption of such an image would have."
                 .to_string(),
         );
-    } else if let Some(names) = unseen {
-        warnings.push(format!("No view has a box of: {names}. Such a part has no points."));
     }
-    if let Some(names) = lost {
-        warnings.push(format!(
-            "No point is labelled: {names}, though there are boxes. Either they hold no visible points, so that they are of \
-             other images or in another unit (pixels: x, y, width, height), or other parts or none have more votes."
-        ));
+    for PartSummary { name, reason, .. } in found.summary()? {
+        warnings.extend(reason.map(|reason| format!("No point is {name:?}: {reason}.")));
     }
     // Images are worth fetching from a device only where nothing was seen in them.
-    let coverage = if boxes.is_empty() { scene.views.coverage()? } else { 1.0 };
+    let coverage = if found.boxes.is_empty() { found.views.coverage()? } else { 1.0 };
     if coverage < COVERAGE {
         warnings.push(format!(
             "The cloud covers only {:.2} % of the views. Crop it to the object, or draw its points larger (option views.radius).",

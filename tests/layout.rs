@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 9] = [
     &["models"],
     &["stages"],
     &["options"],
-    &["lifting"],
+    &["lifting", "segmentation"],
     &["pipeline", "output", "study"],
 ];
 

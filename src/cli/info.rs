@@ -60,7 +60,12 @@ impl Info {
 fn describe(manifest: &Manifest) -> String {
     let kind = if manifest.stand_in { " (small stand-ins for GLIP and SAM)" } else { "" };
     let files = manifest.files.iter().map(|(name, sum)| format!("\n              {name}  sha256 {sum}"));
-    format!("{}{kind}{}", manifest.name, files.collect::<String>())
+    let known = &manifest.detector.text.known_parts;
+    let known = match known.is_empty() {
+        true => String::new(),
+        false => format!("\nknown parts   {}", known.join(", ")),
+    };
+    format!("{}{kind}{}{known}", manifest.name, files.collect::<String>())
 }
 
 /// The CUDA devices, or why there is none to use.

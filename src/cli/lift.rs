@@ -9,7 +9,9 @@ use clap::Args;
 use partstad::{
     Error, Pipeline, Predictions, Result,
     io::path_text,
-    stages::{boxes::Boxes, masks::Masks, superpoints::Superpoints, weights::Weights},
+    stages::{
+        boxes::Boxes, masks::Masks, memberships::CountedViews, superpoints::Superpoints, weights::Weights,
+    },
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -17,7 +19,8 @@ use std::path::PathBuf;
 /// Lift boxes and masks from any detector to parts of the cloud
 ///
 /// The boxes and masks belong to the images that `partstad render` makes of the cloud. Without masks the boxes
-/// themselves vote, as in PartSLIP. Writes the same files as `partstad segment`.
+/// themselves vote, as in PartSLIP. A point counts in every view that shows it: a part must win over all of them. Writes
+/// the same files as `partstad segment`.
 #[derive(Args)]
 #[command(after_help = "Example:
   partstad render chair.ply -o views
@@ -52,6 +55,10 @@ pub struct Lift {
     out: PathBuf,
     #[command(flatten)]
     settings: Settings,
+    /// Count only the views that have boxes. A part must win its points over all views that show them, so boxes in one
+    /// view of ten win nothing without this
+    #[arg(long)]
+    skip_empty_views: bool,
     #[command(flatten)]
     refinements: Refinements,
 }
@@ -60,7 +67,10 @@ impl Lift {
     pub fn run(&self, global: &Global) -> Result<()> {
         let parts = run::parts(&self.parts)?;
         let device = self.settings.device()?;
-        let options = self.refinements.of(self.settings.options()?);
+        let mut options = self.refinements.of(self.settings.options()?);
+        if self.skip_empty_views {
+            options.memberships.views = CountedViews::WithBoxes;
+        }
         let job = Job::read(&self.cloud, &options.cloud)?;
         let (views, side) = (options.views.poses.len(), options.views.side);
         let mut boxes = Boxes::read(&self.boxes, views, parts.len())?;

@@ -86,7 +86,12 @@ pub fn main() -> ExitCode {
         _ => LevelFilter::DEBUG,
     };
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = fmt::layer().with_writer(std::io::stderr).with_ansi(color).without_time().with_filter(level);
+    let log = fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(color)
+        .without_time()
+        .with_target(false)
+        .with_filter(level);
     let log = tracing_subscriber::registry().with(log);
     #[cfg(feature = "nvtx")]
     let log = {

@@ -9,6 +9,7 @@ use partstad::{
     io::{path_text, points::PointCloud},
     output::{Output, report::Report},
     pipeline::{Options, PartSummary},
+    segmentation::counted,
     stages::{
         checkpoint::Checkpoint,
         cloud::{self, Cloud, Colors, Up},
@@ -68,7 +69,14 @@ pub fn read_cloud(path: &Path, options: &cloud::Options) -> Result<(PointCloud, 
 
 /// The library's words for what the program calls otherwise.
 pub fn with_flags(message: &str) -> String {
-    message.replace("option cloud.colors", "--grey").replace("option cloud.up", "--up")
+    [
+        ("option cloud.colors", "--grey"),
+        ("option cloud.up", "--up"),
+        ("option boxes.threshold", "--score"),
+        ("option memberships.views", "--skip-empty-views"),
+    ]
+    .iter()
+    .fold(message.to_string(), |message, (option, flag)| message.replace(option, flag))
 }
 
 fn fit_cloud(path: &Path, points: &PointCloud, options: &cloud::Options) -> Result<Cloud> {
@@ -104,6 +112,30 @@ impl Settings {
     /// The device.
     pub fn device(&self) -> Result<Device> {
         self.device.parse()
+    }
+}
+
+/// How sure the detector must be.
+#[derive(Args)]
+pub struct Detecting {
+    /// Boxes need a higher score than this, from 0.1 to 0.95 [default: 0.5]. Low scores make many boxes, of which
+    /// each takes the segmenter time
+    #[arg(long, value_name = "X", value_parser = score)]
+    score: Option<f32>,
+}
+
+impl Detecting {
+    /// The same options with what was asked for.
+    pub fn of(&self, mut options: Options) -> Options {
+        options.boxes.threshold = self.score.unwrap_or(options.boxes.threshold);
+        options
+    }
+}
+
+fn score(text: &str) -> Result<f32, String> {
+    match text.parse() {
+        Ok(score) if (0.1..=0.95).contains(&score) => Ok(score),
+        _ => Err("give a number from 0.1 to 0.95".into()),
     }
 }
 
@@ -286,12 +318,17 @@ fn gpu(device: &Device) -> Option<Value> {
 
 fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Result<String> {
     let n = found.labels.of_point.len();
-    let mut text =
-        format!("{title}: {n} points, {} boxes in {} views\n", found.boxes.len(), found.views.len());
+    let mut text = format!(
+        "{title}: {}, {} in {}\n",
+        counted(n, "point", "points"),
+        counted(found.boxes.len(), "box", "boxes"),
+        counted(found.views.len(), "view", "views")
+    );
     let width = found.parts.iter().map(String::len).max().unwrap_or_default();
     for PartSummary { name, points, instances, .. } in found.summary()? {
         let share = 100.0 * points as f64 / n as f64;
-        text += &format!("  {name:width$}  {points:>8} points  {share:5.1} %  {instances:>3} instances\n");
+        let noun = if instances == 1 { "instance" } else { "instances" };
+        text += &format!("  {name:width$}  {points:>8} points  {share:5.1} %  {instances:>3} {noun}\n");
     }
     Ok(text + &format!("{seconds:.1} s; look at {}", dir.join("report.html").display()))
 }

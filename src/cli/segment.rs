@@ -3,7 +3,7 @@
 use super::{
     Global,
     progress::{self, Stages},
-    run::{self, Finished, Job, Learned, ModelSettings, Refinements, Settings},
+    run::{self, Detecting, Finished, Job, Learned, ModelSettings, Refinements, Settings},
 };
 use clap::Args;
 use indicatif::ProgressBar;
@@ -36,7 +36,8 @@ pub struct Segment {
     /// Coloured point clouds: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
     #[arg(required = true, value_name = "CLOUD")]
     clouds: Vec<PathBuf>,
-    /// What to look for, separated by commas
+    /// What to look for, separated by commas. The names are read together, as one caption: other names beside a name
+    /// change what is found of it. `partstad info` lists those that the models inside this program know
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     parts: Vec<String>,
     /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
@@ -52,6 +53,8 @@ pub struct Segment {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
+    detecting: Detecting,
+    #[command(flatten)]
     refinements: Refinements,
 }
 
@@ -59,7 +62,7 @@ impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
         let parts = run::parts(&self.parts)?;
         let folders = folders(&self.clouds, &self.out)?;
-        let options = self.refinements.of(self.settings.options()?);
+        let options = self.detecting.of(self.refinements.of(self.settings.options()?));
         let bar = progress::stages("models");
         let session = Session::start(
             global,
@@ -156,6 +159,8 @@ pub struct Demo {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
+    detecting: Detecting,
+    #[command(flatten)]
     refinements: Refinements,
 }
 
@@ -165,7 +170,7 @@ const DEMO_PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
 
 impl Demo {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let options = self.refinements.of(self.settings.options()?);
+        let options = self.detecting.of(self.refinements.of(self.settings.options()?));
         let bar = progress::stages("demo");
         let session = Session::start(global, options, &self.settings, &self.model_settings, None, &bar)?;
         let path = Path::new("demo.ply");

@@ -54,6 +54,8 @@ pub struct Prompt {
     pub hidden: Mirrored<Vec<f32>>,
     /// 1 for every token, `[L]`.
     pub mask: Mirrored<Vec<i64>>,
+    /// Parts whose names the detector can hardly find, below P, and why, as in "is not in the vocabulary".
+    pub doubts: Vec<(u32, String)>,
 }
 
 /// What was found in one image, strongest first.
@@ -191,21 +193,6 @@ impl Detector {
         if let Some(prompt) = prompts().get(&tokens.caption) {
             return Ok(prompt.clone());
         }
-        for (name, span) in parts.iter().zip(&tokens.parts) {
-            if span.is_empty() {
-                let max = self.rules.text.max_tokens;
-                tracing::warn!(
-                    "part {:?} lies beyond the {max} tokens of a caption and cannot be found",
-                    name.as_ref()
-                );
-            }
-        }
-        for &p in &tokens.unknown {
-            tracing::warn!(
-                "part {:?} is not in the detector's vocabulary and will hardly be found",
-                parts[p].as_ref()
-            );
-        }
         let shape = [1, tokens.ids.len()];
         let mask = vec![1; tokens.ids.len()];
         let inputs = [(&shape[..], Values::I64(&tokens.ids)), (&shape[..], Values::I64(&mask))];
@@ -213,9 +200,26 @@ impl Detector {
         if let Some(offset) = self.offsets.get(&tokens.caption) {
             offset.add(&mut hidden, tokens.ids.len())?;
         }
-        let prompt = Arc::new(Prompt { tokens, hidden: hidden.into(), mask: mask.into() });
+        let doubts = self.doubts(parts, &tokens);
+        let prompt = Arc::new(Prompt { tokens, hidden: hidden.into(), mask: mask.into(), doubts });
         prompts().insert(prompt.tokens.caption.clone(), prompt.clone());
         Ok(prompt)
+    }
+
+    fn doubts(&self, parts: &[impl AsRef<str>], tokens: &Tokens) -> Vec<(u32, String)> {
+        let manifest::Text { max_tokens, known_parts, .. } = &self.rules.text;
+        let doubt = |p: usize| {
+            if tokens.parts[p].is_empty() {
+                Some(format!("lies beyond the {max_tokens} tokens of a caption"))
+            } else if tokens.unknown.contains(&p) {
+                Some("has a word that is not in the detector's vocabulary".into())
+            } else if !known_parts.is_empty() && !known_parts.iter().any(|known| known == parts[p].as_ref()) {
+                Some(format!("is not among the {} that the detector was trained on", known_parts.len()))
+            } else {
+                None
+            }
+        };
+        (0..parts.len()).filter_map(|p| Some((p as u32, doubt(p)?))).collect()
     }
 
     /// Finds the parts of a prompt in images, at most `batch` of them in one run, 0 = as many as suit the machine. Returns
@@ -266,7 +270,12 @@ impl Detector {
     }
 
     /// What to find in images that are `size` in the model's input.
-    pub(super) fn search<'a>(&self, prompt: &'a Prompt, size: [usize; 2], thresholds: Thresholds) -> Search<'a> {
+    pub(super) fn search<'a>(
+        &self,
+        prompt: &'a Prompt,
+        size: [usize; 2],
+        thresholds: Thresholds,
+    ) -> Search<'a> {
         let manifest::Detector { nms, max_det, .. } = self.rules;
         Search { parts: &prompt.tokens.parts, input: self.rules.image.size, size, thresholds, nms, max_det }
     }

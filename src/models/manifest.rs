@@ -126,6 +126,9 @@ pub struct Text {
     /// D]`, added to the text encoder's output.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub offsets: BTreeMap<String, String>,
+    /// The names of parts that the detector was trained on, if it knows few; others get a warning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_parts: Vec<String>,
 }
 
 /// Families of tokenizers.

@@ -132,7 +132,7 @@ mod tests {
 
     fn text(tokenizer: TokenizerKind, separator: &str, max_tokens: usize) -> Text {
         let (vocab, separator) = ("vocabulary".into(), separator.into());
-        Text { tokenizer, vocab, separator, max_tokens, offsets: BTreeMap::new() }
+        Text { tokenizer, vocab, separator, max_tokens, offsets: BTreeMap::new(), known_parts: vec![] }
     }
 
     fn new(vocab: &[u8], kind: TokenizerKind) -> Result<Tokenizer> {

@@ -231,7 +231,13 @@ fn more_threads_same_boxes() {
         let options = partstad::models::Options { threads, ..Default::default() };
         let folder = Path::new(crate::common::FIXTURES);
         let models = partstad::models::Models::load(&partstad::Device::Cpu, folder, &options).unwrap();
-        Boxes::detect(&views, &PARTS, &models.detector, &Options { threshold: 0.3, batch: 3, ..Default::default() }).unwrap()
+        Boxes::detect(
+            &views,
+            &PARTS,
+            &models.detector,
+            &Options { threshold: 0.3, batch: 3, ..Default::default() },
+        )
+        .unwrap()
     };
     assert_eq!(detect(1), detect(4));
 }

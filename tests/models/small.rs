@@ -27,7 +27,13 @@ fn from_views_to_masks() {
     assert_eq!(models.detector.feature_dim(), 256);
     let three = views(3, 800, 7);
     let detect = |views, parts: &[&str], batch| {
-        Boxes::detect(views, parts, &models.detector, &boxes::Options { threshold: 0.05, batch, ..Default::default() }).unwrap()
+        Boxes::detect(
+            views,
+            parts,
+            &models.detector,
+            &boxes::Options { threshold: 0.05, batch, ..Default::default() },
+        )
+        .unwrap()
     };
     let chair = detect(&three, &["back", "leg"], 3);
     assert!(!chair.is_empty());

@@ -274,6 +274,7 @@ fn detection_refuses_what_does_not_fit() {
     let head = queries::cuda::Head { queries: 9, token_logits: &short, boxes: &short, input: SIZE };
     let rules = queries::Rules { phrase: Phrase::Max, nms: 1.0, max_det: 9 };
     let mut workspace = queries::cuda::workspace(&gpu, 1, 9, &parts[..1]).unwrap();
-    let error = queries::cuda::detect(&gpu, &head, 1, SIZE, &rules, weak_too(0.5), &mut workspace).unwrap_err();
+    let error =
+        queries::cuda::detect(&gpu, &head, 1, SIZE, &rules, weak_too(0.5), &mut workspace).unwrap_err();
     assert!(error.to_string().contains("9 queries"), "{error}");
 }

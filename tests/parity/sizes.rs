@@ -232,7 +232,15 @@ fn detections_of_queries() {
         let mut random = Random(8);
         let mut compare = |queries, channels, mean, threshold, parts: &[std::ops::Range<usize>]| {
             let rules = queries::Rules { phrase: Phrase::Max, nms: 0.9, max_det: 10_000 };
-            let case = Queries { images: 2, queries, channels, mean, step: 0.25, rules, thresholds: weak_too(threshold) };
+            let case = Queries {
+                images: 2,
+                queries,
+                channels,
+                mean,
+                step: 0.25,
+                rules,
+                thresholds: weak_too(threshold),
+            };
             let found = compare_queries(gpu, &case, parts, &mut random);
             assert!(found > 0, "{queries} queries: nothing to compare");
         };

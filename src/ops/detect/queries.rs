@@ -102,9 +102,9 @@ pub mod cuda {
         },
         error::{Error, Result},
         ops::detect::detection::{
-        Thresholds,
-        cuda::{Counts, Workspace},
-    },
+            Thresholds,
+            cuda::{Counts, Workspace},
+        },
     };
     use cudarc::driver::DevicePtr;
     use std::ops::Range;

@@ -4,8 +4,8 @@ use crate::{
     error::{Error, Result},
     io::png,
     output::palette,
-    pipeline::Segmentation,
-    stages::{cloud::Cloud, masks::Masks},
+    segmentation::Segmentation,
+    stages::{boxes::Box2d, cloud::Cloud, masks::Masks},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rayon::prelude::*;
@@ -74,16 +74,16 @@ impl Report<'_> {
             })
             .collect::<Result<_>>()?;
         let list = self.found.boxes.list()?;
+        let shown = |b: &Box2d| json!({ "view": b.view, "part": b.label, "bbox": b.bbox, "score": b.score });
         let boxes: Vec<Value> = (0..list.len())
             .into_par_iter()
             .map(|b| {
-                let found = &list[b];
-                Ok(json!({
-                    "view": found.view, "part": found.label, "bbox": found.bbox, "score": found.score,
-                    "mask": self.mask(b)?,
-                }))
+                let mut found = shown(&list[b]);
+                found["mask"] = json!(self.mask(b)?);
+                Ok(found)
             })
             .collect::<Result<_>>()?;
+        let weak: Vec<Value> = self.found.boxes.weak()?.iter().map(shown).collect();
         Ok(json!({
             "title": self.title,
             "none": palette::NONE,
@@ -92,6 +92,8 @@ impl Report<'_> {
             "maskSide": side.div_ceil(self.mask_step()),
             "views": views,
             "boxes": boxes,
+            "weak": weak,
+            "threshold": self.found.boxes.detected.as_ref().map(|detected| detected.threshold),
             "points": self.points(),
             "count": self.cloud.len(),
             "superpoints": self.found.superpoints.len(),

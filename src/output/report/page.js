@@ -8,14 +8,14 @@ function element(tag, properties = {}, ...children) {
 
 const css = ([r, g, b], alpha = 1) => `rgb(${r} ${g} ${b} / ${alpha})`;
 const count = n => n.toLocaleString("en");
-const counted = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+const counted = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 const seconds = s => s >= 10 ? `${s.toFixed(0)} s` : s >= 0.1 ? `${s.toFixed(2)} s` : s >= 1e-4 ? `${(s * 1000).toFixed(1)} ms` : "< 0.1 ms";
 const total = data.seconds.reduce((sum, [, s]) => sum + s, 0);
 
 document.title = `${data.title} · partstad`;
 find("title").textContent = data.title;
 find("summary").textContent = [
-  counted(data.count, "point"), counted(data.superpoints, "superpoint"), counted(data.boxes.length, "box").replace("boxs", "boxes"),
+  counted(data.count, "point"), counted(data.superpoints, "superpoint"), counted(data.boxes.length, "box", "boxes"),
   counted(data.instances, "instance"), seconds(total),
 ].join(" · ");
 for (const text of data.warnings) find("warnings").append(element("p", { className: "warning", textContent: text }));
@@ -46,7 +46,18 @@ const focus = () => pointed ?? kept ?? -2;
 function refocus() {
   scene?.set({ focus: focus() });
   for (const row of find("parts").tBodies[0].rows) row.ariaPressed = Number(row.dataset.part) === kept;
+  find("votes").textContent = kept >= 0 && kept !== null ? votes(data.parts[kept], kept) : "";
   drawViews();
+}
+
+function votes(part, index) {
+  const boxes = data.boxes.filter(box => box.part === index), scores = boxes.map(box => box.score);
+  const seen = boxes.length
+    ? `${counted(boxes.length, "box", "boxes")} in ${new Set(boxes.map(box => box.view)).size} of ${counted(data.views.length, "view")}, ` +
+      `scores ${Math.min(...scores).toFixed(2)} to ${Math.max(...scores).toFixed(2)}. ` +
+      `They hold points of ${counted(part.superpoints, "superpoint")}, of which the part won ${count(part.won)}.`
+    : "";
+  return `${part.name}: ${part.reason ? `no points: ${part.reason}. ` : ""}${seen}`;
 }
 
 const legend = element("tbody");
@@ -56,7 +67,8 @@ for (const [index, part] of rows) {
   const swatch = element("span", { className: "swatch", style: `background: ${css(part.color)}` });
   const share = `${(100 * part.points / data.count).toFixed(1)} %`;
   const row = element("tr", { className: part.points ? "" : "absent", tabIndex: 0 },
-    element("td", {}, swatch, part.name), element("td", {}, count(part.points)),
+    element("td", {}, swatch, part.name, ...(part.reason ? [element("span", { className: "reason", textContent: part.reason })] : [])),
+    element("td", {}, count(part.points)),
     element("td", { className: "share", textContent: share }), element("td", {}, part.instances), element("td", {}, part.boxes));
   row.dataset.part = index;
   row.role = "button";
@@ -72,21 +84,31 @@ find("parts").append(element("thead", {}, element("tr", {}, ...titles)), legend)
 // Views
 
 const images = data.views.map(view => Object.assign(new Image(), { src: `data:image/png;base64,${view.image}` }));
-const byView = data.views.map((_, k) => data.boxes.filter(box => box.view === k).sort((a, b) => a.score - b.score));
+const byView = data.views.map((_, k) => data.boxes.filter(box => box.view === k));
+const sorted = data.views.map((_, k) => [...data.weak.filter(box => box.view === k), ...byView[k]].sort((a, b) => a.score - b.score));
+find("views-note").textContent = data.threshold === null
+  ? "The boxes that were given, on the rendered images. Click a view to enlarge it."
+  : "What the 2D models found in each rendered image. Click a view to enlarge it. Boxes drawn with dashes were too weak to vote: lower the score to see them.";
+find("score-slider").hidden = data.threshold === null;
+find("score").value = data.threshold ?? 0;
 const canvases = [];
 let enlarged = null;
 
 function drawView(canvas, k, labelled) {
   const size = canvas.width, scale = size / data.side, paper = canvas.getContext("2d");
   paper.drawImage(images[k], 0, 0, size, size);
-  const shown = byView[k].filter(box => focus() === -2 || box.part === focus());
+  const least = Number(find("score").value);
+  const passes = box => data.threshold === null || box.score > least;
+  const shown = sorted[k].filter(box => (focus() === -2 || box.part === focus()) && passes(box));
   if (find("show-masks").checked) drawMasks(paper, shown, size);
   if (!find("show-boxes").checked) return;
   for (const box of shown) {
     const [x, y, w, h] = box.bbox.map(v => v * scale), color = data.parts[box.part].color;
     paper.lineWidth = labelled ? 2.5 : 1.75;
     paper.strokeStyle = css(color, 0.35 + 0.65 * box.score);
+    paper.setLineDash(box.mask === undefined ? [6, 5] : []);
     paper.strokeRect(x, y, w, h);
+    paper.setLineDash([]);
     if (!labelled) continue;
     paper.font = "500 13px system-ui, sans-serif";
     const text = `${data.parts[box.part].name} ${box.score.toFixed(2)}`, width = paper.measureText(text).width + 10;
@@ -114,6 +136,7 @@ function drawMasks(paper, boxes, size) {
 }
 
 function drawViews() {
+  find("score-text").textContent = Number(find("score").value).toFixed(2);
   canvases.forEach((canvas, k) => drawView(canvas, k, false));
   if (enlarged !== null) drawView(find("large").querySelector("canvas"), enlarged, true);
 }
@@ -123,10 +146,10 @@ for (const k of data.views.keys()) {
   const canvas = element("canvas", { width: 400, height: 400 });
   const button = element("button", { type: "button", ariaLabel: `Enlarge view ${k}` }, canvas,
     element("span", {}, element("b", { textContent: k }), `${data.views[k].elevation}° / ${data.views[k].azimuth}°`));
-  button.title = `${caption(k)}: ${byView[k].length} boxes`;
+  button.title = `${caption(k)}: ${counted(byView[k].length, "box", "boxes")}`;
   button.onclick = () => {
     enlarged = k;
-    find("large").querySelector("p").textContent = `View ${k} · ${caption(k)} · ${byView[k].length} boxes`;
+    find("large").querySelector("p").textContent = `View ${k} · ${caption(k)} · ${counted(byView[k].length, "box", "boxes")}`;
     drawViews();
     find("large").showModal();
   };
@@ -135,7 +158,7 @@ for (const k of data.views.keys()) {
 }
 find("large").onclose = () => { enlarged = null; };
 find("large").onclick = e => { if (e.target === find("large")) find("large").close(); };
-find("show-boxes").onchange = find("show-masks").onchange = drawViews;
+find("show-boxes").onchange = find("show-masks").onchange = find("score").oninput = drawViews;
 find("mask-toggle").hidden = data.boxes.every(box => box.mask === null);
 Promise.all(images.map(image => image.decode())).then(drawViews);
 

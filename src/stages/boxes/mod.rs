@@ -65,8 +65,21 @@ pub struct Boxes {
     pub features: Twin<Vec<f32>>,
     /// Channels per feature row (256 for GLIP), 0 without features.
     pub feature_dim: usize,
-    /// Boxes below the threshold, in the same order, without features.
-    weak: Twin<Vec<Box2d>>,
+    /// What a detector says besides; none for boxes from elsewhere.
+    pub detected: Option<Detected>,
+}
+
+/// How a detector looked for the boxes, and what it did not believe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detected {
+    /// As in [`Options`].
+    pub threshold: f32,
+    /// As in [`Options`], at most the threshold.
+    pub weak_threshold: f32,
+    /// Boxes between both thresholds, in the order of the others. They have no vote.
+    pub weak: Twin<Vec<Box2d>>,
+    /// Parts whose names the detector can hardly find, and why, as in "is not in the vocabulary".
+    pub doubts: Vec<(u32, String)>,
 }
 
 /// A box as `pred.json` holds it.
@@ -139,13 +152,12 @@ impl Boxes {
         Ok(self.list.host()?)
     }
 
-    /// What the detector saw and did not believe: boxes between [`Options::weak_threshold`] and [`Options::threshold`] that
-    /// overlap none that was found, fetched once if they lie on a device. They have no vote.
+    /// The boxes that a detector saw and did not believe, fetched once if they lie on a device.
     ///
     /// # Errors
     /// As [`Boxes::list`].
     pub fn weak(&self) -> Result<&[Box2d]> {
-        Ok(self.weak.host()?)
+        self.detected.as_ref().map_or(Ok(&[]), |detected| Ok(detected.weak.host()?))
     }
 
     /// The boxes, if the host has them.
@@ -382,8 +394,9 @@ fn check_features(features: &[f32], dim: usize) -> Result<(), String> {
 
 #[cfg(feature = "ort")]
 mod detect {
-    use super::{Box2d, Boxes, Options};
+    use super::{Box2d, Boxes, Detected, Options};
     use crate::{
+        device::twin::Twin,
         error::Result,
         models::{Detector, Images},
         ops::detect::detection::{Detection, Thresholds},
@@ -392,11 +405,7 @@ mod detect {
     #[cfg(feature = "cuda")]
     use {
         super::OnDevice,
-        crate::{
-            device::{Device, twin::Twin},
-            models::device as on_device,
-            ops::detect::detection::cuda as detection,
-        },
+        crate::{device::Device, models::device as on_device, ops::detect::detection::cuda as detection},
     };
 
     impl Boxes {
@@ -414,8 +423,10 @@ mod detect {
             options: &Options,
         ) -> Result<Boxes> {
             let prompt = detector.prompt(parts)?;
-            let Options { threshold: found, weak_threshold, .. } = *options;
-            let thresholds = Thresholds { found, weak: weak_threshold.min(found) };
+            let Options { threshold, weak_threshold, .. } = *options;
+            let weak_threshold = weak_threshold.min(threshold);
+            let thresholds = Thresholds { found: threshold, weak: weak_threshold };
+            let detected = |weak| Detected { threshold, weak_threshold, weak, doubts: prompt.doubts.clone() };
             #[cfg(feature = "cuda")]
             if let Device::Cuda(gpu) = detector.device() {
                 let pixels = &*views.images.device(gpu)?;
@@ -428,7 +439,8 @@ mod detect {
                 };
                 let (list, features) = there(found.boxes, found.per_view);
                 let (weak, _) = there(found.weak, found.weak_per_view);
-                return Ok(Boxes { list, features, feature_dim: detector.feature_dim(), weak });
+                let detected = Some(detected(weak));
+                return Ok(Boxes { list, features, feature_dim: detector.feature_dim(), detected });
             }
             let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
             let (mut list, mut features, mut weak) = (vec![], vec![], vec![]);
@@ -441,7 +453,8 @@ mod detect {
                 weak.extend(found.weak.iter().map(of_view));
                 features.extend(found.features);
             }
-            Ok(Boxes { weak: weak.into(), ..Boxes::with_features(list, features, detector.feature_dim()) })
+            let boxes = Boxes::with_features(list, features, detector.feature_dim());
+            Ok(Boxes { detected: Some(detected(weak.into())), ..boxes })
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Memberships on a device.
 
-use super::{Memberships, OnHost, Options};
+use super::{CountedViews, Memberships, OnHost, Options};
 use crate::{
     device::{
         gpu::{Buffer, Gpu},
@@ -52,10 +52,17 @@ impl Memberships {
         let map = views.pixel_to_point.device(gpu)?;
         let screen = views.screen.device(gpu)?;
         let (k, n) = (views.len(), superpoints.of_point.len());
-        let visible = visibility::cuda::visible_points(gpu, &map, k, n)?;
+        let mut visible = visibility::cuda::visible_points(gpu, &map, k, n)?;
+        let boxes = boxes.device(gpu)?;
+        if options.views == CountedViews::WithBoxes {
+            let words = visible.len() / k.max(1);
+            let without = (0..k).filter(|&view| boxes.per_view.get(view).is_none_or(|&count| count == 0));
+            for view in without {
+                gpu.clear(&mut visible.slice_mut(view * words..(view + 1) * words))?;
+            }
+        }
         let observed = observe::cuda::views(gpu, partition, &visible, &screen, k)?;
 
-        let boxes = boxes.device(gpu)?;
         let (of_view, most) = boxes.by_view(gpu, k)?;
         let rects = &boxes.rects;
         let ignored = match masks {

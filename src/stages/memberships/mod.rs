@@ -34,11 +34,24 @@ pub struct Options {
     /// Without masks, a box that holds at least this share of all points is ignored (PartSLIP's 98 %; above 1 keeps
     /// every box). QUIRK whole-object boxes: with masks PartSTAD computes this filter and does not use it; nor do we.
     pub whole_object_share: f32,
+    /// Of which views points count.
+    pub views: CountedViews,
+}
+
+/// Views whose visible points count: a part must win its superpoint's points over all of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CountedViews {
+    /// All: a view without boxes says that there is no part.
+    #[default]
+    All,
+    /// Those with boxes: a view without any was not looked at.
+    WithBoxes,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { whole_object_share: 0.98 }
+        Options { whole_object_share: 0.98, views: CountedViews::All }
     }
 }
 
@@ -112,15 +125,20 @@ impl Memberships {
         options: &Options,
     ) -> Result<Memberships> {
         let n = superpoints.of_point.len();
+        let view_of = boxes.views()?;
+        let counts =
+            |k: usize| options.views == CountedViews::All || view_of.iter().any(|&view| view as usize == k);
         let visible = (0..views.len())
             .into_par_iter()
-            .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k)?, n))
+            .map(|k| match counts(k) {
+                true => visibility::cpu::visible_points(views.pixel_to_point(k)?, n),
+                false => Ok(vec![false; n]),
+            })
             .collect::<Result<Vec<_>>>()?
             .concat();
         let screen = views.screen.host()?;
         let ignored = match masks {
             Masks::Boxes => {
-                let view_of = boxes.views()?;
                 let (rects, share) = (boxes.rects()?, options.whole_object_share);
                 let whole = whole_object::cpu::whole(screen, n, &rects, &view_of, share)?;
                 (0..boxes.len() as u32).filter(|&b| whole[b as usize]).collect()

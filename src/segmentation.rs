@@ -1,0 +1,191 @@
+//! What a pipeline found about a cloud, and why it did not find a part.
+
+use crate::{
+    error::Result,
+    observer::Stage,
+    ops::lift::labels::NONE,
+    parts::Parts,
+    stages::{
+        boxes::{Box2d, Boxes},
+        instances::Instances,
+        labels::Labels,
+        masks::Masks,
+        memberships::Memberships,
+        scores::Scores,
+        superpoints::Superpoints,
+        views::Views,
+        weights::Weights,
+    },
+};
+use serde::Serialize;
+
+/// Everything that the pipeline found about one cloud.
+#[derive(Debug, Clone)]
+pub struct Segmentation {
+    /// The L part names.
+    pub parts: Parts,
+    /// The over-segmentation.
+    pub superpoints: Superpoints,
+    /// The rendered views.
+    pub views: Views,
+    /// The detected boxes.
+    pub boxes: Boxes,
+    /// A mask per box.
+    pub masks: Masks,
+    /// Which boxes hold which points.
+    pub memberships: Memberships,
+    /// What each box's vote counts.
+    pub weights: Weights,
+    /// The votes.
+    pub scores: Scores,
+    /// The semantic segmentation.
+    pub labels: Labels,
+    /// The instance segmentation.
+    pub instances: Instances,
+    /// Wall-clock seconds per stage, in the order they ran.
+    pub seconds: Vec<(Stage, f64)>,
+    /// What the caller should know and that is no error.
+    pub warnings: Vec<String>,
+}
+
+/// What was found of one part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PartSummary<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Points labelled with it.
+    pub points: usize,
+    /// Its instances.
+    pub instances: usize,
+    /// Its boxes, over all views.
+    pub boxes: usize,
+    /// Superpoints that its boxes hold visible points of: where it can win.
+    pub superpoints: usize,
+    /// Superpoints that it won.
+    pub won: usize,
+    /// Why no point is labelled with it; none if some are.
+    pub reason: Option<String>,
+}
+
+/// Where a part's boxes hold visible points.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reach {
+    /// Superpoints that they hold points of.
+    superpoints: usize,
+    /// The one of which they hold most, and the share of its visible points, over all views.
+    best: Option<(usize, f64)>,
+}
+
+impl Segmentation {
+    /// What was found of every part, `[L]`.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if something lies on a device that failed.
+    pub fn summary(&self) -> Result<Vec<PartSummary<'_>>> {
+        let boxes = self.boxes.labels()?;
+        let reaches = self.reaches(&boxes)?;
+        let mut all = vec![];
+        for (j, name) in self.parts.iter().map(String::as_str).enumerate() {
+            let label = j as i32;
+            let points = count(&self.labels.of_point, label);
+            let reason = if points > 0 { None } else { Some(self.reason(j, &reaches[j])?) };
+            all.push(PartSummary {
+                name,
+                points,
+                instances: self.instances.list.iter().filter(|i| i.label as usize == j).count(),
+                boxes: boxes.iter().filter(|&&label| label as usize == j).count(),
+                superpoints: reaches[j].superpoints,
+                won: count(&self.labels.of_superpoint, label),
+                reason,
+            });
+        }
+        Ok(all)
+    }
+
+    /// Where the boxes of each part hold visible points, `[L]`.
+    fn reaches(&self, box_label: &[u32]) -> Result<Vec<Reach>> {
+        let (sets, visible) = (self.memberships.sets()?, self.memberships.visible_totals()?);
+        let mut reaches = vec![Reach::default(); self.parts.len()];
+        for s in 0..self.memberships.len() {
+            let mut held = vec![0u32; self.parts.len()];
+            for (boxes, points) in sets.counts(s) {
+                let mut labels: Vec<u32> = boxes.iter().map(|&b| box_label[b as usize]).collect();
+                labels.dedup();
+                labels.iter().for_each(|&j| held[j as usize] += points);
+            }
+            for (reach, &points) in reaches.iter_mut().zip(&held).filter(|(_, points)| **points > 0) {
+                let share = f64::from(points) / f64::from(visible[s]);
+                reach.superpoints += 1;
+                if reach.best.is_none_or(|(_, best)| share > best) {
+                    reach.best = Some((s, share));
+                }
+            }
+        }
+        Ok(reaches)
+    }
+
+    /// Why no point is labelled as part `j`.
+    fn reason(&self, j: usize, reach: &Reach) -> Result<String> {
+        let of_part = |list: &[Box2d]| list.iter().filter(|b| b.label as usize == j).copied().collect();
+        let boxes: Vec<Box2d> = of_part(self.boxes.list()?);
+        if boxes.is_empty() {
+            return Ok(match &self.boxes.detected {
+                None => "no box is given".into(),
+                Some(detected) => {
+                    let weak: Vec<Box2d> = of_part(detected.weak.host()?);
+                    let best = weak.iter().max_by(|a, b| a.score.total_cmp(&b.score));
+                    let seen = match best {
+                        Some(b) => format!("the best was {:.3} in view {}", b.score, b.view),
+                        None => format!("none was even above {:.2}", detected.weak_threshold),
+                    };
+                    let doubt = detected.doubts.iter().find(|(label, _)| *label as usize == j);
+                    let doubt = doubt.map_or(String::new(), |(_, why)| format!("; the name {why}"));
+                    format!("no box scored above {:.2}: {seen}{doubt}", detected.threshold)
+                }
+            });
+        }
+        let found = counted(boxes.len(), "box", "boxes");
+        let ignored = self.memberships.ignored()?;
+        let whole = ignored
+            .iter()
+            .filter(|&&b| self.boxes.list().is_ok_and(|list| list[b as usize].label as usize == j));
+        if whole.count() == boxes.len() {
+            return Ok(format!("{found}, left out because they hold the whole object"));
+        }
+        let Some((s, share)) = reach.best else {
+            return Ok(format!(
+                "{found} that hold no visible point: they lie beside the object, or are of other images or in another unit \
+                 (pixels: x, y, width, height)"
+            ));
+        };
+        let winner = match self.labels.of_superpoint[s] {
+            NONE => "no part",
+            label => &self.parts[label as usize],
+        };
+        let share = 100.0 * share;
+        let empty = (0..self.views.len() as u32)
+            .filter(|k| !self.boxes.views().is_ok_and(|views| views.contains(k)))
+            .count();
+        let hint = match empty {
+            // A detector looked at all of them.
+            _ if self.boxes.detected.is_some() => String::new(),
+            0 => String::new(),
+            _ => format!(
+                "; {empty} of {} views have no box at all, and their points count against it (option memberships.views)",
+                self.views.len()
+            ),
+        };
+        Ok(format!(
+            "{found}, outvoted: they hold at most {share:.0} % of a superpoint's visible points over all views, where {winner} won{hint}"
+        ))
+    }
+}
+
+fn count(labels: &[i32], label: i32) -> usize {
+    labels.iter().filter(|&&of| of == label).count()
+}
+
+/// A number and its noun: "1 box", "2 boxes".
+pub fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
