@@ -80,6 +80,16 @@ pub trait Observer: Sync {
 /// Watches nothing.
 impl Observer for () {}
 
+/// The target of the events of [`tracing`] that tell how far a stage has come, in words, at the level `TRACE`. They are
+/// for people who wait: "neighbours of 2000000 points", "view 3 of 10".
+pub const STEPS: &str = "partstad::steps";
+
+/// Tells how far a stage has come.
+macro_rules! step {
+    ($($words:tt)*) => { tracing::trace!(target: $crate::observer::STEPS, $($words)*) };
+}
+pub(crate) use step;
+
 /// How far one call has come: what its observer was told, and what each stage took.
 pub struct Progress<'a> {
     observer: &'a dyn Observer,

@@ -106,7 +106,7 @@ impl Segmentation {
     fn reaches(&self, box_label: &[u32]) -> Result<Vec<Reach>> {
         let (sets, visible) = (self.memberships.sets()?, self.memberships.visible_totals()?);
         let mut reaches = vec![Reach::default(); self.parts.len()];
-        for s in 0..self.memberships.len() {
+        for (s, &visible) in visible.iter().enumerate() {
             let mut held = vec![0u32; self.parts.len()];
             for (boxes, points) in sets.counts(s) {
                 let mut labels: Vec<u32> = boxes.iter().map(|&b| box_label[b as usize]).collect();
@@ -114,7 +114,7 @@ impl Segmentation {
                 labels.iter().for_each(|&j| held[j as usize] += points);
             }
             for (reach, &points) in reaches.iter_mut().zip(&held).filter(|(_, points)| **points > 0) {
-                let share = f64::from(points) / f64::from(visible[s]);
+                let share = f64::from(points) / f64::from(visible);
                 reach.superpoints += 1;
                 if reach.best.is_none_or(|(_, best)| share > best) {
                     reach.best = Some((s, share));

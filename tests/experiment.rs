@@ -3,6 +3,7 @@
 
 use partstad::{
     Device,
+    io::npy,
     stages::{checkpoint::Checkpoint, cloud::Cloud, views::Views},
     study::{
         dataset::Dataset,
@@ -101,7 +102,7 @@ fn prepare_writes_samples_and_keeps_them() {
     let (code, _, error) = example.run("prepare", "prepared", &["--category", "Chair"]);
     assert!(code == Some(1) && error.contains("Kettle"), "{error}");
     let (code, _, error) = example.run("prepare", "prepared", &["--all-categories"]);
-    assert!(code == Some(1) && error.contains("val"), "{error}");
+    assert!(code == Some(0) && error.contains("no cloud in the split val"), "{error}");
 }
 
 #[test]
@@ -188,10 +189,11 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     let out = example.root.path().join("out");
     let text = |name: &str| fs::read_to_string(out.join(name)).unwrap();
     assert!(text("results.csv").lines().any(|line| line.starts_with("partslip,,Kettle,spout,2,")));
-    assert!(text("results.md").contains("| category | PartSLIP | w/o weights | confidence |"));
+    assert!(text("results.md").contains("| category | partslip | no-weights | confidence |"));
     let page = text("results.html");
     assert_eq!(page.matches("<figure>").count(), 4, "the best and the worst of two categories");
     assert!(page.contains("data:image/png") && !page.contains("{{"));
+    assert!(page.contains("every superpoint has its most frequent true label"), "a legend");
 
     // Weights of one category: the other keeps the constant ones, and that is said.
     let more = ["--category", "Kettle", "--splits", "train,test"];
@@ -209,6 +211,7 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
         (&trained["categories"][0]["train"], &trained["categories"][0]["val"]),
         (&1.into(), &0.into())
     );
+    assert!(trained["categories"][0]["constant_miou"].as_f64().unwrap() > 0.5);
     let files: Vec<bool> = ["safetensors", "csv", "svg"]
         .iter()
         .map(|end| Path::new(&path(&format!("weights/Kettle.{end}"))).exists())
@@ -223,6 +226,18 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     assert_eq!(learned["figures"][0]["constant"], serde_json::json!(["Bottle"]));
     assert_eq!(figures(0, "Bottle"), figures(1, "Bottle"));
     assert_ne!(figures(0, "Kettle"), figures(1, "Kettle"));
+
+    // One file, for its category alone.
+    let file = path("weights/Kettle.safetensors");
+    let of_file = ["--weights", &file, "--category", "Kettle", "--method", "partstad"];
+    assert_eq!(
+        example.json("evaluate", "learned", &of_file)["figures"][0]["categories"]["Kettle"],
+        figures(0, "Kettle")
+    );
+    for (weights, why) in [(&file, "for one category"), (&path("nowhere"), "no such file")] {
+        let (code, _, error) = example.run("evaluate", "learned", &["--weights", weights]);
+        assert!(code == Some(1) && error.contains(why), "{error}");
+    }
 
     // One network for both categories; each file names its own parts.
     example.json("prepare", "shared", &["--category", "Bottle,Kettle", "--splits", "train,test"]);
@@ -254,4 +269,96 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     assert!(code == Some(1) && error.contains("leave out --up"), "{error}");
     let (code, _, error) = example.run("evaluate", "again", &["--method", "partstad"]);
     assert!(code == Some(1) && error.contains("--weights"), "{error}");
+}
+
+#[test]
+fn without_masks_the_boxes_methods_are_compared() {
+    let example = Example::new();
+    for split in ["train", "test"] {
+        for object in Dataset::open(&example.data()).unwrap().objects(split).unwrap() {
+            fs::remove_file(example.predictions().join(object.place()).join("masks.npz")).unwrap();
+        }
+    }
+    let told = example.json("evaluate", "out", &["--compare"]);
+    let methods: Vec<&str> =
+        told["figures"].as_array().unwrap().iter().map(|f| f["run"]["method"].as_str().unwrap()).collect();
+    assert_eq!(methods, ["partslip", "box-ceiling", "ceiling"]);
+    assert_eq!(told["without_masks"], serde_json::json!(["no-weights", "confidence"]));
+    let notes = fs::read_to_string(example.root.path().join("out/results.md")).unwrap();
+    assert!(notes.contains("have no masks: no-weights, confidence"), "{notes}");
+}
+
+/// Clouds of a new category, labels in files beside them, no split: listed, checked, prepared, trained on, measured.
+#[test]
+fn labels_of_ones_own_go_the_whole_way() {
+    let example = Example::new();
+    let own = example.root.path().join("own");
+    fs::create_dir(&own).unwrap();
+    let data = Dataset::open(&example.data()).unwrap();
+    for (object, split) in ["train", "test"]
+        .iter()
+        .flat_map(|split| data.objects(split).unwrap().into_iter().map(move |o| (o, split)))
+    {
+        if object.category != "Kettle" {
+            continue;
+        }
+        let (_, truth) = object.read(3).unwrap();
+        fs::copy(&object.cloud, own.join(&object.id).with_extension("ply")).unwrap();
+        let from_one: Vec<i32> = truth.semantic.iter().map(|label| label + 1).collect();
+        npy::write(&own.join(format!("{}.labels.npy", object.id)), &[from_one.len()], &from_one).unwrap();
+        let place = format!("predictions/{split}/Kettle/{}", object.id);
+        let split = if *split == "train" { "train" } else { "test" };
+        let to = example.root.path().join(format!("found/{split}/pot/{}", object.id));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::rename(example.root.path().join(place), to).unwrap();
+    }
+    let run = |args: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_partstad")).args(args).current_dir(example.root.path()).output();
+        let output = output.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let init =
+        ["dataset", "init", "own", "--category", "pot", "--parts", "lid,handle,spout", "--first-label", "1"];
+    let (code, told) = run(&init);
+    assert!(code == Some(0) && told.contains("3 clouds of 1 category: 3 train"), "{told}");
+    let (code, told) = run(&init);
+    assert!(code == Some(1) && told.contains("--force"), "{told}");
+    let (code, told) = run(&["dataset", "check", "own"]);
+    assert!(code == Some(0) && told.contains("pot, train: 3 clouds, no instances, so no AP"), "{told}");
+
+    // The two that have predictions as a test are put aside by hand.
+    let index = own.join("dataset.json");
+    let mut listed: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    for entry in listed["objects"].as_array_mut().unwrap() {
+        let id = entry["id"].as_str().unwrap().to_string();
+        if example.root.path().join("found/test/pot").join(id).exists() {
+            entry["split"] = "test".into();
+        }
+    }
+    fs::write(&index, listed.to_string()).unwrap();
+    for args in [
+        &["prepare", "own", "--predictions", "found", "--category", "pot", "-o", "prepared"][..],
+        &["train", "prepared", "--category", "pot", "--epochs", "3", "-o", "pot.safetensors"],
+        &[
+            "evaluate",
+            "own",
+            "--predictions",
+            "found",
+            "--weights",
+            "pot.safetensors",
+            "--method",
+            "partstad,no-weights",
+            "-o",
+            "out",
+        ],
+    ] {
+        let (code, told) = run(args);
+        assert_eq!(code, Some(0), "{told}");
+    }
+    let results: Value =
+        serde_json::from_slice(&fs::read(example.root.path().join("out/results.json")).unwrap()).unwrap();
+    let pot = &results["figures"][0]["categories"]["pot"];
+    assert!(pot["miou"].as_f64().unwrap() > 0.5 && pot["map50"].is_null(), "{pot}");
 }

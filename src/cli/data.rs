@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 /// Labelled data and 2D predictions of it.
 #[derive(Args)]
 pub struct Data {
-    /// Directory of labelled clouds: DATA/<split>/<Category>/<id>/pc.ply and label.npy, the part names in
-    /// DATA/PartNetE_meta.json (those of the benchmark's 45 categories without one)
+    /// Directory of labelled clouds: with a dataset.json, which `partstad dataset init` writes; or
+    /// DATA/<split>/<Category>/<id>/pc.ply and label.npy, the part names in DATA/PartNetE_meta.json (those of the
+    /// benchmark's 45 categories without one)
     data: PathBuf,
     /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
     #[arg(long, value_name = "DIR")]
@@ -51,11 +52,7 @@ impl Data {
         }
         objects.retain(|object| categories.is_empty() || categories.contains(&object.category));
         if objects.is_empty() {
-            let folder = self.data.display();
-            return Err(Error::invalid(format!(
-                "{folder}: no object of these categories in {}",
-                splits.join(", ")
-            )));
+            return Err(data.nothing(splits));
         }
         Ok(objects)
     }

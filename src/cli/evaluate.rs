@@ -10,7 +10,8 @@ use partstad::{
     Error, Result,
     io::path_text,
     study::{
-        evaluate::{Evaluation, Evaluator, Figure, Run},
+        dataset::Object,
+        evaluate::{Evaluation, Evaluator, Run},
         methods::Method,
     },
 };
@@ -30,9 +31,10 @@ pub struct Evaluate {
     /// What to evaluate; may be repeated [default: partstad with --weights, else no-weights; all with --compare]
     #[arg(long, value_name = "METHOD", value_delimiter = ',')]
     method: Vec<Method>,
-    /// Directory of learned weights, <Category>.safetensors; those of no-sam, cross-entropy and null-only in directories of these names within it;
-    /// may be repeated (several seeds): tables then show mean and standard deviation
-    #[arg(long, value_name = "DIR")]
+    /// Directory of learned weights, <Category>.safetensors; those of no-sam, cross-entropy and null-only in directories
+    /// of these names within it; or one such file, for its category. May be repeated (several seeds): tables then show
+    /// mean and standard deviation
+    #[arg(long, value_name = "PATH")]
     weights: Vec<PathBuf>,
     /// Print the methods side by side, as the paper's tables do
     #[arg(long)]
@@ -66,6 +68,7 @@ impl Evaluate {
     pub fn run(&self, global: &Global) -> Result<()> {
         let data = self.data.open()?;
         let objects = self.data.objects(&data, &self.splits, &self.category)?;
+        self.check_weights(&objects)?;
         let runs = self.runs();
         let bar = progress::objects("evaluate", objects.len());
         let preparer = self.data.preparer(global, self.prepared.as_deref())?;
@@ -99,11 +102,45 @@ impl Evaluate {
         }
     }
 
+    /// Refuses weights that are not there, and a file of another category than those that are evaluated.
+    fn check_weights(&self, objects: &[Object]) -> Result<()> {
+        let mut categories: Vec<&str> = objects.iter().map(|object| &object.category[..]).collect();
+        categories.dedup();
+        for path in &self.weights {
+            let shown = path.display();
+            if path.is_dir() {
+                continue;
+            }
+            if !path.is_file() {
+                return Err(Error::invalid(format!("--weights {shown}: there is no such file or directory")));
+            }
+            let stem = path.file_stem().unwrap_or_default();
+            if categories.len() > 1 || self.category.is_empty() && categories.iter().any(|&name| stem != name)
+            {
+                return Err(Error::invalid(format!(
+                    "--weights {shown} is one file, for one category, but {} are evaluated; name the file's category with \
+                     --category, or give the directory of all files",
+                    categories.join(", ")
+                )));
+            }
+            if let Some(method) =
+                self.method.iter().find(|m| m.weights_folder().is_some_and(|f| !f.is_empty()))
+            {
+                return Err(Error::invalid(format!(
+                    "--weights {shown} is one file; {method} looks for its weights in a directory"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Every method with every folder of weights that it can use.
     fn runs(&self) -> Vec<Run> {
         let usable = |method: &Method| match method.weights_folder() {
             None => true,
-            Some(folder) => self.weights.iter().any(|weights| weights.join(folder).is_dir()),
+            Some(folder) => {
+                self.weights.iter().any(|weights| weights.join(folder).is_dir() || folder.is_empty())
+            }
         };
         let methods = match (&self.method[..], self.compare, self.weights.is_empty()) {
             ([], true, _) => Method::ALL.iter().copied().filter(usable).collect(),
@@ -121,11 +158,8 @@ impl Evaluate {
     }
 
     fn text(&self, evaluation: &Evaluation) -> String {
-        let tables = if self.compare {
-            Figure::ALL.map(|figure| evaluation.comparison(figure)).to_vec()
-        } else {
-            evaluation.details()
-        };
+        let compared = evaluation.comparisons();
+        let tables = if self.compare && !compared.is_empty() { compared } else { evaluation.details() };
         let tables = tables.iter().map(|table| format!("{}\n{}", table.title, table.text()));
         let mut text = tables.collect::<Vec<_>>().join("\n");
         for note in evaluation.notes() {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "ort")]
 mod data;
+mod dataset;
 #[cfg(feature = "ort")]
 mod evaluate;
 #[cfg(feature = "ort")]
@@ -65,6 +66,7 @@ enum Command {
     Lift(lift::Lift),
     Render(render::Render),
     Superpoints(superpoints::SuperpointsCommand),
+    Dataset(dataset::DatasetCommand),
     #[cfg(feature = "ort")]
     Prepare(prepare::Prepare),
     Train(train::Train),
@@ -92,7 +94,7 @@ pub fn main() -> ExitCode {
         .without_time()
         .with_target(false)
         .with_filter(level);
-    let log = tracing_subscriber::registry().with(log);
+    let log = tracing_subscriber::registry().with(log).with(progress::steps());
     #[cfg(feature = "nvtx")]
     let log = {
         let ours = tracing_subscriber::filter::Targets::new().with_target("partstad", LevelFilter::DEBUG);
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Lift(args) => args.run(&global),
         Command::Render(args) => args.run(&global),
         Command::Superpoints(args) => args.run(&global),
+        Command::Dataset(args) => args.run(&global),
         #[cfg(feature = "ort")]
         Command::Prepare(args) => args.run(&global),
         Command::Train(args) => args.run(&global),

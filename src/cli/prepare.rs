@@ -42,6 +42,9 @@ impl Prepare {
     pub fn run(&self, global: &Global) -> Result<()> {
         let data = self.data.open()?;
         let objects = self.data.objects(&data, &self.splits, &self.category)?;
+        for split in self.splits.iter().filter(|&split| objects.iter().all(|object| &object.split != split)) {
+            tracing::warn!("There is no cloud in the split {split}.");
+        }
         let bar = progress::objects("prepare", objects.len());
         let preparer = self.data.preparer(global, Some(&self.out))?;
         let (mut made, mut failures, mut kept, mut bytes) = (vec![], vec![], 0, 0);

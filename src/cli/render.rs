@@ -1,7 +1,7 @@
 //! `partstad render`: the views of a cloud.
 
 use super::{
-    Global,
+    Global, progress,
     run::{Reading, read_cloud, views_options},
 };
 use clap::Args;
@@ -41,8 +41,11 @@ impl Render {
         let options =
             self.views.as_ref().map_or_else(|| Ok(Options::default()), |path| views_options(path))?;
         let (_, cloud) = read_cloud(&self.cloud, &self.reading.of(cloud::Options::default()))?;
+        let bar = progress::work("render", &format!("{} views", options.poses.len()));
         let views = Views::render(&Device::Cpu, &cloud, &options)?.of_rows(&cloud)?;
+        bar.set_message("writing");
         views.save(&self.out)?;
+        bar.finish_and_clear();
         for warning in &cloud.warnings {
             tracing::warn!("{warning}");
         }

@@ -1,7 +1,7 @@
 //! `partstad superpoints`: the over-segmentation alone.
 
 use super::{
-    Global,
+    Global, progress,
     run::{Reading, read_cloud},
 };
 use clap::Args;
@@ -57,7 +57,9 @@ impl SuperpointsCommand {
             ..usual
         };
         let start = Instant::now();
+        let bar = progress::work("superpoints", "computing");
         let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &options)?;
+        bar.finish_and_clear();
         let seconds = start.elapsed().as_secs_f64();
         superpoints.save(&self.out, &cloud)?;
         for warning in &cloud.warnings {

@@ -216,18 +216,26 @@ impl Train {
         if state.exists() {
             fs::remove_file(&state).map_err(Error::io(&state))?;
         }
+        let constant = trainer.constant_miou()?;
         let [training, validating] = shapes;
         let judged = if validating > 0 { "validation" } else { "training" };
         let line = format!(
-            "{name}: {judged} mIoU {:.1} % in epoch {} of {}, null weight {:.2}; {}",
+            "{name}: {judged} mIoU {:.1} % in epoch {} of {}, {:.1} % with constant weights, null weight {:.2}; {}",
             100.0 * best.val_miou,
             best.epoch,
             trainer.history().len(),
+            100.0 * constant,
             best.null,
             path.display()
         );
+        if constant > best.val_miou {
+            tracing::warn!(
+                "{name}: constant weights are better on the {judged} shapes; segment without these weights"
+            );
+        }
         let value = json!({
-            "category": name, "out": path_text(path), "train": training, "val": validating, "best": best, "parts": parts,
+            "category": name, "out": path_text(path), "train": training, "val": validating, "best": best,
+            "constant_miou": constant, "parts": parts,
         });
         Ok((value, line))
     }

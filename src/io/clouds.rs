@@ -19,6 +19,13 @@ const FORMATS: &str = if cfg!(feature = "scans") {
 };
 
 impl PointCloud {
+    /// Whether the extension is one of those that [`PointCloud::read`] knows.
+    pub fn is_readable(path: &Path) -> bool {
+        let known = FORMATS.split(" (").next().unwrap_or_default().split([',', ' ']);
+        extension(path)
+            .is_some_and(|extension| known.into_iter().any(|word| word.strip_prefix('.') == Some(&extension)))
+    }
+
     /// Reads a cloud from a file of any of these formats, by its extension:
     /// - `.ply`, `.pcd`; with the feature `scans` also `.las`, `.laz` and `.e57`;
     /// - text in `.xyz`, `.txt`, `.csv`, `.asc`, `.pts` and `.xyzrgb`;
@@ -33,8 +40,7 @@ impl PointCloud {
     /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if the extension is another one, if the content
     /// breaks its format, or if there is no point or a colour out of range.
     pub fn read(path: &Path) -> Result<PointCloud> {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        match extension.as_str() {
+        match extension(path).unwrap_or_default().as_str() {
             "ply" => ply::read(path),
             "npy" => of_content(Content::read(path)?, path),
             "npz" => of_archive(path),
@@ -120,4 +126,8 @@ fn of_archive(path: &Path) -> Result<PointCloud> {
         return Err(Error::format(path, format!("holds {names:?}, but no `points`")));
     }
     columns::cloud(found, "arrays", &names, None, path)
+}
+
+fn extension(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }

@@ -74,6 +74,16 @@ impl Column {
         known.then(|| Column { name, scalar, packed, values: vec![] })
     }
 
+    /// An empty column of this name.
+    pub fn named(name: &str, scalar: Scalar) -> Column {
+        Column { name: name.to_string(), scalar, packed: false, values: vec![] }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Adds the number that the first bytes hold.
     pub fn push(&mut self, bytes: &[u8], big_endian: bool) {
         let scalar = match self.scalar {

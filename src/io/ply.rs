@@ -6,6 +6,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{BufRead, BufReader, BufWriter, Read, Write},
     path::Path,
@@ -35,12 +36,50 @@ pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCl
     for element in &header.elements {
         element.check_count(header.format, body, path)?;
         let is_vertex = element.name == "vertex";
-        let columns = element.read(&mut from, header.format, is_vertex, path)?;
+        let wanted = |name: &str, scalar| Column::wanted(name, scalar).filter(|_| is_vertex);
+        let columns = element.read(&mut from, header.format, &wanted, path)?;
         if is_vertex {
             let names: Vec<String> = element.properties.iter().map(|p| p.name.clone()).collect();
             let mut cloud = columns::cloud(columns, "vertices", &names, header.colors_elsewhere(), path)?;
             cloud.warnings.extend(header.mesh_warning(cloud.len()));
             return Ok(cloud);
+        }
+    }
+    Err(Error::format(path, "has no element named vertex"))
+}
+
+/// Reads properties of the vertices that hold integers, by name; those that there are.
+///
+/// # Errors
+/// As [`PointCloud::read`]; also if a value is no integer.
+pub fn integers(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Vec<i64>>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    let mut from = BufReader::new(file);
+    let header = Header::read(&mut from, path)?;
+    let body = length.saturating_sub(header.length);
+    for element in &header.elements {
+        element.check_count(header.format, body, path)?;
+        let is_vertex = element.name == "vertex";
+        let wanted = |name: &str, scalar| {
+            let name = name.to_ascii_lowercase();
+            (is_vertex && names.contains(&&name[..])).then(|| Column::named(&name, scalar))
+        };
+        let columns = element.read(&mut from, header.format, &wanted, path)?;
+        if is_vertex {
+            let integers = |column: Column| {
+                let odd = column.values.iter().position(|&v| v.fract() != 0.0 || v.abs() > 9e15);
+                match odd {
+                    None => {
+                        Ok((column.name().to_string(), column.values.iter().map(|&v| v as i64).collect()))
+                    }
+                    Some(i) => {
+                        let (name, value) = (column.name(), column.values[i]);
+                        Err(Error::format(path, format!("{name} of vertex {i} is {value}, no integer")))
+                    }
+                }
+            };
+            return columns.into_iter().map(integers).collect();
         }
     }
     Err(Error::format(path, "has no element named vertex"))
@@ -221,11 +260,17 @@ impl Element {
         }
     }
 
-    /// Reads or skips the rows; the columns that a cloud needs.
-    fn read(&self, from: &mut impl BufRead, format: Format, keep: bool, path: &Path) -> Result<Vec<Column>> {
+    /// Reads the rows; of their properties that are no lists, the columns that are wanted.
+    fn read(
+        &self,
+        from: &mut impl BufRead,
+        format: Format,
+        wanted: &dyn Fn(&str, Scalar) -> Option<Column>,
+        path: &Path,
+    ) -> Result<Vec<Column>> {
         let wanted = |p: &Property| match p.list {
-            None if keep => Column::wanted(&p.name, p.scalar),
-            _ => None,
+            None => wanted(&p.name, p.scalar),
+            Some(_) => None,
         };
         let mut columns: Vec<Option<Column>> = self.properties.iter().map(wanted).collect();
         let mut row = vec![];

@@ -1,6 +1,9 @@
 //! How many images or boxes go through a model in one run.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    observer::step,
+};
 use std::{
     ops::Range,
     sync::{Mutex, PoisonError},
@@ -10,6 +13,8 @@ use std::{
 #[derive(Debug)]
 #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 pub(super) struct Batch {
+    /// What the items are, for those who wait.
+    noun: &'static str,
     /// Where the model computes on the CPU.
     few: usize,
     /// The most on a device, however much memory it has.
@@ -21,8 +26,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(few: usize, most: usize, memory: Option<u64>) -> Batch {
-        Batch { few, most, memory, fits: Mutex::default() }
+    pub(super) fn new(noun: &'static str, few: usize, most: usize, memory: Option<u64>) -> Batch {
+        Batch { noun, few, most, memory, fits: Mutex::default() }
     }
 
     /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as suit a CPU. See [`in_runs`].
@@ -33,7 +38,7 @@ impl Batch {
         run: impl FnMut(Range<usize>) -> Result<()>,
     ) -> Result<()> {
         let mut size = if asked == 0 { self.few } else { asked };
-        in_runs(items, &mut size, run)
+        in_runs(self.noun, items, &mut size, run)
     }
 
     /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as the device's memory holds, which the first run,
@@ -50,7 +55,7 @@ impl Batch {
         let fits = || self.fits.lock().unwrap_or_else(PoisonError::into_inner);
         if asked > 0 || items.is_empty() {
             let mut size = asked;
-            return in_runs(items, &mut size, run);
+            return in_runs(self.noun, items, &mut size, run);
         }
         let (mut size, mut rest) = (*fits(), items.clone());
         if size.is_none() {
@@ -65,7 +70,7 @@ impl Batch {
             tracing::debug!("one item took {} MiB; {size:?} at once", taken >> 20);
         }
         let mut size = size.unwrap_or(1);
-        let done = in_runs(rest, &mut size, run);
+        let done = in_runs(self.noun, rest, &mut size, run);
         *fits() = Some(size);
         done
     }
@@ -80,6 +85,7 @@ fn fitting(room: u64, each: u64, most: usize) -> usize {
 /// Hands `items` to `run` in order, at most `size` at a time (0 counts as 1). A run for which memory does not suffice is
 /// tried again with half as many, which `size` is from then on; one item that does not fit is an error.
 fn in_runs(
+    noun: &str,
     items: Range<usize>,
     size: &mut usize,
     mut run: impl FnMut(Range<usize>) -> Result<()>,
@@ -87,6 +93,7 @@ fn in_runs(
     let mut next = items.start;
     while next < items.end {
         let end = items.end.min(next + (*size).max(1));
+        step!("{noun} {end} of {}", items.end);
         match run(next..end) {
             Ok(()) => next = end,
             Err(Error::Memory(why)) if end - next > 1 => {
@@ -114,7 +121,7 @@ mod tests {
                 runs += 1;
                 Ok(())
             };
-            in_runs(2..7, &mut { size }, run).unwrap();
+            in_runs("view", 2..7, &mut { size }, run).unwrap();
             assert_eq!((seen, runs), (vec![2, 3, 4, 5, 6], expected), "{size} at once");
         }
     }
@@ -129,11 +136,11 @@ mod tests {
             }
             _ => Err(Error::Memory("full".into())),
         };
-        in_runs(0..10, &mut size, &mut run).unwrap();
+        in_runs("view", 0..10, &mut size, &mut run).unwrap();
         assert_eq!((size, runs.len(), &runs[0], &runs[4]), (2, 5, &(0..2), &(8..10)));
-        let error = in_runs(0..3, &mut 3, |_| Err(Error::Memory("full of one".into()))).unwrap_err();
+        let error = in_runs("view", 0..3, &mut 3, |_| Err(Error::Memory("full of one".into()))).unwrap_err();
         assert_eq!(error.to_string(), "full of one");
-        let error = in_runs(0..3, &mut 3, |_| Err(Error::Model("broken".into()))).unwrap_err();
+        let error = in_runs("view", 0..3, &mut 3, |_| Err(Error::Model("broken".into()))).unwrap_err();
         assert_eq!(error.to_string(), "broken", "only memory is worth another try");
     }
 
@@ -146,7 +153,7 @@ mod tests {
     #[test]
     fn the_first_item_is_measured_and_the_batch_remembered() {
         const EACH: u64 = 1 << 20;
-        let batch = Batch::new(1, 10, Some(4 * EACH + 5));
+        let batch = Batch::new("view", 1, 10, Some(4 * EACH + 5));
         let (arena, mut runs) = (Cell::new(0), vec![]);
         let mut detect = |asked, items| {
             let free = || Ok(100 * EACH - arena.get());

@@ -163,7 +163,7 @@ impl Detector {
             text_encoder: Model::new(&sessions.on_cpu(), &folder.source(&rules.text_encoder)?, text_encoder)?,
             model: Model::new(&sessions.ungraphed(), &folder.source(&rules.model)?, model)?,
             device: device.clone(),
-            batch: Batch::new(1, 10, sessions.options().batch_memory),
+            batch: Batch::new("view", 1, 10, sessions.options().batch_memory),
             prompts: Mutex::default(),
         })
     }

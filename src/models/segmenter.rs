@@ -77,8 +77,8 @@ impl Segmenter {
             encoder: Model::new(sessions, &folder.source(&rules.encoder)?, encoder)?,
             decoder: Model::new(&sessions.ungraphed(), &folder.source(&rules.decoder)?, decoder)?,
             device: device.clone(),
-            images: Batch::new(1, 10, memory),
-            boxes: Batch::new(32, 256, memory),
+            images: Batch::new("view", 1, 10, memory),
+            boxes: Batch::new("box", 32, 256, memory),
         })
     }
 

@@ -230,8 +230,8 @@ impl Preparer {
 
     fn keys(&self, object: &Object, parts: &Parts) -> Result<Keys> {
         let key = |what: Value| hash::sha256(what.to_string().as_bytes());
-        let cloud = hash::sha256_of_file(&object.cloud_path())?;
-        let labels = hash::sha256_of_file(&object.label_path())?;
+        let cloud = hash::sha256_of_file(&object.cloud)?;
+        let labels = object.labels.hash()?;
         let Options { superpoints, views, memberships, evidence, .. } = &self.options;
         let superpoints = key(json!([VERSION, cloud, superpoints]));
         let predictions = match &self.predictor {
@@ -256,7 +256,7 @@ impl Preparer {
 
     fn make(&self, object: &Object, parts: &Parts, keys: &Keys) -> Result<Shape> {
         let (points, truth) = object.read(parts.len())?;
-        let named = |e: Error| Error::format(object.cloud_path(), e.to_string());
+        let named = |e: Error| Error::format(&object.cloud, e.to_string());
         let cloud = Cloud::new(&points).map_err(named)?;
         let kept = self.folder.as_ref().map(|folder| Kept::open(folder.join("shapes").join(object.place())));
         let mut kept = kept.transpose()?;

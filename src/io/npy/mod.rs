@@ -291,6 +291,16 @@ pub(super) fn pickled<'a>(file: &'a [u8], path: &Path) -> Result<Option<&'a [u8]
     Ok(objects.then(|| &file[head as usize..]))
 }
 
+/// Whether a `.npy` file holds a pickle instead of numbers.
+///
+/// # Errors
+/// As [`read`].
+pub fn is_pickled(path: &Path) -> Result<bool> {
+    let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let (_, header) = header(&mut file, path)?;
+    Ok(matches!(&header.elements, Elements::Plain(descr) if descr == "|O"))
+}
+
 enum Elements {
     /// Of one type.
     Plain(String),

@@ -7,6 +7,7 @@ use crate::{
     device::{Device, twin::Mirrored},
     error::{Error, Result},
     io::{npy, pickle},
+    observer::step,
     ops::{
         basic::group::{self, Groups},
         partition::{
@@ -290,11 +291,15 @@ struct Likeness {
 impl Likeness {
     fn of(cloud: &Cloud, options: &Options) -> Result<Likeness> {
         let Options { normal_radius, normal_neighbors, color_weight, .. } = *options;
+        let n = cloud.len();
+        step!("neighbours of {n} points");
         let knn::Neighbors { k, indices, distances } = knn::cpu::nearest(&cloud.positions, options.neighbors);
+        step!("normals of {n} points");
         let mut normals = normals::cpu::estimate(&cloud.positions, normal_radius, normal_neighbors);
         if options.features == Features::Oriented {
             normals::cpu::orient(&mut normals, &indices, k)?;
         }
+        step!("edges between {n} points");
         let (features, weights) = if options.features == Features::SignFree {
             let features = point_features::cpu::sign_free(&normals, &cloud.colors, color_weight)?;
             let weights = edge_weights::cpu::edge_weights(&features, &indices, &distances, k)?;

@@ -41,7 +41,8 @@ use std::{
 pub struct Run {
     /// The method.
     pub method: Method,
-    /// Folder of learned weights, `<Category>.safetensors`; those of [`Method::weights_folder`] within it.
+    /// Folder of learned weights, `<Category>.safetensors`; those of [`Method::weights_folder`] within it. Or one such
+    /// file, for all categories that are evaluated.
     #[serde(serialize_with = "crate::io::serialize_path")]
     pub weights: Option<PathBuf>,
 }
@@ -90,6 +91,8 @@ pub struct Evaluation {
     pub objects: Vec<ObjectFigures>,
     /// Objects that are in no figure.
     pub failures: Vec<Failure>,
+    /// Methods whose masks vote, left out as the predictions have none.
+    pub without_masks: Vec<Method>,
     /// Of every category, the best and the worst object of one run, which is `pictured`.
     #[serde(skip)]
     pictures: Vec<Picture>,
@@ -102,6 +105,7 @@ pub struct Evaluation {
 struct Picture {
     category: String,
     id: String,
+    parts: Parts,
     miou: f64,
     images: [Vec<u8>; 3],
 }
@@ -115,6 +119,7 @@ pub struct Evaluator {
     pictured: usize,
     objects: Vec<ObjectFigures>,
     failures: Vec<Failure>,
+    without_masks: Vec<Method>,
     pictures: BTreeMap<String, Vec<Picture>>,
 }
 
@@ -150,10 +155,11 @@ impl Evaluator {
         Ok(Evaluator {
             preparer,
             categories: BTreeMap::new(),
-            pictured: runs.iter().position(|run| run.method == Method::PARTSTAD).unwrap_or(0),
+            pictured: pictured(runs.iter()),
             runs: runs.into_iter().map(running).collect(),
             objects: vec![],
             failures: vec![],
+            without_masks: vec![],
             pictures: BTreeMap::new(),
         })
     }
@@ -173,6 +179,9 @@ impl Evaluator {
         let shape = self.preparer.shape(object, parts)?;
         let Shape { scene, truth } = &shape;
         let seen = seen(scene)?;
+        if !scene.voters().contains(&Voters::Masks) && self.objects.is_empty() {
+            self.leave_masks_out();
+        }
         let mut gathered =
             Gatherer { scene, preparer: &self.preparer, labels: parts.len(), made: BTreeMap::new() };
         let (mut found, mut miou) = (vec![], vec![]);
@@ -210,7 +219,7 @@ impl Evaluator {
             let at = pictures.partition_point(|picture| picture.miou >= miou);
             // Only the best and the worst are shown.
             if pictures.len() < 2 || at == 0 || at == pictures.len() {
-                pictures.insert(at, Picture::new(object, &shape, &found[self.pictured].0, miou)?);
+                pictures.insert(at, Picture::new(object, parts, &shape, &found[self.pictured].0, miou)?);
                 if pictures.len() == 3 {
                     pictures.remove(1);
                 }
@@ -219,6 +228,19 @@ impl Evaluator {
         self.categories.entry(object.category.clone()).or_insert_with(|| parts.clone());
         self.objects.push(ObjectFigures { object: object.place(), miou });
         Ok(())
+    }
+
+    /// Leaves out the runs whose masks vote, unless there is no other.
+    fn leave_masks_out(&mut self) {
+        let needs_masks = |running: &Running| matches!(running.run.method.way, Way::Vote(Voters::Masks, _));
+        if self.runs.iter().all(needs_masks) {
+            return;
+        }
+        let (left_out, runs) = std::mem::take(&mut self.runs).into_iter().partition::<Vec<_>, _>(needs_masks);
+        self.without_masks.extend(left_out.iter().map(|running| running.run.method));
+        self.without_masks.dedup();
+        self.pictured = pictured(runs.iter().map(|running| &running.run));
+        self.runs = runs;
     }
 
     /// The figures of what was added.
@@ -235,10 +257,16 @@ impl Evaluator {
             parts: self.categories,
             objects: self.objects,
             failures: self.failures,
+            without_masks: self.without_masks,
             pictures: self.pictures.into_values().flatten().collect(),
             pictured: self.pictured,
         }
     }
+}
+
+/// The run of which pictures are shown.
+fn pictured<'a>(mut runs: impl Iterator<Item = &'a Run>) -> usize {
+    runs.position(|run| run.method == Method::PARTSTAD).unwrap_or(0)
 }
 
 impl Running {
@@ -280,7 +308,10 @@ impl Running {
         Ok(match self.networks.entry(category.to_string()) {
             Entry::Occupied(entry) => entry.into_mut().as_ref(),
             Entry::Vacant(entry) => {
-                let path = root.join(folder).join(category).with_added_extension("safetensors");
+                let path = match root.is_file() {
+                    true => root.clone(),
+                    false => root.join(folder).join(category).with_added_extension("safetensors"),
+                };
                 let checkpoint = path.exists().then(|| Checkpoint::read(&path)).transpose()?;
                 let Some(checkpoint) = checkpoint else {
                     self.constant.push(category.to_string());
@@ -371,7 +402,7 @@ fn seen(scene: &Scene) -> Result<Vec<bool>> {
 const PICTURE_SIDE: usize = 240;
 
 impl Picture {
-    fn new(object: &Object, shape: &Shape, labels: &Labels, miou: f64) -> Result<Picture> {
+    fn new(object: &Object, parts: &Parts, shape: &Shape, labels: &Labels, miou: f64) -> Result<Picture> {
         let (truth, views) = (&shape.truth.semantic, &shape.scene.views);
         let maps = views.pixel_to_point.host()?;
         let labelled = |k: &usize| {
@@ -406,6 +437,7 @@ impl Picture {
         Ok(Picture {
             category: object.category.clone(),
             id: object.id.clone(),
+            parts: parts.clone(),
             miou,
             images: [
                 image(&|pixel| std::array::from_fn(|c| rgb[3 * pixel + c])),

@@ -1,10 +1,14 @@
 //! An evaluation to look at: one page that needs no network.
 
 use super::{
-    Evaluation, Figure, Picture,
+    Evaluation, Picture,
     tables::{Table, escaped},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    output::palette,
+    segmentation::counted,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{fs, path::Path};
 
@@ -28,37 +32,44 @@ impl Evaluation {
         write("results.html", self.html(about))
     }
 
-    /// The tables: the methods side by side, then every run in detail.
-    pub fn tables(&self) -> Vec<Table> {
-        let mut tables = Figure::ALL.map(|figure| self.comparison(figure)).to_vec();
-        tables.extend(self.details());
-        tables
-    }
-
     fn markdown(&self, about: &[String]) -> String {
         let notes = about.iter().cloned().chain(self.notes());
         let notes: String = notes.map(|note| format!("- {note}\n")).collect();
         let table = |table: &Table| format!("\n## {}\n\n{}", table.title, table.markdown());
-        format!("# Evaluation\n\n{notes}{}", self.tables().iter().map(table).collect::<String>())
+        let tables = [self.comparisons(), self.details(), vec![self.legend()]].concat();
+        format!("# Evaluation\n\n{notes}{}", tables.iter().map(table).collect::<String>())
     }
 
     fn html(&self, about: &[String]) -> String {
         let notes = about.iter().cloned().chain(self.notes());
         let notes: String = notes.map(|note| format!("<p class=\"note\">{}</p>\n", escaped(&note))).collect();
-        let table = |table: &Table| {
-            format!(
-                "<section><h2>{}</h2><div class=\"wide\">{}</div></section>\n",
-                escaped(&table.title),
-                table.html()
-            )
+        let heading = |table: &Table| escaped(&table.title);
+        let wide = |table: &Table| format!("<div class=\"wide\">{}</div>", table.html());
+        let open = |table: &Table| format!("<section><h2>{}</h2>{}</section>\n", heading(table), wide(table));
+        // Of several runs the details are many: they open on demand.
+        let closed = |table: &Table| {
+            format!("<details><summary>{}, by part</summary>{}</details>\n", heading(table), wide(table))
         };
+        let (compared, detailed) = (self.comparisons(), self.details());
+        let detailed = match compared.is_empty() {
+            true => detailed.iter().map(open).collect::<String>(),
+            false => format!("<section>{}</section>", detailed.iter().map(closed).collect::<String>()),
+        };
+        let tables = compared.iter().map(open).collect::<String>() + &detailed + &open(&self.legend());
         let count = self.objects.len();
         include_str!("page.html")
             .replace("{{style}}", include_str!("../../output/report/style.css"))
-            .replace("{{summary}}", &format!("{count} objects of {} categories", self.parts.len()))
+            .replace(
+                "{{summary}}",
+                &format!(
+                    "{} of {}",
+                    counted(count, "object", "objects"),
+                    counted(self.parts.len(), "category", "categories")
+                ),
+            )
             .replace("{{pictured}}", &escaped(&self.figures[self.pictured].title()))
             .replace("{{pictures}}", &self.pictures.iter().map(Picture::html).collect::<String>())
-            .replace("{{tables}}", &self.tables().iter().map(table).collect::<String>())
+            .replace("{{tables}}", &tables)
             .replacen("{{notes}}", &notes, 1)
     }
 }
@@ -69,12 +80,18 @@ impl Picture {
             format!("<img src=\"data:image/png;base64,{}\" alt=\"{what}\">", STANDARD.encode(bytes))
         };
         let images = self.images.iter().zip(["the cloud", "the ground truth", "the result"]).map(image);
+        let key = |(part, j): (&String, i32)| {
+            let [r, g, b] = palette::color(j);
+            let swatch = format!("<span class=\"swatch\" style=\"background: rgb({r} {g} {b})\"></span>");
+            format!("<span class=\"key\">{swatch}{}</span>", escaped(part))
+        };
         format!(
-            "<figure>{}<figcaption>{} {}: mIoU {:.1} %</figcaption></figure>\n",
+            "<figure>{}<figcaption>{} {}: mIoU {:.1} %<br>{}</figcaption></figure>\n",
             images.collect::<String>(),
             escaped(&self.category),
             escaped(&self.id),
-            100.0 * self.miou
+            100.0 * self.miou,
+            self.parts.iter().zip(0..).map(key).collect::<String>()
         )
     }
 }

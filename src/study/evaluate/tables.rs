@@ -1,6 +1,6 @@
 //! Figures as tables, in per cent: for the screen, for Markdown, for HTML, for spreadsheets.
 
-use super::{Evaluation, Figures};
+use super::{Evaluation, Figures, Run};
 use crate::parts::Parts;
 use crate::study::{
     methods::Method,
@@ -98,6 +98,9 @@ impl Figure {
     }
 }
 
+/// What the row of means is called.
+const MEAN: &str = "mean over categories";
+
 /// One run: a row per category, and the mean over them. `parts`: the categories' part names.
 pub fn details(
     title: &str,
@@ -117,17 +120,39 @@ pub fn details(
     let summaries = || categories.values();
     let means: [fn(&Summary) -> Option<f64>; 3] = [|s| s.miou, |s| s.map50, |s| s.map50_agnostic];
     let objects: usize = summaries().map(|s| s.objects).sum();
-    let mut last = vec!["mean over categories".to_string(), objects.to_string()];
+    let mut last = vec![MEAN.to_string(), objects.to_string()];
     last.extend(means.map(|figure| percent(mean_over(summaries(), figure))));
     last.resize(header.len(), String::new());
     Table {
         title: title.to_string(),
         header: header.map(String::from).to_vec(),
-        rows: categories.iter().map(row).chain([last]).collect(),
+        // The mean over one category is that category.
+        rows: categories.iter().map(row).chain((categories.len() > 1).then_some(last)).collect(),
     }
 }
 
 impl Evaluation {
+    /// The methods side by side, if there are several: how well points are labelled, and how well instances are found.
+    pub fn comparisons(&self) -> Vec<Table> {
+        match self.figures.len() {
+            1 => vec![],
+            _ => [Figure::Miou, Figure::Map50].map(|figure| self.comparison(figure)).to_vec(),
+        }
+    }
+
+    /// What each method is: name, the paper's title, one line.
+    pub fn legend(&self) -> Table {
+        let mut rows: Vec<Vec<String>> = vec![];
+        for Figures { run: Run { method, .. }, .. } in &self.figures {
+            let row = [method.name, method.title, method.about].map(String::from).to_vec();
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+        let header = ["method", "in the paper", "what it does"].map(String::from).to_vec();
+        Table { title: "Methods".into(), header, rows }
+    }
+
     /// One table per run: every category with its parts.
     pub fn details(&self) -> Vec<Table> {
         let table = |figures: &Figures| details(&figures.title(), &figures.categories, &self.parts);
@@ -152,9 +177,12 @@ impl Evaluation {
         };
         let over_categories =
             |figures: &Figures| mean(self.parts.keys().map(|category| figure.of(figures, category)));
-        let mut rows = vec![row("mean over categories", &over_categories)];
+        let mut rows = vec![];
+        if self.parts.len() > 1 {
+            rows.push(row(MEAN, &over_categories));
+        }
         rows.extend(self.parts.keys().map(|category| row(category, &|figures| figure.of(figures, category))));
-        let titles = methods.iter().map(|method| method.title.to_string());
+        let titles = methods.iter().map(|method| method.name.to_string());
         Table {
             title: format!("{}, %", figure.title()),
             header: std::iter::once("category".to_string()).chain(titles).collect(),
@@ -212,6 +240,10 @@ impl Evaluation {
                 list(figures.constant.clone())
             ));
         }
+        if !self.without_masks.is_empty() {
+            let names = self.without_masks.iter().map(|method| method.name.to_string());
+            notes.push(format!("Left out, as the 2D predictions have no masks: {}.", list(names.collect())));
+        }
         for failure in &self.failures {
             notes.push(format!("Failed, and in no figure: {}: {}", failure.object.display(), failure.error));
         }
@@ -223,8 +255,8 @@ impl Figures {
     /// The method and its weights.
     pub fn title(&self) -> String {
         match (&self.run.weights, self.run.method.weights_folder()) {
-            (Some(path), Some(_)) => format!("{} ({})", self.run.method.title, path.display()),
-            _ => self.run.method.title.to_string(),
+            (Some(path), Some(_)) => format!("{} ({})", self.run.method.name, path.display()),
+            _ => self.run.method.name.to_string(),
         }
     }
 }

@@ -16,10 +16,11 @@ use crate::{
     device::Device,
     error::{Error, Result},
     ops::{
-        basic::{matmul::cpu::Real, random::Random},
+        basic::{matmul::cpu::Real, random::Random, softmax},
         learn::adamw,
+        lift::vote,
     },
-    stages::{labels, network::Network, scores::Scores},
+    stages::{labels, network::Network, scores::Scores, weights},
     study::{metrics, sample::Sample},
 };
 use serde::{Deserialize, Serialize};
@@ -113,21 +114,26 @@ pub struct Outcome<T> {
 }
 
 impl<T: Real> Outcome<T> {
-    /// Mean IoU of the parts that the shape has, with the paper's label rule; None if it has none.
+    /// As [`miou`], with the paper's label rule.
     fn miou(&self, sample: &Sample) -> Result<Option<f64>> {
-        let f32s = |values: &[T]| {
-            values.iter().map(|v| v.to_f32().expect("a float is a float")).collect::<Vec<_>>().into()
-        };
-        let scores = Scores {
-            labels: sample.labels(),
-            votes: f32s(&self.votes),
-            probabilities: f32s(&self.probabilities),
-            valid: sample.valid().into_iter().map(u8::from).collect::<Vec<_>>().into(),
-        };
-        let options = labels::Options { rule: Network::<f32>::RULE, ..Default::default() };
-        let labels = labels::of_superpoints(&scores, &sample.parts, &options)?;
-        Ok(metrics::mean(sample.iou(&labels)))
+        let f32s = |values: &[T]| values.iter().map(|v| v.to_f32().expect("a float is a float")).collect();
+        miou(sample, f32s(&self.votes), f32s(&self.probabilities), Network::<f32>::RULE)
     }
+}
+
+/// Mean IoU of the parts that a shape has; None if it has none.
+fn miou(
+    sample: &Sample,
+    votes: Vec<f32>,
+    probabilities: Vec<f32>,
+    rule: labels::Rule,
+) -> Result<Option<f64>> {
+    let valid: Vec<u8> = sample.valid().into_iter().map(u8::from).collect();
+    let (votes, probabilities, valid) = (votes.into(), probabilities.into(), valid.into());
+    let scores = Scores { labels: sample.labels(), votes, probabilities, valid };
+    let options = labels::Options { rule, ..Default::default() };
+    let labels = labels::of_superpoints(&scores, &sample.parts, &options)?;
+    Ok(metrics::mean(sample.iou(&labels)))
 }
 
 /// What a back end does with the samples and the network. It owns the network's numbers and the two averages of AdamW.
@@ -391,6 +397,21 @@ impl<T: Real> Trainer<T> {
                 .for_each(|(sum, v)| *sum += v.to_f64().expect("a float is a float"));
         }
         Ok(found)
+    }
+
+    /// Mean mIoU of the validation samples without learning: all boxes weigh the same, by the default weights and label rule.
+    ///
+    /// # Errors
+    /// None that training has not had before.
+    pub fn constant_miou(&self) -> Result<f64> {
+        let of_sample = |sample: &Arc<Sample>| {
+            let (boxes, null) =
+                (vec![weights::INITIAL; sample.boxes.len()], weights::Options::default().null());
+            let votes = vote::cpu::forward(&sample.votes(&sample.boxes.labels()?), &boxes, null)?;
+            let probabilities = softmax::cpu::forward(&votes, sample.labels() + 1)?;
+            miou(sample, votes, probabilities, labels::Rule::default())
+        };
+        Ok(metrics::mean(self.val.iter().map(of_sample).collect::<Result<Vec<_>>>()?).unwrap_or(0.0))
     }
 
     /// Mean loss and mean mIoU of the validation samples with the network as it is.

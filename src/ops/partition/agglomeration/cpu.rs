@@ -1,7 +1,7 @@
 //! CPU reference.
 
 use super::{LARGER, Options, SCRAMBLE, Units, few_merged};
-use crate::{error::Result, ops::expect_len};
+use crate::{error::Result, observer::step, ops::expect_len};
 use rayon::prelude::*;
 
 const NONE: u32 = u32::MAX;
@@ -40,6 +40,7 @@ pub fn agglomerate<const D: usize>(
     };
     let (mut small, small_last) = (0, options.small.min(n) as u32);
     loop {
+        step!("{} regions", regions.count.len());
         let into = regions.choose(&energy, small);
         let mut target = vec![0; into.len()];
         let mut left = 0;

@@ -3,6 +3,7 @@
 use super::{Options, energy, graph::Graph, region::Region, region_merge, split::split, squared_distance};
 use crate::{
     error::Result,
+    observer::step,
     ops::{basic::components::cpu::connected, expect_len},
     ragged::Ragged,
 };
@@ -27,6 +28,7 @@ pub fn partition<const D: usize>(
     components.merge(graph, features, options.lambda, 0);
     let mut before = energy(graph, features, &components.labels, options.lambda);
     for round in 0..options.rounds {
+        step!("round {} of at most {}", round + 1, options.rounds);
         components.split(graph, features, options);
         components.relocate(graph, features, options.lambda);
         components.merge(graph, features, options.lambda, 0);
