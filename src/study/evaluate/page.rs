@@ -4,9 +4,12 @@ use super::{
     Evaluation, Figure, Picture,
     tables::{Table, escaped},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::Result,
+    io::staged::{self, Folder},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::{fs, path::Path};
+use std::path::Path;
 
 impl Evaluation {
     /// Writes into a folder, which is made if need be: `results.csv`, `results.md`, `results.json`, and `results.html`
@@ -17,15 +20,13 @@ impl Evaluation {
     /// # Errors
     /// [`Error::Io`] if a file cannot be written.
     pub fn write(&self, folder: &Path, about: &[String]) -> Result<()> {
-        fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            fs::write(&path, text).map_err(Error::io(path))
-        };
+        let staged = Folder::begin(folder)?;
+        let write = |name: &str, text: String| staged::write_all(&staged.path().join(name), text.as_bytes());
         write("results.csv", self.csv())?;
         write("results.md", self.markdown(about))?;
+        write("results.html", self.html(about))?;
         write("results.json", format!("{:#}\n", serde_json::json!(self)))?;
-        write("results.html", self.html(about))
+        staged.finish("results.json")
     }
 
     /// The tables: the methods side by side, then every run in detail.
