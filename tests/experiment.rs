@@ -359,6 +359,6 @@ fn labels_of_ones_own_go_the_whole_way() {
     }
     let results: Value =
         serde_json::from_slice(&fs::read(example.root.path().join("out/results.json")).unwrap()).unwrap();
-    let pot = &results["figures"][0]["categories"]["pot"];
+    let pot = &results["figures"][1]["categories"]["pot"];
     assert!(pot["miou"].as_f64().unwrap() > 0.5 && pot["map50"].is_null(), "{pot}");
 }

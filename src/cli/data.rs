@@ -8,6 +8,7 @@ use super::{
 use clap::Args;
 use partstad::{
     Error, Result,
+    io::{check_name, staged},
     study::{
         dataset::{Dataset, Object},
         prepare::{Predictor, Preparer},
@@ -48,6 +49,7 @@ impl Data {
         }
         let mut objects = vec![];
         for split in splits {
+            check_name("the split", split)?;
             objects.extend(data.objects(split)?);
         }
         objects.retain(|object| categories.is_empty() || categories.contains(&object.category));
@@ -61,7 +63,10 @@ impl Data {
     pub fn preparer(&self, global: &Global, folder: Option<&Path>) -> Result<Preparer> {
         let (device, options) = (self.settings.device()?, self.settings.options()?);
         let predictor = match &self.predictions {
-            Some(folder) => Predictor::Folder(folder.clone()),
+            Some(predictions) => {
+                staged::check_apart(folder.map(|folder| folder.join("shapes")), &[predictions])?;
+                Predictor::Folder(predictions.clone())
+            }
             None => {
                 let (models, _) =
                     self.model_settings.load(global, &self.settings, &device, self.models.as_deref())?;

@@ -8,13 +8,13 @@ use super::{
 use clap::Args;
 use partstad::{
     Error, Pipeline, Predictions, Result,
-    io::path_text,
+    io::{path_text, staged::Folder},
     stages::{
         boxes::Boxes, masks::Masks, memberships::CountedViews, superpoints::Superpoints, weights::Weights,
     },
 };
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Lift boxes and masks from any detector to parts of the cloud
 ///
@@ -71,6 +71,12 @@ impl Lift {
         if self.skip_empty_views {
             options.memberships.views = CountedViews::WithBoxes;
         }
+        let others =
+            [&self.masks, &self.features, &self.superpoints, &self.box_weights, &self.learned.weights];
+        let inputs = [&self.cloud, &self.boxes].into_iter().chain(others.into_iter().flatten());
+        let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).chain(self.settings.files()).collect();
+        run::check_results(&[&self.out], &inputs)?;
+        let folder = Folder::begin(&self.out)?;
         let job = Job::read(&self.cloud, &options.cloud)?;
         let (views, side) = (options.views.poses.len(), options.views.side);
         let mut boxes = Boxes::read(&self.boxes, views, parts.len())?;
@@ -98,7 +104,7 @@ impl Lift {
             "box_weights": given(&self.box_weights), "weights": given(&self.learned.weights),
         });
         let warnings: Vec<String> = unlearned.into_iter().chain(unsure).collect();
-        let finished = job.finish(&found, &self.out, parameters, &warnings)?;
+        let finished = job.finish(&found, folder, parameters, &warnings)?;
         run::print(global, vec![finished], &warnings)
     }
 }

@@ -7,7 +7,7 @@ use super::{
 use clap::Args;
 use partstad::{
     Device, Result,
-    io::path_text,
+    io::{path_text, staged},
     stages::{
         cloud,
         views::{Options, Views},
@@ -40,6 +40,8 @@ impl Render {
     pub fn run(&self, global: &Global) -> Result<()> {
         let options =
             self.views.as_ref().map_or_else(|| Ok(Options::default()), |path| views_options(path))?;
+        let inputs: Vec<&PathBuf> = [&self.cloud].into_iter().chain(&self.views).collect();
+        staged::check_apart(Views::files(&self.out, options.poses.len()), &inputs)?;
         let (_, cloud) = read_cloud(&self.cloud, &self.reading.of(cloud::Options::default()))?;
         let bar = progress::work("render", &format!("{} views", options.poses.len()));
         let views = Views::render(&Device::Cpu, &cloud, &options)?.of_rows(&cloud)?;

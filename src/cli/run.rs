@@ -6,8 +6,12 @@ use clap::Args;
 use partstad::models::{self, Models, Provider};
 use partstad::{
     Device, Error, Parts, Pipeline, Result, Segmentation,
-    io::{path_text, points::PointCloud},
-    output::{Output, report::Report},
+    io::{
+        path_text,
+        points::PointCloud,
+        staged::{self, Folder},
+    },
+    output::{self, Output, report::Report},
     pipeline::{Options, PartSummary},
     segmentation::counted,
     stages::{
@@ -107,6 +111,11 @@ impl Settings {
         }
         options.cloud = self.reading.of(options.cloud);
         Ok(options)
+    }
+
+    /// The files that they are read from.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.views, &self.options].into_iter().flatten().map(PathBuf::as_path)
     }
 
     /// The device.
@@ -277,22 +286,29 @@ impl<'a> Job<'a> {
     pub fn finish(
         &self,
         found: &Segmentation,
-        dir: &Path,
+        folder: Folder,
         parameters: Value,
         warnings: &[String],
     ) -> Result<Finished> {
+        let dir = folder.place().to_path_buf();
         let title = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
         let found_out: Vec<String> = found.warnings.iter().map(|warning| with_flags(warning)).collect();
         let warnings = &[warnings, &found_out[..]].concat();
         let report = Report { title: &title, cloud: &self.cloud, found, parameters: &parameters, warnings };
         let output = Output { points: &self.points, report };
-        output.write(dir)?;
+        output.write_into(folder)?;
         let mut run = output.run()?;
-        run["out"] = json!(path_text(dir));
-        let text = summary(&title, found, dir, self.start.elapsed().as_secs_f64())?;
+        run["out"] = json!(path_text(&dir));
+        let text = summary(&title, found, &dir, self.start.elapsed().as_secs_f64())?;
         let warnings = found_out.iter().map(|warning| format!("{title}: {warning}")).collect();
         Ok(Finished { run, text, warnings })
     }
+}
+
+/// Checks that no result would take the place of what is read.
+pub fn check_results(folders: &[impl AsRef<Path>], inputs: &[&Path]) -> Result<()> {
+    let outputs = folders.iter().flat_map(|folder| output::files(folder.as_ref()));
+    staged::check_apart(outputs, inputs)
 }
 
 /// What is always worth recording: versions, device, threads, options.

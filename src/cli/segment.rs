@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use partstad::{
     Error, Parts, Pipeline, Result,
-    io::{path_text, ply},
+    io::{path_text, ply, staged::Folder},
     models::runtime,
     pipeline::Options,
     stages::cloud,
@@ -62,6 +62,8 @@ impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
         let parts = run::parts(&self.parts)?;
         let folders = folders(&self.clouds, &self.out)?;
+        let inputs = self.clouds.iter().chain(&self.learned.weights).map(PathBuf::as_path);
+        run::check_results(&folders, &inputs.chain(self.settings.files()).collect::<Vec<_>>())?;
         let options = self.detecting.of(self.refinements.of(self.settings.options()?));
         let bar = progress::stages("models");
         let session = Session::start(
@@ -77,8 +79,10 @@ impl Segment {
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
             bar.set_prefix(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
-            let result = Job::read(path, session.cloud())
-                .and_then(|job| session.segment("segment", &job, &parts, dir, &bar));
+            let result = Folder::begin(dir).and_then(|folder| {
+                let job = Job::read(path, session.cloud())?;
+                session.segment("segment", &job, &parts, folder, &bar)
+            });
             match result {
                 Ok(result) => results.push(result),
                 Err(e) if self.clouds.len() == 1 => return Err(e),
@@ -170,13 +174,15 @@ const DEMO_PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
 
 impl Demo {
     pub fn run(&self, global: &Global) -> Result<()> {
+        run::check_results(&[&self.out], &self.settings.files().collect::<Vec<_>>())?;
         let options = self.detecting.of(self.refinements.of(self.settings.options()?));
         let bar = progress::stages("demo");
         let session = Session::start(global, options, &self.settings, &self.model_settings, None, &bar)?;
         let path = Path::new("demo.ply");
         let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
         let job = Job::new(path, points, session.cloud())?;
-        let finished = session.segment("demo", &job, &Parts::new(DEMO_PARTS)?, &self.out, &bar)?;
+        let folder = Folder::begin(&self.out)?;
+        let finished = session.segment("demo", &job, &Parts::new(DEMO_PARTS)?, folder, &bar)?;
         bar.finish_and_clear();
         run::print(global, vec![finished], &session.warnings)
     }
@@ -241,7 +247,7 @@ impl Session {
         command: &str,
         job: &Job,
         parts: &Parts,
-        dir: &Path,
+        folder: Folder,
         bar: &ProgressBar,
     ) -> Result<Finished> {
         let found = self.pipeline.segment(&job.cloud, parts, &Stages(bar))?;
@@ -249,7 +255,7 @@ impl Session {
         parameters["input"] =
             json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });
         parameters["models"] = self.models.clone();
-        job.finish(&found, dir, parameters, &self.warnings)
+        job.finish(&found, folder, parameters, &self.warnings)
     }
 }
 

@@ -6,8 +6,8 @@ use super::{
 };
 use clap::Args;
 use partstad::{
-    Device, Result,
-    io::{path_text, ply},
+    Device, Error, Result,
+    io::{path_text, ply, staged},
     output::palette,
     stages::{
         cloud,
@@ -48,6 +48,12 @@ pub struct SuperpointsCommand {
 
 impl SuperpointsCommand {
     pub fn run(&self, global: &Global) -> Result<()> {
+        let outputs: Vec<&PathBuf> = [&self.out].into_iter().chain(&self.ply).collect();
+        staged::check_apart(&outputs, &[&self.cloud])?;
+        if self.ply.as_ref() == Some(&self.out) {
+            let message = format!("--ply and -o name the same file, {}", self.out.display());
+            return Err(Error::invalid(message));
+        }
         let (mut points, cloud) = read_cloud(&self.cloud, &self.reading.of(cloud::Options::default()))?;
         let usual = Options::default();
         let options = Options {

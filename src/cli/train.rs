@@ -4,7 +4,7 @@ use super::{Global, progress, run::read_json};
 use clap::{Args, ValueEnum};
 use partstad::{
     Device, Error, Result,
-    io::path_text,
+    io::{check_name, path_text, staged},
     stages::checkpoint::Checkpoint,
     study::{
         prepare,
@@ -83,6 +83,7 @@ impl Train {
             true => prepare::categories(&self.prepared, "train")?,
             false => self.category.clone(),
         };
+        categories.iter().try_for_each(|name| check_name("the category", name))?;
         let file = self.out.extension().is_some_and(|extension| extension == "safetensors");
         if file && categories.len() != 1 {
             let (count, out) = (categories.len(), self.out.display());
@@ -153,6 +154,7 @@ impl Train {
     ) -> Result<(Value, String)> {
         let (mut train, mut val, mut parts) = (vec![], vec![], vec![]);
         for category in categories {
+            check_apart(&self.prepared, category, path, self.options.as_deref())?;
             let samples = |split| prepare::samples(&self.prepared, split, category);
             let [of_train, of_val] = [samples("train")?, samples("val")?];
             let Some(first) = of_train.first() else {
@@ -209,7 +211,7 @@ impl Train {
         }
         let write = |extension: &str, text: String| {
             let path = path.with_extension(extension);
-            fs::write(&path, text).map_err(Error::io(path))
+            staged::write_all(&path, text.as_bytes())
         };
         write("csv", train::table(trainer.history()))?;
         write("svg", train::curve(trainer.history(), name))?;
@@ -239,4 +241,13 @@ impl Train {
         });
         Ok((value, line))
     }
+}
+
+/// Checks that none of the files beside `path` is a prepared shape.
+fn check_apart(prepared: &Path, category: &str, path: &Path, options: Option<&Path>) -> Result<()> {
+    let outputs = ["safetensors", "csv", "svg", "state.safetensors"].map(|e| path.with_extension(e));
+    let folders = ["train", "val"].map(|split| prepared.join(split).join(category));
+    let shapes = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let inputs: Vec<PathBuf> = shapes.map(|e| e.path()).chain(options.map(Path::to_path_buf)).collect();
+    staged::check_apart(outputs, &inputs)
 }

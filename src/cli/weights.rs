@@ -3,7 +3,10 @@
 use super::Global;
 use clap::{Args, Subcommand};
 use partstad::{
-    Error, Parts, Result, io::path_text, stages::checkpoint::Checkpoint, study::dataset::BENCHMARK,
+    Error, Parts, Result,
+    io::{path_text, staged},
+    stages::checkpoint::Checkpoint,
+    study::dataset::BENCHMARK,
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -64,22 +67,24 @@ impl Weights {
                     Some(category) => benchmark(category)?,
                     None => Parts::new(parts)?,
                 };
+                staged::check_apart([out], &[file])?;
                 let checkpoint = Checkpoint::import(file, &parts)?;
                 checkpoint.write(out)?;
                 (checkpoint, out)
             }
             Command::Export(Export { file, out }) => {
+                staged::check_apart([out], &[file])?;
                 let checkpoint = Checkpoint::read(file)?;
                 checkpoint.export(out)?;
                 (checkpoint, out)
             }
         };
         let Checkpoint { parts, epoch, network, .. } = &checkpoint;
-        let (channels, null) = (network.channels(), network.null());
+        let (channels, null_weight) = (network.channels(), network.null());
         let names = parts.join(", ");
         global.report(
-            json!({ "out": path_text(out), "parts": parts, "epoch": epoch, "channels": channels, "null_weight": null }),
-            &format!("{}: epoch {epoch}, parts {names}, null weight {null:.2}", out.display()),
+            json!({ "out": path_text(out), "parts": parts, "epoch": epoch, "channels": channels, "null_weight": null_weight }),
+            &format!("{}: epoch {epoch}, parts {names}, null weight {null_weight:.2}", out.display()),
         )
     }
 }

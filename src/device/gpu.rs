@@ -571,12 +571,16 @@ fn keep_memory(context: &CudaContext) -> Result<()> {
     .map_err(failed("setting up the memory pool"))
 }
 
-/// For `map_err`: what was being done, and what the driver says.
+/// For `map_err`: what was being done, and what the driver says. A newer driver may have codes that the enum does not
+/// know, so its `Debug` is no name for them; the driver's own names are.
 fn failed(what: &str) -> impl FnOnce(DriverError) -> Error + use<> {
     let what = what.to_string();
     move |error| {
+        let said =
+            |text: Result<&CStr, DriverError>| text.ok().map(|text| text.to_string_lossy().into_owned());
+        let name = said(error.error_name()).unwrap_or_else(|| format!("code {}", error.0 as u32));
         let text =
-            error.error_string().map_or_else(|_| format!("{:?}", error.0), |s| s.to_string_lossy().into());
-        Error::Device(format!("CUDA: {what}: {text} ({:?})", error.0))
+            said(error.error_string()).unwrap_or_else(|| "an error that the driver cannot explain".into());
+        Error::Device(format!("CUDA: {what}: {text} ({name})"))
     }
 }

@@ -1,7 +1,8 @@
 //! Files in and out: point clouds, arrays, images.
 
+use crate::error::{Error, Result};
 use serde::Serializer;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 mod clouds;
 mod columns;
@@ -14,8 +15,23 @@ pub mod png;
 pub mod points;
 #[cfg(feature = "scans")]
 pub mod scans;
+pub mod staged;
 pub mod tensors;
 pub mod text;
+
+/// Checks that a name can be the name of a file: a folder above, or below, is none.
+///
+/// # Errors
+/// [`Error::Invalid`] if it cannot. `what`: what is named, for the message.
+pub fn check_name(what: &str, name: &str) -> Result<()> {
+    let mut steps = Path::new(name).components();
+    match (steps.next(), steps.next()) {
+        (Some(Component::Normal(step)), None) if step == name => Ok(()),
+        _ => Err(Error::invalid(format!(
+            "{what} {name:?} would name a file elsewhere; name it without folders"
+        ))),
+    }
+}
 
 /// A path as text, for JSON; a byte that is no UTF-8 becomes U+FFFD.
 pub fn path_text(path: impl AsRef<Path>) -> String {

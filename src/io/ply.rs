@@ -3,12 +3,13 @@
 use super::{
     columns::{self, Column, Scalar},
     points::PointCloud,
+    staged,
 };
 use crate::error::{Error, Result};
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{BufRead, BufReader, BufWriter, Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::Path,
 };
 
@@ -383,8 +384,7 @@ pub fn write(path: &Path, cloud: &PointCloud, columns: &[(&str, &[i32])]) -> Res
     if cloud.colors.len() != n || columns.iter().any(|(_, column)| column.len() != n) {
         return Err(Error::invalid(format!("PLY: colours and columns must have the {n} rows of the points")));
     }
-    let file = File::create(path).map_err(Error::io(path))?;
-    write_to(BufWriter::new(file), cloud, columns).map_err(Error::io(path))
+    staged::write(path, |to| write_to(to, cloud, columns))
 }
 
 fn write_to(mut to: impl Write, cloud: &PointCloud, columns: &[(&str, &[i32])]) -> std::io::Result<()> {

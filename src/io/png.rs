@@ -1,11 +1,8 @@
 //! 8-bit RGB images as PNG files.
 
+use super::staged;
 use crate::error::{Error, Result};
-use std::{
-    fs::File,
-    io::{BufReader, BufWriter},
-    path::Path,
-};
+use std::{fs::File, io::BufReader, path::Path};
 
 /// Encodes an RGB image, row 0 on top. `pixels`: `[height, width, 3]`.
 pub fn encode_rgb(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
@@ -19,9 +16,7 @@ pub fn encode_rgb(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
 pub fn write_rgb(path: &Path, pixels: &[u8], width: usize, height: usize) -> Result<()> {
-    let file = File::create(path).map_err(Error::io(path))?;
-    write_to(BufWriter::new(file), pixels, width, height)
-        .map_err(|e| Error::Io { path: path.to_path_buf(), source: e.into() })
+    staged::write(path, |to| Ok(write_to(to, pixels, width, height)?))
 }
 
 /// Reads an 8-bit RGB or RGBA image of the given size as `[height, width, 3]`, dropping alpha.

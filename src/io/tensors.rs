@@ -2,7 +2,10 @@
 //!
 //! The note is JSON under the metadata's one key `partstad` (several keys would be written in random order).
 
-use super::npy::{self, Array, Element};
+use super::{
+    npy::{self, Array, Element},
+    staged,
+};
 use crate::error::{Error, Result};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde::{Serialize, de::DeserializeOwned};
@@ -147,22 +150,8 @@ impl Writer {
         });
         let file = safetensors::serialize(views, Some(HashMap::from([(KEY.to_string(), note)])))
             .map_err(|e| Error::io(path)(std::io::Error::other(e)))?;
-        replace(path, &file)
+        staged::write_all(path, &file)
     }
-}
-
-/// Writes a file beside `path` and moves it there: readers find the old content or the new, never a part.
-///
-/// # Errors
-/// [`Error::Io`] if it cannot be written.
-pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
-    let mut beside = path.as_os_str().to_os_string();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let written = fs::write(&beside, content).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written.map_err(Error::io(path))
 }
 
 #[cfg(test)]

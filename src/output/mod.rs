@@ -5,11 +5,33 @@ pub mod report;
 
 use self::report::Report;
 use crate::{
-    error::{Error, Result},
-    io::{npy, ply, points::PointCloud},
+    error::Result,
+    io::{
+        npy, ply,
+        points::PointCloud,
+        staged::{self, Folder},
+    },
 };
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::path::{Path, PathBuf};
+
+const LAST: &str = "run.json";
+/// What [`Output::write`] writes.
+const FILES: [&str; 8] = [
+    "labels.npy",
+    "instances.npy",
+    "superpoints.npy",
+    "scores.npy",
+    "boxes.json",
+    "segmentation.ply",
+    "report.html",
+    LAST,
+];
+
+/// The files that [`Output::write`] puts into a folder.
+pub fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    FILES.iter().map(move |name| dir.join(name))
+}
 
 /// A segmentation and what is to be said about it.
 pub struct Output<'a> {
@@ -28,11 +50,21 @@ impl Output<'_> {
     /// - `run.json`: parts, instances, parameters, seconds per stage, warnings;
     /// - `report.html`: all of it to look at.
     ///
+    /// They come together, `run.json` last.
+    ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be written.
+    /// [`Error::Io`] if a file cannot be written, [`Error::Format`] if another process writes there.
     pub fn write(&self, dir: &Path) -> Result<()> {
+        self.write_into(Folder::begin(dir)?)
+    }
+
+    /// The same into a folder that was begun earlier, so that nobody else could.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn write_into(&self, folder: Folder) -> Result<()> {
         let (points, found) = (self.points, self.report.found);
-        fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        let dir = folder.path();
         let cloud = self.report.cloud;
         let labels = &*cloud.to_rows(&found.labels.of_point, -1);
         let instances = &*cloud.to_rows(&found.instances.of_point, -1);
@@ -45,9 +77,9 @@ impl Output<'_> {
         let colors = labels.iter().map(|&label| palette::color(label).map(|c| c as f32 / 255.0)).collect();
         let colored = PointCloud { positions: points.positions.clone(), colors, ..PointCloud::default() };
         ply::write(&dir.join("segmentation.ply"), &colored, &[("label", labels), ("instance", instances)])?;
-        let path = dir.join("run.json");
-        fs::write(&path, format!("{:#}\n", self.run()?)).map_err(Error::io(&path))?;
-        self.report.write(&dir.join("report.html"))
+        self.report.write(&dir.join("report.html"))?;
+        staged::write_all(&dir.join(LAST), format!("{:#}\n", self.run()?).as_bytes())?;
+        folder.finish(LAST)
     }
 
     /// What `run.json` says.

@@ -13,7 +13,7 @@ use crate::parts::Parts;
 use crate::{
     device::Device,
     error::{Error, Result},
-    io::{hash, npy, path_text, tensors},
+    io::{hash, npy, path_text, staged},
     lifting::{Scene, Voters},
     observer::Progress,
     options::Options,
@@ -367,7 +367,7 @@ impl Kept {
     }
 
     fn note(&self) -> Result<()> {
-        tensors::replace(&self.folder.join("made-from.json"), json!(self.made_from).to_string().as_bytes())
+        staged::write_all(&self.folder.join("made-from.json"), json!(self.made_from).to_string().as_bytes())
     }
 }
 

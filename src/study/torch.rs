@@ -7,7 +7,7 @@ use crate::{
     io::{
         npy::{self, Array},
         pickle::{Parsed, torch},
-        tensors,
+        staged,
     },
     stages::{checkpoint::Checkpoint, network::Network},
 };
@@ -116,7 +116,7 @@ fn numbers(tensor: &torch::Tensor, bytes: &[u8]) -> Parsed<Array<f32>> {
 /// [`Error::Io`] if the file cannot be written.
 pub fn write(path: &Path, saved: &Saved) -> Result<()> {
     let file = archive(saved).map_err(Error::io(path))?;
-    tensors::replace(path, &file)
+    staged::write_all(path, &file)
 }
 
 fn archive(saved: &Saved) -> std::io::Result<Vec<u8>> {

@@ -6,6 +6,7 @@
 
 pub(in crate::io) mod content;
 
+use super::staged::{self, Staged};
 use crate::error::{Error, Result};
 use std::{
     fmt,
@@ -37,8 +38,7 @@ const MEMBER_LIMIT: u64 = 1 << 33;
 /// # Panics
 /// If the shape does not hold the data.
 pub fn write<T: Element>(path: &Path, shape: &[usize], data: &[T]) -> Result<()> {
-    let file = File::create(path).map_err(Error::io(path))?;
-    write_to(BufWriter::new(file), shape, data.iter().copied()).map_err(Error::io(path))
+    staged::write(path, |to| write_to(to, shape, data.iter().copied()))
 }
 
 fn write_to<T: Element>(
@@ -118,6 +118,7 @@ pub fn read_either<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
 /// An `.npz` archive being written, member by member.
 pub struct ArchiveWriter {
     zip: ZipWriter<BufWriter<File>>,
+    staged: Staged,
     path: PathBuf,
 }
 
@@ -127,8 +128,9 @@ impl ArchiveWriter {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn create(path: &Path) -> Result<ArchiveWriter> {
-        let file = File::create(path).map_err(Error::io(path))?;
-        Ok(ArchiveWriter { zip: ZipWriter::new(BufWriter::new(file)), path: path.to_path_buf() })
+        let staged = Staged::create(path)?;
+        let file = staged.file().try_clone().map_err(Error::io(path))?;
+        Ok(ArchiveWriter { zip: ZipWriter::new(BufWriter::new(file)), staged, path: path.to_path_buf() })
     }
 
     /// Adds the array `name` (without `.npy`), compressed.
@@ -160,7 +162,8 @@ impl ArchiveWriter {
     /// [`Error::Io`] if the file cannot be written.
     pub fn finish(self) -> Result<()> {
         let result = self.zip.finish().map_err(std::io::Error::from).and_then(|mut file| file.flush());
-        result.map_err(Error::io(&self.path))
+        result.map_err(Error::io(&self.path))?;
+        self.staged.finish()
     }
 }
 

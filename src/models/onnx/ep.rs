@@ -1,6 +1,7 @@
 //! ONNX Runtime's execution providers for a CUDA device.
 
 use super::{
+    library,
     options::{Options, Provider},
     runtime,
 };
@@ -9,7 +10,6 @@ use ort::ep::{
     ArenaExtendStrategy, CUDA, ExecutionProvider, ExecutionProviderDispatch, TensorRT,
     cuda::ConvAlgorithmSearch,
 };
-use std::fs;
 
 /// What the options ask for, in the order in which they take nodes. `half`: for models of f16 or bf16.
 pub fn providers(gpu: &Gpu, options: &Options, half: bool) -> Vec<ExecutionProviderDispatch> {
@@ -32,10 +32,10 @@ pub fn providers(gpu: &Gpu, options: &Options, half: bool) -> Vec<ExecutionProvi
         return vec![cuda];
     }
     let mut tensorrt = TensorRT::default().with_device_id(device);
-    if let Some(folder) = runtime::cache_dir() {
+    if let Ok(Some(folder)) = runtime::cache_dir() {
         // An engine takes minutes to make; one that cannot be kept is made again.
         let folder = folder.join("tensorrt");
-        if fs::create_dir_all(&folder).is_ok() {
+        if library::make_private(&folder).is_ok() {
             tensorrt = tensorrt.with_engine_cache(true).with_engine_cache_path(folder.display());
         }
     }

@@ -7,6 +7,8 @@ mod device;
 #[cfg(feature = "cuda")]
 mod ep;
 mod failure;
+mod fetch;
+mod library;
 #[cfg(feature = "cuda")]
 mod probe;
 

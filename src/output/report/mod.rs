@@ -1,8 +1,8 @@
 //! `report.html`: a segmentation to look at, in one file that needs no network.
 
 use crate::{
-    error::{Error, Result},
-    io::png,
+    error::Result,
+    io::{png, staged},
     output::palette,
     segmentation::Segmentation,
     stages::{boxes::Box2d, cloud::Cloud, masks::Masks},
@@ -38,7 +38,7 @@ impl Report<'_> {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written, [`Error::Device`] if pictures lie on a device that failed.
     pub fn write(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, self.html()?).map_err(Error::io(path))
+        staged::write_all(path, self.html()?.as_bytes())
     }
 
     /// The page.

@@ -8,7 +8,7 @@ pub use device::OnDevice;
 use crate::{
     device::twin::Twin,
     error::{Error, Result},
-    io::npy,
+    io::{npy, staged},
     ops::detect::boxes,
     ragged::Ragged,
 };
@@ -334,7 +334,7 @@ impl Boxes {
         };
         let records: Vec<Record> = self.list()?.iter().map(record).collect();
         let text = serde_json::to_string(&records).expect("boxes are finite numbers");
-        std::fs::write(path, text + "\n").map_err(Error::io(path))
+        staged::write_all(path, (text + "\n").as_bytes())
     }
 
     /// Adds the features, `[B, F]` in the order of the boxes, from a `.npy` file or an `.npz` archive (`feature`).

@@ -7,12 +7,21 @@ use super::cloud::Cloud;
 use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result},
-    io::{npy, png},
+    io::{
+        npy, png,
+        staged::{self, Folder},
+    },
     ops::views::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Of the files of [`Views::save`] the last.
+const LAST: &str = "cameras.json";
 
 /// Where a camera stands: on a sphere around the origin, looking at it, y up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -217,13 +226,23 @@ impl Views {
         Ok(shown as f64 / pixels.len().max(1) as f64)
     }
 
+    /// The files that [`Views::save`] writes of `count` views.
+    pub fn files(place: &Path, count: usize) -> impl Iterator<Item = PathBuf> {
+        let images = (0..count).map(|k| format!("{k}.png"));
+        let others = ["pixel_to_point.npy", "screen.npy", LAST].map(String::from);
+        images.chain(others).map(|name| place.join(name))
+    }
+
     /// Writes `0.png`, `1.png`, ... (the images), `pixel_to_point.npy` (i32 `[K, side, side]`), `screen.npy`
-    /// (f32 `[K, N, 2]`) and `cameras.json` into a folder, which is made if need be.
+    /// (f32 `[K, N, 2]`) and `cameras.json` into a folder, which is made if need be. Images of more views, from an earlier
+    /// call, are removed.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be written, [`Error::Device`] if the device failed.
-    pub fn save(&self, folder: &Path) -> Result<()> {
-        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    /// [`Error::Io`] if a file cannot be written, [`Error::Format`] if another process writes there, [`Error::Device`] if
+    /// the device failed.
+    pub fn save(&self, place: &Path) -> Result<()> {
+        let staged = Folder::begin(place)?;
+        let folder = staged.path();
         (0..self.len()).into_par_iter().try_for_each(|k| {
             png::write_rgb(&folder.join(format!("{k}.png")), self.image(k)?, self.side, self.side)
         })?;
@@ -234,9 +253,14 @@ impl Views {
             self.pixel_to_point.host()?,
         )?;
         npy::write(&folder.join("screen.npy"), &[k, n, 2], self.screen.host()?.as_flattened())?;
-        let path = folder.join("cameras.json");
         let json = serde_json::to_string_pretty(&self.cameras).expect("cameras are plain numbers");
-        fs::write(&path, json).map_err(Error::io(&path))
+        staged::write_all(&folder.join(LAST), json.as_bytes())?;
+        staged.finish(LAST)?;
+        let others = (k..).map(|k| place.join(format!("{k}.png")));
+        for path in others.take_while(|path| path.exists()) {
+            fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+        Ok(())
     }
 
     /// Reads what [`Views::save`] wrote.

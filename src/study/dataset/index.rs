@@ -3,6 +3,7 @@
 use super::{Labels, Object};
 use crate::{
     error::{Error, Result},
+    io::staged,
     parts::Parts,
 };
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,7 @@ impl Index {
     pub fn write(&self, root: &Path) -> Result<()> {
         let path = root.join(INDEX);
         let text = serde_json::to_string_pretty(self).expect("names and numbers");
-        fs::write(&path, text + "\n").map_err(Error::io(&path))
+        staged::write_all(&path, (text + "\n").as_bytes())
     }
 }
 

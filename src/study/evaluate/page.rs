@@ -5,12 +5,13 @@ use super::{
     tables::{Table, escaped},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
+    io::staged::{self, Folder},
     output::palette,
     segmentation::counted,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::{fs, path::Path};
+use std::path::Path;
 
 impl Evaluation {
     /// Writes into a folder, which is made if need be: `results.csv`, `results.md`, `results.json`, and `results.html`
@@ -21,15 +22,13 @@ impl Evaluation {
     /// # Errors
     /// [`Error::Io`] if a file cannot be written.
     pub fn write(&self, folder: &Path, about: &[String]) -> Result<()> {
-        fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            fs::write(&path, text).map_err(Error::io(path))
-        };
+        let staged = Folder::begin(folder)?;
+        let write = |name: &str, text: String| staged::write_all(&staged.path().join(name), text.as_bytes());
         write("results.csv", self.csv())?;
         write("results.md", self.markdown(about))?;
+        write("results.html", self.html(about))?;
         write("results.json", format!("{:#}\n", serde_json::json!(self)))?;
-        write("results.html", self.html(about))
+        staged.finish("results.json")
     }
 
     fn markdown(&self, about: &[String]) -> String {
