@@ -14,6 +14,8 @@ pub struct PointCloud {
     pub intensities: Vec<f32>,
     /// Where `colors` is empty: why, and what to do about it.
     pub uncolored: Option<String>,
+    /// Whether z is up by the format's own rules.
+    pub z_up: bool,
     /// What the reader noticed and the caller should know.
     pub warnings: Vec<String>,
 }

@@ -32,7 +32,7 @@ impl Rows {
         }
         let uncolored = colors.is_empty().then(|| "its points have no colours".to_string());
         let cloud = PointCloud::checked(positions, colors, unit, path)?;
-        Ok(PointCloud { intensities: columns::brightness(&intensities), uncolored, ..cloud })
+        Ok(PointCloud { intensities: columns::brightness(&intensities), uncolored, z_up: true, ..cloud })
     }
 }
 

@@ -200,6 +200,13 @@ impl Cloud {
         let repeated: Vec<u32> = copies.iter().map(|&(row, _)| row).collect();
         note(&repeated, "lie where others lie: each place counts once");
 
+        if points.z_up && options.up == Up::Y {
+            warnings.push(
+                "Scans of this format have z up, but y is taken for up: the object lies on its back in the views. Say that z \
+                 is up (option cloud.up)."
+                    .into(),
+            );
+        }
         let frame = Frame::of(&own.iter().map(|&row| position(row)).collect::<Vec<_>>())?;
         let positions: Vec<[f32; 3]> = own.iter().map(|&row| frame.place(position(row))).collect();
         let colors: Vec<[f32; 3]> = match options.colors {
@@ -534,5 +541,8 @@ mod tests {
         assert!(fit(&white, Up::Y).warnings[0].contains("white"));
         let black = PointCloud { colors: vec![[0.0; 3]; 400], ..ball(400) };
         assert!(fit(&black, Up::Y).warnings[0].contains("black"));
+        let scan = PointCloud { z_up: true, ..ball(400) };
+        assert!(fit(&scan, Up::Y).warnings[0].contains("z is up"));
+        assert_eq!(fit(&scan, Up::Z).warnings, [""; 0]);
     }
 }
