@@ -6,7 +6,7 @@ use super::{
     progress,
 };
 use clap::Args;
-use partstad::{Error, Result, io::path_text};
+use partstad::{Error, Result, io::path_text, segmentation::counted};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -70,7 +70,8 @@ impl Prepare {
         }
         let (count, failed) = (made.len(), failures.len());
         let text = format!(
-            "{count} shapes in {} ({kept} were there), {} KB each",
+            "{} in {} ({kept} were there), {} KB each",
+            counted(count, "shape", "shapes"),
             self.out.display(),
             bytes / 1000 / count.max(1) as u64
         );

@@ -17,7 +17,8 @@ use tracing_subscriber::{Layer, filter, layer::Context, registry::LookupSpan};
 /// The bar that people look at, and what it says before the steps.
 static SHOWN: Mutex<Option<(ProgressBar, String)>> = Mutex::new(None);
 
-fn show(bar: &ProgressBar, what: &str) {
+/// Says what is being done.
+pub fn show(bar: &ProgressBar, what: &str) {
     bar.set_message(what.to_string());
     *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some((bar.clone(), what.to_string()));
 }

@@ -79,6 +79,7 @@ impl Segment {
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
             bar.set_prefix(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+            progress::show(&bar, "reading");
             let result = Folder::begin(dir).and_then(|folder| {
                 let job = Job::read(path, session.cloud())?;
                 session.segment("segment", &job, &parts, folder, &bar)
