@@ -9,6 +9,7 @@ use partstad::{
     io::{
         path_text,
         points::PointCloud,
+        read_settings,
         staged::{self, Folder},
     },
     output::{self, Output, report::Report},
@@ -223,7 +224,7 @@ pub fn views_options(path: &Path) -> Result<views::Options> {
 }
 
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
-    let text = std::fs::read(path).map_err(Error::io(path))?;
+    let text = read_settings(path)?;
     serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not {what}: {e}")))
 }
 

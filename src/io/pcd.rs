@@ -1,18 +1,19 @@
 //! Point clouds as PCD files of the Point Cloud Library: ascii, binary, and binary_compressed.
 
 use super::{
+    budget::{self, Budget},
     columns::{self, Column, Scalar},
     points::PointCloud,
 };
 use crate::error::{Error, Result};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// Reads a file.
 ///
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read(path: &Path) -> Result<PointCloud> {
-    parse(&fs::read(path).map_err(Error::io(path))?, path)
+    parse(&budget::read_all(path)?, path)
 }
 
 /// Reads what is in memory; `path` is for messages.
@@ -206,6 +207,8 @@ fn decompressed(body: &[u8]) -> Result<Vec<u8>, String> {
         |at: usize| body.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     let short = "compressed data: the file is truncated or damaged";
     let (packed, unpacked) = length(0).zip(length(4)).ok_or(short)?;
+    // A byte may become a number of eight.
+    Budget::of(body.len() as u64).take(unpacked, 9)?;
     let mut packed = body[8..].get(..packed).ok_or(short)?;
     let mut out: Vec<u8> = vec![];
     while let Some((&control, rest)) = packed.split_first() {

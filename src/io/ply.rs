@@ -1,19 +1,21 @@
 //! Point clouds as PLY files: ascii, binary little and big endian.
 
 use super::{
+    budget,
     columns::{self, Column, Scalar},
     points::PointCloud,
     staged,
 };
 use crate::error::{Error, Result};
 use std::{
-    fs::File,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, Read, Write},
     path::Path,
 };
 
 /// No point cloud's header is longer; a longer one is a file of another kind.
 const HEADER_LIMIT: u64 = 1 << 20;
+/// No element has more.
+const PROPERTY_LIMIT: usize = 1 << 12;
 
 /// Reads the points and colours of the `vertex` element, of any number type and of the usual names; everything else is
 /// skipped.
@@ -21,9 +23,8 @@ const HEADER_LIMIT: u64 = 1 << 20;
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read(path: &Path) -> Result<PointCloud> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
-    parse(BufReader::new(file), length, path)
+    let (file, length) = budget::open(path)?;
+    parse(file, length, path)
 }
 
 /// Reads a PLY file of `length` bytes from anywhere; `path` is for messages.
@@ -128,6 +129,12 @@ impl Header {
                         return Err(unfit(format!("no number type is known in the line {text:?}")));
                     };
                     let Some(element) = elements.last_mut() else { return Err(odd()) };
+                    if element.properties.len() == PROPERTY_LIMIT {
+                        return Err(unfit(format!(
+                            "more than {PROPERTY_LIMIT} properties of {}",
+                            element.name
+                        )));
+                    }
                     if element.properties.iter().any(|other| other.name == name) {
                         let message = format!(
                             "its element {} has two properties named {name}; remove one, or name it otherwise",

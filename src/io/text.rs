@@ -1,22 +1,25 @@
 //! Point clouds as text: a point a line, numbers between white space, commas or semicolons, with or without names above.
 
 use super::{
+    budget,
     columns::{self, Column, Scalar},
     points::PointCloud,
 };
 use crate::error::{Error, Result};
 use std::{
-    fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, Read},
     path::Path,
 };
+
+/// No line of a cloud is longer.
+const LINE_LIMIT: u64 = 1 << 16;
 
 /// Reads a file.
 ///
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read(path: &Path) -> Result<PointCloud> {
-    parse(BufReader::new(File::open(path).map_err(Error::io(path))?), path)
+    parse(budget::open(path)?.0, path)
 }
 
 /// Reads text from anywhere. Without a line of names the columns are x y z, x y z intensity, or x y z red green blue and
@@ -32,8 +35,11 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
     let mut line = vec![];
     for at in 1.. {
         line.clear();
-        if from.read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
+        if from.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
             break;
+        }
+        if line.len() as u64 == LINE_LIMIT {
+            return Err(unfit(at, format!("is longer than {LINE_LIMIT} bytes; a point must be a line")));
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_start_matches('\u{feff}').trim();

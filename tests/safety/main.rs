@@ -2,6 +2,7 @@
 //! a process of its own.
 #![cfg(all(feature = "cli", unix))]
 
+mod budgets;
 mod output;
 #[cfg(feature = "small-models")]
 mod paths;

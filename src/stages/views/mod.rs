@@ -8,7 +8,7 @@ use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result},
     io::{
-        npy, png,
+        npy, png, read_settings,
         staged::{self, Folder},
     },
     ops::views::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
@@ -269,7 +269,7 @@ impl Views {
     /// [`Error::Io`] if a file is missing, [`Error::Format`] if the files do not belong together.
     pub fn load(folder: &Path) -> Result<Views> {
         let path = folder.join("cameras.json");
-        let json = fs::read(&path).map_err(Error::io(&path))?;
+        let json = read_settings(&path)?;
         let cameras: Vec<Camera> =
             serde_json::from_slice(&json).map_err(|e| Error::format(&path, e.to_string()))?;
         if cameras.is_empty() {
