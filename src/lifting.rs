@@ -218,6 +218,8 @@ pub fn predict(
 ) -> Result<(Boxes, Masks)> {
     let boxes =
         progress.run(Stage::Boxes, || Boxes::detect(views, parts, &models.detector, &options.boxes))?;
+    let points = views.screen.len() / views.len();
+    options.check_memory(models.detector.device(), points, boxes.len())?;
     let masks = match &models.segmenter {
         Some(segmenter) => {
             progress.run(Stage::Masks, || Masks::predict(views, &boxes, segmenter, &options.masks))?

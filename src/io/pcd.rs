@@ -144,10 +144,12 @@ impl Header {
 
     fn of_rows(&self, body: &[u8]) -> Result<Vec<Column>, String> {
         let (whole, row) = self.whole(body)?;
+        let mut budget = Budget::of(body.len() as u64);
         let mut columns = vec![];
         let mut at = 0;
         for field in &self.fields {
             if let Some(mut column) = field.column() {
+                columns::make_room([&mut column].into_iter(), self.points, &mut budget)?;
                 whole.chunks_exact(row).for_each(|point| column.push(&point[at..], false));
                 columns.push(column);
             }
@@ -159,11 +161,13 @@ impl Header {
     /// Compressed points lie field by field.
     fn of_columns(&self, body: &[u8]) -> Result<Vec<Column>, String> {
         let (mut rest, _) = self.whole(body)?;
+        let mut budget = Budget::of(body.len() as u64);
         let mut columns = vec![];
         for field in &self.fields {
             let (of_field, after) = rest.split_at(field.size * field.count * self.points);
             rest = after;
             if let Some(mut column) = field.column() {
+                columns::make_room([&mut column].into_iter(), self.points, &mut budget)?;
                 of_field.chunks_exact(field.size).for_each(|value| column.push(value, false));
                 columns.push(column);
             }
@@ -176,7 +180,15 @@ impl Header {
         let wanted = self.fields.iter().try_fold(0usize, |sum, field| sum.checked_add(field.count));
         let wanted = wanted.ok_or("fields of too many values")?;
         let mut lines = body.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let mut budget = Budget::of(body.len() as u64);
         for i in 0..self.points {
+            if i % columns::BATCH == 0 {
+                columns::make_room(
+                    columns.iter_mut().flatten(),
+                    columns::BATCH.min(self.points - i),
+                    &mut budget,
+                )?;
+            }
             let line = lines.next().ok_or_else(|| {
                 format!("ends after {i} of {} points: the file is truncated or damaged", self.points)
             })?;

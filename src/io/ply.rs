@@ -1,7 +1,7 @@
 //! Point clouds as PLY files: ascii, binary little and big endian.
 
 use super::{
-    budget,
+    budget::{self, Budget},
     columns::{self, Column, Scalar},
     points::PointCloud,
     staged,
@@ -37,7 +37,7 @@ pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCl
     for element in &header.elements {
         element.check_count(header.format, body, path)?;
         let is_vertex = element.name == "vertex";
-        let columns = element.read(&mut from, header.format, is_vertex, path)?;
+        let columns = element.read(&mut from, header.format, body, is_vertex, path)?;
         if is_vertex {
             let names: Vec<String> = element.properties.iter().map(|p| p.name.clone()).collect();
             let mut cloud = columns::cloud(columns, "vertices", &names, header.colors_elsewhere(), path)?;
@@ -230,12 +230,24 @@ impl Element {
     }
 
     /// Reads or skips the rows; the columns that a cloud needs.
-    fn read(&self, from: &mut impl BufRead, format: Format, keep: bool, path: &Path) -> Result<Vec<Column>> {
+    fn read(
+        &self,
+        from: &mut impl BufRead,
+        format: Format,
+        body: u64,
+        keep: bool,
+        path: &Path,
+    ) -> Result<Vec<Column>> {
         let wanted = |p: &Property| match p.list {
             None if keep => Column::wanted(&p.name, p.scalar),
             _ => None,
         };
         let mut columns: Vec<Option<Column>> = self.properties.iter().map(wanted).collect();
+        if keep {
+            let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+            columns::make_room(columns.iter_mut().flatten(), count, &mut Budget::of(body))
+                .map_err(|what| Error::format(path, format!("its {count} vertices: {what}")))?;
+        }
         let mut row = vec![];
         for i in 0..self.count {
             let read = match format {

@@ -66,6 +66,17 @@ impl Tensors {
         serde_json::from_str(note).map_err(|e| self.unfit(format!("not {what}: {e} in its metadata")))
     }
 
+    /// The shape of an array.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if there is none of this name.
+    pub fn shape(&self, name: &str) -> Result<&[usize]> {
+        match self.header.info(name) {
+            Some(info) => Ok(&info.shape),
+            None => Err(self.unfit(format!("holds {:?}, but no `{name}`", self.names()))),
+        }
+    }
+
     /// An array; numbers of another type are converted as by [`npy::read`].
     ///
     /// # Errors
@@ -98,11 +109,9 @@ impl Tensors {
     /// # Errors
     /// As [`Tensors::get`]; also if the shape is another.
     pub fn shaped<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
-        match self.header.info(name) {
-            Some(info) if info.shape != shape => {
-                Err(self.unfit(format!("`{name}` has shape {:?}, not {shape:?}", info.shape)))
-            }
-            _ => Ok(self.get(name)?.data),
+        match self.shape(name)? {
+            found if found == shape => Ok(self.get(name)?.data),
+            found => Err(self.unfit(format!("`{name}` has shape {found:?}, not {shape:?}"))),
         }
     }
 

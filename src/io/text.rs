@@ -1,7 +1,7 @@
 //! Point clouds as text: a point a line, numbers between white space, commas or semicolons, with or without names above.
 
 use super::{
-    budget,
+    budget::{self, Budget},
     columns::{self, Column, Scalar},
     points::PointCloud,
 };
@@ -141,12 +141,13 @@ struct Table {
     separator: Separator,
     names: Vec<String>,
     columns: Vec<Option<Column>>,
+    rows: usize,
 }
 
 impl Table {
     fn new(separator: Separator, names: Vec<String>) -> Table {
         let columns = names.iter().map(|name| Column::wanted(name, Scalar::F64)).collect();
-        Table { separator, names, columns }
+        Table { separator, names, columns, rows: 0 }
     }
 
     fn add(&mut self, line: &str) -> Result<(), String> {
@@ -154,6 +155,12 @@ impl Table {
         if found != wanted {
             return Err(format!("{found} values, where there should be {wanted}"));
         }
+        if self.rows.is_multiple_of(columns::BATCH) {
+            let mut budget = Budget::of_memory();
+            budget.take(self.rows, columns::ROW)?;
+            columns::make_room(self.columns.iter_mut().flatten(), columns::BATCH, &mut budget)?;
+        }
+        self.rows += 1;
         for ((word, column), name) in self.separator.split(line).zip(&mut self.columns).zip(&self.names) {
             let Some(column) = column else { continue };
             let decimal = word.replace(',', ".");

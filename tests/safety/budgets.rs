@@ -21,17 +21,16 @@ fn refused(args: &[&dyn AsRef<OsStr>], file: &Path, words: &str) {
     shell.args(["-c", &format!("ulimit -v {}; exec \"$0\" \"$@\"", SPACE << 10)]);
     shell.arg(command.get_program()).args(command.get_args()).args(["--threads", "1"]);
     let child = shell.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
+    let process = child.id();
     let peak = std::thread::spawn(move || {
         let mut peak = 0;
-        while let Some(now) = fs::read_to_string(&status).ok().and_then(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-            line.split_whitespace().next()?.parse::<u64>().ok()
-        }) {
-            peak = peak.max(now);
+        loop {
+            match super::peak(process) {
+                0 if peak > 0 => return peak,
+                now => peak = peak.max(now),
+            }
             std::thread::sleep(std::time::Duration::from_micros(500));
         }
-        peak >> 10
     });
     let output = child.wait_with_output().unwrap();
     println!("{}: {} MiB at most", file.display(), peak.join().unwrap());
@@ -53,7 +52,7 @@ fn archive(path: &Path, members: &[(&str, &[u8], &[u8], usize)]) -> PathBuf {
         zip.start_file(*name, options).unwrap();
         zip.write_all(head).unwrap();
         let many = piece.repeat((1 << 20) / piece.len().max(1));
-        for _ in 0..times * piece.len() >> 20 {
+        for _ in 0..(times * piece.len()) >> 20 {
             zip.write_all(&many).unwrap();
         }
     }

@@ -4,20 +4,23 @@
 //! clouds. The header is parsed here, strictly: the crates for it evaluate any Python literal, and nested brackets overflow
 //! their stack.
 
+mod archive;
 pub(in crate::io) mod content;
+
+pub use self::archive::ArchiveWriter;
 
 use super::{
     budget::{self, Budget},
-    staged::{self, Staged},
+    staged,
 };
 use crate::error::{Error, Result};
 use std::{
     fmt,
     fs::File,
-    io::{BufReader, BufWriter, Read, Write},
+    io::{BufReader, Read, Write},
     path::{Path, PathBuf},
 };
-use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
+use zip::ZipArchive;
 
 /// An array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,58 +131,6 @@ pub fn read_either<T: Element>(path: &Path, name: &str, fits: Fits) -> Result<Ar
     in_member(path, name, |from, length, _, path| {
         parse_within(from, length, &mut Budget::of_memory(), fits, path)
     })
-}
-
-/// An `.npz` archive being written, member by member.
-pub struct ArchiveWriter {
-    zip: ZipWriter<BufWriter<File>>,
-    staged: Staged,
-    path: PathBuf,
-}
-
-impl ArchiveWriter {
-    /// Begins an archive.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    pub fn create(path: &Path) -> Result<ArchiveWriter> {
-        let staged = Staged::create(path)?;
-        let file = staged.file().try_clone().map_err(Error::io(path))?;
-        Ok(ArchiveWriter { zip: ZipWriter::new(BufWriter::new(file)), staged, path: path.to_path_buf() })
-    }
-
-    /// Adds the array `name` (without `.npy`), compressed.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    ///
-    /// # Panics
-    /// If the shape does not hold the data.
-    pub fn member<T: Element>(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        data: impl IntoIterator<Item = T>,
-    ) -> Result<()> {
-        let large = shape.iter().product::<usize>() >= 1 << 28;
-        let options =
-            SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(large);
-        self.zip
-            .start_file(format!("{name}.npy"), options)
-            .map_err(std::io::Error::from)
-            .and_then(|()| write_to(BufWriter::new(&mut self.zip), shape, data))
-            .map_err(Error::io(&self.path))
-    }
-
-    /// Completes the archive.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    pub fn finish(self) -> Result<()> {
-        let result = self.zip.finish().map_err(std::io::Error::from).and_then(|mut file| file.flush());
-        result.map_err(Error::io(&self.path))?;
-        self.staged.finish()
-    }
 }
 
 /// The names of the arrays in an `.npz` archive, in its order.
