@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be opened, read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", one_line(&path.to_string_lossy()))]
     Io {
         /// The file.
         path: PathBuf,
@@ -15,7 +15,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file was read, but its content is not what its format asks for.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {message}", one_line(&path.to_string_lossy()))]
     Format {
         /// The file.
         path: PathBuf,
@@ -57,5 +57,45 @@ impl Error {
     /// An argument outside what the operation accepts.
     pub fn invalid(message: impl Into<String>) -> Error {
         Error::Invalid(message.into())
+    }
+}
+
+/// Characters of a line that a terminal is given.
+const LINE: usize = 2000;
+
+/// A text from elsewhere, such as the name of a file, as one line for a terminal: what would move the cursor, colour what
+/// follows or turn the direction of writing becomes U+FFFD, and a long line is cut.
+pub fn one_line(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'
+        | '\u{2029}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    let mut line: String = text.chars().take(LINE).map(harmless).collect();
+    if text.chars().nth(LINE).is_some() {
+        line.push('\u{2026}');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_moves_no_cursor() {
+        assert_eq!(
+            one_line("a\u{1b}[2J\nb\r\u{9b}31m\u{202e}c\u{7}é"),
+            "a\u{fffd}[2J\u{fffd}b\u{fffd}\u{fffd}31m\u{fffd}c\u{fffd}é"
+        );
+        assert_eq!(one_line(&"é".repeat(LINE)).chars().count(), LINE);
+        assert_eq!(one_line(&"é".repeat(5000)).chars().count(), LINE + 1);
+        let error = Error::format("a\u{1b}]0;b\u{7}", "is odd").to_string();
+        assert_eq!(error, "a\u{fffd}]0;b\u{fffd}: is odd");
     }
 }

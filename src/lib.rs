@@ -38,6 +38,7 @@ pub mod device;
 pub mod error;
 pub mod io;
 pub mod lifting;
+pub mod memory;
 #[cfg(feature = "ort")]
 pub mod models;
 pub mod observer;

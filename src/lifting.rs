@@ -221,6 +221,8 @@ pub fn predict(
     for (part, why) in boxes.detected.iter().flat_map(|detected| &detected.doubts) {
         progress.warn(format!("The name {:?} {why}; expect to find little of it.", parts[*part as usize]));
     }
+    let points = views.screen.len() / views.len();
+    options.check_memory(models.detector.device(), points, boxes.len())?;
     let masks = match &models.segmenter {
         Some(segmenter) => {
             progress.run(Stage::Masks, || Masks::predict(views, &boxes, segmenter, &options.masks))?

@@ -1,7 +1,14 @@
 //! The options of every stage, as files hold them and as every way through the stages takes them.
 
-use crate::stages::{
-    boxes, cloud, evidence, instances, labels, masks, memberships, superpoints, views, weights,
+use crate::{
+    device::Device,
+    error::{Error, Result},
+    memory,
+    stages::{
+        boxes, cloud, evidence, instances, labels,
+        masks::{self, LOGIT_SIDE},
+        memberships, superpoints, views, weights,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,4 +36,79 @@ pub struct Options {
     pub labels: labels::Options,
     /// How to merge instances.
     pub instances: instances::Options,
+    /// The bytes of memory that a cloud may take on the host; none = what is free when it begins.
+    pub memory: Option<u64>,
+}
+
+/// Bytes that a process takes before it has seen a point.
+const BASE: f64 = 16e6;
+/// Bytes a point while superpoints are made.
+const PARTITION: f64 = 800.0;
+/// Bytes a point, a point and view, and a pixel of a view while they are rendered and voted on.
+const POINT: f64 = 115.0;
+const SCREEN: f64 = 16.0;
+const PIXEL: f64 = 18.0;
+
+impl Options {
+    /// Bytes that a cloud of `points` takes on the host at most, and its boxes with their masks, if `device` computes; ONNX
+    /// Runtime's own memory apart. The factors were measured.
+    pub fn memory_of(&self, device: &Device, points: usize, boxes: usize) -> u64 {
+        if *device != Device::Cpu {
+            return (BASE + POINT * points as f64) as u64;
+        }
+        let (n, k) = (points as f64, self.views.poses.len() as f64);
+        let pixels = (self.views.side as f64).powi(2);
+        let masks = boxes as f64 * (pixels / 8.0).max((LOGIT_SIDE * LOGIT_SIDE * size_of::<f32>()) as f64);
+        (BASE + (PARTITION * n).max((POINT + SCREEN * k) * n + PIXEL * k * pixels + masks)) as u64
+    }
+
+    /// Checks that a cloud of `points` will find enough memory, so that the process need not die of it.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] saying what it needs and what there is.
+    pub fn check_memory(&self, device: &Device, points: usize, boxes: usize) -> Result<()> {
+        let (needed, free) = (self.memory_of(device, points, boxes), memory::free());
+        let (most, why) = match (self.memory, free) {
+            (Some(most), _) => (most, "the option memory allows"),
+            (None, Some(free)) => (free, "is free (of the machine, its control group, or by ulimit)"),
+            (None, None) => return Ok(()),
+        };
+        if needed <= most {
+            return Ok(());
+        }
+        let views::Options { poses, side, .. } = &self.views;
+        let with = if boxes > 0 { format!(", and {boxes} boxes") } else { String::new() };
+        Err(Error::Memory(format!(
+            "{points} points in {} views of {side} x {side} pixels{with} take about {} MiB of memory; {} MiB {why}: take fewer \
+             points, fewer or smaller views (options views.poses, views.side), or allow more",
+            poses.len(),
+            needed >> 20,
+            most >> 20
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_with_points_views_and_boxes() {
+        let usual = Options::default();
+        let few = Options { views: views::Options { side: 100, ..usual.views.clone() }, ..usual.clone() };
+        assert!(usual.memory_of(&Device::Cpu, 8000, 0) > 5 * few.memory_of(&Device::Cpu, 8000, 0) / 2);
+        assert!(
+            usual.memory_of(&Device::Cpu, 8000, 1000) > usual.memory_of(&Device::Cpu, 8000, 0) + (200 << 20)
+        );
+        assert!(usual.memory_of(&Device::Cpu, 1_000_000, 0) > 5 * usual.memory_of(&Device::Cpu, 8000, 0));
+        assert_eq!(usual.memory_of(&Device::Cpu, usize::MAX, usize::MAX), u64::MAX);
+        let tight = Options { memory: Some(100 << 20), ..few };
+        tight.check_memory(&Device::Cpu, 8000, 0).unwrap();
+        let refused = tight.check_memory(&Device::Cpu, 1_000_000, 0).unwrap_err().to_string();
+        assert!(
+            refused.contains("1000000 points in 10 views of 100 x 100")
+                && refused.contains("100 MiB the option"),
+            "{refused}"
+        );
+    }
 }

@@ -88,8 +88,8 @@ impl Pipeline {
     /// Segments a cloud into the named parts. `observer`: `&()` for none.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with an option out of range, [`Error::Model`] without models or if a model fails,
-    /// [`Error::Cancelled`] if the observer says so.
+    /// [`Error::Invalid`] with an option out of range, [`Error::Memory`] if the cloud would take more than there is,
+    /// [`Error::Model`] without models or if a model fails, [`Error::Cancelled`] if the observer says so.
     #[cfg(feature = "ort")]
     pub fn segment(&self, cloud: &Cloud, parts: &Parts, observer: &dyn Observer) -> Result<Segmentation> {
         let Some(models) = &self.models else {
@@ -97,7 +97,7 @@ impl Pipeline {
                 "the pipeline has no models; give it some with Pipeline::with_models".into(),
             ));
         };
-        let mut progress = self.begin(cloud, observer)?;
+        let mut progress = self.begin(cloud, 0, observer)?;
         let superpoints = self.partition(cloud, &mut progress)?;
         let views = self.render(cloud, &mut progress)?;
         let (boxes, masks) = crate::lifting::predict(models, &views, parts, &self.options, &mut progress)?;
@@ -109,8 +109,8 @@ impl Pipeline {
     /// for none.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if predictions, cloud and options do not fit together, [`Error::Cancelled`] if the observer says
-    /// so.
+    /// [`Error::Invalid`] if predictions, cloud and options do not fit together, [`Error::Memory`] if the cloud would take
+    /// more than there is, [`Error::Cancelled`] if the observer says so.
     pub fn lift(
         &self,
         cloud: &Cloud,
@@ -119,7 +119,7 @@ impl Pipeline {
         observer: &dyn Observer,
     ) -> Result<Segmentation> {
         let Predictions { boxes, masks, superpoints, weights } = predictions;
-        let mut progress = self.begin(cloud, observer)?;
+        let mut progress = self.begin(cloud, boxes.len(), observer)?;
         let superpoints = match superpoints {
             Some(superpoints) => superpoints,
             None => self.partition(cloud, &mut progress)?,
@@ -129,8 +129,9 @@ impl Pipeline {
         self.label(scene, parts, weights.as_ref(), progress)
     }
 
-    /// Checks that the cloud was made as the options say, and hands on what there is to know about it.
-    fn begin<'o>(&self, cloud: &Cloud, observer: &'o dyn Observer) -> Result<Progress<'o>> {
+    /// Checks that the cloud was made as the options say and will find memory, and hands on what there is to know about it.
+    fn begin<'o>(&self, cloud: &Cloud, boxes: usize, observer: &'o dyn Observer) -> Result<Progress<'o>> {
+        self.options.check_memory(&self.device, cloud.len(), boxes)?;
         let (made, asked) = (cloud.options, self.options.cloud);
         if made != asked {
             return Err(Error::invalid(format!(

@@ -9,7 +9,7 @@ use std::{
 /// The rooms from the ground up; a file imports only from its own floor or lower ones. `lib`, `main` and `cli` stand on top.
 const FLOORS: [&[&str]; 9] = [
     &["error", "parts"],
-    &["observer", "ragged"],
+    &["memory", "observer", "ragged"],
     &["device", "io"],
     &["ops"],
     &["models"],

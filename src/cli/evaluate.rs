@@ -8,6 +8,7 @@ use super::{
 use clap::Args;
 use partstad::{
     Error, Result,
+    error::one_line,
     io::path_text,
     study::{
         dataset::Object,
@@ -81,7 +82,7 @@ impl Evaluate {
         let mut evaluator =
             Evaluator::new(preparer, runs).map_err(|e| Error::invalid(format!("{e}; --weights names it")))?;
         for object in &objects {
-            bar.set_message(object.place().display().to_string());
+            bar.set_message(one_line(&object.place().to_string_lossy()));
             if let Some(failure) = evaluator.add(object, &data.parts[&object.category]) {
                 progress::complain(&bar, &format!("{}: {}", failure.object.display(), failure.error));
             }
@@ -90,7 +91,7 @@ impl Evaluate {
         bar.finish_and_clear();
         let evaluation = evaluator.finish();
         for warning in &warnings {
-            tracing::warn!("{warning}");
+            super::warn(warning);
         }
         evaluation.write(&self.out, &[vec![note], warnings].concat())?;
         let mut told = json!(evaluation);

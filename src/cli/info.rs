@@ -3,7 +3,8 @@
 use super::Global;
 use clap::Args;
 use partstad::{
-    Error, Result,
+    Result,
+    io::read_settings,
     models::{Manifest, Models, runtime},
 };
 use serde_json::{Value, json};
@@ -52,7 +53,7 @@ impl Info {
     fn manifest(&self) -> Result<Manifest> {
         let Some(folder) = &self.models else { return Models::embedded_manifest() };
         let path = folder.join("manifest.json");
-        let text = std::fs::read(&path).map_err(Error::io(&path))?;
+        let text = read_settings(&path)?;
         Manifest::parse(&text, &path)
     }
 }

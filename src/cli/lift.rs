@@ -77,7 +77,7 @@ impl Lift {
         let inputs: Vec<&Path> = inputs.map(PathBuf::as_path).chain(self.settings.files()).collect();
         run::check_results(&[&self.out], &inputs)?;
         let folder = Folder::begin(&self.out)?;
-        let job = Job::read(&self.cloud, &options.cloud)?;
+        let job = Job::read(&self.cloud, &device, &options)?;
         let (views, side) = (options.views.poses.len(), options.views.side);
         let mut boxes = Boxes::read(&self.boxes, views, parts.len())?;
         let unsure = boxes.check_pixels(side).map_err(|e| Error::format(&self.boxes, e.to_string()))?;
@@ -94,7 +94,9 @@ impl Lift {
         let bar = progress::stages("lift");
         let (pipeline, unlearned) = self.learned.give(Pipeline::new(device, options), &parts)?;
         let predictions = Predictions { boxes, masks, superpoints, weights };
-        let found = pipeline.lift(&job.cloud, &parts, predictions, &Stages(&bar))?;
+        let found = pipeline
+            .lift(&job.cloud, &parts, predictions, &Stages(&bar))
+            .map_err(|e| run::named(job.path, e))?;
         bar.finish_and_clear();
         let mut parameters = run::parameters("lift", &pipeline);
         let given = |path: &Option<PathBuf>| path.as_ref().map(path_text);

@@ -22,7 +22,7 @@ mod train;
 mod weights;
 
 use clap::{Args, Parser, Subcommand};
-use partstad::{Error, Result};
+use partstad::{Error, Result, error::one_line};
 use std::{
     io::{IsTerminal, Write},
     process::ExitCode,
@@ -88,8 +88,9 @@ pub fn main() -> ExitCode {
         _ => LevelFilter::DEBUG,
     };
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // Where there are colours, tracing itself replaces what would change them.
     let log = fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(move || Log { color })
         .with_ansi(color)
         .without_time()
         .with_target(false)
@@ -124,7 +125,8 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}{}", hint(&error));
+            let _ =
+                writeln!(std::io::stderr(), "{}", for_terminal(&format!("error: {error}{}", hint(&error))));
             ExitCode::FAILURE
         }
     }
@@ -138,17 +140,52 @@ fn hint(error: &Error) -> &'static str {
     }
 }
 
+/// Where messages of what is done go.
+struct Log {
+    color: bool,
+}
+
+impl Write for Log {
+    fn write(&mut self, message: &[u8]) -> std::io::Result<usize> {
+        if self.color {
+            std::io::stderr().write_all(message)?;
+        } else {
+            writeln!(std::io::stderr(), "{}", for_terminal(&String::from_utf8_lossy(message)))?;
+        }
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+/// Starts the threads now, where an error can be told: what needs them first would panic.
 fn start_threads(threads: Option<u16>) -> Result<()> {
-    let Some(n) = threads else { return Ok(()) };
-    let built = rayon::ThreadPoolBuilder::new().num_threads(n.into()).build_global();
-    built.map_err(|e| Error::invalid(format!("--threads {n}: {e}")))
+    let built = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0).into()).build_global();
+    built.map_err(|e| {
+        Error::Memory(format!(
+            "the threads to compute on do not start: {e}; ask for fewer with --threads, or raise the limits of processes and \
+             memory (ulimit -u, ulimit -v)"
+        ))
+    })
+}
+
+/// Text whose lines may hold what stands in files.
+fn for_terminal(text: &str) -> String {
+    text.lines().map(one_line).collect::<Vec<_>>().join("\n")
+}
+
+/// Warns of what a library's call noticed.
+fn warn(warning: &str) {
+    tracing::warn!("{}", for_terminal(warning));
 }
 
 impl Global {
     /// Prints the outcome: JSON for machines, or text for people.
     fn report(&self, json: serde_json::Value, text: &str) -> Result<()> {
         let mut out = std::io::stdout().lock();
-        let done = if self.json { writeln!(out, "{json}") } else { writeln!(out, "{text}") };
+        let done = if self.json { writeln!(out, "{json}") } else { writeln!(out, "{}", for_terminal(text)) };
         match done {
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output")(e)),
             _ => Ok(()),

@@ -6,7 +6,7 @@ use super::{
     progress,
 };
 use clap::Args;
-use partstad::{Error, Result, io::path_text, segmentation::counted};
+use partstad::{Error, Result, error::one_line, io::path_text, segmentation::counted};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ impl Prepare {
         let preparer = self.data.preparer(global, Some(&self.out))?;
         let (mut made, mut failures, mut kept, mut bytes) = (vec![], vec![], 0, 0);
         for object in &objects {
-            bar.set_message(object.place().display().to_string());
+            bar.set_message(one_line(&object.place().to_string_lossy()));
             match preparer.samples(object, &data.parts[&object.category]) {
                 Ok(prepared) => {
                     kept += prepared.kept as usize;
@@ -66,7 +66,7 @@ impl Prepare {
         bar.finish_and_clear();
         let warnings = data::warnings(&preparer);
         for warning in &warnings {
-            tracing::warn!("{warning}");
+            super::warn(warning);
         }
         let (count, failed) = (made.len(), failures.len());
         let text = format!(

@@ -1,14 +1,17 @@
 //! What a person sees while the pipeline works.
 
+use super::for_terminal;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use partstad::{
     Observer,
+    error::one_line,
     observer::{STEPS, Stage},
 };
 use std::{
     fmt,
     io::Write,
     sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 use tracing::{Event, Subscriber, field::Visit};
@@ -67,8 +70,8 @@ pub fn stages(title: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {prefix}  {bar:24} {msg}  {elapsed}");
     let bar = ProgressBar::new(Stage::ALL.len() as u64).with_finish(ProgressFinish::AndClear);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_prefix(title.to_string());
-    bar.enable_steady_tick(Duration::from_millis(100));
+    bar.set_prefix(one_line(title));
+    tick(&bar);
     bar
 }
 
@@ -89,12 +92,20 @@ pub fn objects(title: &str, count: usize) -> ProgressBar {
         ProgressStyle::with_template("{spinner} {prefix}  {bar:24} {pos}/{len} {msg}  {elapsed}, {eta} left");
     let bar = ProgressBar::new(count as u64).with_finish(ProgressFinish::AndClear);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_prefix(title.to_string());
-    bar.enable_steady_tick(Duration::from_millis(100));
+    bar.set_prefix(one_line(title));
+    tick(&bar);
     bar
+}
+
+/// Turns the bar's wheel, if somebody sees it and a thread can be had.
+fn tick(bar: &ProgressBar) {
+    let thread = || thread::Builder::new().spawn(|| ()).is_ok_and(|thread| thread.join().is_ok());
+    if !bar.is_hidden() && thread() {
+        bar.enable_steady_tick(Duration::from_millis(100));
+    }
 }
 
 /// Prints an error that does not end the command.
 pub fn complain(bar: &ProgressBar, error: &str) {
-    bar.suspend(|| writeln!(std::io::stderr(), "error: {error}")).unwrap_or_default();
+    bar.suspend(|| writeln!(std::io::stderr(), "error: {}", for_terminal(error))).unwrap_or_default();
 }

@@ -8,10 +8,7 @@ use clap::Args;
 use partstad::{
     Device, Result,
     io::{path_text, staged},
-    stages::{
-        cloud,
-        views::{Options, Views},
-    },
+    stages::views::{Options, Views},
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -42,14 +39,14 @@ impl Render {
             self.views.as_ref().map_or_else(|| Ok(Options::default()), |path| views_options(path))?;
         let inputs: Vec<&PathBuf> = [&self.cloud].into_iter().chain(&self.views).collect();
         staged::check_apart(Views::files(&self.out, options.poses.len()), &inputs)?;
-        let (_, cloud) = read_cloud(&self.cloud, &self.reading.of(cloud::Options::default()))?;
+        let (_, cloud) = read_cloud(&self.cloud, &Device::Cpu, &self.reading.alone(options.clone()))?;
         let bar = progress::work("render", &format!("{} views", options.poses.len()));
         let views = Views::render(&Device::Cpu, &cloud, &options)?.of_rows(&cloud)?;
         bar.set_message("writing");
         views.save(&self.out)?;
         bar.finish_and_clear();
         for warning in &cloud.warnings {
-            tracing::warn!("{warning}");
+            super::warn(warning);
         }
         let (k, side) = (views.len(), views.side);
         global.report(

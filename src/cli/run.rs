@@ -9,6 +9,7 @@ use partstad::{
     io::{
         path_text,
         points::PointCloud,
+        read_settings,
         staged::{self, Folder},
     },
     output::{self, Output, report::Report},
@@ -64,11 +65,27 @@ impl Reading {
     }
 }
 
-/// Reads a cloud.
-pub fn read_cloud(path: &Path, options: &cloud::Options) -> Result<(PointCloud, Cloud)> {
+impl Reading {
+    /// What was asked for, and these views, to commands that take no other options.
+    pub fn alone(&self, views: views::Options) -> Options {
+        Options { cloud: self.of(cloud::Options::default()), views, ..Options::default() }
+    }
+}
+
+/// Reads a cloud that will find memory.
+pub fn read_cloud(path: &Path, device: &Device, options: &Options) -> Result<(PointCloud, Cloud)> {
     let points = PointCloud::read(path)?;
-    let cloud = fit_cloud(path, &points, options)?;
+    options.check_memory(device, points.len(), 0).map_err(|e| named(path, e))?;
+    let cloud = fit_cloud(path, &points, &options.cloud)?;
     Ok((points, cloud))
+}
+
+/// Names the cloud that a lack of memory is of.
+pub fn named(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Memory(message) => Error::Memory(format!("{}: {message}", path.display())),
+        other => other,
+    }
 }
 
 /// The library's words for what the program calls otherwise.
@@ -255,7 +272,7 @@ pub fn views_options(path: &Path) -> Result<views::Options> {
 }
 
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
-    let text = std::fs::read(path).map_err(Error::io(path))?;
+    let text = read_settings(path)?;
     serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not {what}: {e}")))
 }
 
@@ -269,9 +286,9 @@ pub struct Job<'a> {
 
 impl<'a> Job<'a> {
     /// Reads the cloud.
-    pub fn read(path: &'a Path, options: &cloud::Options) -> Result<Job<'a>> {
+    pub fn read(path: &'a Path, device: &Device, options: &Options) -> Result<Job<'a>> {
         let start = Instant::now();
-        let (points, cloud) = read_cloud(path, options)?;
+        let (points, cloud) = read_cloud(path, device, options)?;
         Ok(Job { path, points, cloud, start })
     }
 
@@ -362,7 +379,7 @@ pub struct Finished {
 /// Prints the warnings, those of all clouds first, and what every cloud gave.
 pub fn print(global: &Global, clouds: Vec<Finished>, warnings: &[String]) -> Result<()> {
     for warning in warnings.iter().chain(clouds.iter().flat_map(|cloud| &cloud.warnings)) {
-        tracing::warn!("{warning}");
+        super::warn(warning);
     }
     let (values, texts): (Vec<Value>, Vec<String>) =
         clouds.into_iter().map(|cloud| (cloud.run, cloud.text)).unzip();

@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use partstad::{
     Error, Parts, Pipeline, Result,
+    error::one_line,
     io::{path_text, ply, staged::Folder},
     models::runtime,
     pipeline::Options,
@@ -78,10 +79,10 @@ impl Segment {
         let mut results = vec![];
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
-            bar.set_prefix(path.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+            bar.set_prefix(one_line(&path.file_stem().unwrap_or_default().to_string_lossy()));
             progress::show(&bar, "reading");
             let result = Folder::begin(dir).and_then(|folder| {
-                let job = Job::read(path, session.cloud())?;
+                let job = Job::read(path, session.pipeline.device(), session.pipeline.options())?;
                 session.segment("segment", &job, &parts, folder, &bar)
             });
             match result {
@@ -251,7 +252,8 @@ impl Session {
         folder: Folder,
         bar: &ProgressBar,
     ) -> Result<Finished> {
-        let found = self.pipeline.segment(&job.cloud, parts, &Stages(bar))?;
+        let found =
+            self.pipeline.segment(&job.cloud, parts, &Stages(bar)).map_err(|e| run::named(job.path, e))?;
         let mut parameters = run::parameters(command, &self.pipeline);
         parameters["input"] =
             json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });

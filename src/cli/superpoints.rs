@@ -10,8 +10,8 @@ use partstad::{
     io::{path_text, ply, staged},
     output::palette,
     stages::{
-        cloud,
         superpoints::{Features, Method, Options, Superpoints},
+        views,
     },
 };
 use serde_json::json;
@@ -54,7 +54,11 @@ impl SuperpointsCommand {
             let message = format!("--ply and -o name the same file, {}", self.out.display());
             return Err(Error::invalid(message));
         }
-        let (mut points, cloud) = read_cloud(&self.cloud, &self.reading.of(cloud::Options::default()))?;
+        let (mut points, cloud) = read_cloud(
+            &self.cloud,
+            &Device::Cpu,
+            &self.reading.alone(views::Options { side: 1, ..views::Options::default() }),
+        )?;
         let usual = Options::default();
         let options = Options {
             method: self.method.unwrap_or(usual.method),
@@ -69,7 +73,7 @@ impl SuperpointsCommand {
         let seconds = start.elapsed().as_secs_f64();
         superpoints.save(&self.out, &cloud)?;
         for warning in &cloud.warnings {
-            tracing::warn!("{warning}");
+            super::warn(warning);
         }
         if let Some(path) = &self.ply {
             let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| s as i32).collect();

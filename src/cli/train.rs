@@ -114,7 +114,7 @@ impl Train {
                     failed += 1;
                     let line = format!("{name}: {error}");
                     told.push(json!({ "category": name, "error": error.to_string() }));
-                    tracing::error!("{line}");
+                    tracing::error!("{}", super::for_terminal(&line));
                     text.push(line);
                 }
             }
@@ -178,7 +178,8 @@ impl Train {
         let mut trainer = Trainer::new(train, val, options)?;
         let state = path.with_extension("state.safetensors");
         if state.exists() && !self.restart {
-            trainer = trainer.resume(&state)?;
+            let resumed = trainer.resume(&state);
+            trainer = resumed.map_err(|e| Error::invalid(format!("{e}; --restart begins anew")))?;
             tracing::info!(category = name, epoch = trainer.history().len(), "goes on");
         }
         trainer = trainer.on(device)?;

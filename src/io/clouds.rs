@@ -3,6 +3,7 @@
 #[cfg(feature = "scans")]
 use super::scans;
 use super::{
+    budget::Budget,
     columns::{self, Column},
     npy::{self, content::Content},
     pcd, ply,
@@ -88,8 +89,10 @@ fn of_content(content: Content, path: &Path) -> Result<PointCloud> {
 /// An archive's only array, its `points` if they have colours, or arrays of points and of colours.
 fn of_archive(path: &Path) -> Result<PointCloud> {
     let names = npy::members(path)?;
+    // Of all arrays together.
+    let mut budget = Budget::of(std::fs::metadata(path).map_err(Error::io(path))?.len());
     if let [only] = &names[..] {
-        return of_content(Content::member(path, only)?, path);
+        return of_content(Content::member(path, only, &mut budget)?, path);
     }
     let (mut found, mut rows): (Vec<Column>, Option<(&str, usize)>) = (vec![], None);
     // Where colours have an array of their own, six columns of points are places and normals.
@@ -98,7 +101,7 @@ fn of_archive(path: &Path) -> Result<PointCloud> {
         if !columns::is_known(name) {
             continue;
         }
-        match Content::member(path, name)? {
+        match Content::member(path, name, &mut budget)? {
             Content::Numbers(_, array)
                 if array.shape.last() == Some(&6) && columns::is_points(name) && !colored =>
             {
@@ -115,6 +118,7 @@ fn of_archive(path: &Path) -> Result<PointCloud> {
                 for i in 0..width.min(4) {
                     let name = if array.shape.len() > 1 { format!("{name}:{i}") } else { name.clone() };
                     let Some(mut column) = Column::wanted(&name, scalar) else { continue };
+                    budget.take(count, size_of::<f64>()).map_err(|what| Error::format(path, what))?;
                     column.values = array.data.iter().skip(i).step_by(width).copied().collect();
                     found.push(column);
                 }

@@ -1,6 +1,9 @@
 //! Named columns of numbers, as most formats hold clouds, to points and colours.
 
-use super::points::{ColorUnit, PointCloud};
+use super::{
+    budget::Budget,
+    points::{ColorUnit, PointCloud},
+};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -191,6 +194,26 @@ pub(super) fn is_points(name: &str) -> bool {
 fn normalized(name: &str) -> String {
     let name = name.trim().trim_start_matches(['/', '#']).to_lowercase();
     name.strip_prefix("scalar_").map_or(name.clone(), String::from)
+}
+
+/// Bytes that a row takes until it is in a cloud, its columns apart.
+pub(super) const ROW: usize = 48;
+/// Rows that room is made for at once where nobody says how many they are.
+pub(super) const BATCH: usize = 1 << 16;
+
+/// Makes room for `count` more rows.
+///
+/// # Errors
+/// In words, if the budget does not allow it.
+pub(super) fn make_room<'a>(
+    columns: impl Iterator<Item = &'a mut Column>,
+    count: usize,
+    budget: &mut Budget,
+) -> Result<(), String> {
+    let columns: Vec<&mut Column> = columns.collect();
+    budget.take(count, ROW + columns.len() * size_of::<f64>())?;
+    columns.into_iter().for_each(|column| column.values.reserve_exact(count));
+    Ok(())
 }
 
 /// The rows of a file.

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use serde::Serializer;
 use std::path::{Component, Path, PathBuf};
 
+pub(crate) mod budget;
 mod clouds;
 mod columns;
 pub mod hash;
@@ -31,6 +32,14 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
             "{what} {name:?} would name a file elsewhere; name it without folders"
         ))),
     }
+}
+
+/// The content of a file of settings, which has at most 16 MiB.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is larger.
+pub fn read_settings(path: &Path) -> Result<Vec<u8>> {
+    budget::read(path, budget::SETTINGS)
 }
 
 /// A path as text, for JSON; a byte that is no UTF-8 becomes U+FFFD.

@@ -1,18 +1,19 @@
 //! Point clouds as PCD files of the Point Cloud Library: ascii, binary, and binary_compressed.
 
 use super::{
+    budget::{self, Budget},
     columns::{self, Column, Scalar},
     points::PointCloud,
 };
 use crate::error::{Error, Result};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// Reads a file.
 ///
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read(path: &Path) -> Result<PointCloud> {
-    parse(&fs::read(path).map_err(Error::io(path))?, path)
+    parse(&budget::read_all(path)?, path)
 }
 
 /// Reads what is in memory; `path` is for messages.
@@ -143,10 +144,12 @@ impl Header {
 
     fn of_rows(&self, body: &[u8]) -> Result<Vec<Column>, String> {
         let (whole, row) = self.whole(body)?;
+        let mut budget = Budget::of(body.len() as u64);
         let mut columns = vec![];
         let mut at = 0;
         for field in &self.fields {
             if let Some(mut column) = field.column() {
+                columns::make_room([&mut column].into_iter(), self.points, &mut budget)?;
                 whole.chunks_exact(row).for_each(|point| column.push(&point[at..], false));
                 columns.push(column);
             }
@@ -158,11 +161,13 @@ impl Header {
     /// Compressed points lie field by field.
     fn of_columns(&self, body: &[u8]) -> Result<Vec<Column>, String> {
         let (mut rest, _) = self.whole(body)?;
+        let mut budget = Budget::of(body.len() as u64);
         let mut columns = vec![];
         for field in &self.fields {
             let (of_field, after) = rest.split_at(field.size * field.count * self.points);
             rest = after;
             if let Some(mut column) = field.column() {
+                columns::make_room([&mut column].into_iter(), self.points, &mut budget)?;
                 of_field.chunks_exact(field.size).for_each(|value| column.push(value, false));
                 columns.push(column);
             }
@@ -175,7 +180,15 @@ impl Header {
         let wanted = self.fields.iter().try_fold(0usize, |sum, field| sum.checked_add(field.count));
         let wanted = wanted.ok_or("fields of too many values")?;
         let mut lines = body.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let mut budget = Budget::of(body.len() as u64);
         for i in 0..self.points {
+            if i % columns::BATCH == 0 {
+                columns::make_room(
+                    columns.iter_mut().flatten(),
+                    columns::BATCH.min(self.points - i),
+                    &mut budget,
+                )?;
+            }
             let line = lines.next().ok_or_else(|| {
                 format!("ends after {i} of {} points: the file is truncated or damaged", self.points)
             })?;
@@ -206,6 +219,8 @@ fn decompressed(body: &[u8]) -> Result<Vec<u8>, String> {
         |at: usize| body.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize);
     let short = "compressed data: the file is truncated or damaged";
     let (packed, unpacked) = length(0).zip(length(4)).ok_or(short)?;
+    // A byte may become a number of eight.
+    Budget::of(body.len() as u64).take(unpacked, 9)?;
     let mut packed = body[8..].get(..packed).ok_or(short)?;
     let mut out: Vec<u8> = vec![];
     while let Some((&control, rest)) = packed.split_first() {

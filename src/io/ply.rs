@@ -1,6 +1,7 @@
 //! Point clouds as PLY files: ascii, binary little and big endian.
 
 use super::{
+    budget::{self, Budget},
     columns::{self, Column, Scalar},
     points::PointCloud,
     staged,
@@ -8,13 +9,14 @@ use super::{
 use crate::error::{Error, Result};
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, Read, Write},
     path::Path,
 };
 
 /// No point cloud's header is longer; a longer one is a file of another kind.
 const HEADER_LIMIT: u64 = 1 << 20;
+/// No element has more.
+const PROPERTY_LIMIT: usize = 1 << 12;
 
 /// Reads the points and colours of the `vertex` element, of any number type and of the usual names; everything else is
 /// skipped.
@@ -22,9 +24,8 @@ const HEADER_LIMIT: u64 = 1 << 20;
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read(path: &Path) -> Result<PointCloud> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
-    parse(BufReader::new(file), length, path)
+    let (file, length) = budget::open(path)?;
+    parse(file, length, path)
 }
 
 /// Reads a PLY file of `length` bytes from anywhere; `path` is for messages.
@@ -38,7 +39,7 @@ pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCl
         element.check_count(header.format, body, path)?;
         let is_vertex = element.name == "vertex";
         let wanted = |name: &str, scalar| Column::wanted(name, scalar).filter(|_| is_vertex);
-        let columns = element.read(&mut from, header.format, &wanted, path)?;
+        let columns = element.read(&mut from, header.format, body, &wanted, path)?;
         if is_vertex {
             let names: Vec<String> = element.properties.iter().map(|p| p.name.clone()).collect();
             let mut cloud = columns::cloud(columns, "vertices", &names, header.colors_elsewhere(), path)?;
@@ -54,9 +55,7 @@ pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCl
 /// # Errors
 /// As [`PointCloud::read`]; also if a value is no integer.
 pub fn integers(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Vec<i64>>> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
-    let mut from = BufReader::new(file);
+    let (mut from, length) = budget::open(path)?;
     let header = Header::read(&mut from, path)?;
     let body = length.saturating_sub(header.length);
     for element in &header.elements {
@@ -66,7 +65,7 @@ pub fn integers(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Vec<i64>
             let name = name.to_ascii_lowercase();
             (is_vertex && names.contains(&&name[..])).then(|| Column::named(&name, scalar))
         };
-        let columns = element.read(&mut from, header.format, &wanted, path)?;
+        let columns = element.read(&mut from, header.format, body, &wanted, path)?;
         if is_vertex {
             let integers = |column: Column| {
                 let odd = column.values.iter().position(|&v| v.fract() != 0.0 || v.abs() > 9e15);
@@ -167,6 +166,12 @@ impl Header {
                         return Err(unfit(format!("no number type is known in the line {text:?}")));
                     };
                     let Some(element) = elements.last_mut() else { return Err(odd()) };
+                    if element.properties.len() == PROPERTY_LIMIT {
+                        return Err(unfit(format!(
+                            "more than {PROPERTY_LIMIT} properties of {}",
+                            element.name
+                        )));
+                    }
                     if element.properties.iter().any(|other| other.name == name) {
                         let message = format!(
                             "its element {} has two properties named {name}; remove one, or name it otherwise",
@@ -266,6 +271,7 @@ impl Element {
         &self,
         from: &mut impl BufRead,
         format: Format,
+        body: u64,
         wanted: &dyn Fn(&str, Scalar) -> Option<Column>,
         path: &Path,
     ) -> Result<Vec<Column>> {
@@ -274,6 +280,10 @@ impl Element {
             Some(_) => None,
         };
         let mut columns: Vec<Option<Column>> = self.properties.iter().map(wanted).collect();
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        columns::make_room(columns.iter_mut().flatten(), count, &mut Budget::of(body)).map_err(|what| {
+            Error::format(path, format!("its {count} elements named {}: {what}", self.name))
+        })?;
         let mut row = vec![];
         for i in 0..self.count {
             let read = match format {

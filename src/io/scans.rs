@@ -1,6 +1,7 @@
 //! Point clouds of scanners: LAS, LAZ and E57, by the crates las and e57.
 
 use super::{
+    budget::{self, Budget},
     columns,
     points::{ColorUnit, PointCloud},
 };
@@ -13,8 +14,8 @@ use std::{
     path::Path,
 };
 
-/// A file that promises more points a byte than this is not believed.
-const POINTS_A_BYTE: u64 = 64;
+/// Bytes that a point takes until it is in a cloud.
+const POINT: usize = 96;
 
 /// Points as they come.
 #[derive(Default)]
@@ -38,18 +39,13 @@ impl Rows {
 
 fn check_count(path: &Path, points: u64) -> Result<()> {
     let length = fs::metadata(path).map_err(Error::io(path))?.len();
-    match points <= length.saturating_mul(POINTS_A_BYTE) {
-        true => Ok(()),
-        false => {
-            Err(Error::format(path, format!("says {points} points in {length} bytes: truncated or damaged")))
-        }
-    }
+    let room = Budget::of(length).take(usize::try_from(points).unwrap_or(usize::MAX), POINT);
+    room.map_err(|what| Error::format(path, format!("says {points} points in {length} bytes, which {what}")))
 }
 
 /// Refuses a LAZ file whose table of chunks has more than the file has bytes: the crate makes room for all of them first.
 fn check_chunks(path: &Path) -> Result<()> {
-    let mut file = fs::File::open(path).map_err(Error::io(path))?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
+    let (mut file, length) = budget::open(path)?;
     // None where the file ends, which the crate says better.
     let mut bytes = |at: u64| -> Option<[u8; 8]> {
         let mut bytes = [0; 8];
@@ -77,6 +73,32 @@ fn check_chunks(path: &Path) -> Result<()> {
     }
 }
 
+/// Refuses a LAS file with an extended record that is longer than the file: the crate makes room for it first.
+fn check_records(path: &Path) -> Result<()> {
+    const HEAD: u64 = 60;
+    let (mut file, length) = budget::open(path)?;
+    let mut word = |at: u64| -> Option<u64> {
+        let mut bytes = [0; 8];
+        file.seek(SeekFrom::Start(at)).ok()?;
+        file.read_exact(&mut bytes).ok()?;
+        Some(u64::from_le_bytes(bytes))
+    };
+    // The header of version 1.4 says where they begin, and how many they are.
+    let has_them = word(24).is_some_and(|version| version >> 8 & 0xff >= 4);
+    let (Some(mut at), Some(count), true) = (word(235), word(243).map(|n| n as u32), has_them) else {
+        return Ok(());
+    };
+    for _ in 0..count {
+        let Some(record) = word(at.saturating_add(20)) else { break };
+        at = at.saturating_add(HEAD).saturating_add(record);
+        if at > length {
+            let message = format!("a record of {record} bytes in {length}: truncated or damaged");
+            return Err(unreadable("LAS", message, path));
+        }
+    }
+    Ok(())
+}
+
 /// Reads a `.las` or `.laz` file; its colours are of 16 bits, or of 8 if none is above 255.
 ///
 /// # Errors
@@ -88,6 +110,7 @@ pub fn read_las(path: &Path) -> Result<PointCloud> {
 fn las_points(path: &Path) -> Result<PointCloud> {
     let broken = |e: las::Error| unreadable("LAS", e, path);
     check_chunks(path)?;
+    check_records(path)?;
     let mut reader = las::Reader::from_path(path).map_err(broken)?;
     let promised = reader.header().number_of_points();
     check_count(path, promised)?;
@@ -121,7 +144,7 @@ pub fn read_e57(path: &Path) -> Result<PointCloud> {
 
 fn e57_points(path: &Path) -> Result<PointCloud> {
     let broken = |e: e57::Error| unreadable("E57", e, path);
-    fs::File::open(path).map_err(Error::io(path))?;
+    budget::open(path)?;
     let mut file = e57::E57Reader::from_file(path).map_err(broken)?;
     let scans = file.pointclouds();
     check_count(path, scans.iter().fold(0, |sum: u64, scan| sum.saturating_add(scan.records)))?;

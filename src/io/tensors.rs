@@ -3,6 +3,7 @@
 //! The note is JSON under the metadata's one key `partstad` (several keys would be written in random order).
 
 use super::{
+    budget,
     npy::{self, Array, Element},
     staged,
 };
@@ -11,7 +12,6 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -32,7 +32,7 @@ impl Tensors {
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] if it is not a safetensors file.
     pub fn read(path: &Path) -> Result<Tensors> {
-        Tensors::parse(fs::read(path).map_err(Error::io(path))?, path)
+        Tensors::parse(budget::read_all(path)?, path)
     }
 
     /// The content of a file that is in memory; `path` is for messages.
@@ -64,6 +64,17 @@ impl Tensors {
             .metadata(KEY)
             .ok_or_else(|| self.unfit(format!("not {what}: its metadata lacks `{KEY}`")))?;
         serde_json::from_str(note).map_err(|e| self.unfit(format!("not {what}: {e} in its metadata")))
+    }
+
+    /// The shape of an array.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if there is none of this name.
+    pub fn shape(&self, name: &str) -> Result<&[usize]> {
+        match self.header.info(name) {
+            Some(info) => Ok(&info.shape),
+            None => Err(self.unfit(format!("holds {:?}, but no `{name}`", self.names()))),
+        }
     }
 
     /// An array; numbers of another type are converted as by [`npy::read`].
@@ -98,10 +109,9 @@ impl Tensors {
     /// # Errors
     /// As [`Tensors::get`]; also if the shape is another.
     pub fn shaped<T: Element>(&self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
-        let array = self.get(name)?;
-        match array.shape == shape {
-            true => Ok(array.data),
-            false => Err(self.unfit(format!("`{name}` has shape {:?}, not {shape:?}", array.shape))),
+        match self.shape(name)? {
+            found if found == shape => Ok(self.get(name)?.data),
+            found => Err(self.unfit(format!("`{name}` has shape {found:?}, not {shape:?}"))),
         }
     }
 
@@ -157,6 +167,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn what_is_written_is_read() {

@@ -1,22 +1,25 @@
 //! Point clouds as text: a point a line, numbers between white space, commas or semicolons, with or without names above.
 
 use super::{
+    budget::{self, Budget},
     columns::{self, Column, Scalar},
     points::PointCloud,
 };
 use crate::error::{Error, Result};
 use std::{
-    fs::File,
-    io::{BufRead, BufReader},
+    io::{BufRead, Read},
     path::Path,
 };
+
+/// No line of a cloud is longer.
+const LINE_LIMIT: u64 = 1 << 16;
 
 /// Reads a file.
 ///
 /// # Errors
 /// As [`PointCloud::read`].
 pub fn read(path: &Path) -> Result<PointCloud> {
-    parse(BufReader::new(File::open(path).map_err(Error::io(path))?), path)
+    parse(budget::open(path)?.0, path)
 }
 
 /// Reads text from anywhere. Without a line of names the columns are x y z, x y z intensity, or x y z red green blue and
@@ -32,8 +35,11 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
     let mut line = vec![];
     for at in 1.. {
         line.clear();
-        if from.read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
+        if from.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
             break;
+        }
+        if line.len() as u64 == LINE_LIMIT {
+            return Err(unfit(at, format!("is longer than {LINE_LIMIT} bytes; a point must be a line")));
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_start_matches('\u{feff}').trim();
@@ -135,12 +141,13 @@ struct Table {
     separator: Separator,
     names: Vec<String>,
     columns: Vec<Option<Column>>,
+    rows: usize,
 }
 
 impl Table {
     fn new(separator: Separator, names: Vec<String>) -> Table {
         let columns = names.iter().map(|name| Column::wanted(name, Scalar::F64)).collect();
-        Table { separator, names, columns }
+        Table { separator, names, columns, rows: 0 }
     }
 
     fn add(&mut self, line: &str) -> Result<(), String> {
@@ -148,6 +155,12 @@ impl Table {
         if found != wanted {
             return Err(format!("{found} values, where there should be {wanted}"));
         }
+        if self.rows.is_multiple_of(columns::BATCH) {
+            let mut budget = Budget::of_memory();
+            budget.take(self.rows, columns::ROW)?;
+            columns::make_room(self.columns.iter_mut().flatten(), columns::BATCH, &mut budget)?;
+        }
+        self.rows += 1;
         for ((word, column), name) in self.separator.split(line).zip(&mut self.columns).zip(&self.names) {
             let Some(column) = column else { continue };
             let decimal = word.replace(',', ".");

@@ -1,13 +1,17 @@
 //! A folder of models, on disk or inside this crate.
 
-use super::{manifest::Manifest, onnx::session::Source};
+use super::{
+    manifest::Manifest,
+    onnx::{external, session::Source},
+};
 use crate::{
     error::{Error, Result},
     io::hash,
 };
 use std::{
     borrow::Cow,
-    fs,
+    fs::{self, File},
+    io::BufReader,
     path::{Path, PathBuf},
 };
 
@@ -132,13 +136,31 @@ impl Folder {
             Source::Bytes(_, bytes) => hash::sha256(bytes),
         };
         if found.eq_ignore_ascii_case(expected) {
-            return Ok(());
+            return self.check_external(name);
         }
         Err(Error::Model(format!(
             "{}: SHA-256 is {found}, but the manifest says {expected}; the file is damaged or another one: copy it \
              again, or correct the manifest if you changed it",
             self.path(name).display()
         )))
+    }
+
+    /// Checks that the manifest also has the SHA-256 of what a model keeps outside its file.
+    fn check_external(&self, name: &str) -> Result<()> {
+        let Source::File(path) = self.source(name)? else { return Ok(()) };
+        if path.extension() != Some("onnx".as_ref()) {
+            return Ok(());
+        }
+        let file = File::open(&path).map_err(Error::io(&path))?;
+        let length = file.metadata().map_err(Error::io(&path))?.len();
+        let used = external::names(BufReader::new(file), length).map_err(Error::io(&path))?;
+        match used.iter().find(|used| !self.manifest.files.contains_key(used.trim_start_matches("./"))) {
+            None => Ok(()),
+            Some(used) => Err(Error::Model(format!(
+                "{}: keeps numbers in {used:?}, which has no SHA-256 under files of the manifest; add it",
+                path.display()
+            ))),
+        }
     }
 
     /// Whether a file's bytes hold a word.

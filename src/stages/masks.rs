@@ -82,14 +82,11 @@ impl Masks {
     /// [`Error::Io`]; [`Error::Format`] if the shape does not fit, or if the numbers are neither of two values, nor logits
     /// (some are negative), nor probabilities (all are in [0, 1]).
     pub fn read(path: &Path, boxes: usize, side: usize) -> Result<Masks> {
-        let array = npy::read_either::<Pixel>(path, "mask")?;
-        if array.shape != [boxes, side, side] && array.shape != [boxes, 1, side, side] {
-            let found = array.shape;
-            return Err(Error::format(
-                path,
-                format!("masks of shape {found:?}; they must be [{boxes}, {side}, {side}]"),
-            ));
-        }
+        let fits = |found: &[usize]| match found == [boxes, side, side] || found == [boxes, 1, side, side] {
+            true => Ok(()),
+            false => Err(format!("masks of shape {found:?}; they must be [{boxes}, {side}, {side}]")),
+        };
+        let array = npy::read_either::<Pixel>(path, "mask", &fits)?;
         let mut there = [false; Pixel::Odd as usize + 1];
         array.data.iter().for_each(|&pixel| there[pixel as usize] = true);
         let has = |pixel: Pixel| there[pixel as usize];

@@ -257,6 +257,7 @@ impl Preparer {
     fn make(&self, object: &Object, parts: &Parts, keys: &Keys) -> Result<Shape> {
         let (points, truth) = object.read(parts.len())?;
         let named = |e: Error| Error::format(&object.cloud, e.to_string());
+        self.options.check_memory(&self.device, points.len(), 0).map_err(|e| no_room(&object.cloud, e))?;
         let cloud = Cloud::new(&points).map_err(named)?;
         let kept = self.folder.as_ref().map(|folder| Kept::open(folder.join("shapes").join(object.place())));
         let mut kept = kept.transpose()?;
@@ -368,6 +369,14 @@ impl Kept {
 
     fn note(&self) -> Result<()> {
         staged::write_all(&self.folder.join("made-from.json"), json!(self.made_from).to_string().as_bytes())
+    }
+}
+
+/// Names the cloud that a lack of memory is of.
+fn no_room(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Memory(message) => Error::Memory(format!("{}: {message}", path.display())),
+        other => other,
     }
 }
 

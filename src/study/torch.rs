@@ -5,6 +5,7 @@
 use crate::{
     error::{Error, Result},
     io::{
+        budget,
         npy::{self, Array},
         pickle::{Parsed, torch},
         staged,
@@ -30,8 +31,14 @@ pub struct Saved {
     pub null_label_weight: f64,
 }
 
-/// A file within a checkpoint may unpack to this many bytes.
-const MEMBER_LIMIT: u64 = 1 << 28;
+/// A pickle may unpack to this many bytes.
+const PICKLE_LIMIT: u64 = 1 << 24;
+/// Numbers of all tensors together. The paper's network has less than a million.
+const NUMBER_LIMIT: usize = 1 << 23;
+/// Nobody trains for longer.
+const EPOCH_LIMIT: f64 = 1e9;
+/// No checkpoint of such a network is larger, with the states of its optimizers.
+const FILE_LIMIT: u64 = 1 << 28;
 /// A network has no more tensors.
 const TENSOR_LIMIT: usize = 64;
 
@@ -40,7 +47,7 @@ const TENSOR_LIMIT: usize = 64;
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] if it is not such a checkpoint, or its pickle asks for anything but tensors.
 pub fn read(path: &Path) -> Result<Saved> {
-    parse(&std::fs::read(path).map_err(Error::io(path))?).map_err(|what| Error::format(path, what))
+    parse(&budget::read(path, FILE_LIMIT)?).map_err(|what| Error::format(path, what))
 }
 
 /// The content of a checkpoint; the error says what is wrong, without the file's name.
@@ -56,10 +63,10 @@ pub fn parse(file: &[u8]) -> Result<Saved, String> {
     let Some(folder) = name.as_deref().and_then(|name| name.strip_suffix("data.pkl")) else {
         return Err("a zip archive without data.pkl: not a checkpoint of PyTorch".into());
     };
-    if member(&mut archive, &format!("{folder}byteorder")).is_ok_and(|order| order == b"big") {
+    if member(&mut archive, &format!("{folder}byteorder"), 16).is_ok_and(|order| order == b"big") {
         return Err("big-endian numbers; save it on a little-endian machine".into());
     }
-    let code = member(&mut archive, &format!("{folder}data.pkl"))?;
+    let code = member(&mut archive, &format!("{folder}data.pkl"), PICKLE_LIMIT)?;
     let (machine, top) = torch::read(&code)?;
     let all = machine.entries(top)?;
     let entry = |name: &str| {
@@ -72,24 +79,42 @@ pub fn parse(file: &[u8]) -> Result<Saved, String> {
     if tensors.len() > TENSOR_LIMIT {
         return Err(format!("a network of {} tensors; the limit is {TENSOR_LIMIT}", tensors.len()));
     }
-    let mut model = BTreeMap::new();
+    let (mut model, mut left) = (BTreeMap::new(), NUMBER_LIMIT);
     for (name, place) in tensors {
         let tensor = machine.tensor(place).map_err(|what| format!("`{name}`: {what}"))?;
-        let bytes = member(&mut archive, &format!("{folder}data/{}", tensor.key))?;
+        // Several tensors may lie in one storage.
+        let count = tensor.shape.iter().product::<usize>();
+        let end = tensor.first.checked_add(count).filter(|&end| end <= NUMBER_LIMIT && count <= left);
+        let end =
+            end.ok_or_else(|| format!("`{name}`: more than {NUMBER_LIMIT} numbers; no such network"))?;
+        left -= count;
+        let bytes = start_of(&mut archive, &format!("{folder}data/{}", tensor.key), 8 * end as u64)?;
         model.insert(name.to_string(), numbers(&tensor, &bytes).map_err(|what| format!("`{name}`: {what}"))?);
     }
     let epoch = machine.number(entry("epoch")?)?;
+    if epoch.fract() != 0.0 || !(0.0..=EPOCH_LIMIT).contains(&epoch) {
+        return Err(format!("`epoch` is {epoch}, which is no count"));
+    }
     let null_label_weight = machine.number(entry("null_label_weight")?)?;
+    if !null_label_weight.is_finite() {
+        return Err(format!("`null_label_weight` is {null_label_weight}"));
+    }
     Ok(Saved { epoch: epoch as usize, model, null_label_weight })
 }
 
-fn member(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Parsed<Vec<u8>> {
-    let file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
-    if file.size() > MEMBER_LIMIT {
-        return Err(format!("{name} unpacks to {} bytes; the limit is {MEMBER_LIMIT}", file.size()));
+fn member(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str, limit: u64) -> Parsed<Vec<u8>> {
+    let bytes = start_of(archive, name, limit + 1)?;
+    match bytes.len() as u64 > limit {
+        true => Err(format!("{name} unpacks to more than {limit} bytes")),
+        false => Ok(bytes),
     }
+}
+
+/// At most so many bytes of a file within the archive.
+fn start_of(archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str, most: u64) -> Parsed<Vec<u8>> {
+    let file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
     let mut bytes = vec![];
-    file.take(MEMBER_LIMIT).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
+    file.take(most).read_to_end(&mut bytes).map_err(|e| format!("{name}: {e}"))?;
     Ok(bytes)
 }
 

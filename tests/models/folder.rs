@@ -88,6 +88,33 @@ fn damaged_files() {
     assert!(message.contains("manifest.json"), "{message}");
 }
 
+/// A field of a protobuf message.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, content.len() as u8], content].concat()
+}
+
+#[test]
+fn external_data_is_checked_like_the_rest() {
+    let folder = copy();
+    let model = folder.path().join("text_encoder.onnx");
+    // Repeated messages are merged: one more tensor of the graph, whose numbers are in a file.
+    let entry =
+        |key: &str, value: &str| field(13, &[field(1, key.as_bytes()), field(2, value.as_bytes())].concat());
+    let tensor =
+        [&[8, 2, 16, 1][..], &field(8, b"more"), &entry("location", "more.data"), &[112, 1]].concat();
+    let bytes = [fs::read(&model).unwrap(), field(7, &field(5, &tensor))].concat();
+    fs::write(&model, bytes).unwrap();
+    fs::write(folder.path().join("more.data"), [0; 8]).unwrap();
+    sum(folder.path(), "text_encoder.onnx");
+    let message = complaint(folder.path());
+    assert!(message.contains("keeps numbers in \"more.data\", which has no SHA-256"), "{message}");
+    sum(folder.path(), "more.data");
+    load(folder.path()).unwrap();
+    fs::write(folder.path().join("more.data"), [1; 8]).unwrap();
+    let message = complaint(folder.path());
+    assert!(message.contains("more.data: SHA-256 is"), "{message}");
+}
+
 #[test]
 fn bad_manifests() {
     type Change = fn(&mut Value);

@@ -109,6 +109,18 @@ fn saved_views_load_again_or_say_why_not() {
 }
 
 #[test]
+fn nobody_looks_from_so_many_places() {
+    let cloud = Cloud::new(&points(&[[0.0; 3], [1.0; 3]])).unwrap();
+    let render = |options: &Options| message(Views::render(&Device::Cpu, &cloud, options));
+    let poses = vec![POSES[0]; 100_000];
+    assert!(render(&Options { poses, ..Options::default() }).contains("100000 poses; the limit is"));
+    for n in [0, usize::MAX, 1 << 63, i32::MAX as usize + 1] {
+        let error = render(&Options { points: Some(n), ..Options::default() });
+        assert!(error.contains(&format!("points is {n}")), "{error}");
+    }
+}
+
+#[test]
 fn the_same_bits_on_any_number_of_threads() {
     let spiral = |i: usize| [(i as f64).cos(), i as f64 * 1e-3, (i as f64).sin() * 0.5];
     let cloud = Cloud::new(&points(&(0..5000).map(spiral).collect::<Vec<_>>())).unwrap();

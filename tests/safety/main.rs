@@ -2,9 +2,12 @@
 //! a process of its own.
 #![cfg(all(feature = "cli", unix))]
 
+mod budgets;
+mod memory;
 mod output;
 #[cfg(feature = "small-models")]
 mod paths;
+mod terminal;
 
 use std::{
     ffi::OsStr,
@@ -42,6 +45,16 @@ fn fails(args: &[&dyn AsRef<OsStr>]) -> String {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(!error.contains("panicked"), "{error}");
     error
+}
+
+/// The most memory that a process held, in MiB; 0 once it has ended.
+fn peak(process: u32) -> u64 {
+    let peak = || {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    peak().unwrap_or(0) >> 10
 }
 
 /// The files of a folder with their content; what a result says of its time left out.

@@ -3,10 +3,12 @@
 use super::{Array, Elements, Field, array, count, does_not_fit, header, in_member, number_type};
 use crate::{
     error::{Error, Result},
-    io::columns::{Column, Scalar},
+    io::{
+        budget::{self, Budget},
+        columns::{Column, Scalar},
+    },
 };
 use std::{
-    fs::File,
     io::{BufReader, Read},
     path::Path,
 };
@@ -22,27 +24,27 @@ pub(in crate::io) enum Content {
 impl Content {
     /// Of a `.npy` file.
     pub fn read(path: &Path) -> Result<Content> {
-        let file = File::open(path).map_err(Error::io(path))?;
-        let length = file.metadata().map_err(Error::io(path))?.len();
-        Content::parse(BufReader::new(file), length, path)
+        let (file, length) = budget::open(path)?;
+        Content::parse(file, length, &mut Budget::of(length), path)
     }
 
     /// Of an archive's member.
-    pub fn member(path: &Path, name: &str) -> Result<Content> {
-        in_member(path, name, |from, length, path| Content::parse(BufReader::new(from), length, path))
+    pub fn member(path: &Path, name: &str, budget: &mut Budget) -> Result<Content> {
+        in_member(path, name, |from, length, _, path| {
+            Content::parse(BufReader::new(from), length, budget, path)
+        })
     }
 
-    pub fn parse(from: impl Read, length: u64, path: &Path) -> Result<Content> {
-        let mut from = from;
+    pub fn parse(mut from: impl Read, length: u64, budget: &mut Budget, path: &Path) -> Result<Content> {
         let (head, header) = header(&mut from, path)?;
         let body = length.saturating_sub(head);
         match header.elements {
             Elements::Plain(descr) => {
-                let array = array(from, body, &descr, header.fortran, header.shape, path)?;
+                let array = array(from, body, &descr, header.fortran, header.shape, budget, path)?;
                 let scalar = number_type(&descr).and_then(|(kind, size, _)| scalar(kind, size));
                 Ok(Content::Numbers(scalar.expect("an array of it was read"), array))
             }
-            Elements::Records(fields) => records(from, body, &fields, &header.shape, path),
+            Elements::Records(fields) => records(from, body, &fields, &header.shape, budget, path),
         }
     }
 }
@@ -52,6 +54,7 @@ fn records(
     body: u64,
     fields: &[Field],
     shape: &[usize],
+    budget: &mut Budget,
     path: &Path,
 ) -> Result<Content> {
     let (mut columns, mut size) = (vec![], 0usize);
@@ -74,6 +77,7 @@ fn records(
         return Err(Error::format(path, "records of no size"));
     }
     let count = count(shape, size, body).ok_or_else(|| does_not_fit(shape, "records", body, path))?;
+    budget.take(count, size_of::<f64>() * columns.len()).map_err(|what| Error::format(path, what))?;
     let mut record = vec![0; size.min(body as usize)];
     for i in 0..count {
         let ends = |e| Error::format(path, format!("ends after {i} of {count} records: {e}"));
@@ -117,7 +121,8 @@ mod tests {
         let dict = "{'descr': [('id', '|S2'), ('x', '>f4'), ('rgb', '|u1', (3,))], 'fortran_order': False, 'shape': (2,), }\n";
         let row = |x: f32| [b"ab", &x.to_be_bytes()[..], &[1, 2, 3]].concat();
         let whole = file(dict, &[row(1.5), row(2.5)].concat());
-        let read = |file: &[u8]| Content::parse(file, file.len() as u64, Path::new("a.npy"));
+        let read =
+            |file: &[u8]| Content::parse(file, file.len() as u64, &mut Budget::of(0), Path::new("a.npy"));
         let Content::Records(columns, names) = read(&whole).unwrap() else { panic!("records") };
         assert_eq!(names, ["id", "x", "rgb"]);
         let values: Vec<_> = columns.into_iter().map(|column| column.values).collect();

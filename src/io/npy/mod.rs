@@ -4,17 +4,23 @@
 //! clouds. The header is parsed here, strictly: the crates for it evaluate any Python literal, and nested brackets overflow
 //! their stack.
 
+mod archive;
 pub(in crate::io) mod content;
 
-use super::staged::{self, Staged};
+pub use self::archive::ArchiveWriter;
+
+use super::{
+    budget::{self, Budget},
+    staged,
+};
 use crate::error::{Error, Result};
 use std::{
     fmt,
     fs::File,
-    io::{BufReader, BufWriter, Read, Write},
+    io::{BufReader, Read, Write},
     path::{Path, PathBuf},
 };
-use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
+use zip::ZipArchive;
 
 /// An array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,9 +76,8 @@ fn write_to<T: Element>(
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is no such array or an element does not fit `T`.
 pub fn read<T: Element>(path: &Path) -> Result<Array<T>> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let length = file.metadata().map_err(Error::io(path))?.len();
-    parse(BufReader::new(file), length, path)
+    let (file, length) = budget::open(path)?;
+    parse(file, length, path)
 }
 
 /// Reads the member `name` (without `.npy`) of an `.npz` archive as [`read`] reads a file.
@@ -80,14 +85,24 @@ pub fn read<T: Element>(path: &Path) -> Result<Array<T>> {
 /// # Errors
 /// As [`read`]; also without such a member, with the names of those that there are.
 pub fn read_member<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
-    in_member(path, name, |from, length, path| parse(from, length, path))
+    in_member(path, name, |from, length, packed, path| {
+        parse_within(from, length, &mut Budget::of(packed), &any, path)
+    })
+}
+
+/// Whether an array's shape is one that the caller can use; the error says what it must be.
+pub type Fits<'a> = &'a dyn Fn(&[usize]) -> Result<(), String>;
+
+fn any(_: &[usize]) -> Result<(), String> {
+    Ok(())
 }
 
 fn in_member<T>(
     path: &Path,
     name: &str,
-    parse: impl FnOnce(&mut dyn Read, u64, &Path) -> Result<T>,
+    parse: impl FnOnce(&mut dyn Read, u64, u64, &Path) -> Result<T>,
 ) -> Result<T> {
+    let packed = std::fs::metadata(path).map_err(Error::io(path))?.len();
     let mut archive = archive(path)?;
     let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
         return Err(Error::format(path, format!("holds {:?}, but no `{name}`", member_names(&archive))));
@@ -98,73 +113,24 @@ fn in_member<T>(
     if length > MEMBER_LIMIT {
         return Err(Error::format(label, format!("unpacks to {length} bytes; the limit is {MEMBER_LIMIT}")));
     }
-    parse(&mut member, length, &label)
+    parse(&mut member, length, packed, &label)
 }
 
-/// Reads an array from a `.npy` file, or from an `.npz` archive: its member `name`, or its only one.
+/// Reads an array from a `.npy` file, or from an `.npz` archive: its member `name`, or its only one. Its shape is known to
+/// fit before its data is read.
 ///
 /// # Errors
-/// As [`read`] and [`read_member`].
-pub fn read_either<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
+/// As [`read`] and [`read_member`]; also if the shape does not fit.
+pub fn read_either<T: Element>(path: &Path, name: &str, fits: Fits) -> Result<Array<T>> {
     if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("npz")) {
-        return read(path);
+        let (file, length) = budget::open(path)?;
+        return parse_within(file, length, &mut Budget::of_memory(), fits, path);
     }
-    match &members(path)?[..] {
-        [only] => read_member(path, only),
-        _ => read_member(path, name),
-    }
-}
-
-/// An `.npz` archive being written, member by member.
-pub struct ArchiveWriter {
-    zip: ZipWriter<BufWriter<File>>,
-    staged: Staged,
-    path: PathBuf,
-}
-
-impl ArchiveWriter {
-    /// Begins an archive.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    pub fn create(path: &Path) -> Result<ArchiveWriter> {
-        let staged = Staged::create(path)?;
-        let file = staged.file().try_clone().map_err(Error::io(path))?;
-        Ok(ArchiveWriter { zip: ZipWriter::new(BufWriter::new(file)), staged, path: path.to_path_buf() })
-    }
-
-    /// Adds the array `name` (without `.npy`), compressed.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    ///
-    /// # Panics
-    /// If the shape does not hold the data.
-    pub fn member<T: Element>(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        data: impl IntoIterator<Item = T>,
-    ) -> Result<()> {
-        let large = shape.iter().product::<usize>() >= 1 << 28;
-        let options =
-            SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(large);
-        self.zip
-            .start_file(format!("{name}.npy"), options)
-            .map_err(std::io::Error::from)
-            .and_then(|()| write_to(BufWriter::new(&mut self.zip), shape, data))
-            .map_err(Error::io(&self.path))
-    }
-
-    /// Completes the archive.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
-    pub fn finish(self) -> Result<()> {
-        let result = self.zip.finish().map_err(std::io::Error::from).and_then(|mut file| file.flush());
-        result.map_err(Error::io(&self.path))?;
-        self.staged.finish()
-    }
+    let members = members(path)?;
+    let name = if let [only] = &members[..] { only } else { name };
+    in_member(path, name, |from, length, _, path| {
+        parse_within(from, length, &mut Budget::of_memory(), fits, path)
+    })
 }
 
 /// The names of the arrays in an `.npz` archive, in its order.
@@ -176,8 +142,7 @@ pub fn members(path: &Path) -> Result<Vec<String>> {
 }
 
 fn archive(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    ZipArchive::new(BufReader::new(file)).map_err(|e| broken_zip(path, e))
+    ZipArchive::new(budget::open(path)?.0).map_err(|e| broken_zip(path, e))
 }
 
 fn broken_zip(path: &Path, e: zip::result::ZipError) -> Error {
@@ -193,11 +158,21 @@ fn member_names<R: Read + std::io::Seek>(archive: &ZipArchive<R>) -> Vec<String>
 /// # Errors
 /// As [`read`].
 pub fn parse<T: Element>(from: impl Read, length: u64, path: &Path) -> Result<Array<T>> {
-    let mut from = from;
+    parse_within(from, length, &mut Budget::of(length), &any, path)
+}
+
+fn parse_within<T: Element>(
+    mut from: impl Read,
+    length: u64,
+    budget: &mut Budget,
+    fits: Fits,
+    path: &Path,
+) -> Result<Array<T>> {
     let (head, header) = header(&mut from, path)?;
+    fits(&header.shape).map_err(|what| Error::format(path, what))?;
     match &header.elements {
         Elements::Plain(descr) => {
-            array(from, length.saturating_sub(head), descr, header.fortran, header.shape, path)
+            array(from, length.saturating_sub(head), descr, header.fortran, header.shape, budget, path)
         }
         Elements::Records(fields) => {
             let names: Vec<&str> = fields.iter().map(|field| &field.name[..]).collect();
@@ -214,6 +189,7 @@ fn array<T: Element>(
     descr: &str,
     fortran: bool,
     shape: Vec<usize>,
+    budget: &mut Budget,
     path: &Path,
 ) -> Result<Array<T>> {
     let unfit = |message: String| Error::format(path, message);
@@ -221,7 +197,9 @@ fn array<T: Element>(
     let (kind, size, big_endian) = number_type(descr).ok_or_else(unknown)?;
     let count = count(&shape, size, body).ok_or_else(|| does_not_fit(&shape, descr, body, path))?;
     let convert = converter::<T>(kind, size).ok_or_else(unknown)?;
-    let mut data = Vec::new();
+    let copies = if fortran && shape.len() > 1 { 2 } else { 1 };
+    budget.take(count, copies * size_of::<T>()).map_err(unfit)?;
+    let mut data = Vec::with_capacity(count);
     let mut chunk = vec![0; (count * size).min(1 << 16)];
     while data.len() < count {
         let bytes = &mut chunk[..((count - data.len()) * size).min(1 << 16)];
@@ -299,7 +277,7 @@ pub(super) fn pickled<'a>(file: &'a [u8], path: &Path) -> Result<Option<&'a [u8]
 /// # Errors
 /// As [`read`].
 pub fn is_pickled(path: &Path) -> Result<bool> {
-    let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let (mut file, _) = budget::open(path)?;
     let (_, header) = header(&mut file, path)?;
     Ok(matches!(&header.elements, Elements::Plain(descr) if descr == "|O"))
 }

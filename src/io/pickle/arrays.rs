@@ -4,9 +4,15 @@
 use super::{Machine, Parsed, Value};
 use crate::{
     error::{Error, Result},
-    io::npy::{self, Array},
+    io::{
+        budget::{self, Budget},
+        npy::{self, Array},
+    },
 };
 use std::{collections::BTreeMap, path::Path};
+
+/// Opcodes of a dictionary of arrays; of lists of points there are more.
+const DICTIONARY_LIMIT: usize = 1 << 16;
 
 /// Reads a `.npy` file that holds one dictionary from names to arrays of integers:
 /// `numpy.save(path, {"semantic_seg": a, "instance_seg": b})`.
@@ -14,7 +20,7 @@ use std::{collections::BTreeMap, path::Path};
 /// # Errors
 /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it holds anything else.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Array<i64>>> {
-    parse(&std::fs::read(path).map_err(Error::io(path))?, path)
+    parse(&budget::read_all(path)?, path)
 }
 
 /// What [`read`] does, from memory; `path` is for messages.
@@ -26,10 +32,13 @@ pub fn parse(file: &[u8], path: &Path) -> Result<BTreeMap<String, Array<i64>>> {
     let Some(pickle) = npy::pickled(file, path)? else {
         return Err(unfit("holds no pickled dictionary of arrays".into()));
     };
-    let mut machine = Machine::default();
+    let mut machine = Machine::new(DICTIONARY_LIMIT);
     let top = machine.run(pickle).map_err(|(at, what)| unfit(format!("pickle, byte {at}: {what}")))?;
     let mut arrays = BTreeMap::new();
+    // Entries may share their contents, and small integers become wide ones.
+    let mut budget = Budget::of(file.len() as u64);
     for (name, contents) in machine.dictionary(top).map_err(unfit)? {
+        budget.take(contents.bytes.len(), size_of::<i64>()).map_err(unfit)?;
         arrays.insert(name.to_owned(), contents.array(path)?);
     }
     Ok(arrays)
@@ -44,7 +53,7 @@ pub fn parse(file: &[u8], path: &Path) -> Result<BTreeMap<String, Array<i64>>> {
 /// [`Error::Format`] if it holds other objects, or a point twice.
 pub fn partition(file: &[u8], points: usize, path: &Path) -> Result<Option<Vec<i32>>> {
     let Some(pickle) = npy::pickled(file, path)? else { return Ok(None) };
-    let mut machine = Machine::default();
+    let mut machine = Machine::new(points.saturating_mul(4).saturating_add(DICTIONARY_LIMIT));
     let top = machine.run(pickle).map_err(|(at, what)| format!("pickle, byte {at}: {what}"));
     let partition = top.and_then(|top| machine.partition(top, points));
     partition.map(Some).map_err(|what| Error::format(path, what))
@@ -61,7 +70,6 @@ impl<'a> Machine<'a> {
         let Value::Dict(entries) = &self.values[only] else {
             return Err(format!("holds {}, not a dictionary of arrays", self.values[only].kind()));
         };
-        // Entries may share their contents: many of them would fill the memory from a small file.
         if entries.len() > 64 {
             return Err(format!("a dictionary of {} entries; the limit is 64", entries.len()));
         }

@@ -49,16 +49,23 @@ pub(crate) struct Machine<'a> {
     stack: Vec<usize>,
     marks: Vec<usize>,
     memo: HashMap<u32, usize>,
+    /// Opcodes that may still come. Each makes a value or a few bytes, which are more than itself.
+    left: usize,
 }
 
 pub(crate) type Parsed<T> = Result<T, String>;
 
 impl<'a> Machine<'a> {
+    fn new(limit: usize) -> Machine<'a> {
+        Machine { left: limit, ..Machine::default() }
+    }
+
     /// Runs to the end; the place of the one value that is left, or where and why it stopped.
     fn run(&mut self, code: &'a [u8]) -> Result<usize, (usize, String)> {
         let mut rest = code;
         loop {
             let at = code.len() - rest.len();
+            self.left = self.left.checked_sub(1).ok_or((at, "more values than can be used".to_string()))?;
             match self.step(&mut rest) {
                 Ok(None) => (),
                 Ok(Some(top)) => return Ok(top),

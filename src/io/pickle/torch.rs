@@ -2,6 +2,9 @@
 
 use super::{Machine, Parsed, Value};
 
+/// The networks and optimizers of a checkpoint have some thousand.
+const OPCODE_LIMIT: usize = 1 << 20;
+
 /// A tensor of PyTorch: numbers of the storage `key`, row by row.
 pub(crate) struct Tensor<'a> {
     /// `FloatStorage` and the like.
@@ -13,7 +16,7 @@ pub(crate) struct Tensor<'a> {
 
 /// The pickle of a PyTorch checkpoint, and the place of what it holds.
 pub(crate) fn read(code: &[u8]) -> Parsed<(Machine<'_>, usize)> {
-    let mut machine = Machine { torch: true, ..Machine::default() };
+    let mut machine = Machine { torch: true, ..Machine::new(OPCODE_LIMIT) };
     let top = machine.run(code).map_err(|(at, what)| format!("pickle, byte {at}: {what}"))?;
     Ok((machine, top))
 }

@@ -6,6 +6,7 @@ mod binding;
 mod device;
 #[cfg(feature = "cuda")]
 mod ep;
+pub mod external;
 mod failure;
 mod fetch;
 mod library;

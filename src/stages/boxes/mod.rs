@@ -8,7 +8,7 @@ pub use device::OnDevice;
 use crate::{
     device::twin::Twin,
     error::{Error, Result},
-    io::{npy, staged},
+    io::{budget, npy, staged},
     ops::detect::boxes,
     ragged::Ragged,
 };
@@ -81,6 +81,9 @@ pub struct Detected {
     /// Parts whose names the detector can hardly find, and why, as in "is not in the vocabulary".
     pub doubts: Vec<(u32, String)>,
 }
+
+/// No detector's features are longer.
+const CHANNELS: usize = 1 << 16;
 
 /// A box as `pred.json` holds it.
 #[derive(Serialize, Deserialize)]
@@ -239,7 +242,8 @@ impl Boxes {
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] naming the entry that is outside, not finite or of negative size.
     pub fn read(path: &Path, views: usize, labels: usize) -> Result<Boxes> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = String::from_utf8(budget::read_all(path)?)
+            .map_err(|e| Error::format(path, format!("not JSON: {e}")))?;
         Boxes::parse(&text, views, labels).map_err(|what| Error::format(path, what))
     }
 
@@ -342,13 +346,18 @@ impl Boxes {
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] if the shape does not fit or a value is not finite.
     pub fn read_features(&mut self, path: &Path) -> Result<()> {
-        let array = npy::read_either::<f32>(path, "feature")?;
-        let [rows, columns] = array.shape[..] else {
-            return Err(Error::format(path, format!("shape {:?}; features must be [B, F]", array.shape)));
+        let fits = |shape: &[usize]| match shape {
+            &[rows, _] if rows != self.len() => {
+                Err(format!("{rows} rows of features for {} boxes", self.len()))
+            }
+            [_, columns] if *columns > CHANNELS => {
+                Err(format!("{columns} features a box; the limit is {CHANNELS}"))
+            }
+            [_, _] => Ok(()),
+            _ => Err(format!("shape {shape:?}; features must be [B, F]")),
         };
-        if rows != self.len() {
-            return Err(Error::format(path, format!("{rows} rows of features for {} boxes", self.len())));
-        }
+        let array = npy::read_either::<f32>(path, "feature", &fits)?;
+        let columns = array.shape[1];
         check_features(&array.data, columns).map_err(|what| Error::format(path, what))?;
         (self.features, self.feature_dim) = (array.data.into(), columns);
         Ok(())

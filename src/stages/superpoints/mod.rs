@@ -6,7 +6,7 @@ mod device;
 use crate::{
     device::{Device, twin::Mirrored},
     error::{Error, Result},
-    io::{npy, pickle},
+    io::{budget, npy, pickle},
     observer::step,
     ops::{
         basic::group::{self, Groups},
@@ -259,7 +259,7 @@ impl Superpoints {
     /// superpoint.
     pub fn load(path: &Path, cloud: &Cloud) -> Result<Superpoints> {
         let rows = cloud.input_len();
-        let file = std::fs::read(path).map_err(Error::io(path))?;
+        let file = budget::read_all(path)?;
         let labels = match pickle::arrays::partition(&file, rows, path)? {
             Some(labels) => labels,
             None => {

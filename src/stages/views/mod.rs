@@ -8,7 +8,7 @@ use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result},
     io::{
-        npy, png,
+        npy, png, read_settings,
         staged::{self, Folder},
     },
     ops::views::rasterize::{self, BACKGROUND, FOCAL, Matrix, Splat},
@@ -22,6 +22,9 @@ use std::{
 
 /// Of the files of [`Views::save`] the last.
 const LAST: &str = "cameras.json";
+
+/// Nobody looks from more places.
+const MOST: usize = 1024;
 
 /// Where a camera stands: on a sphere around the origin, looking at it, y up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -269,7 +272,7 @@ impl Views {
     /// [`Error::Io`] if a file is missing, [`Error::Format`] if the files do not belong together.
     pub fn load(folder: &Path) -> Result<Views> {
         let path = folder.join("cameras.json");
-        let json = fs::read(&path).map_err(Error::io(&path))?;
+        let json = read_settings(&path)?;
         let cameras: Vec<Camera> =
             serde_json::from_slice(&json).map_err(|e| Error::format(&path, e.to_string()))?;
         if cameras.is_empty() {
@@ -354,6 +357,9 @@ impl Options {
         if self.poses.is_empty() {
             return Err(Error::invalid("views: no pose given; give at least one"));
         }
+        if self.poses.len() > MOST {
+            return Err(Error::invalid(format!("views: {} poses; the limit is {MOST}", self.poses.len())));
+        }
         for (k, pose) in self.poses.iter().enumerate() {
             let Pose { elevation, azimuth, distance } = *pose;
             if !(elevation.abs() < 90.0 && azimuth.is_finite() && distance > 1.0 && distance.is_finite()) {
@@ -369,8 +375,9 @@ impl Options {
         if !(self.radius > 0.0 && self.radius <= 1.0) {
             return Err(Error::invalid(format!("views: radius {} is not in (0, 1] NDC", self.radius)));
         }
-        if self.points == Some(0) {
-            return Err(Error::invalid("views: points is 0; it must be a number from 1, or null"));
+        if let Some(points) = self.points.filter(|points| !(1..=i32::MAX as usize).contains(points)) {
+            let message = format!("views: points is {points}, not in 1..={}, or null", i32::MAX);
+            return Err(Error::invalid(message));
         }
         Ok(())
     }

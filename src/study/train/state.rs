@@ -84,6 +84,7 @@ impl Trainer<f32> {
         let file = Tensors::read(path)?;
         let note: Note = file.note(WHAT)?;
         let mut options = note.options;
+        let written = options.epochs;
         if options.average == 0 {
             options.epochs = self.options.epochs;
         }
@@ -105,10 +106,26 @@ impl Trainer<f32> {
         };
         let (values, best) = (network("values")?, network("best_values")?);
         let moments = [list("first_moments")?, list("second_moments")?];
-        self.engine = self.resumed(State { values, moments, best })?;
-        self.steps = note.steps;
-        self.sum = file.get::<f64>("sum")?.data;
+        let shape = file.shape("history")?;
+        let epochs = match shape {
+            &[epochs, 4] if epochs <= options.epochs.max(written) => epochs,
+            _ => {
+                return Err(
+                    file.unfit(format!("{WHAT} of {written} epochs with a history of shape {shape:?}"))
+                );
+            }
+        };
         let history = file.get::<f64>("history")?;
+        let averaged = options.average > 0 && epochs > options.epochs.saturating_sub(options.average);
+        self.sum = file.shaped("sum", &[if averaged { n } else { 0 }])?;
+        let least = epochs.saturating_mul(self.train.len().div_ceil(self.options.batch)) as u64;
+        if !(least..=1 << 53).contains(&note.steps) {
+            return Err(file.unfit(format!("{WHAT} of {epochs} epochs in {} steps", note.steps)));
+        }
+        let numbers = history.data.iter().chain(&self.sum).copied();
+        if !numbers.chain(moments.iter().flatten().map(|&m| m.into())).all(f64::is_finite) {
+            return Err(file.unfit(format!("{WHAT} with a number that is not finite")));
+        }
         let epoch = |(i, &[loss, val_loss, val_miou, null]): (usize, &[f64; 4])| Epoch {
             epoch: i + 1,
             loss,
@@ -117,6 +134,8 @@ impl Trainer<f32> {
             null,
         };
         self.history = history.data.as_chunks().0.iter().enumerate().map(epoch).collect();
+        self.engine = self.resumed(State { values, moments, best })?;
+        self.steps = note.steps;
         Ok(self)
     }
 }

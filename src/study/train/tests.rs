@@ -2,6 +2,10 @@
 
 use crate::study::train::*;
 use crate::{
+    io::{
+        npy::Array,
+        tensors::{Tensors, Writer},
+    },
     ops::{
         learn::positional::PLACE,
         lift::membership::{Entry, Sets},
@@ -105,6 +109,73 @@ fn the_last_epochs_are_averaged() {
     assert_ne!(found, last[5]);
     let longer = self::trainer(&Options { epochs: 9, ..options }).resume(&path).err().expect("refused");
     assert!(longer.to_string().contains("other options"), "{longer}");
+}
+
+#[test]
+fn a_damaged_state_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let options = Options { epochs: 4, average: 2, ..Options::default() };
+    let mut half = trainer(&options);
+    (0..3).for_each(|_| _ = half.epoch().unwrap());
+    half.save(&path).unwrap();
+    let whole = Tensors::read(&path).unwrap();
+    let note: serde_json::Value = whole.note("a state").unwrap();
+    let of = |name: &str| whole.get::<f64>(name).unwrap();
+    type Change<'a> = &'a dyn Fn(&str, &mut Vec<usize>, &mut Vec<f64>);
+    let changed = |change: Change, steps: u64| {
+        let mut file = Writer::default();
+        for name in ["values", "first_moments", "second_moments", "best_values", "history", "sum"] {
+            let Array { mut shape, mut data } = of(name);
+            change(name, &mut shape, &mut data);
+            file.add(name, &shape, &data);
+        }
+        let mut note = note.clone();
+        note["steps"] = steps.into();
+        file.write(&path, &note).unwrap();
+        trainer(&options).resume(&path).map(|_| ()).map_err(|e| e.to_string())
+    };
+    let steps = note["steps"].as_u64().unwrap();
+    changed(&|_, _, _| (), steps).unwrap();
+    let resize = |of: &'static str, shape: Vec<usize>| {
+        move |name: &str, s: &mut Vec<usize>, d: &mut Vec<f64>| {
+            if name == of {
+                d.resize(shape.iter().product(), 0.5);
+                *s = shape.clone();
+            }
+        }
+    };
+    for (name, shape) in [
+        ("sum", vec![3]),
+        ("sum", vec![0]),
+        ("history", vec![1_000_000, 4]),
+        ("history", vec![3, 3]),
+        ("history", vec![12]),
+        ("history", vec![1, 4]),
+        ("values", vec![7]),
+        ("second_moments", vec![0]),
+    ] {
+        let error = changed(&resize(name, shape.clone()), steps).unwrap_err();
+        assert!(error.contains("state.safetensors"), "{name} {shape:?}: {error}");
+    }
+    for (name, value) in [
+        ("sum", f64::NAN),
+        ("history", f64::NAN),
+        ("history", f64::INFINITY),
+        ("values", f64::INFINITY),
+        ("first_moments", f64::NAN),
+    ] {
+        let poison = |n: &str, _: &mut Vec<usize>, d: &mut Vec<f64>| {
+            if n == name {
+                d[1] = value;
+            }
+        };
+        let error = changed(&poison, steps).unwrap_err();
+        assert!(error.contains("not finite") || error.contains("does not fit"), "{name} {value}: {error}");
+    }
+    for steps in [0, u64::MAX] {
+        assert!(changed(&|_, _, _| (), steps).unwrap_err().contains("steps"));
+    }
 }
 
 #[test]
