@@ -34,6 +34,7 @@
 //! axis fastest. Positions are in cloud radii, image positions in pixels, x to the right and y down.
 #![deny(missing_docs)]
 
+pub mod batch;
 pub mod device;
 pub mod error;
 pub mod io;

@@ -15,6 +15,8 @@ use crate::{
     },
 };
 use std::borrow::Cow;
+#[cfg(feature = "ort")]
+use std::sync::Arc;
 
 pub use crate::{
     options::Options,
@@ -41,12 +43,13 @@ impl Predictions {
     }
 }
 
-/// Segments clouds; models, options and device are set up once, and may be shared by threads.
+/// Segments clouds; models, options and device are set up once, and may be shared by threads. A clone shares the models.
+#[derive(Clone)]
 pub struct Pipeline {
     device: Device,
     options: Options,
     #[cfg(feature = "ort")]
-    models: Option<Models>,
+    models: Option<Arc<Models>>,
     network: Option<Network>,
 }
 
@@ -65,7 +68,7 @@ impl Pipeline {
     /// Gives it the models that [`segment`](Pipeline::segment) needs.
     #[cfg(feature = "ort")]
     pub fn with_models(self, models: Models) -> Pipeline {
-        Pipeline { models: Some(models), ..self }
+        Pipeline { models: Some(Arc::new(models)), ..self }
     }
 
     /// Weighs the boxes by learned weights, instead of [`Options::weights`]. Their label rule becomes the
@@ -73,6 +76,20 @@ impl Pipeline {
     pub fn with_network(mut self, network: Network) -> Pipeline {
         self.options.labels.rule = Network::RULE;
         Pipeline { network: Some(network), ..self }
+    }
+
+    /// Goes by other options.
+    pub fn with_options(self, options: Options) -> Pipeline {
+        let rule = self.network.as_ref().map_or(options.labels.rule, |_| Network::RULE);
+        let mut pipeline = Pipeline { options, ..self };
+        pipeline.options.labels.rule = rule;
+        pipeline
+    }
+
+    /// Its models.
+    #[cfg(feature = "ort")]
+    pub fn models(&self) -> Option<&Models> {
+        self.models.as_deref()
     }
 
     /// The device it computes on.

@@ -1,6 +1,8 @@
 //! The command line: arguments in, files and messages out. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 #[cfg(feature = "ort")]
+mod batch;
+#[cfg(feature = "ort")]
 mod data;
 mod dataset;
 #[cfg(feature = "ort")]
@@ -63,6 +65,8 @@ enum Command {
     Demo(segment::Demo),
     #[cfg(feature = "ort")]
     Segment(segment::Segment),
+    #[cfg(feature = "ort")]
+    Batch(batch::BatchCommand),
     Lift(lift::Lift),
     Render(render::Render),
     Superpoints(superpoints::SuperpointsCommand),
@@ -107,6 +111,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => args.run(&global),
         #[cfg(feature = "ort")]
         Command::Segment(args) => args.run(&global),
+        #[cfg(feature = "ort")]
+        Command::Batch(args) => args.run(&global),
         Command::Lift(args) => args.run(&global),
         Command::Render(args) => args.run(&global),
         Command::Superpoints(args) => args.run(&global),

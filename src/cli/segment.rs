@@ -109,10 +109,18 @@ impl Segment {
     }
 }
 
-/// Where each cloud's files go: a folder named by the shortest end of the cloud's path that tells it from the others.
+/// Where each cloud's files go: a folder of its name, or the one folder of the only cloud.
 fn folders(clouds: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>> {
-    if clouds.len() == 1 {
-        return Ok(vec![out.to_path_buf()]);
+    match clouds {
+        [_] => Ok(vec![out.to_path_buf()]),
+        _ => Ok(names(clouds)?.iter().map(|name| out.join(name)).collect()),
+    }
+}
+
+/// A name for each cloud: the shortest end of its path that tells it from the others.
+pub fn names(clouds: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    if clouds.is_empty() {
+        return Ok(vec![]);
     }
     let paths: Vec<Vec<OsString>> = clouds.iter().map(|path| steps(path)).collect();
     let longest = paths.iter().map(Vec::len).max().unwrap_or_default();
@@ -128,7 +136,7 @@ fn folders(clouds: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>> {
             };
             let folders: Vec<PathBuf> = paths.iter().map(folder).collect();
             if folders.iter().collect::<BTreeSet<_>>().len() == folders.len() {
-                return Ok(folders.iter().map(|folder| out.join(folder)).collect());
+                return Ok(folders);
             }
         }
     }

@@ -19,6 +19,7 @@ pub mod scans;
 pub mod staged;
 pub mod tensors;
 pub mod text;
+pub mod walk;
 
 /// Checks that a name can be the name of a file: a folder above, or below, is none.
 ///

@@ -33,6 +33,11 @@ pub fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
     FILES.iter().map(move |name| dir.join(name))
 }
 
+/// Text between the tags of HTML.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// A segmentation and what is to be said about it.
 pub struct Output<'a> {
     /// The points as the input file holds them.

@@ -3,12 +3,11 @@
 use super::{Entry, Index, Labels, Object, index::is_plain};
 use crate::{
     error::{Error, Result},
-    io::{hash, points::PointCloud},
+    io::{hash, points::PointCloud, walk},
     parts::Parts,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -42,8 +41,6 @@ pub struct Problem {
 const SPLITS: [&str; 3] = ["train", "val", "test"];
 /// Files that are named after what they are; their folder names the object.
 const GENERIC: [&str; 4] = ["pc", "cloud", "points", "pointcloud"];
-/// How deep below the folder clouds may lie.
-const DEPTH: usize = 6;
 
 impl Index {
     /// Finds the clouds below `root` whose labels can be read:
@@ -58,9 +55,7 @@ impl Index {
     /// [`Error::Io`] if the folder cannot be read, [`Error::Invalid`] without any cloud, or if the rules ask for more than
     /// there is.
     pub fn scan(root: &Path, rules: &Rules) -> Result<(Index, Vec<Problem>)> {
-        let mut files = vec![];
-        walk(root, Path::new(""), 0, &mut files)?;
-        files.sort();
+        let files = walk::files(root)?;
         let beside: BTreeSet<&PathBuf> = files.iter().collect();
         let clouds: Vec<&PathBuf> =
             files.iter().filter(|file| PointCloud::is_readable(file) && !is_label(file)).collect();
@@ -112,24 +107,6 @@ impl Index {
         }
         Ok(())
     }
-}
-
-/// The files below `root/folder`, from `root` on.
-fn walk(root: &Path, folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
-    let here = root.join(folder);
-    for found in fs::read_dir(&here).map_err(Error::io(&here))? {
-        let found = found.map_err(Error::io(&here))?;
-        let path = folder.join(found.file_name());
-        if found.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        match root.join(&path).is_dir() {
-            true if depth < DEPTH => walk(root, &path, depth + 1, files)?,
-            true => (),
-            false => files.push(path),
-        }
-    }
-    Ok(())
 }
 
 fn stem(path: &Path) -> String {

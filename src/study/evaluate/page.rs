@@ -1,13 +1,10 @@
 //! An evaluation to look at: one page that needs no network.
 
-use super::{
-    Evaluation, Picture,
-    tables::{Table, escaped},
-};
+use super::{Evaluation, Picture, tables::Table};
 use crate::{
     error::Result,
     io::staged::{self, Folder},
-    output::palette,
+    output::{escaped, palette},
     segmentation::counted,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};

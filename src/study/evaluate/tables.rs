@@ -1,6 +1,7 @@
 //! Figures as tables, in per cent: for the screen, for Markdown, for HTML, for spreadsheets.
 
 use super::{Evaluation, Figures, Run};
+use crate::output::escaped;
 use crate::parts::Parts;
 use crate::study::{
     methods::Method,
@@ -52,11 +53,6 @@ impl Table {
         let rows: String = self.rows.iter().map(|row| line("td", row)).collect();
         format!("<table>\n{}{rows}</table>\n", line("th", &self.header))
     }
-}
-
-/// Text between tags.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// A figure by which methods are compared.

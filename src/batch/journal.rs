@@ -1,0 +1,232 @@
+//! The journal of a batch: a line of JSON for each outcome, only ever added to. It tells what need not be done again.
+
+use super::flow::Seconds;
+use crate::{
+    error::{Error, Result},
+    io::{hash, path_text},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, TryLockError},
+    io::{ErrorKind, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+/// How a shape ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its result is written.
+    Done,
+    /// It has none; the entry says why.
+    Failed,
+}
+
+/// What tells an input file from others and from earlier content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its path.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was changed last, in nanoseconds since 1970.
+    pub modified: u128,
+    /// Of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+/// An outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The shape's name.
+    pub id: String,
+    /// How it ended.
+    pub state: State,
+    /// What was read; none if that failed.
+    #[serde(default)]
+    pub input: Option<Input>,
+    /// A hash of all else that the result depends on: names, options, models, weights, version.
+    pub made_from: String,
+    /// What its steps took.
+    #[serde(default)]
+    pub seconds: Seconds,
+    /// What was found of each part.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// Points of the cloud.
+    #[serde(default)]
+    pub points: usize,
+    /// What the reader of the result should know.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Why it failed.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// What NVML told of the device after it.
+    #[serde(default)]
+    pub gpu: Option<serde_json::Value>,
+}
+
+/// What was found of a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// Points labelled with it.
+    pub points: usize,
+    /// Its instances.
+    pub instances: usize,
+}
+
+impl Input {
+    /// Looks at a file, whose content is hashed unless `known` tells the hash of a file of that length and time.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read.
+    pub fn of(path: &Path, known: Option<&Input>) -> Result<Input> {
+        let found = fs::metadata(path).map_err(Error::io(path))?;
+        let modified = found.modified().map_err(Error::io(path))?;
+        let modified = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let (path_text, bytes) = (path_text(path), found.len());
+        let sha256 = match known {
+            Some(known) if (known.bytes, known.modified, &known.path) == (bytes, modified, &path_text) => {
+                known.sha256.clone()
+            }
+            _ => hash::sha256_of_file(path)?,
+        };
+        Ok(Input { path: path_text, bytes, modified, sha256 })
+    }
+}
+
+/// A journal that this process alone writes.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    /// The last entry of every shape.
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Journal {
+    /// Opens a journal, or begins one. A last line that was cut off is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] naming a line that is no entry, or if another process writes it.
+    pub fn open(path: &Path) -> Result<Journal> {
+        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file =
+            file.as_mut().map_err(|e| Error::io(path)(std::mem::replace(e, ErrorKind::Other.into())))?;
+        let mut file = file.try_clone().map_err(Error::io(path))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::format(path, "another batch is running here; wait until it ends"));
+            }
+            // Some network's file systems know no locks.
+            Ok(()) | Err(TryLockError::Error(_)) => {}
+        }
+        let mut text = vec![];
+        file.read_to_end(&mut text).map_err(Error::io(path))?;
+        let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1);
+        file.set_len(whole as u64).map_err(Error::io(path))?;
+        file.seek(SeekFrom::End(0)).map_err(Error::io(path))?;
+        let mut entries = BTreeMap::new();
+        for (i, line) in
+            text[..whole].split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
+        {
+            let entry: Entry = serde_json::from_slice(line).map_err(|e| {
+                Error::format(
+                    path,
+                    format!("line {}: {e}; remove the line, or the journal to do all anew", i + 1),
+                )
+            })?;
+            entries.insert(entry.id.clone(), entry);
+        }
+        Ok(Journal { path: path.to_path_buf(), file, entries })
+    }
+
+    /// The last entry of every shape.
+    pub fn entries(&self) -> &BTreeMap<String, Entry> {
+        &self.entries
+    }
+
+    /// Adds an entry; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the disk is full; what was there stays whole.
+    pub fn add(&mut self, entry: Entry) -> Result<()> {
+        let line = serde_json::to_string(&entry).expect("an entry is text and numbers") + "\n";
+        let begin = self.file.stream_position().map_err(Error::io(&self.path))?;
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(e) = written {
+            let _ = self.file.set_len(begin).and_then(|()| self.file.seek(SeekFrom::Start(begin)));
+            return Err(Error::io(&self.path)(e));
+        }
+        self.entries.insert(entry.id.clone(), entry);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(id: &str, state: State) -> Entry {
+        Entry {
+            id: id.into(),
+            state,
+            input: None,
+            made_from: "x".into(),
+            seconds: Seconds::default(),
+            parts: vec![],
+            points: 3,
+            warnings: vec![],
+            error: None,
+            gpu: None,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_there_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.jsonl");
+        let mut journal = Journal::open(&path).unwrap();
+        let busy = Journal::open(&path).unwrap_err().to_string();
+        assert!(busy.contains("another batch"), "{busy}");
+        journal.add(entry("a", State::Failed)).unwrap();
+        journal.add(entry("b", State::Done)).unwrap();
+        journal.add(entry("a", State::Done)).unwrap();
+        drop(journal);
+        // As a kill leaves it.
+        let whole = fs::read(&path).unwrap();
+        for cut in [1, 10, 40] {
+            fs::write(&path, [&whole[..], &whole[..cut]].concat()).unwrap();
+            let journal = Journal::open(&path).unwrap();
+            assert_eq!(journal.entries().len(), 2);
+            assert_eq!(journal.entries()["a"], entry("a", State::Done));
+            drop(journal);
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+        fs::write(&path, [b"{}\n", &whole[..]].concat()).unwrap();
+        let damaged = Journal::open(&path).unwrap_err().to_string();
+        assert!(damaged.contains("line 1"), "{damaged}");
+    }
+
+    #[test]
+    fn a_changed_input_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.ply");
+        fs::write(&path, "one").unwrap();
+        let first = Input::of(&path, None).unwrap();
+        assert_eq!(Input::of(&path, Some(&first)).unwrap(), first);
+        let trusted = Input { sha256: "known".into(), ..first.clone() };
+        assert_eq!(
+            Input::of(&path, Some(&trusted)).unwrap().sha256,
+            "known",
+            "same time and length: not read"
+        );
+        fs::write(&path, "three").unwrap();
+        assert_ne!(Input::of(&path, Some(&first)).unwrap().sha256, first.sha256);
+    }
+}

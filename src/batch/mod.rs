@@ -1,0 +1,443 @@
+//! Many clouds: reading, segmenting and writing overlap, every result is written as a whole, and a journal tells what need
+//! not be done again. One bad cloud is an entry in the journal and never stops the others.
+
+pub mod flow;
+pub mod journal;
+pub mod list;
+pub mod sheet;
+
+use self::{
+    flow::{Seconds, Steps},
+    journal::{Entry, Input, Journal, Part, State},
+};
+use crate::{
+    device::Device,
+    error::{Error, Result},
+    io::{
+        hash, npy, path_text, png,
+        points::PointCloud,
+        staged::{self, Folder},
+    },
+    observer::Observer,
+    options::Options,
+    output::{Output, palette, report::Report},
+    parts::Parts,
+    pipeline::Pipeline,
+    segmentation::{PartSummary, Segmentation},
+    stages::{checkpoint::Checkpoint, cloud::Cloud, network::Network},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// One cloud to segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// Its name, unlike all others': that of its results. Slashes make folders.
+    pub id: String,
+    /// Its file.
+    pub cloud: PathBuf,
+    /// What to look for.
+    pub parts: Parts,
+    /// Learned weights.
+    pub weights: Option<PathBuf>,
+    /// Options instead of the batch's.
+    pub options: Option<Box<Options>>,
+}
+
+/// What to write of each cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// A folder `<id>/` with all that [`Output::write`] writes.
+    All,
+    /// One file `<id>.npz`: `labels` and `instances`, i32, of every row, -1 = none; `instance_labels`, u32, and
+    /// `instance_confidences`, f32, of every instance.
+    Labels,
+}
+
+/// What finds the parts of a cloud. [`Pipeline`] does; so may anything else.
+pub trait Segmenter: Sync {
+    /// Segments a cloud. `shape` says into which parts, and by which weights and options.
+    ///
+    /// # Errors
+    /// They are the shape's.
+    fn segment(&self, shape: &Shape, cloud: &Cloud, observer: &dyn Observer) -> Result<Segmentation>;
+
+    /// The options that a shape is segmented by.
+    fn options<'a>(&'a self, shape: &'a Shape) -> &'a Options;
+
+    /// Where it computes.
+    fn device(&self) -> &Device;
+
+    /// All that a result depends on, besides the shape itself.
+    fn made_from(&self) -> Value;
+}
+
+/// A pipeline, and the learned weights that its shapes name.
+pub struct Worker {
+    pipeline: Pipeline,
+    networks: Mutex<BTreeMap<PathBuf, Result<Checkpoint, String>>>,
+}
+
+impl Worker {
+    /// A worker that computes by `pipeline`.
+    pub fn new(pipeline: Pipeline) -> Worker {
+        Worker { pipeline, networks: Mutex::default() }
+    }
+
+    /// Its pipeline.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    fn network(&self, shape: &Shape) -> Result<Option<Network>> {
+        let Some(path) = &shape.weights else { return Ok(None) };
+        let mut networks = lock(&self.networks);
+        let read = || Checkpoint::read(path).map_err(|e| e.to_string());
+        let checkpoint = networks.entry(path.clone()).or_insert_with(read).as_ref();
+        let checkpoint = checkpoint.map_err(|e| Error::invalid(e.clone()))?;
+        checkpoint.check(&shape.parts).map_err(|e| Error::format(path, e.to_string()))?;
+        Ok(Some(checkpoint.network.clone()))
+    }
+}
+
+impl Segmenter for Worker {
+    #[cfg(feature = "ort")]
+    fn segment(&self, shape: &Shape, cloud: &Cloud, observer: &dyn Observer) -> Result<Segmentation> {
+        let mut pipeline = self.pipeline.clone();
+        if let Some(options) = &shape.options {
+            pipeline = pipeline.with_options((**options).clone());
+        }
+        if let Some(network) = self.network(shape)? {
+            pipeline = pipeline.with_network(network);
+        }
+        pipeline.segment(cloud, &shape.parts, observer)
+    }
+
+    #[cfg(not(feature = "ort"))]
+    fn segment(&self, shape: &Shape, _: &Cloud, _: &dyn Observer) -> Result<Segmentation> {
+        self.network(shape)?;
+        Err(Error::invalid("this build has no models; build it with the feature ort"))
+    }
+
+    fn options<'a>(&'a self, shape: &'a Shape) -> &'a Options {
+        shape.options.as_deref().unwrap_or(self.pipeline.options())
+    }
+
+    fn device(&self) -> &Device {
+        self.pipeline.device()
+    }
+
+    fn made_from(&self) -> Value {
+        #[cfg(feature = "ort")]
+        return json!(self.pipeline.models().map(|models| &models.manifest));
+        #[cfg(not(feature = "ort"))]
+        return Value::Null;
+    }
+}
+
+/// A batch: who segments, and where results go.
+pub struct Batch<'a> {
+    workers: &'a [&'a dyn Segmenter],
+    out: &'a Path,
+    write: Write,
+    /// For `run.json`.
+    parameters: Value,
+    journal: Mutex<Journal>,
+    watcher: &'a dyn Watcher,
+}
+
+/// Watches a batch.
+pub trait Watcher: Sync {
+    /// A shape has an outcome.
+    fn done(&self, _entry: &Entry) {}
+
+    /// Whether to begin no further shape; those under way are finished.
+    fn stops(&self) -> bool {
+        false
+    }
+}
+
+impl Watcher for () {}
+
+/// How a batch ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Totals {
+    /// Shapes with a result that was made now.
+    pub done: usize,
+    /// Shapes whose result was there.
+    pub kept: usize,
+    /// Shapes without a result.
+    pub failed: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// Begins a batch, or goes on with it. `workers`: each segments one cloud at a time; `out`: the folder of the results,
+    /// made if need be; `journal`: the file name of the journal in it; `parameters`: what else a result's `run.json` says.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without workers; those of [`Journal::open`].
+    pub fn begin(
+        workers: &'a [&'a dyn Segmenter],
+        out: &'a Path,
+        journal: &str,
+        write: Write,
+        parameters: Value,
+        watcher: &'a dyn Watcher,
+    ) -> Result<Batch<'a>> {
+        if workers.is_empty() {
+            return Err(Error::invalid("batch: no worker"));
+        }
+        fs::create_dir_all(out).map_err(Error::io(out))?;
+        let journal = Mutex::new(Journal::open(&out.join(journal))?);
+        Ok(Batch { workers, out, write, parameters, journal, watcher })
+    }
+
+    /// Segments what has no result yet, or one made from other things. Shapes that failed before are tried again.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if two shapes have one name; [`Error::Io`] if the journal cannot be written: then nothing further
+    /// is begun.
+    pub fn run(&self, shapes: &[Shape], flow: &flow::Options) -> Result<Totals> {
+        list::check(shapes)?;
+        let todo: Vec<&Shape> = shapes.iter().filter(|shape| !self.is_there(shape)).collect();
+        let mut totals = Totals { kept: shapes.len() - todo.len(), ..Totals::default() };
+        let outcomes = Mutex::new((0, 0));
+        let options = flow::Options { workers: self.workers.len(), ..flow.clone() };
+        flow::run(&Run { batch: self, outcomes: &outcomes, shapes: PhantomData }, &todo, &options)?;
+        (totals.done, totals.failed) = *lock(&outcomes);
+        Ok(totals)
+    }
+
+    /// The last entry of every shape that the journal knows.
+    pub fn entries(&self) -> Vec<Entry> {
+        lock(&self.journal).entries().values().cloned().collect()
+    }
+
+    /// The file that tells that a shape's result is whole.
+    fn result(&self, shape: &Shape) -> PathBuf {
+        match self.write {
+            Write::All => self.out.join(&shape.id).join("run.json"),
+            Write::Labels => self.out.join(&shape.id).with_added_extension("npz"),
+        }
+    }
+
+    /// Whether the shape's result is there, made from the same things.
+    fn is_there(&self, shape: &Shape) -> bool {
+        let journal = lock(&self.journal);
+        let Some(entry) = journal.entries().get(&shape.id).filter(|entry| entry.state == State::Done) else {
+            return false;
+        };
+        let known = entry.input.as_ref();
+        entry.made_from == self.made_from(shape)
+            && self.result(shape).is_file()
+            && Input::of(&shape.cloud, known)
+                .is_ok_and(|input| known.is_some_and(|known| known.sha256 == input.sha256))
+    }
+
+    /// All that the shape's result depends on besides its file.
+    fn made_from(&self, shape: &Shape) -> String {
+        let worker = self.workers[0];
+        let weights = shape.weights.as_deref().map(|path| hash::sha256_of_file(path).unwrap_or_default());
+        let options = worker.options(shape);
+        let all = json!([
+            env!("CARGO_PKG_VERSION"),
+            shape.parts,
+            options,
+            weights,
+            worker.made_from(),
+            self.write == Write::All
+        ]);
+        hash::sha256(all.to_string().as_bytes())
+    }
+
+    fn write(&self, shape: &Shape, made: &Made) -> Result<()> {
+        let Made { points, cloud, found, .. } = made;
+        match self.write {
+            Write::All => {
+                let title = shape.id.clone();
+                let mut parameters = self.parameters.clone();
+                parameters["options"] = json!(self.workers[0].options(shape));
+                parameters["input"] = json!({
+                    "cloud": path_text(&shape.cloud), "weights": shape.weights.as_ref().map(path_text),
+                });
+                let report = Report {
+                    title: &title,
+                    cloud,
+                    found,
+                    parameters: &parameters,
+                    warnings: &found.warnings,
+                };
+                let folder = Folder::begin(&self.out.join(&shape.id))?;
+                Output { points, report }.write_into(folder)?;
+            }
+            Write::Labels => {
+                let path = self.result(shape);
+                if let Some(folder) = path.parent() {
+                    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+                }
+                let mut archive = npy::ArchiveWriter::create(&path)?;
+                let labels = cloud.to_rows(&found.labels.of_point, -1);
+                let instances = cloud.to_rows(&found.instances.of_point, -1);
+                archive.member("labels", &[labels.len()], labels.iter().copied())?;
+                archive.member("instances", &[instances.len()], instances.iter().copied())?;
+                let list = &found.instances.list;
+                archive.member("instance_labels", &[list.len()], list.iter().map(|i| i.label))?;
+                archive.member("instance_confidences", &[list.len()], list.iter().map(|i| i.confidence))?;
+                archive.finish()?;
+            }
+        }
+        self.thumbnail(shape, found)
+    }
+
+    /// A small picture of the first view in the colours of the parts, for the contact sheet.
+    fn thumbnail(&self, shape: &Shape, found: &Segmentation) -> Result<()> {
+        const SIDE: usize = 160;
+        if found.views.is_empty() {
+            return Ok(());
+        }
+        let (map, side) = (found.views.pixel_to_point(0)?, found.views.side);
+        let pixels = (0..SIDE * SIDE).flat_map(|i| {
+            let (x, y) = (i % SIDE * side / SIDE, i / SIDE * side / SIDE);
+            match usize::try_from(map[y * side + x]) {
+                Ok(point) => palette::color(found.labels.of_point[point]),
+                Err(_) => [255; 3],
+            }
+        });
+        let path = sheet::thumbnail(self.out, &shape.id);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        staged::write_all(&path, &png::encode_rgb(&pixels.collect::<Vec<u8>>(), SIDE, SIDE))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The steps of one run of a batch over shapes that live for `'s`.
+struct Run<'r, 's> {
+    batch: &'r Batch<'r>,
+    /// Done and failed.
+    outcomes: &'r Mutex<(usize, usize)>,
+    shapes: PhantomData<&'s Shape>,
+}
+
+/// A cloud that was read.
+struct Ready {
+    input: Input,
+    points: PointCloud,
+    cloud: Cloud,
+    memory: u64,
+}
+
+/// A cloud that was segmented.
+struct Made {
+    input: Input,
+    points: PointCloud,
+    cloud: Cloud,
+    found: Segmentation,
+    gpu: Option<Value>,
+}
+
+/// What the journal keeps of it.
+struct Note {
+    input: Input,
+    points: usize,
+    parts: Vec<Part>,
+    warnings: Vec<String>,
+    gpu: Option<Value>,
+}
+
+/// Boxes that a cloud may get, for the estimate of what it needs.
+const BOXES: usize = 200;
+
+impl<'s> Steps for Run<'_, 's> {
+    type Item = &'s Shape;
+    type Read = Ready;
+    type Found = Made;
+    type Written = Note;
+
+    fn read(&self, shape: &&'s Shape) -> Result<Ready> {
+        let worker = self.batch.workers[0];
+        let options = worker.options(shape);
+        let named = |e: Error| Error::format(&shape.cloud, e.to_string());
+        let input = Input::of(&shape.cloud, None)?;
+        let points = PointCloud::read(&shape.cloud)?;
+        options.check_memory(worker.device(), points.len(), 0).map_err(named)?;
+        let cloud = Cloud::fit(&points, &options.cloud).map_err(named)?;
+        let memory = options.memory_of(worker.device(), points.len(), BOXES);
+        Ok(Ready { input, points, cloud, memory })
+    }
+
+    fn memory(&self, ready: &Ready) -> u64 {
+        ready.memory
+    }
+
+    fn compute(&self, worker: usize, shape: &&'s Shape, ready: Ready) -> Result<Made> {
+        let Ready { input, points, cloud, .. } = ready;
+        let worker = self.batch.workers[worker];
+        let found = worker.segment(shape, &cloud, &())?;
+        Ok(Made { input, points, cloud, found, gpu: telemetry(worker.device()) })
+    }
+
+    fn write(&self, shape: &&'s Shape, made: Made) -> Result<Note> {
+        self.batch.write(shape, &made)?;
+        let Made { input, cloud, found, gpu, .. } = made;
+        let part = |part: PartSummary| Part {
+            name: part.name.to_string(),
+            points: part.points,
+            instances: part.instances,
+        };
+        let parts = found.summary()?.into_iter().map(part).collect();
+        Ok(Note { input, points: cloud.len(), parts, warnings: found.warnings, gpu })
+    }
+
+    fn done(&self, shape: &&'s Shape, outcome: Result<Note>, seconds: Seconds) -> Result<()> {
+        let mut entry = Entry {
+            id: shape.id.clone(),
+            state: State::Failed,
+            input: None,
+            made_from: self.batch.made_from(shape),
+            seconds,
+            parts: vec![],
+            points: 0,
+            warnings: vec![],
+            error: None,
+            gpu: None,
+        };
+        match outcome {
+            Ok(Note { input, points, parts, warnings, gpu }) => {
+                entry =
+                    Entry { state: State::Done, input: Some(input), points, parts, warnings, gpu, ..entry };
+                lock(self.outcomes).0 += 1;
+            }
+            Err(e) => {
+                entry.error = Some(e.to_string());
+                lock(self.outcomes).1 += 1;
+            }
+        }
+        lock(&self.batch.journal).add(entry.clone())?;
+        self.batch.watcher.done(&entry);
+        Ok(())
+    }
+
+    fn stops(&self) -> bool {
+        self.batch.watcher.stops()
+    }
+}
+
+/// What the device is and does now.
+fn telemetry(device: &Device) -> Option<Value> {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(gpu) => gpu.describe().ok().map(|description| json!(description)),
+        _ => None,
+    }
+}

@@ -1,0 +1,367 @@
+//! `partstad batch`: many clouds, resumable.
+
+use super::{
+    Global, progress,
+    run::{self, Detecting, ModelSettings, Refinements, Settings, read_json},
+    segment::{STAND_IN, names},
+};
+use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
+use partstad::{
+    Device, Error, Parts, Pipeline, Result,
+    batch::{
+        Batch, Segmenter, Shape, Watcher, Worker, Write, flow,
+        journal::{Entry, State},
+        list, sheet,
+    },
+    io::{path_text, points::PointCloud, walk},
+    memory,
+    pipeline::Options,
+    segmentation::counted,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Segment many clouds, and go on where it stopped
+///
+/// Reads, segments and writes at the same time. Every result is written as a whole. DIR/journal.jsonl has a line for each
+/// outcome: started again, only what is missing, failed or changed is done. DIR/index.html shows all, failures first.
+/// One bad cloud never stops the others; the exit code is 1 if one failed.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  partstad batch scans --parts door,handle -o results
+  partstad batch 'scans/**/*.ply' --categories categories.json --device cuda:all -o results
+  partstad batch --manifest shapes.jsonl --write labels --shard 3/8 -o results
+
+A manifest has a line for each cloud: {\"id\": \"a\", \"cloud\": \"a.ply\", \"parts\": [\"leg\", \"seat\"]}, or the columns id, cloud, parts,
+category, weights as CSV. Instead of parts a line may name a category of --categories, which is a JSON file like
+{\"Chair\": [\"leg\", \"seat\"], \"Mug\": {\"parts\": [\"handle\"], \"weights\": \"Mug.safetensors\"}}")]
+pub struct BatchCommand {
+    /// Clouds, directories of clouds, or patterns like 'scans/**/*.ply'
+    #[arg(required_unless_present = "manifest", value_name = "CLOUD")]
+    inputs: Vec<PathBuf>,
+    /// List of clouds: .jsonl or .csv, files from its directory on
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// What to look for, separated by commas, where nothing else says it
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    parts: Vec<String>,
+    /// Part names, and learned weights if there are some, by category: JSON. A cloud's category is the nearest directory of that
+    /// name that it lies in, if no manifest says it
+    #[arg(long, value_name = "FILE")]
+    categories: Option<PathBuf>,
+    /// What to write of each cloud
+    #[arg(long, value_enum, default_value = "all")]
+    write: What,
+    /// Only the clouds i, i + n, i + 2 n ... of the list: i/n, i from 1. Each shard has a journal of its own
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    shard: Option<(usize, usize)>,
+    /// Clouds that are segmented at the same time on each device
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    overlap: u8,
+    /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Directory to write to; made if it does not exist
+    #[arg(short, long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    model_settings: ModelSettings,
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    detecting: Detecting,
+    #[command(flatten)]
+    refinements: Refinements,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// A directory with the files of `partstad segment`
+    All,
+    /// One .npz: labels and instances of every point, label and confidence of every instance
+    Labels,
+}
+
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parsed = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+    match parsed {
+        Some((i, n)) if (1..=n).contains(&i) => Ok((i, n)),
+        _ => Err("give i/n, i from 1 to n".into()),
+    }
+}
+
+/// A category of --categories.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Category {
+    Parts(Parts),
+    Full {
+        parts: Parts,
+        #[serde(default)]
+        weights: Option<PathBuf>,
+    },
+}
+
+/// A line of a manifest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    #[serde(default)]
+    id: Option<String>,
+    cloud: PathBuf,
+    #[serde(default)]
+    parts: Option<Names>,
+    #[serde(default)]
+    category: Option<String>,
+    #[serde(default)]
+    weights: Option<PathBuf>,
+    /// Options of its own, over those of the batch.
+    #[serde(default)]
+    options: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Names {
+    List(Vec<String>),
+    Text(String),
+}
+
+impl BatchCommand {
+    pub fn run(&self, global: &Global) -> Result<()> {
+        let options = self.detecting.of(self.refinements.of(self.settings.options()?));
+        let mut shapes = self.shapes(&options)?;
+        list::check(&shapes)?;
+        let journal = match self.shard {
+            Some((i, n)) => {
+                shapes = list::shard(shapes, i, n);
+                format!("journal-{i}-of-{n}.jsonl")
+            }
+            None => "journal.jsonl".into(),
+        };
+        let workers = self.workers(global, &options)?;
+        let stands_in = workers[0].pipeline().models().is_some_and(|models| models.manifest.stand_in);
+        let mut parameters = run::parameters("batch", workers[0].pipeline());
+        parameters["models"] = workers[0].made_from();
+        let workers: Vec<&dyn Segmenter> = workers.iter().map(|worker| worker as &dyn Segmenter).collect();
+        let write = match self.write {
+            What::All => Write::All,
+            What::Labels => Write::Labels,
+        };
+        let bar = progress::objects("batch", shapes.len());
+        let watcher = Lines { bar: &bar, json: global.json };
+        let batch = Batch::begin(&workers, &self.out, &journal, write, parameters, &watcher)?;
+        let free = options.memory.or_else(memory::free).unwrap_or(u64::MAX);
+        let flow = flow::Options { readers: 2, writers: 2, memory: free, ..flow::Options::default() };
+        let totals = batch.run(&shapes, &flow)?;
+        bar.finish_and_clear();
+        if stands_in {
+            tracing::warn!("{STAND_IN}");
+        }
+        sheet::write(&self.out, &batch.entries(), write == Write::All)?;
+        let page = self.out.join("index.html");
+        let text = format!(
+            "{} segmented, {} there already, {} failed; look at {}",
+            counted(totals.done, "cloud", "clouds"),
+            totals.kept,
+            totals.failed,
+            page.display()
+        );
+        global.report(json!({ "totals": totals, "out": path_text(&self.out), "journal": journal }), &text)?;
+        match totals.failed {
+            0 => Ok(()),
+            failed => Err(Error::invalid(format!("{failed} of {} clouds failed", shapes.len()))),
+        }
+    }
+
+    /// One a device and overlap.
+    fn workers(&self, global: &Global, options: &Options) -> Result<Vec<Worker>> {
+        let mut workers = vec![];
+        for device in devices(&self.settings.device)? {
+            let load = |device: &Device| -> Result<Pipeline> {
+                let (models, _) =
+                    self.model_settings.load(global, &self.settings, device, self.models.as_deref())?;
+                Ok(Pipeline::new(device.clone(), options.clone()).with_models(models))
+            };
+            let first = load(&device)?;
+            for _ in 1..self.overlap {
+                workers.push(Worker::new(match &device {
+                    #[cfg(feature = "cuda")]
+                    Device::Cuda(gpu) => load(&Device::Cuda(gpu.fork()?))?,
+                    _ => first.clone(),
+                }));
+            }
+            workers.push(Worker::new(first));
+        }
+        Ok(workers)
+    }
+
+    fn shapes(&self, options: &Options) -> Result<Vec<Shape>> {
+        let categories: BTreeMap<String, Category> = match &self.categories {
+            Some(path) => read_json(path, "categories with their part names")?,
+            None => BTreeMap::new(),
+        };
+        let base = self.categories.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        let general = if self.parts.is_empty() { None } else { Some(run::parts(&self.parts)?) };
+        let mut shapes = vec![];
+        for (id, line) in self.lines()? {
+            let Line { cloud, parts, category, weights, options: own, .. } = line;
+            let named = |what: String| Error::format(&cloud, what);
+            let category = match category {
+                Some(name) => Some(categories.get(&name).ok_or_else(|| {
+                    named(format!("its category {name:?} is not in the file of --categories"))
+                })?),
+                None => cloud.iter().rev().skip(1).find_map(|step| categories.get(step.to_str()?)),
+            };
+            let (of_category, learned) = match category {
+                None => (None, None),
+                Some(Category::Parts(parts)) => (Some(parts), None),
+                Some(Category::Full { parts, weights }) => {
+                    (Some(parts), weights.as_ref().map(|path| base.join(path)))
+                }
+            };
+            let own_parts = match &parts {
+                None => None,
+                Some(Names::List(names)) => Some(Parts::new(names)?),
+                Some(Names::Text(text)) => Some(Parts::new(text.split(','))?),
+            };
+            let parts =
+                own_parts.or_else(|| of_category.cloned()).or_else(|| general.clone()).ok_or_else(|| {
+                    named(
+                        "nobody says what to look for; give --parts, or its category in --categories".into(),
+                    )
+                })?;
+            let own = own.map(|own| over(options, own).map(Box::new).map_err(named));
+            shapes.push(Shape { id, cloud, parts, weights: weights.or(learned), options: own.transpose()? });
+        }
+        Ok(shapes)
+    }
+
+    /// The clouds with their names.
+    fn lines(&self) -> Result<Vec<(String, Line)>> {
+        let mut lines = match &self.manifest {
+            Some(path) => manifest(path)?,
+            None => vec![],
+        };
+        let plain =
+            |cloud| Line { id: None, cloud, parts: None, category: None, weights: None, options: None };
+        for input in &self.inputs {
+            lines.extend(clouds(input)?.into_iter().map(plain));
+        }
+        let unnamed: Vec<PathBuf> =
+            lines.iter().filter(|line| line.id.is_none()).map(|line| line.cloud.clone()).collect();
+        let mut names = names(&unnamed)?.into_iter();
+        let mut named = vec![];
+        for line in lines {
+            let id = match &line.id {
+                Some(id) => id.clone(),
+                None => path_text(names.next().unwrap_or_default()).replace('\\', "/"),
+            };
+            named.push((id, line));
+        }
+        match named.is_empty() {
+            true => Err(Error::invalid("no cloud to segment")),
+            false => Ok(named),
+        }
+    }
+}
+
+/// The devices that a list names: cpu, auto, cuda:0,cuda:1 or cuda:all.
+fn devices(text: &str) -> Result<Vec<Device>> {
+    #[cfg(feature = "cuda")]
+    if text == "cuda:all" {
+        let count = partstad::device::gpu::device_count()?;
+        return (0..count.max(1)).map(Device::cuda).collect();
+    }
+    text.split(',').map(|name| name.trim().parse()).collect()
+}
+
+/// Options with some of their own.
+fn over(options: &Options, own: Value) -> Result<Options, String> {
+    fn merge(into: &mut Value, from: Value) {
+        match (into, from) {
+            (Value::Object(into), Value::Object(from)) => {
+                for (key, value) in from {
+                    merge(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+            (into, from) => *into = from,
+        }
+    }
+    let mut all = json!(options);
+    merge(&mut all, own);
+    serde_json::from_value(all).map_err(|e| format!("options of its own: {e}"))
+}
+
+/// The clouds that an argument names.
+fn clouds(input: &Path) -> Result<Vec<PathBuf>> {
+    let nothing = |what: &str| Error::invalid(format!("{}: {what}", input.display()));
+    if input.is_dir() {
+        let files = walk::files(input)?.into_iter().filter(|file| PointCloud::is_readable(file));
+        let found: Vec<PathBuf> = files.map(|file| input.join(file)).collect();
+        return if found.is_empty() { Err(nothing("no cloud in this directory")) } else { Ok(found) };
+    }
+    let pattern = input.to_str().filter(|text| !input.exists() && text.contains(['*', '?', '[']));
+    let Some(pattern) = pattern else { return Ok(vec![input.to_path_buf()]) };
+    let found = glob::glob(pattern).map_err(|e| nothing(&format!("no pattern of paths: {e}")))?;
+    let mut paths = vec![];
+    for path in found {
+        let path = path.map_err(|e| nothing(&e.to_string()))?;
+        if path.is_file() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() { Err(nothing("no file is of this pattern")) } else { Ok(paths) }
+}
+
+/// The lines of a manifest, files from its directory on.
+fn manifest(path: &Path) -> Result<Vec<Line>> {
+    let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let unfit = |number: usize, why: String| Error::format(path, format!("line {number}: {why}"));
+    let mut lines: Vec<Line> = vec![];
+    if is_csv {
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+        for (i, row) in reader.deserialize::<BTreeMap<String, String>>().enumerate() {
+            let row = row.map_err(|e| unfit(i + 2, e.to_string()))?;
+            let filled: BTreeMap<&String, &String> =
+                row.iter().filter(|(_, value)| !value.is_empty()).collect();
+            lines.push(serde_json::from_value(json!(filled)).map_err(|e| unfit(i + 2, e.to_string()))?);
+        }
+    } else {
+        for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            lines.push(serde_json::from_str(line).map_err(|e| unfit(i + 1, e.to_string()))?);
+        }
+    }
+    let base = path.parent().unwrap_or(Path::new(""));
+    for line in &mut lines {
+        line.cloud = base.join(&line.cloud);
+        line.weights = line.weights.take().map(|weights| base.join(weights));
+    }
+    Ok(lines)
+}
+
+/// Tells of each outcome.
+struct Lines<'a> {
+    bar: &'a ProgressBar,
+    json: bool,
+}
+
+impl Watcher for Lines<'_> {
+    fn done(&self, entry: &Entry) {
+        if self.json {
+            self.bar.suspend(|| println!("{}", json!(entry)));
+        }
+        if entry.state == State::Failed {
+            let error = entry.error.as_deref().unwrap_or_default();
+            progress::complain(self.bar, &format!("{}: {error}", entry.id));
+        }
+        self.bar.set_message(entry.id.clone());
+        self.bar.inc(1);
+    }
+}

@@ -1,0 +1,268 @@
+//! Batches as a command: nothing is lost, nothing is done twice, and one bad cloud is an entry.
+#![cfg(all(feature = "cli", feature = "small-models"))]
+
+use partstad::io::{npy, ply, points::PointCloud};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+/// A folder of small clouds and options that make them fast.
+struct Example {
+    root: tempfile::TempDir,
+}
+
+impl Example {
+    fn new(count: usize) -> Example {
+        let example = Example { root: tempfile::tempdir().unwrap() };
+        let demo = PointCloud::read(Path::new("assets/demo.ply")).unwrap();
+        fs::create_dir_all(example.path("clouds/Chair")).unwrap();
+        for i in 0..count {
+            let rows: Vec<usize> = (i..demo.len()).step_by(40 + i).collect();
+            let cloud = PointCloud {
+                positions: rows.iter().map(|&row| demo.positions[row]).collect(),
+                colors: rows.iter().map(|&row| demo.colors[row]).collect(),
+                ..PointCloud::default()
+            };
+            ply::write(&example.path(&format!("clouds/Chair/{i}.ply")), &cloud, &[]).unwrap();
+        }
+        // Two small views with large points, and boxes of any score.
+        let pose = |azimuth| json!({ "elevation": 10, "azimuth": azimuth, "distance": 2.2 });
+        let options = json!({
+            "views": { "poses": [pose(0), pose(90)], "side": 100, "radius": 0.04 },
+            "boxes": { "threshold": 0.1 },
+        });
+        fs::write(example.path("options.json"), options.to_string()).unwrap();
+        example
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn command(&self, out: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_partstad"));
+        command.current_dir(self.root.path()).args([
+            "batch",
+            "--options",
+            "options.json",
+            "-o",
+            out,
+            "--json",
+        ]);
+        command.args(more);
+        command
+    }
+
+    /// Standard output's lines of a run that ends with `code`.
+    fn run(&self, code: i32, out: &str, more: &[&str]) -> Vec<Value> {
+        let output: Output = self.command(out, more).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{error}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn totals(&self, code: i32, out: &str, more: &[&str]) -> [u64; 3] {
+        let lines = self.run(code, out, more);
+        let totals = &lines.last().unwrap()["totals"];
+        ["done", "kept", "failed"].map(|name| totals[name].as_u64().unwrap())
+    }
+
+    /// The results of a batch that wrote labels, by file.
+    fn results(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = partstad::io::walk::files(&self.path(out)).unwrap();
+        let of_shapes = files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "npz"));
+        of_shapes.map(|path| (path.clone(), fs::read(self.path(out).join(path)).unwrap())).collect()
+    }
+}
+
+const PARTS: [&str; 2] = ["--parts", "leg,seat,back"];
+
+#[test]
+fn a_batch_gives_what_segment_gives_and_is_done_once() {
+    let example = Example::new(3);
+    fs::write(example.path("clouds/broken.ply"), "ply\nno").unwrap();
+    let lines = example.run(1, "out", &[&["clouds"][..], &PARTS].concat());
+    assert_eq!(lines.len(), 5, "an entry a cloud, and the totals");
+    let entry = |id: &str| lines.iter().find(|line| line["id"] == id).unwrap_or_else(|| panic!("{lines:?}"));
+    assert_eq!((&entry("0")["state"], &entry("0")["parts"][0]["name"]), (&json!("done"), &json!("leg")));
+    assert_eq!(entry("broken")["state"], "failed");
+    assert!(entry("broken")["error"].as_str().unwrap().contains("broken.ply: not a PLY file"), "{lines:?}");
+    let page = fs::read_to_string(example.path("out/index.html")).unwrap();
+    assert!(page.find("Failed").unwrap() < page.find("Results").unwrap() && page.contains("0/report.html"));
+    assert!(example.path("out/thumbnails/0.png").is_file());
+
+    let mut segment = Command::new(env!("CARGO_BIN_EXE_partstad"));
+    segment.current_dir(example.root.path()).args([
+        "segment",
+        "clouds/Chair/0.ply",
+        "--options",
+        "options.json",
+    ]);
+    assert!(segment.args(PARTS).args(["-o", "alone"]).output().unwrap().status.success());
+    for file in
+        ["labels.npy", "instances.npy", "superpoints.npy", "scores.npy", "boxes.json", "segmentation.ply"]
+    {
+        let read = |out: &str| fs::read(example.path(out).join(file)).unwrap();
+        assert_eq!(read("out/0"), read("alone"), "{file}");
+    }
+
+    // Again: what is there is kept, what failed is tried.
+    let again = |more: &[&str]| example.totals(1, "out", &[&["clouds"][..], &PARTS, more].concat());
+    assert_eq!(again(&[]), [0, 3, 1]);
+    // A result that is gone, a cloud that changed, a cloud that was repaired.
+    fs::remove_file(example.path("out/1/run.json")).unwrap();
+    fs::copy(example.path("clouds/Chair/0.ply"), example.path("clouds/Chair/2.ply")).unwrap();
+    fs::copy(example.path("clouds/Chair/0.ply"), example.path("clouds/broken.ply")).unwrap();
+    assert_eq!(example.totals(0, "out", &[&["clouds"][..], &PARTS].concat()), [3, 1, 0]);
+    // Other options, other names: all anew.
+    assert_eq!(example.totals(0, "out", &[&["clouds"][..], &PARTS, &["--score", "0.2"]].concat()), [4, 0, 0]);
+    assert_eq!(example.totals(0, "out", &["clouds", "--parts", "leg,seat", "--score", "0.2"]), [4, 0, 0]);
+    assert_eq!(example.totals(0, "out", &["clouds", "--parts", "leg,seat", "--score", "0.2"]), [0, 4, 0]);
+}
+
+#[test]
+fn lists_categories_patterns_and_shards() {
+    let example = Example::new(4);
+    fs::write(example.path("categories.json"), r#"{"Chair": ["leg", "seat"], "Lamp": {"parts": ["shade"]}}"#)
+        .unwrap();
+    let by_category = ["clouds/**/*.ply", "--categories", "categories.json", "--write", "labels"];
+    assert_eq!(example.totals(0, "whole", &by_category), [4, 0, 0]);
+    let labels = npy::read_member::<i32>(&example.path("whole/0.npz"), "labels").unwrap();
+    assert_eq!(labels.shape, [1250]);
+    for i in 1..=3 {
+        let done =
+            example.totals(0, "shards", &[&by_category[..], &["--shard", &format!("{i}/3")]].concat())[0];
+        assert_eq!(done, if i == 1 { 2 } else { 1 });
+    }
+    assert_eq!(example.results("shards"), example.results("whole"));
+
+    let lines = [
+        json!({ "id": "x/first", "cloud": "clouds/Chair/0.ply", "category": "Lamp" }),
+        json!({ "cloud": "clouds/Chair/1.ply", "parts": "leg, seat", "options": { "boxes": { "threshold": 0.9 } } }),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(example.path("list.jsonl"), text).unwrap();
+    let listed = ["--manifest", "list.jsonl", "--categories", "categories.json"];
+    let told = example.run(0, "listed", &listed);
+    let parts =
+        |id: &str| told.iter().find(|line| line["id"] == id).unwrap()["parts"].as_array().unwrap().len();
+    assert_eq!((parts("x/first"), parts("1")), (1, 2));
+    let run: Value = serde_json::from_slice(&fs::read(example.path("listed/1/run.json")).unwrap()).unwrap();
+    assert_eq!(run["parameters"]["options"]["boxes"]["threshold"].as_f64().unwrap() as f32, 0.9);
+    fs::write(example.path("list.csv"), "id,cloud,parts\na,clouds/Chair/0.ply,\"leg, seat\"\n").unwrap();
+    assert_eq!(example.totals(0, "csv", &["--manifest", "list.csv"]), [1, 0, 0]);
+
+    let refused = |more: &[&str], why: &str| {
+        let output = example.command("refused", more).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && error.contains(why), "{error}");
+    };
+    refused(&["clouds"], "nobody says what to look for");
+    refused(&["nowhere/*.ply", "--parts", "leg"], "no file is of this pattern");
+    fs::write(example.path("bad.jsonl"), "{\"cloud\": \"a.ply\", \"part\": 1}\n").unwrap();
+    refused(&["--manifest", "bad.jsonl", "--parts", "leg"], "bad.jsonl: line 1: unknown field `part`");
+    fs::write(
+        example.path("twice.jsonl"),
+        "{\"id\": \"a\", \"cloud\": \"a\"}\n{\"id\": \"a\", \"cloud\": \"b\"}\n",
+    )
+    .unwrap();
+    refused(&["--manifest", "twice.jsonl", "--parts", "leg"], "another cloud has the name \"a\"");
+    fs::write(example.path("out.jsonl"), "{\"id\": \"../a\", \"cloud\": \"a\"}\n").unwrap();
+    refused(&["--manifest", "out.jsonl", "--parts", "leg"], "cannot name a result");
+}
+
+/// Kills a batch at moments all over its time, `kills` times, and lets it go on; at last it must have the bytes of one that
+/// was never stopped, and have done no cloud twice but those that were under way.
+fn killed(kills: u64, clouds: usize) {
+    let example = Example::new(clouds);
+    let labels = [&["clouds"][..], &PARTS, &["--write", "labels", "--threads", "1"]].concat();
+    assert_eq!(example.totals(0, "whole", &labels)[0], clouds as u64);
+    let noted =
+        || fs::read_to_string(example.path("out/journal.jsonl")).map_or(0, |text| text.lines().count());
+    let mut random = inputs::Random(7);
+    let mut killed = 0;
+    for _ in 0..kills {
+        let mut child =
+            example.command("out", &labels).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // After none to two more clouds, and a moment of the next one.
+        let enough = noted() + (3.0 * random.uniform()) as usize;
+        while child.try_wait().unwrap().is_none() && noted() < enough {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_secs_f32(0.05 * random.uniform()));
+        killed += u64::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Whatever is there is whole.
+        for path in example.results("out").keys() {
+            npy::read_member::<i32>(&example.path("out").join(path), "labels").unwrap();
+        }
+    }
+    assert!(killed > kills / 2, "{killed} of {kills} were killed");
+    let [done, kept, failed] = example.totals(0, "out", &labels);
+    assert_eq!((done + kept, failed), (clouds as u64, 0));
+    assert_eq!(example.results("out"), example.results("whole"));
+    let journal = fs::read_to_string(example.path("out/journal.jsonl")).unwrap();
+    let entries: Vec<Value> = journal.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let twice = entries.len() - clouds;
+    assert!(twice == 0, "{twice} clouds were noted twice: what the journal has is not done again");
+    println!("{killed} kills, {kept} of {clouds} clouds were there before the last run");
+    assert_eq!(example.totals(0, "out", &labels), [0, clouds as u64, 0]);
+}
+
+#[test]
+fn a_batch_that_is_killed_goes_on() {
+    killed(8, 12);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_batch_that_is_killed_fifty_times_goes_on() {
+    killed(60, 60);
+}
+
+/// No file may grow beyond some blocks: what a full disk does.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_fails_clouds_and_the_next_run_makes_them() {
+    let example = Example::new(3);
+    let labels = [&["clouds"][..], &PARTS, &["--write", "labels"]].concat();
+    example.totals(0, "whole", &labels);
+    for blocks in [0, 1] {
+        let command = example.command("out", &labels);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"")]);
+        shell.arg(command.get_program()).args(command.get_args()).current_dir(example.root.path());
+        let output = shell.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains("File too large"), "{error}");
+    }
+    let [done, _, failed] = example.totals(0, "out", &labels);
+    assert!(done > 0 && failed == 0);
+    assert_eq!(example.results("out"), example.results("whole"));
+}
+
+#[test]
+fn two_batches_do_not_write_one_journal() {
+    let example = Example::new(6);
+    let labels = [&["clouds"][..], &PARTS, &["--write", "labels", "--threads", "1"]].concat();
+    let mut first =
+        example.command("out", &labels).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !example.path("out/journal.jsonl").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let second = example.command("out", &labels).output().unwrap();
+    let error = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        error.contains("another batch is running here") || first.try_wait().unwrap().is_some(),
+        "{error}"
+    );
+    assert!(first.wait().unwrap().success());
+}
