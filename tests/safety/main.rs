@@ -3,6 +3,8 @@
 #![cfg(all(feature = "cli", unix))]
 
 mod budgets;
+#[cfg(feature = "cuda")]
+mod faults;
 mod memory;
 mod output;
 #[cfg(feature = "small-models")]

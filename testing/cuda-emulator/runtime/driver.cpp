@@ -33,7 +33,8 @@ extern "C" bool emulator_mutant(int number) { return number == chosen_mutant(); 
 
 #define WITH_CONTEXT(call)                                                                                           \
     ENTER;                                                                                                           \
-    if (!contexts.has(current)) return fail(INVALID_CONTEXT, call ": no context is current")
+    if (!contexts.has(current)) return fail(INVALID_CONTEXT, call ": no context is current");                        \
+    if (Result wrong = injected(call)) return wrong
 
 API cuInit(unsigned) {
     if (const char *mutant = getenv("PARTSTAD_MUTANT"); mutant && chosen_mutant() < 0)
@@ -168,6 +169,7 @@ API cuCtxGetCurrent(Context **context) {
 }
 API cuCtxSetCurrent(Context *context) {
     ENTER;
+    if (Result wrong = injected("cuCtxSetCurrent")) return wrong;
     if (context && !contexts.has(context)) return fail(INVALID_CONTEXT, "cuCtxSetCurrent: no such context");
     current = context;
     return SUCCESS;
@@ -372,6 +374,23 @@ API cuPointerGetAttribute(void *value, int attribute, uintptr_t address) {
 }
 
 // ---- for tests ----
+// The calls of this thread since emulator_fail that a driver may refuse, and the one of them that is.
+static thread_local struct { bool armed; uint64_t calls, at; int code; const char *failed; } faults;
+
+Result emulator::injected(const char *call) {
+    // What gives back does not fail for reasons of its own.
+    if (!faults.armed || !strncmp(call, "cuMemFree", 9) || faults.calls++ != faults.at) return SUCCESS;
+    faults.failed = call;
+    return Result(faults.code);
+}
+// From now on call `at` of this thread, counted from 0, fails with `code`; an `at` beyond all only counts.
+extern "C" [[gnu::visibility("default")]] void emulator_fail(uint64_t at, int code) { faults = {true, 0, at, code, nullptr}; }
+// No call fails any more; how many there were, and the name of the one that failed, if one did.
+extern "C" [[gnu::visibility("default")]] uint64_t emulator_failed(const char **name) {
+    faults.armed = false;
+    *name = faults.failed;
+    return faults.calls;
+}
 // Bytes that were copied on a stream so far.
 extern "C" [[gnu::visibility("default")]] void emulator_transfers(Stream *stream, uint64_t *to_device, uint64_t *to_host) {
     ENTER;

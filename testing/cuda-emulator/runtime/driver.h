@@ -67,6 +67,8 @@ struct Event {
 extern Handles<Stream> streams;
 extern Handles<Event> events;
 
+// The error of a call that a test of faults has fail, which it then has not done; see emulator_fail.
+Result injected(const char *call);
 // Runs the operation, or, in a captured stream, notes it down.
 Result submit(Stream *stream, Operation operation);
 // An error where a call that waits or allocates comes during a capture that forbids it.

@@ -57,6 +57,7 @@ using namespace emulator;
 
 API cuStreamCreateWithPriority(Stream **stream, unsigned flags, int priority) {
     ENTER;
+    if (Result wrong = injected("cuStreamCreateWithPriority")) return wrong;
     *stream = streams.make(flags, priority);
     return SUCCESS;
 }
@@ -68,6 +69,7 @@ API cuStreamDestroy_v2(Stream *stream) {
 }
 API cuStreamSynchronize(Stream *stream) {
     ENTER;
+    if (Result wrong = injected("cuStreamSynchronize")) return wrong;
     return wait("cuStreamSynchronize", stream);
 }
 API cuStreamQuery(Stream *stream) {
@@ -86,6 +88,7 @@ API cuStreamGetPriority(Stream *stream, int *priority) {
 }
 API cuStreamWaitEvent(Stream *stream, Event *event, unsigned) {
     ENTER;
+    if (Result wrong = injected("cuStreamWaitEvent")) return wrong;
     if (Result wrong = check_stream("cuStreamWaitEvent", stream)) return wrong;
     if (!events.has(event)) return fail(INVALID_HANDLE, "cuStreamWaitEvent: no such event");
     const auto from = event->capture.lock();
@@ -110,6 +113,7 @@ API cuLaunchHostFunc(Stream *stream, void (*function)(void *), void *data) {
 
 API cuEventCreate(Event **event, unsigned flags) {
     ENTER;
+    if (Result wrong = injected("cuEventCreate")) return wrong;
     *event = events.make(flags);
     return SUCCESS;
 }
@@ -119,6 +123,7 @@ API cuEventDestroy_v2(Event *event) {
 }
 API cuEventRecord(Event *event, Stream *stream) {
     ENTER;
+    if (Result wrong = injected("cuEventRecord")) return wrong;
     if (Result wrong = check_stream("cuEventRecord", stream)) return wrong;
     if (!events.has(event)) return fail(INVALID_HANDLE, "cuEventRecord: no such event");
     event->capture.reset();
@@ -133,6 +138,7 @@ API cuEventRecord(Event *event, Stream *stream) {
 }
 API cuEventSynchronize(Event *event) {
     ENTER;
+    if (Result wrong = injected("cuEventSynchronize")) return wrong;
     if (!events.has(event)) return fail(INVALID_HANDLE, "cuEventSynchronize: no such event");
     if (const auto capture = event->capture.lock()) {
         capture->invalid = true;
@@ -143,6 +149,7 @@ API cuEventSynchronize(Event *event) {
 API cuEventQuery(Event *event) { return cuEventSynchronize(event); }
 API cuEventElapsedTime_v2(float *milliseconds, Event *from, Event *to) {
     ENTER;
+    if (Result wrong = injected("cuEventElapsedTime")) return wrong;
     if (!events.has(from) || !events.has(to) || !from->recorded || !to->recorded || (from->flags | to->flags) & 2)
         return fail(INVALID_HANDLE, "cuEventElapsedTime: both events must be recorded, and made without DISABLE_TIMING");
     *milliseconds = std::chrono::duration<float, std::milli>(to->time - from->time).count();
@@ -152,6 +159,7 @@ API cuEventElapsedTime(float *milliseconds, Event *from, Event *to) { return cuE
 
 API cuStreamBeginCapture_v2(Stream *stream, int mode) {
     ENTER;
+    if (Result wrong = injected("cuStreamBeginCapture")) return wrong;
     if (!streams.has(stream)) return fail(CAPTURE_UNSUPPORTED, "cuStreamBeginCapture: the default stream cannot be captured");
     if (stream->capture) return fail(INVALID_VALUE, "cuStreamBeginCapture: the stream is captured already");
     stream->capture = std::make_shared<Capture>(Capture{{}, stream, mode, std::this_thread::get_id()});
@@ -171,6 +179,7 @@ API cuStreamEndCapture(Stream *stream, Graph **graph) {
         joined &= stream->before[other] >= other->before[other];
         other->capture.reset();
     });
+    if (Result wrong = injected("cuStreamEndCapture")) return wrong;
     if (capture->invalid) return CAPTURE_INVALIDATED;
     if (!joined) return fail(CAPTURE_UNJOINED, "cuStreamEndCapture: the stream does not come after all that was forked from it");
     *graph = graphs.make(std::move(capture->graph));
@@ -184,16 +193,19 @@ API cuStreamIsCapturing(Stream *stream, int *status) {
 }
 API cuGraphInstantiateWithFlags(Graph **executable, Graph *graph, unsigned long long) {
     ENTER;
+    if (Result wrong = injected("cuGraphInstantiateWithFlags")) return wrong;
     if (!graphs.has(graph)) return fail(INVALID_HANDLE, "cuGraphInstantiate: no such graph");
     *executable = executables.make(*graph);
     return SUCCESS;
 }
 API cuGraphUpload(Graph *executable, Stream *) {
     ENTER;
+    if (Result wrong = injected("cuGraphUpload")) return wrong;
     return executables.has(executable) ? SUCCESS : fail(INVALID_HANDLE, "cuGraphUpload: no such graph");
 }
 API cuGraphLaunch(Graph *executable, Stream *stream) {
     ENTER;
+    if (Result wrong = injected("cuGraphLaunch")) return wrong;
     if (!executables.has(executable)) return fail(INVALID_HANDLE, "cuGraphLaunch: no such graph");
     if (Result wrong = check_stream("cuGraphLaunch", stream)) return wrong;
     for (const Operation &operation : executable->operations)

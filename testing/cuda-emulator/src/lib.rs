@@ -3,7 +3,7 @@
 //! Tests call [`install`] before anything of CUDA.
 #![deny(missing_docs)]
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -58,6 +58,31 @@ pub fn live_allocations() -> Option<usize> {
     let count = symbol::<unsafe extern "C" fn() -> usize>(c"emulator_live_allocations")?;
     // SAFETY: it only counts.
     Some(unsafe { count() })
+}
+
+/// What [`fail`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// Calls of this thread that a driver may refuse.
+    pub calls: u64,
+    /// Name of the one that failed.
+    pub failed: Option<String>,
+}
+
+/// Runs `work`, in which call `at` of this thread, counted from 0, fails with CUDA's error `code`; those that give back do
+/// not count. An `at` beyond all of them only counts. None on a real GPU, where `work` does not run.
+pub fn fail<T>(at: u64, code: i32, work: impl FnOnce() -> T) -> Option<(T, Faults)> {
+    let begin = symbol::<unsafe extern "C" fn(u64, c_int)>(c"emulator_fail")?;
+    let end = symbol::<unsafe extern "C" fn(*mut *const c_char) -> u64>(c"emulator_failed")?;
+    // SAFETY: it notes two numbers.
+    unsafe { begin(at, code) };
+    let done = work();
+    let mut name = std::ptr::null();
+    // SAFETY: it writes one pointer, which is null or that of a text that lives for ever.
+    let calls = unsafe { end(&mut name) };
+    // SAFETY: as above.
+    let text = |name: *const c_char| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned();
+    Some((done, Faults { calls, failed: (!name.is_null()).then(|| text(name)) }))
 }
 
 /// Bytes that were copied between host and device on one stream.
