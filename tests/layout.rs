@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 9] = [
     &["memory", "observer", "ragged"],
     &["device", "io"],
     &["ops"],
-    &["models"],
+    &["mesh", "models"],
     &["stages"],
     &["options"],
     &["lifting", "segmentation"],

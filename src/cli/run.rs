@@ -7,12 +7,14 @@ use partstad::models::{self, Models, Provider};
 use partstad::{
     Device, Error, Parts, Pipeline, Result, Segmentation,
     io::{
+        meshes::Mesh,
         path_text,
         points::PointCloud,
         read_settings,
         staged::{self, Folder},
     },
-    output::{self, Output, report::Report},
+    mesh::{self, Sampled},
+    output::{self, Output, Surface, report::Report},
     pipeline::{Options, PartSummary},
     segmentation::counted,
     stages::{
@@ -53,31 +55,86 @@ pub struct Reading {
     /// Take greys for colours: the file's intensities, or else a shade by the direction of the surface
     #[arg(long)]
     grey: bool,
+    /// Points to draw on a mesh; 0 takes the vertices of a .ply file as they are [default: 80000, up to four times as many
+    /// where these would leave holes in the views]
+    #[arg(long, value_name = "N")]
+    points: Option<usize>,
+    /// What they are drawn from: the same seed gives the same points [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Draw points also where no one sees them from outside
+    #[arg(long)]
+    hidden: bool,
 }
 
 impl Reading {
     /// The same options with what was asked for.
-    pub fn of(&self, options: cloud::Options) -> cloud::Options {
-        cloud::Options {
-            up: self.up.unwrap_or(options.up),
-            colors: if self.grey { Colors::Grey } else { options.colors },
-        }
+    pub fn of(&self, options: Options) -> Options {
+        let Options { cloud, mesh, .. } = options;
+        let cloud = cloud::Options {
+            up: self.up.unwrap_or(cloud.up),
+            colors: if self.grey { Colors::Grey } else { cloud.colors },
+        };
+        let mesh = mesh::Options {
+            points: self.points.or(mesh.points),
+            seed: self.seed.unwrap_or(mesh.seed),
+            hidden: self.hidden || mesh.hidden,
+        };
+        Options { cloud, mesh, ..options }
     }
 }
 
 impl Reading {
     /// What was asked for, and these views, to commands that take no other options.
     pub fn alone(&self, views: views::Options) -> Options {
-        Options { cloud: self.of(cloud::Options::default()), views, ..Options::default() }
+        self.of(Options { views, ..Options::default() })
     }
 }
 
-/// Reads a cloud that will find memory.
-pub fn read_cloud(path: &Path, device: &Device, options: &Options) -> Result<(PointCloud, Cloud)> {
-    let points = PointCloud::read(path)?;
-    options.check_memory(device, points.len(), 0).map_err(|e| named(path, e))?;
-    let cloud = fit_cloud(path, &points, &options.cloud)?;
-    Ok((points, cloud))
+/// What a command works on.
+pub struct Input {
+    /// What the file holds, or what was drawn on its mesh.
+    pub points: PointCloud,
+    pub cloud: Cloud,
+    mesh: Option<(Mesh, Sampled)>,
+}
+
+impl Input {
+    /// Reads a cloud, or a mesh and draws points on it, that will find memory.
+    pub fn read(path: &Path, device: &Device, options: &Options) -> Result<Input> {
+        let check = |points| options.check_memory(device, points, 0).map_err(|e| named(path, e));
+        if options.mesh.points == Some(0) || !Mesh::is_in(path)? {
+            let points = PointCloud::read(path)?;
+            check(points.len())?;
+            return Input::new(path, points, options);
+        }
+        let mesh = Mesh::read(path)?;
+        check(options.mesh.points.unwrap_or_default())?;
+        let broken = |e: Error| Error::format(path, with_flags(&e.to_string()));
+        let sampled = mesh.sample(&options.mesh).map_err(broken)?;
+        tracing::info!(mesh = %path.display(), faces = mesh.len(), points = sampled.points.len(), "sampled");
+        check(sampled.points.len())?;
+        let mut input = Input::new(path, sampled.points.clone(), options)?;
+        if let Some(needed) = sampled.too_few_for(options.views.radius * input.cloud.radius) {
+            input.cloud.warnings.push(format!(
+                "The surface is so large that {} points leave holes in its views; {needed} would not (--points).",
+                sampled.points.len()
+            ));
+        }
+        Ok(Input { mesh: Some((mesh, sampled)), ..input })
+    }
+
+    /// A cloud that is at hand; `path` names it.
+    pub fn new(path: &Path, points: PointCloud, options: &Options) -> Result<Input> {
+        let cloud = Cloud::fit(&points, &options.cloud)
+            .map_err(|e| Error::format(path, with_flags(&e.to_string())))?;
+        tracing::info!(cloud = %path.display(), points = cloud.len(), "read");
+        Ok(Input { points, cloud, mesh: None })
+    }
+
+    fn surface(&self) -> Option<Surface<'_>> {
+        self.mesh.as_ref().map(|(mesh, sampled)| Surface { mesh, sampled })
+    }
 }
 
 /// Names the cloud that a lack of memory is of.
@@ -93,17 +150,13 @@ pub fn with_flags(message: &str) -> String {
     [
         ("option cloud.colors", "--grey"),
         ("option cloud.up", "--up"),
+        ("option mesh.hidden", "--hidden"),
+        ("option mesh.points", "--points"),
         ("option boxes.threshold", "--score"),
         ("option memberships.views", "--skip-empty-views"),
     ]
     .iter()
     .fold(message.to_string(), |message, (option, flag)| message.replace(option, flag))
-}
-
-fn fit_cloud(path: &Path, points: &PointCloud, options: &cloud::Options) -> Result<Cloud> {
-    let cloud = Cloud::fit(points, options).map_err(|e| Error::format(path, with_flags(&e.to_string())))?;
-    tracing::info!(cloud = %path.display(), points = cloud.len(), "read");
-    Ok(cloud)
 }
 
 /// The names of parts, also where they are written as a caption: "arm . back . leg".
@@ -126,8 +179,7 @@ impl Settings {
         if let Some(path) = &self.views {
             options.views = views_options(path)?;
         }
-        options.cloud = self.reading.of(options.cloud);
-        Ok(options)
+        Ok(self.reading.of(options))
     }
 
     /// The files that they are read from.
@@ -279,24 +331,21 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Res
 /// A cloud on its way through a command.
 pub struct Job<'a> {
     pub path: &'a Path,
-    pub points: PointCloud,
-    pub cloud: Cloud,
+    pub input: Input,
     start: Instant,
 }
 
 impl<'a> Job<'a> {
-    /// Reads the cloud.
+    /// Reads the cloud or the mesh.
     pub fn read(path: &'a Path, device: &Device, options: &Options) -> Result<Job<'a>> {
         let start = Instant::now();
-        let (points, cloud) = read_cloud(path, device, options)?;
-        Ok(Job { path, points, cloud, start })
+        Ok(Job { path, input: Input::read(path, device, options)?, start })
     }
 
     /// A cloud that is at hand; `path` names it.
-    pub fn new(path: &'a Path, points: PointCloud, options: &cloud::Options) -> Result<Job<'a>> {
+    pub fn new(path: &'a Path, points: PointCloud, options: &Options) -> Result<Job<'a>> {
         let start = Instant::now();
-        let cloud = fit_cloud(path, &points, options)?;
-        Ok(Job { path, points, cloud, start })
+        Ok(Job { path, input: Input::new(path, points, options)?, start })
     }
 
     /// Writes what was found; returns it for machines and for people.
@@ -311,8 +360,9 @@ impl<'a> Job<'a> {
         let title = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
         let found_out: Vec<String> = found.warnings.iter().map(|warning| with_flags(warning)).collect();
         let warnings = &[warnings, &found_out[..]].concat();
-        let report = Report { title: &title, cloud: &self.cloud, found, parameters: &parameters, warnings };
-        let output = Output { points: &self.points, report };
+        let report =
+            Report { title: &title, cloud: &self.input.cloud, found, parameters: &parameters, warnings };
+        let output = Output { points: &self.input.points, surface: self.input.surface(), report };
         output.write_into(folder)?;
         let mut run = output.run()?;
         run["out"] = json!(path_text(&dir));
