@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let parameters = json!({ "options": pipeline.options() });
     let report =
         Report { title: &path, cloud: &cloud, found: &found, parameters: &parameters, warnings: &[] };
-    Output { points: &points, report }.write("out/03-segment".as_ref())?;
+    Output { points: &points, surface: None, report }.write("out/03-segment".as_ref())?;
     println!("look at out/03-segment/report.html");
     Ok(())
 }

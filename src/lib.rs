@@ -20,6 +20,27 @@
 //! rows, [`Segmentation::summary`] counts them by part. With boxes of your own take
 //! [`Boxes::read`](stages::boxes::Boxes::read), [`Predictions`] and [`Pipeline::lift`].
 //!
+//! # From a mesh to its faces
+//! [`Mesh::read`](io::meshes::Mesh::read), [`Mesh::sample`](io::meshes::Mesh::sample), then as above with the points that
+//! were drawn; [`Segmentation::faces`] gives the labels of the mesh's own faces.
+#![cfg_attr(
+    feature = "meshes",
+    doc = "
+```no_run
+use partstad::{Device, Parts, Pipeline, Predictions, io::meshes::Mesh, stages::{boxes::Boxes, cloud::Cloud}};
+
+let pipeline = Pipeline::new(Device::Cpu, Default::default());
+let mesh = Mesh::read(\"chair.glb\".as_ref())?;
+let sampled = mesh.sample(&pipeline.options().mesh)?;
+let cloud = Cloud::fit(&sampled.points, &pipeline.options().cloud)?;
+let boxes = Boxes::read(\"pred.json\".as_ref(), 10, 2)?;
+let found = pipeline.lift(&cloud, &Parts::new([\"leg\", \"seat\"])?, Predictions::new(boxes), &())?;
+// A label for every face of the file: the place of a part's name, -1 = none.
+println!(\"{:?}\", found.faces(&mesh, &sampled, &cloud)?.labels);
+# Ok::<(), partstad::Error>(())
+```
+"
+)]
 //! # What is promised
 //! Versions follow semver for [`Pipeline`] and what it takes and gives: [`stages`], [`lifting`], [`options`], [`models`],
 //! [`io`], [`output`]. [`ops`], the GPU's launches and [`study`] may change in any version.
@@ -37,9 +58,11 @@
 pub mod batch;
 pub mod device;
 pub mod error;
+pub mod input;
 pub mod io;
 pub mod lifting;
 pub mod memory;
+pub mod mesh;
 #[cfg(feature = "ort")]
 pub mod models;
 pub mod observer;

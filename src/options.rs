@@ -3,7 +3,7 @@
 use crate::{
     device::Device,
     error::{Error, Result},
-    memory,
+    memory, mesh,
     stages::{
         boxes, cloud, evidence, instances, labels,
         masks::{self, LOGIT_SIDE},
@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// How a mesh becomes points, where the input is one.
+    pub mesh: mesh::Options,
     /// How a file's points become a cloud ([`Cloud::fit`](cloud::Cloud::fit)).
     pub cloud: cloud::Options,
     /// How to over-segment.

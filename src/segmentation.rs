@@ -17,6 +17,12 @@ use crate::{
         weights::Weights,
     },
 };
+#[cfg(feature = "meshes")]
+use crate::{
+    io::meshes::Mesh,
+    mesh::{Faces, Sampled},
+    stages::cloud::Cloud,
+};
 use serde::Serialize;
 
 /// Everything that the pipeline found about one cloud.
@@ -77,6 +83,16 @@ struct Reach {
 }
 
 impl Segmentation {
+    /// What each face is of the mesh that the cloud's points were drawn on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if mesh, points and cloud do not belong together.
+    #[cfg(feature = "meshes")]
+    pub fn faces(&self, mesh: &Mesh, sampled: &Sampled, cloud: &Cloud) -> Result<Faces> {
+        let labels = cloud.to_rows(&self.labels.of_point, -1);
+        sampled.faces(mesh, &labels, &cloud.to_rows(&self.instances.of_point, -1))
+    }
+
     /// What was found of every part, `[L]`.
     ///
     /// # Errors

@@ -98,7 +98,8 @@ fn failures_exit_with_1_and_name_the_file() {
         ("missing.ply".to_string(), "No such file"),
         (file("cut.ply", &whole[..whole.len() - 5]), "truncated"),
         (file("empty.ply", b""), "not a PLY file"),
-        (file("cloud.obj", b"v 0 0 0"), "convert"),
+        (file("cloud.obj", b"v 0 0 0"), "holds no faces"),
+        (file("cloud.fbx", b""), "meshes from .glb, .gltf, .obj, .ply and .stl files; convert"),
         (file("cloud.xyz", b"0 0 0"), "--grey"),
         (file("one.ply", b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\nproperty float z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\nend_header\nnan 0 0 1 2 3\n"), "none of the 1 points is finite"),
     ];
@@ -191,6 +192,49 @@ fn superpoints_cover_the_cloud() {
         PointCloud::read(&ply_path).unwrap().positions,
         PointCloud::read(CLOUD.as_ref()).unwrap().positions
     );
+}
+
+#[test]
+fn meshes_are_sampled_and_their_faces_labelled() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let mesh = "v -1 -1 0 1 0 0\nv 1 -1 0 0 1 0\nv 1 1 0 0 0 1\nv -1 1 0 1 1 0\nf 1 2 3 4\nf 4 3 2 1\n";
+    fs::write(path("a.obj"), mesh).unwrap();
+    let corner = r#"[{"image_id": 0, "category_id": 1, "bbox": [0, 0, 400, 400], "score": 0.9}]"#;
+    fs::write(path("pred.json"), corner).unwrap();
+    let (obj, out) = (path("a.obj"), path("out"));
+    let few = ["--points", "3000", "--seed", "7", "--json"];
+    let rendered = json(&[&["render", &obj, "-o", &path("views")], &few[..]].concat());
+    assert_eq!(
+        rendered["options"]["mesh"],
+        serde_json::json!({ "points": 3000, "seed": 7, "hidden": false })
+    );
+    let boxes = path("pred.json");
+    let told =
+        json(&[&["lift", &obj, "--boxes", &boxes, "--parts", "corner", "-o", &out], &few[..]].concat());
+    assert_eq!((&told["points"], &told["mesh"]["faces"]), (&3000.into(), &2.into()));
+    assert_eq!(told["parameters"]["options"]["mesh"]["seed"], 7);
+    let at = |name: &str| dir.path().join("out").join(name);
+    for name in ["faces.npy", "face-instances.npy"] {
+        assert!(header(&at(name)).contains("'shape': (2,)"), "{name}: {}", header(&at(name)));
+    }
+    assert!(fs::read(at("segmentation.glb")).unwrap().starts_with(b"glTF"));
+    assert!(fs::read_to_string(at("parts.json")).unwrap().contains("\"faces\""));
+    // The vertices as they are, and nothing left of the mesh.
+    fs::write(
+        path("a.ply"),
+        "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\nproperty uchar red\n\
+         property uchar green\nproperty uchar blue\nelement face 1\nproperty list uchar int vertex_indices\nend_header\n\
+         -1 -1 0 255 0 0\n1 -1 0 0 255 0\n1 1 0 0 0 255\n-1 1 0 9 9 9\n4 0 1 2 3\n",
+    )
+    .unwrap();
+    let ply = path("a.ply");
+    let lift = ["lift", &ply, "--boxes", &boxes, "--parts", "corner", "-o", &out, "--json"];
+    assert_eq!(json(&[&lift[..], &["--points", "0"]].concat())["points"], 4);
+    assert!(!at("faces.npy").exists() && !at("segmentation.glb").exists() && at("parts.json").exists());
+    assert_eq!(json(&[&lift[..], &["--points", "500"]].concat())["points"], 500);
+    let error = fails(&["render", &obj, "-o", &path("views"), "--points", "0"], 1);
+    assert!(error.contains("clouds are read from") && error.contains("meshes from .glb"), "{error}");
 }
 
 #[test]

@@ -12,10 +12,10 @@ const FLOORS: [&[&str]; 10] = [
     &["memory", "observer", "ragged"],
     &["device", "io"],
     &["ops"],
-    &["models"],
+    &["mesh", "models"],
     &["stages"],
     &["options"],
-    &["lifting", "segmentation"],
+    &["input", "lifting", "segmentation"],
     &["pipeline", "output", "study"],
     &["batch"],
 ];

@@ -1,7 +1,14 @@
 //! What the targets share.
 
 use partstad::{
-    io::points::PointCloud,
+    io::{
+        meshes::{
+            Mesh,
+            glb::{Group, Scene},
+        },
+        points::PointCloud,
+    },
+    mesh::Options,
     stages::cloud::{self, Cloud, Colors},
 };
 use std::path::Path;
@@ -18,6 +25,26 @@ pub fn check(points: &PointCloud) {
             assert_eq!(cloud.to_rows(&vec![0; cloud.len()], -1).len(), n);
         }
     }
+}
+
+/// What holds of every mesh that is read: it is sound, gives points and labels, and what is written of it is read again.
+pub fn check_mesh(path: &Path) {
+    let Ok(mesh) = Mesh::read(path) else { return };
+    let (v, f) = (mesh.positions.len(), mesh.len());
+    assert!(mesh.faces.values().iter().all(|&corner| (corner as usize) < v) && mesh.material_of.len() == f);
+    assert!(mesh.triangles.len() == mesh.face_of.len() && mesh.face_of.is_sorted());
+    assert!([0, v].contains(&mesh.normals.len()) && [0, v].contains(&mesh.colors.len()));
+    assert!(mesh.texcoords.iter().all(|set| set.len() == v) && [0, f].contains(&mesh.face_colors.len()));
+    for hidden in [false, true] {
+        let Ok(sampled) = mesh.sample(&Options { points: Some(50), hidden, ..Options::default() }) else { continue };
+        check(&sampled.points);
+        let n = sampled.points.len();
+        let faces = sampled.faces(&mesh, &vec![0; n], &vec![0; n]).expect("of this mesh");
+        assert!(faces.labels.len() == f && faces.instances.len() == f);
+    }
+    let group = Group { name: "all".into(), faces: (0..f as u32).collect(), extras: serde_json::Value::Null };
+    let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    _ = Scene { name: "fuzz", mesh: &mesh, groups: vec![group], axes }.encode();
 }
 
 /// For parsers that want a file: gives them one in memory where the system has such a place.

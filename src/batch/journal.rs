@@ -8,7 +8,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::{self, File, TryLockError},
+    fs::{self, TryLockError},
     io::{ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
@@ -26,7 +26,7 @@ pub enum State {
 
 /// What tells an input file from others and from earlier content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
+pub struct File {
     /// Its path.
     pub path: String,
     /// Its length.
@@ -46,7 +46,7 @@ pub struct Entry {
     pub state: State,
     /// What was read; none if that failed.
     #[serde(default)]
-    pub input: Option<Input>,
+    pub input: Option<File>,
     /// A hash of all else that the result depends on: names, options, models, weights, version.
     pub made_from: String,
     /// What its steps took.
@@ -80,12 +80,12 @@ pub struct Part {
     pub instances: usize,
 }
 
-impl Input {
+impl File {
     /// Looks at a file, whose content is hashed unless `known` tells the hash of a file of that length and time.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read.
-    pub fn of(path: &Path, known: Option<&Input>) -> Result<Input> {
+    pub fn of(path: &Path, known: Option<&File>) -> Result<File> {
         let found = fs::metadata(path).map_err(Error::io(path))?;
         let modified = found.modified().map_err(Error::io(path))?;
         let modified = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
@@ -96,7 +96,7 @@ impl Input {
             }
             _ => hash::sha256_of_file(path)?,
         };
-        Ok(Input { path: path_text, bytes, modified, sha256 })
+        Ok(File { path: path_text, bytes, modified, sha256 })
     }
 }
 
@@ -104,7 +104,7 @@ impl Input {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    file: fs::File,
     /// The last entry of every shape.
     entries: BTreeMap<String, Entry>,
 }
@@ -115,7 +115,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] naming a line that is no entry, or if another process writes it.
     pub fn open(path: &Path) -> Result<Journal> {
-        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = fs::File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file =
             file.as_mut().map_err(|e| Error::io(path)(std::mem::replace(e, ErrorKind::Other.into())))?;
         let mut file = file.try_clone().map_err(Error::io(path))?;
@@ -218,15 +218,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.ply");
         fs::write(&path, "one").unwrap();
-        let first = Input::of(&path, None).unwrap();
-        assert_eq!(Input::of(&path, Some(&first)).unwrap(), first);
-        let trusted = Input { sha256: "known".into(), ..first.clone() };
+        let first = File::of(&path, None).unwrap();
+        assert_eq!(File::of(&path, Some(&first)).unwrap(), first);
+        let trusted = File { sha256: "known".into(), ..first.clone() };
         assert_eq!(
-            Input::of(&path, Some(&trusted)).unwrap().sha256,
+            File::of(&path, Some(&trusted)).unwrap().sha256,
             "known",
             "same time and length: not read"
         );
         fs::write(&path, "three").unwrap();
-        assert_ne!(Input::of(&path, Some(&first)).unwrap().sha256, first.sha256);
+        assert_ne!(File::of(&path, Some(&first)).unwrap().sha256, first.sha256);
     }
 }

@@ -8,14 +8,16 @@ pub mod sheet;
 
 use self::{
     flow::{Seconds, Steps},
-    journal::{Entry, Input, Journal, Part, State},
+    journal::{Entry, File, Journal, Part, State},
 };
+#[cfg(feature = "meshes")]
+use crate::output::Surface;
 use crate::{
     device::Device,
     error::{Error, Result},
+    input::{self, Input},
     io::{
         hash, npy, path_text, png,
-        points::PointCloud,
         staged::{self, Folder},
     },
     observer::Observer,
@@ -236,8 +238,8 @@ impl<'a> Batch<'a> {
         let known = entry.input.as_ref();
         entry.made_from == self.made_from(shape)
             && self.result(shape).is_file()
-            && Input::of(&shape.cloud, known)
-                .is_ok_and(|input| known.is_some_and(|known| known.sha256 == input.sha256))
+            && File::of(&shape.cloud, known)
+                .is_ok_and(|file| known.is_some_and(|known| known.sha256 == file.sha256))
     }
 
     /// All that the shape's result depends on besides its file.
@@ -257,7 +259,8 @@ impl<'a> Batch<'a> {
     }
 
     fn write(&self, shape: &Shape, made: &Made) -> Result<()> {
-        let Made { points, cloud, found, .. } = made;
+        let Made { input, found, .. } = made;
+        let Input { points, cloud, .. } = input;
         match self.write {
             Write::All => {
                 let title = shape.id.clone();
@@ -274,7 +277,13 @@ impl<'a> Batch<'a> {
                     warnings: &found.warnings,
                 };
                 let folder = Folder::begin(&self.out.join(&shape.id))?;
-                Output { points, report }.write_into(folder)?;
+                let output = Output {
+                    points,
+                    #[cfg(feature = "meshes")]
+                    surface: Surface::of(input),
+                    report,
+                };
+                output.write_into(folder)?;
             }
             Write::Labels => {
                 let path = self.result(shape);
@@ -331,24 +340,22 @@ struct Run<'r, 's> {
 
 /// A cloud that was read.
 struct Ready {
+    file: File,
     input: Input,
-    points: PointCloud,
-    cloud: Cloud,
     memory: u64,
 }
 
 /// A cloud that was segmented.
 struct Made {
+    file: File,
     input: Input,
-    points: PointCloud,
-    cloud: Cloud,
     found: Segmentation,
     gpu: Option<Value>,
 }
 
 /// What the journal keeps of it.
 struct Note {
-    input: Input,
+    file: File,
     points: usize,
     parts: Vec<Part>,
     warnings: Vec<String>,
@@ -367,13 +374,10 @@ impl<'s> Steps for Run<'_, 's> {
     fn read(&self, shape: &&'s Shape) -> Result<Ready> {
         let worker = self.batch.workers[0];
         let options = worker.options(shape);
-        let named = |e: Error| Error::format(&shape.cloud, e.to_string());
-        let input = Input::of(&shape.cloud, None)?;
-        let points = PointCloud::read(&shape.cloud)?;
-        options.check_memory(worker.device(), points.len(), 0).map_err(named)?;
-        let cloud = Cloud::fit(&points, &options.cloud).map_err(named)?;
-        let memory = options.memory_of(worker.device(), points.len(), BOXES);
-        Ok(Ready { input, points, cloud, memory })
+        let file = File::of(&shape.cloud, None)?;
+        let input = Input::read(&shape.cloud, worker.device(), options)?;
+        let memory = options.memory_of(worker.device(), input.points.len(), BOXES);
+        Ok(Ready { file, input, memory })
     }
 
     fn memory(&self, ready: &Ready) -> u64 {
@@ -381,22 +385,22 @@ impl<'s> Steps for Run<'_, 's> {
     }
 
     fn compute(&self, worker: usize, shape: &&'s Shape, ready: Ready) -> Result<Made> {
-        let Ready { input, points, cloud, .. } = ready;
+        let Ready { file, input, .. } = ready;
         let worker = self.batch.workers[worker];
-        let found = worker.segment(shape, &cloud, &())?;
-        Ok(Made { input, points, cloud, found, gpu: telemetry(worker.device()) })
+        let found = worker.segment(shape, &input.cloud, &()).map_err(|e| input::named(&shape.cloud, e))?;
+        Ok(Made { file, input, found, gpu: telemetry(worker.device()) })
     }
 
     fn write(&self, shape: &&'s Shape, made: Made) -> Result<Note> {
         self.batch.write(shape, &made)?;
-        let Made { input, cloud, found, gpu, .. } = made;
+        let Made { file, input, found, gpu } = made;
         let part = |part: PartSummary| Part {
             name: part.name.to_string(),
             points: part.points,
             instances: part.instances,
         };
         let parts = found.summary()?.into_iter().map(part).collect();
-        Ok(Note { input, points: cloud.len(), parts, warnings: found.warnings, gpu })
+        Ok(Note { file, points: input.cloud.len(), parts, warnings: found.warnings, gpu })
     }
 
     fn done(&self, shape: &&'s Shape, outcome: Result<Note>, seconds: Seconds) -> Result<()> {
@@ -413,9 +417,9 @@ impl<'s> Steps for Run<'_, 's> {
             gpu: None,
         };
         match outcome {
-            Ok(Note { input, points, parts, warnings, gpu }) => {
+            Ok(Note { file, points, parts, warnings, gpu }) => {
                 entry =
-                    Entry { state: State::Done, input: Some(input), points, parts, warnings, gpu, ..entry };
+                    Entry { state: State::Done, input: Some(file), points, parts, warnings, gpu, ..entry };
                 lock(self.outcomes).0 += 1;
             }
             Err(e) => {

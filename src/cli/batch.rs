@@ -14,7 +14,8 @@ use partstad::{
         journal::{Entry, State},
         list, sheet,
     },
-    io::{path_text, points::PointCloud, walk},
+    input::Input,
+    io::{path_text, walk},
     memory,
     pipeline::Options,
     segmentation::counted,
@@ -302,7 +303,7 @@ fn over(options: &Options, own: Value) -> Result<Options, String> {
 fn clouds(input: &Path) -> Result<Vec<PathBuf>> {
     let nothing = |what: &str| Error::invalid(format!("{}: {what}", input.display()));
     if input.is_dir() {
-        let files = walk::files(input)?.into_iter().filter(|file| PointCloud::is_readable(file));
+        let files = walk::files(input)?.into_iter().filter(|file| Input::is_readable(file));
         let found: Vec<PathBuf> = files.map(|file| input.join(file)).collect();
         return if found.is_empty() { Err(nothing("no cloud in this directory")) } else { Ok(found) };
     }

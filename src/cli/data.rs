@@ -2,7 +2,7 @@
 
 use super::{
     Global,
-    run::{ModelSettings, Settings, with_flags},
+    run::{ModelSettings, Settings},
     segment::STAND_IN,
 };
 use clap::Args;
@@ -74,7 +74,6 @@ impl Data {
             }
         };
         Preparer::new(device, options, predictor, folder.map(Path::to_path_buf))
-            .map_err(|e| Error::invalid(with_flags(&e.to_string())))
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use clap::Args;
 use partstad::{
-    Error, Pipeline, Predictions, Result,
+    Error, Pipeline, Predictions, Result, input,
     io::{path_text, staged::Folder},
     stages::{
         boxes::Boxes, masks::Masks, memberships::CountedViews, superpoints::Superpoints, weights::Weights,
@@ -27,7 +27,8 @@ use std::path::{Path, PathBuf};
   (run your detector on views/0.png .. views/9.png)
   partstad lift chair.ply --boxes pred.json --masks masks.npz --parts arm,back,leg,seat,wheel -o out")]
 pub struct Lift {
-    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
+    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
+    /// .glb, .gltf, .obj, .stl
     cloud: PathBuf,
     /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}, or
     /// a COCO dictionary with such a list as annotations
@@ -86,7 +87,7 @@ impl Lift {
         }
         let b = boxes.len();
         let masks = self.masks.as_ref().map_or(Ok(Masks::Boxes), |path| Masks::read(path, b, side))?;
-        let load = |path: &PathBuf| Superpoints::load(path, &job.cloud);
+        let load = |path: &PathBuf| Superpoints::load(path, &job.input.cloud);
         let superpoints = self.superpoints.as_ref().map(load).transpose()?;
         let null = options.weights.null();
         let weights = self.box_weights.as_ref().map(|path| Weights::read(path, b, null)).transpose()?;
@@ -95,8 +96,8 @@ impl Lift {
         let (pipeline, unlearned) = self.learned.give(Pipeline::new(device, options), &parts)?;
         let predictions = Predictions { boxes, masks, superpoints, weights };
         let found = pipeline
-            .lift(&job.cloud, &parts, predictions, &Stages(&bar))
-            .map_err(|e| run::named(job.path, e))?;
+            .lift(&job.input.cloud, &parts, predictions, &Stages(&bar))
+            .map_err(|e| input::named(job.path, e))?;
         bar.finish_and_clear();
         let mut parameters = run::parameters("lift", &pipeline);
         let given = |path: &Option<PathBuf>| path.as_ref().map(path_text);

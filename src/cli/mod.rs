@@ -179,7 +179,7 @@ fn start_threads(threads: Option<u16>) -> Result<()> {
 
 /// Text whose lines may hold what stands in files.
 fn for_terminal(text: &str) -> String {
-    text.lines().map(one_line).collect::<Vec<_>>().join("\n")
+    run::with_flags(text).lines().map(one_line).collect::<Vec<_>>().join("\n")
 }
 
 /// Warns of what a library's call noticed.

@@ -2,11 +2,12 @@
 
 use super::{
     Global, progress,
-    run::{Reading, read_cloud, views_options},
+    run::{Reading, views_options},
 };
 use clap::Args;
 use partstad::{
     Device, Result,
+    input::Input,
     io::{path_text, staged},
     stages::views::{Options, Views},
 };
@@ -20,7 +21,8 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Example: partstad render chair.ply -o views")]
 pub struct Render {
-    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
+    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
+    /// .glb, .gltf, .obj, .stl
     cloud: PathBuf,
     /// Directory to write to; made if it does not exist
     #[arg(short, long, value_name = "DIR")]
@@ -39,7 +41,8 @@ impl Render {
             self.views.as_ref().map_or_else(|| Ok(Options::default()), |path| views_options(path))?;
         let inputs: Vec<&PathBuf> = [&self.cloud].into_iter().chain(&self.views).collect();
         staged::check_apart(Views::files(&self.out, options.poses.len()), &inputs)?;
-        let (_, cloud) = read_cloud(&self.cloud, &Device::Cpu, &self.reading.alone(options.clone()))?;
+        let read = self.reading.alone(options.clone());
+        let Input { cloud, .. } = Input::read(&self.cloud, &Device::Cpu, &read)?;
         let bar = progress::work("render", &format!("{} views", options.poses.len()));
         let views = Views::render(&Device::Cpu, &cloud, &options)?.of_rows(&cloud)?;
         bar.set_message("writing");
@@ -52,7 +55,7 @@ impl Render {
         global.report(
             json!({
                 "out": path_text(&self.out), "points": cloud.len(), "rows": cloud.input_len(), "views": k, "side": side,
-                "warnings": cloud.warnings, "options": { "cloud": cloud.options },
+                "warnings": cloud.warnings, "options": { "cloud": read.cloud, "mesh": read.mesh },
             }),
             &format!("{k} views of {} points in {}", cloud.len(), self.out.display()),
         )

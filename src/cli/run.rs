@@ -6,18 +6,20 @@ use clap::Args;
 use partstad::models::{self, Models, Provider};
 use partstad::{
     Device, Error, Parts, Pipeline, Result, Segmentation,
+    input::Input,
     io::{
         path_text,
         points::PointCloud,
         read_settings,
         staged::{self, Folder},
     },
-    output::{self, Output, report::Report},
+    mesh,
+    output::{self, Output, Surface, report::Report},
     pipeline::{Options, PartSummary},
     segmentation::counted,
     stages::{
         checkpoint::Checkpoint,
-        cloud::{self, Cloud, Colors, Up},
+        cloud::{self, Colors, Up},
         evidence, views,
     },
 };
@@ -53,38 +55,39 @@ pub struct Reading {
     /// Take greys for colours: the file's intensities, or else a shade by the direction of the surface
     #[arg(long)]
     grey: bool,
+    /// Points to draw on a mesh; 0 takes the vertices of a .ply file as they are [default: 80000, up to four times as many
+    /// where these would leave holes in the views]
+    #[arg(long, value_name = "N")]
+    points: Option<usize>,
+    /// What they are drawn from: the same seed gives the same points [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Draw points also where no one sees them from outside
+    #[arg(long)]
+    hidden: bool,
 }
 
 impl Reading {
     /// The same options with what was asked for.
-    pub fn of(&self, options: cloud::Options) -> cloud::Options {
-        cloud::Options {
-            up: self.up.unwrap_or(options.up),
-            colors: if self.grey { Colors::Grey } else { options.colors },
-        }
+    pub fn of(&self, options: Options) -> Options {
+        let Options { cloud, mesh, .. } = options;
+        let cloud = cloud::Options {
+            up: self.up.unwrap_or(cloud.up),
+            colors: if self.grey { Colors::Grey } else { cloud.colors },
+        };
+        let mesh = mesh::Options {
+            points: self.points.or(mesh.points),
+            seed: self.seed.unwrap_or(mesh.seed),
+            hidden: self.hidden || mesh.hidden,
+        };
+        Options { cloud, mesh, ..options }
     }
 }
 
 impl Reading {
     /// What was asked for, and these views, to commands that take no other options.
     pub fn alone(&self, views: views::Options) -> Options {
-        Options { cloud: self.of(cloud::Options::default()), views, ..Options::default() }
-    }
-}
-
-/// Reads a cloud that will find memory.
-pub fn read_cloud(path: &Path, device: &Device, options: &Options) -> Result<(PointCloud, Cloud)> {
-    let points = PointCloud::read(path)?;
-    options.check_memory(device, points.len(), 0).map_err(|e| named(path, e))?;
-    let cloud = fit_cloud(path, &points, &options.cloud)?;
-    Ok((points, cloud))
-}
-
-/// Names the cloud that a lack of memory is of.
-pub fn named(path: &Path, error: Error) -> Error {
-    match error {
-        Error::Memory(message) => Error::Memory(format!("{}: {message}", path.display())),
-        other => other,
+        self.of(Options { views, ..Options::default() })
     }
 }
 
@@ -93,17 +96,13 @@ pub fn with_flags(message: &str) -> String {
     [
         ("option cloud.colors", "--grey"),
         ("option cloud.up", "--up"),
+        ("option mesh.hidden", "--hidden"),
+        ("option mesh.points", "--points"),
         ("option boxes.threshold", "--score"),
         ("option memberships.views", "--skip-empty-views"),
     ]
     .iter()
     .fold(message.to_string(), |message, (option, flag)| message.replace(option, flag))
-}
-
-fn fit_cloud(path: &Path, points: &PointCloud, options: &cloud::Options) -> Result<Cloud> {
-    let cloud = Cloud::fit(points, options).map_err(|e| Error::format(path, with_flags(&e.to_string())))?;
-    tracing::info!(cloud = %path.display(), points = cloud.len(), "read");
-    Ok(cloud)
 }
 
 /// The names of parts, also where they are written as a caption: "arm . back . leg".
@@ -126,8 +125,7 @@ impl Settings {
         if let Some(path) = &self.views {
             options.views = views_options(path)?;
         }
-        options.cloud = self.reading.of(options.cloud);
-        Ok(options)
+        Ok(self.reading.of(options))
     }
 
     /// The files that they are read from.
@@ -279,24 +277,21 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Res
 /// A cloud on its way through a command.
 pub struct Job<'a> {
     pub path: &'a Path,
-    pub points: PointCloud,
-    pub cloud: Cloud,
+    pub input: Input,
     start: Instant,
 }
 
 impl<'a> Job<'a> {
-    /// Reads the cloud.
+    /// Reads the cloud or the mesh.
     pub fn read(path: &'a Path, device: &Device, options: &Options) -> Result<Job<'a>> {
         let start = Instant::now();
-        let (points, cloud) = read_cloud(path, device, options)?;
-        Ok(Job { path, points, cloud, start })
+        Ok(Job { path, input: Input::read(path, device, options)?, start })
     }
 
     /// A cloud that is at hand; `path` names it.
-    pub fn new(path: &'a Path, points: PointCloud, options: &cloud::Options) -> Result<Job<'a>> {
+    pub fn new(path: &'a Path, points: PointCloud, options: &Options) -> Result<Job<'a>> {
         let start = Instant::now();
-        let cloud = fit_cloud(path, &points, options)?;
-        Ok(Job { path, points, cloud, start })
+        Ok(Job { path, input: Input::new(path, points, options)?, start })
     }
 
     /// Writes what was found; returns it for machines and for people.
@@ -311,8 +306,9 @@ impl<'a> Job<'a> {
         let title = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
         let found_out: Vec<String> = found.warnings.iter().map(|warning| with_flags(warning)).collect();
         let warnings = &[warnings, &found_out[..]].concat();
-        let report = Report { title: &title, cloud: &self.cloud, found, parameters: &parameters, warnings };
-        let output = Output { points: &self.points, report };
+        let report =
+            Report { title: &title, cloud: &self.input.cloud, found, parameters: &parameters, warnings };
+        let output = Output { points: &self.input.points, surface: Surface::of(&self.input), report };
         output.write_into(folder)?;
         let mut run = output.run()?;
         run["out"] = json!(path_text(&dir));

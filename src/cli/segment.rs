@@ -10,10 +10,10 @@ use indicatif::ProgressBar;
 use partstad::{
     Error, Parts, Pipeline, Result,
     error::one_line,
+    input,
     io::{path_text, ply, staged::Folder},
     models::runtime,
     pipeline::Options,
-    stages::cloud,
 };
 use serde_json::{Value, json};
 use std::{
@@ -34,7 +34,8 @@ use std::{
   partstad segment chair.ply --parts arm,back,leg,seat,wheel -o out
   partstad segment scans/*.ply --parts door,handle --models my-models -o out --json > runs.json")]
 pub struct Segment {
-    /// Coloured point clouds: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
+    /// Coloured point clouds or meshes: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
+    /// .glb, .gltf, .obj, .stl
     #[arg(required = true, value_name = "CLOUD")]
     clouds: Vec<PathBuf>,
     /// What to look for, separated by commas. The names are read together, as one caption: other names beside a name
@@ -190,7 +191,7 @@ impl Demo {
         let session = Session::start(global, options, &self.settings, &self.model_settings, None, &bar)?;
         let path = Path::new("demo.ply");
         let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
-        let job = Job::new(path, points, session.cloud())?;
+        let job = Job::new(path, points, session.pipeline.options())?;
         let folder = Folder::begin(&self.out)?;
         let finished = session.segment("demo", &job, &Parts::new(DEMO_PARTS)?, folder, &bar)?;
         bar.finish_and_clear();
@@ -247,11 +248,6 @@ impl Session {
         Ok(Session { pipeline, weights: learned.weights.clone(), ..self })
     }
 
-    /// How clouds are made.
-    fn cloud(&self) -> &cloud::Options {
-        &self.pipeline.options().cloud
-    }
-
     fn segment(
         &self,
         command: &str,
@@ -260,8 +256,10 @@ impl Session {
         folder: Folder,
         bar: &ProgressBar,
     ) -> Result<Finished> {
-        let found =
-            self.pipeline.segment(&job.cloud, parts, &Stages(bar)).map_err(|e| run::named(job.path, e))?;
+        let found = self
+            .pipeline
+            .segment(&job.input.cloud, parts, &Stages(bar))
+            .map_err(|e| input::named(job.path, e))?;
         let mut parameters = run::parameters(command, &self.pipeline);
         parameters["input"] =
             json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });

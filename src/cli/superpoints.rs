@@ -1,12 +1,10 @@
 //! `partstad superpoints`: the over-segmentation alone.
 
-use super::{
-    Global, progress,
-    run::{Reading, read_cloud},
-};
+use super::{Global, progress, run::Reading};
 use clap::Args;
 use partstad::{
     Device, Error, Result,
+    input::Input,
     io::{path_text, ply, staged},
     output::palette,
     stages::{
@@ -23,7 +21,8 @@ use std::{path::PathBuf, time::Instant};
 #[derive(Args)]
 #[command(after_help = "Example: partstad superpoints chair.ply -o sp.npy --ply sp.ply")]
 pub struct SuperpointsCommand {
-    /// Coloured point cloud: .ply, .pcd, .las, .laz, .e57, .npy, .npz, or text (.xyz, .txt, .csv, .asc, .pts)
+    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
+    /// .glb, .gltf, .obj, .stl
     cloud: PathBuf,
     /// Superpoint of every point: .npy, i32 [N]
     #[arg(short, long, value_name = "FILE")]
@@ -54,11 +53,8 @@ impl SuperpointsCommand {
             let message = format!("--ply and -o name the same file, {}", self.out.display());
             return Err(Error::invalid(message));
         }
-        let (mut points, cloud) = read_cloud(
-            &self.cloud,
-            &Device::Cpu,
-            &self.reading.alone(views::Options { side: 1, ..views::Options::default() }),
-        )?;
+        let read = self.reading.alone(views::Options { side: 1, ..views::Options::default() });
+        let Input { mut points, cloud, .. } = Input::read(&self.cloud, &Device::Cpu, &read)?;
         let usual = Options::default();
         let options = Options {
             method: self.method.unwrap_or(usual.method),
@@ -87,7 +83,7 @@ impl SuperpointsCommand {
             json!({
                 "out": path_text(&self.out), "ply": self.ply.as_ref().map(path_text), "points": n,
                 "rows": cloud.input_len(), "superpoints": s, "seconds": seconds, "warnings": cloud.warnings,
-                "options": { "cloud": cloud.options },
+                "options": { "cloud": read.cloud, "mesh": read.mesh },
             }),
             &format!("{s} superpoints of {n} points in {} ({seconds:.1} s)", self.out.display()),
         )

@@ -19,6 +19,9 @@ const FORMATS: &str = if cfg!(feature = "scans") {
     ".ply, .pcd, .npy, .npz, .xyz, .txt, .csv, .asc, .pts and .xyzrgb (.las, .laz and .e57 need the feature `scans`)"
 };
 
+const MESHES: &str =
+    if cfg!(feature = "meshes") { ", meshes from .glb, .gltf, .obj, .ply and .stl files" } else { "" };
+
 impl PointCloud {
     /// Whether the extension is one of those that [`PointCloud::read`] knows.
     pub fn is_readable(path: &Path) -> bool {
@@ -51,7 +54,10 @@ impl PointCloud {
             "las" | "laz" => scans::read_las(path),
             #[cfg(feature = "scans")]
             "e57" => scans::read_e57(path),
-            _ => Err(Error::format(path, format!("clouds are read from {FORMATS} files; convert it to one"))),
+            _ => Err(Error::format(
+                path,
+                format!("clouds are read from {FORMATS} files{MESHES}; convert it to one"),
+            )),
         }
     }
 

@@ -7,7 +7,11 @@ use std::path::{Component, Path, PathBuf};
 pub(crate) mod budget;
 mod clouds;
 mod columns;
+#[cfg(any(feature = "meshes", feature = "scans"))]
+mod contained;
 pub mod hash;
+#[cfg(feature = "meshes")]
+pub mod meshes;
 pub mod npy;
 pub mod pcd;
 pub mod pickle;

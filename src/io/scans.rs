@@ -3,14 +3,13 @@
 use super::{
     budget::{self, Budget},
     columns,
+    contained::{contained, unreadable},
     points::{ColorUnit, PointCloud},
 };
 use crate::error::{Error, Result};
 use std::{
-    fmt::Display,
     fs,
     io::{Read, Seek, SeekFrom},
-    panic::{self, AssertUnwindSafe},
     path::Path,
 };
 
@@ -166,15 +165,6 @@ fn e57_points(path: &Path) -> Result<PointCloud> {
     rows.into_cloud(ColorUnit::Guess, path)
 }
 
-/// The crates panic at some damaged files; that is an error like others here.
-fn contained(kind: &str, path: &Path, read: impl FnOnce() -> Result<PointCloud>) -> Result<PointCloud> {
-    panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(unreadable(kind, "damaged", path)))
-}
-
-fn unreadable(kind: &str, e: impl Display, path: &Path) -> Error {
-    Error::format(path, format!("not a readable {kind} file: {e}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,13 +184,6 @@ mod tests {
         }
         writer.close().unwrap();
         read_las(path)
-    }
-
-    #[test]
-    fn a_panic_of_a_crate_is_an_error() {
-        let error =
-            contained("LAS", Path::new("a.las"), || panic!("a damaged file")).unwrap_err().to_string();
-        assert!(error.contains("a.las: not a readable LAS file: damaged"), "{error}");
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! The folder that a segmentation is written to.
 
 pub mod palette;
+mod parts;
 pub mod report;
+#[cfg(feature = "meshes")]
+mod surface;
 
-use self::report::Report;
+pub use self::parts::names;
+#[cfg(feature = "meshes")]
+pub use self::surface::Surface;
+
+use self::{parts::Things, report::Report};
 use crate::{
     error::Result,
     io::{
@@ -13,24 +20,30 @@ use crate::{
     },
 };
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 const LAST: &str = "run.json";
 /// What [`Output::write`] writes.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "labels.npy",
     "instances.npy",
     "superpoints.npy",
     "scores.npy",
     "boxes.json",
     "segmentation.ply",
+    "parts.json",
     "report.html",
     LAST,
 ];
+/// What it writes beside these of a mesh.
+const OF_MESHES: [&str; 4] = ["faces.npy", "face-instances.npy", "segmentation-mesh.ply", "segmentation.glb"];
 
 /// The files that [`Output::write`] puts into a folder.
 pub fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
-    FILES.iter().map(move |name| dir.join(name))
+    FILES.iter().chain(&OF_MESHES).map(move |name| dir.join(name))
 }
 
 /// Text between the tags of HTML.
@@ -42,6 +55,9 @@ pub(crate) fn escaped(text: &str) -> String {
 pub struct Output<'a> {
     /// The points as the input file holds them.
     pub points: &'a PointCloud,
+    /// Where these were drawn on a mesh: it.
+    #[cfg(feature = "meshes")]
+    pub surface: Option<Surface<'a>>,
     /// What was found, and how.
     pub report: Report<'a>,
 }
@@ -52,6 +68,9 @@ impl Output<'_> {
     /// - `scores.npy`: f32 `[S, L + 1]`, softmax, column 0 = no part;
     /// - `boxes.json`: the boxes as a list of `{image_id, category_id (from 1), bbox [x, y, width, height], score}`;
     /// - `segmentation.ply`: the points in the colours of their parts, with properties `label` and `instance`;
+    /// - `parts.json`: names, colours, counts of parts and instances, boxes of instances along the input's axes;
+    /// - of a mesh: `faces.npy` and `face-instances.npy`, i32, of every face, -1 = none; `segmentation.glb`, a node for
+    ///   every instance, materials and textures as they were; `segmentation-mesh.ply`, faces in the colours of their parts;
     /// - `run.json`: parts, instances, parameters, seconds per stage, warnings;
     /// - `report.html`: all of it to look at.
     ///
@@ -82,8 +101,23 @@ impl Output<'_> {
         let colors = labels.iter().map(|&label| palette::color(label).map(|c| c as f32 / 255.0)).collect();
         let colored = PointCloud { positions: points.positions.clone(), colors, ..PointCloud::default() };
         ply::write(&dir.join("segmentation.ply"), &colored, &[("label", labels), ("instance", instances)])?;
-        self.report.write(&dir.join("report.html"))?;
+        let places = |row: usize| vec![points.positions[row]];
+        let rows = Things { labels, instances, places: &places };
+        let plain = || [parts::parts(&self.report, &rows, None), Value::Null];
+        #[cfg(feature = "meshes")]
+        let [parts, shown] = match &self.surface {
+            Some(surface) => surface.write(&self.report, &rows, dir)?,
+            None => plain(),
+        };
+        #[cfg(not(feature = "meshes"))]
+        let [parts, shown] = plain();
+        staged::write_all(&dir.join("parts.json"), format!("{parts:#}\n").as_bytes())?;
+        self.report.write_with(&dir.join("report.html"), shown)?;
         staged::write_all(&dir.join(LAST), format!("{:#}\n", self.run()?).as_bytes())?;
+        // What an earlier run wrote of a mesh is not of this one.
+        for name in OF_MESHES.iter().filter(|name| !dir.join(name).exists()) {
+            _ = fs::remove_file(folder.place().join(name));
+        }
         folder.finish(LAST)
     }
 
@@ -93,10 +127,17 @@ impl Output<'_> {
     /// [`Error::Device`] if the boxes lie on a device that failed.
     pub fn run(&self) -> Result<Value> {
         let Report { title, cloud, found, parameters, warnings } = self.report;
+        #[cfg(feature = "meshes")]
+        let mesh = self.surface.map(|Surface { mesh, .. }| {
+            json!({ "vertices": mesh.positions.len(), "faces": mesh.len(), "triangles": mesh.triangles.len() })
+        });
+        #[cfg(not(feature = "meshes"))]
+        let mesh: Option<Value> = None;
         let seconds: serde_json::Map<String, Value> =
             found.seconds.iter().map(|(stage, s)| (stage.name().to_string(), json!(s))).collect();
         Ok(json!({
             "cloud": title,
+            "mesh": mesh,
             "points": cloud.len(),
             "rows": cloud.input_len(),
             "superpoints": found.superpoints.len(),

@@ -61,7 +61,7 @@ impl FromStr for Up {
 
 impl Up {
     /// Turns a point so that y is up.
-    fn turn(self, [x, y, z]: [f64; 3]) -> [f64; 3] {
+    pub fn turn(self, [x, y, z]: [f64; 3]) -> [f64; 3] {
         match self {
             Up::X => [-y, x, z],
             Up::Y => [x, y, z],
@@ -276,6 +276,11 @@ impl Cloud {
             None => Cow::Borrowed(of_row),
             Some(rows) => rows.row.iter().map(|&row| of_row[row as usize]).collect(),
         }
+    }
+
+    /// Where a place of the input lies in the cloud's unit, origin and directions.
+    pub fn place(&self, of_input: [f64; 3]) -> [f32; 3] {
+        Frame { center: self.center, radius: self.radius }.place(self.options.up.turn(of_input))
     }
 
     /// The points in the input's unit, origin and directions.

@@ -14,6 +14,9 @@ use std::path::Path;
 
 /// More points than this are thinned out for the report's 3D view.
 const POINT_LIMIT: usize = 400_000;
+/// Of a mesh of more triangles than this the report shows the points alone.
+#[cfg(feature = "meshes")]
+const FACE_LIMIT: usize = 250_000;
 /// Masks are drawn on a grid of about this many cells a side.
 const MASK_SIDE: usize = 400;
 
@@ -38,16 +41,19 @@ impl Report<'_> {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written, [`Error::Device`] if pictures lie on a device that failed.
     pub fn write(&self, path: &Path) -> Result<()> {
-        staged::write_all(path, self.html()?.as_bytes())
+        self.write_with(path, Value::Null)
     }
 
-    /// The page.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if pictures lie on a device that failed.
-    pub fn html(&self) -> Result<String> {
+    /// Writes the page with the faces of a mesh, as [`faces`] makes them.
+    pub(super) fn write_with(&self, path: &Path, mesh: Value) -> Result<()> {
+        staged::write_all(path, self.html(mesh)?.as_bytes())
+    }
+
+    fn html(&self, mesh: Value) -> Result<String> {
+        let mut data = self.data()?;
+        data["mesh"] = mesh;
         // `</script>` must not occur inside the script; in JSON `<` only occurs inside strings.
-        let data = self.data()?.to_string().replace('<', "\\u003c");
+        let data = data.to_string().replace('<', "\\u003c");
         Ok(include_str!("page.html")
             .replace("{{style}}", include_str!("style.css"))
             .replace("{{scene}}", include_str!("scene.js"))
@@ -131,12 +137,8 @@ impl Report<'_> {
     fn points(&self) -> Value {
         let step = self.cloud.len().div_ceil(POINT_LIMIT).max(1);
         let shown: Vec<usize> = (0..self.cloud.len()).step_by(step).collect();
-        let quantized = |x: f32| ((x.clamp(-1.0, 1.0) + 1.0) / 2.0 * 65535.0).round() as u16;
-        let positions: Vec<u8> = shown
-            .iter()
-            .flat_map(|&i| self.cloud.positions[i])
-            .flat_map(|x| quantized(x).to_le_bytes())
-            .collect();
+        let positions: Vec<u8> =
+            shown.iter().flat_map(|&i| self.cloud.positions[i]).flat_map(quantized).collect();
         let colors = |color: &dyn Fn(usize) -> [u8; 3]| {
             STANDARD.encode(shown.iter().flat_map(|&i| color(i)).collect::<Vec<u8>>())
         };
@@ -154,4 +156,28 @@ impl Report<'_> {
             ],
         })
     }
+}
+
+/// A number in [-1, 1] as 16 bits.
+fn quantized(x: f32) -> [u8; 2] {
+    (((x.clamp(-1.0, 1.0) + 1.0) / 2.0 * 65535.0).round() as u16).to_le_bytes()
+}
+
+/// Triangles for the 3D view; none if they are too many. `corners`: in cloud radii; `labels`, `instances`: of each.
+#[cfg(feature = "meshes")]
+pub(super) fn faces(corners: &[[[f32; 3]; 3]], labels: &[i32], instances: &[i32]) -> Value {
+    if corners.len() > FACE_LIMIT {
+        return Value::Null;
+    }
+    let positions: Vec<u8> =
+        corners.as_flattened().as_flattened().iter().copied().flat_map(quantized).collect();
+    let colors =
+        |of: &[i32]| STANDARD.encode(of.iter().flat_map(|&i| palette::color(i)).collect::<Vec<u8>>());
+    let wide: Vec<u8> = labels.iter().flat_map(|&label| (label as i16).to_le_bytes()).collect();
+    json!({
+        "shown": corners.len(),
+        "positions": STANDARD.encode(positions),
+        "labels": STANDARD.encode(wide),
+        "colors": [["Parts", colors(labels)], ["Instances", colors(instances)]],
+    })
 }

@@ -25,7 +25,7 @@ if (data.points.shown < data.count) {
 
 // 3D and legend
 
-const scene = createScene(find("scene"), data.points);
+const scene = createScene(find("scene"), data.points, data.mesh);
 if (scene) {
   for (const mode of scene.modes) {
     const button = element("button", { type: "button", textContent: mode });

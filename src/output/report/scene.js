@@ -1,4 +1,4 @@
-// The cloud in 3D: discs of points, then eye-dome lighting (Boucheny 2009), which darkens a pixel by how much nearer its
+// The cloud in 3D: discs of points, or the faces of a mesh, then eye-dome lighting (Boucheny 2009), which darkens a pixel by how much nearer its
 // neighbours are, so that shape shows without normals.
 
 function bytes(base64) {
@@ -14,10 +14,11 @@ uniform vec2 focal;
 uniform float diameter, pixels;
 uniform int focus;
 uniform vec3 faded;
-out vec3 shade;
+out vec3 shade, place;
 void main() {
   vec4 p = view * vec4(position * 2.0 - 1.0, 1.0);
   float z = -p.z;
+  place = p.xyz;
   const float near = 0.05, far = 20.0;
   gl_Position = vec4(p.xy * focal, (z * (far + near) - 2.0 * far * near) / (far - near), z);
   gl_PointSize = max(1.5, diameter * focal.y * pixels / (2.0 * z));
@@ -31,6 +32,14 @@ void main() {
   vec2 d = gl_PointCoord - 0.5;
   if (dot(d, d) > 0.25) discard;
   result = vec4(shade, 1.0);
+}`;
+const FACE_SHADER = `#version 300 es
+precision highp float;
+in vec3 shade, place;
+out vec4 result;
+void main() {
+  float facing = abs(normalize(cross(dFdx(place), dFdy(place))).z);
+  result = vec4(shade * (0.65 + 0.35 * facing), 1.0);
 }`;
 const SCREEN_SHADER = `#version 300 es
 void main() {
@@ -58,7 +67,7 @@ void main() {
   result = vec4(texelFetch(colors, at, 0).rgb * exp(-7.0 * min(nearer / 8.0, 0.2)), 1.0);
 }`;
 
-function createScene(canvas, points) {
+function createScene(canvas, points, mesh) {
   const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
   if (!gl) return null;
   const program = (vertex, fragment) => {
@@ -73,25 +82,42 @@ function createScene(canvas, points) {
     if (!gl.getProgramParameter(linked, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(linked));
     return linked;
   };
-  const draw = program(POINT_SHADER, DISC_SHADER), light = program(SCREEN_SHADER, LIGHT_SHADER);
-  const at = name => gl.getUniformLocation(draw, name);
-  const uniform = Object.fromEntries(["view", "focal", "diameter", "pixels", "focus", "faded"].map(n => [n, at(n)]));
-
+  const light = program(SCREEN_SHADER, LIGHT_SHADER);
   const buffer = content => {
     const made = gl.createBuffer();
     gl.bindBuffer(gl.ARRAY_BUFFER, made);
     gl.bufferData(gl.ARRAY_BUFFER, content, gl.STATIC_DRAW);
     return made;
   };
-  buffer(bytes(points.positions));
-  gl.enableVertexAttribArray(0);
-  gl.vertexAttribPointer(0, 3, gl.UNSIGNED_SHORT, true, 6, 0);
-  buffer(bytes(points.labels));
-  gl.enableVertexAttribArray(2);
-  gl.vertexAttribIPointer(2, 1, gl.SHORT, 2, 0);
-  const colors = {};
-  for (const [name, content] of points.colors) colors[name] = buffer(bytes(content));
-  gl.enableVertexAttribArray(1);
+  // Of faces each corner has a place, and the label and the colour of its face.
+  const kind = (things, fragment, mode, corners) => {
+    const linked = program(POINT_SHADER, fragment), array = gl.createVertexArray();
+    const each = (content, size) => {
+      const all = new Uint8Array(content.length * corners);
+      for (let i = 0; i < all.length / size; i++) {
+        const from = Math.floor(i / corners) * size;
+        all.set(content.subarray(from, from + size), i * size);
+      }
+      return all;
+    };
+    gl.bindVertexArray(array);
+    buffer(bytes(things.positions));
+    gl.enableVertexAttribArray(0);
+    gl.vertexAttribPointer(0, 3, gl.UNSIGNED_SHORT, true, 6, 0);
+    buffer(each(bytes(things.labels), 2));
+    gl.enableVertexAttribArray(2);
+    gl.vertexAttribIPointer(2, 1, gl.SHORT, 2, 0);
+    const colors = {};
+    for (const [name, content] of things.colors) colors[name] = buffer(each(bytes(content), 3));
+    gl.enableVertexAttribArray(1);
+    gl.bindVertexArray(null);
+    const names = ["view", "focal", "diameter", "pixels", "focus", "faded"];
+    const uniform = Object.fromEntries(names.map(name => [name, gl.getUniformLocation(linked, name)]));
+    return { linked, array, colors, uniform, mode, count: things.shown * corners };
+  };
+  const discs = kind(points, DISC_SHADER, gl.POINTS, 1);
+  const faces = mesh && kind(mesh, FACE_SHADER, gl.TRIANGLES, 3);
+  const modes = Object.keys(discs.colors);
 
   const texture = () => {
     const made = gl.createTexture();
@@ -116,7 +142,7 @@ function createScene(canvas, points) {
   };
 
   const START = { yaw: 0.55, pitch: 0.35, distance: 2.7 };
-  const state = { ...START, mode: Object.keys(colors)[0], focus: -2, size: 1, turning: !matchMedia("(prefers-reduced-motion: reduce)").matches };
+  const state = { ...START, mode: modes[0], focus: -2, size: 1, turning: !matchMedia("(prefers-reduced-motion: reduce)").matches };
   let waiting = false, last = 0;
   const paint = now => {
     waiting = false;
@@ -129,7 +155,9 @@ function createScene(canvas, points) {
     gl.enable(gl.DEPTH_TEST);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    gl.useProgram(draw);
+    const { linked, array, colors, uniform, mode, count } = faces?.colors[state.mode] ? faces : discs;
+    gl.useProgram(linked);
+    gl.bindVertexArray(array);
     const [sy, cy, sp, cp] = [Math.sin(state.yaw), Math.cos(state.yaw), Math.sin(state.pitch), Math.cos(state.pitch)];
     gl.uniformMatrix4fv(uniform.view, false, [cy, sy * sp, -sy * cp, 0, 0, cp, sp, 0, sy, -cy * sp, cy * cp, 0, 0, 0, -state.distance, 1]);
     const focal = 2.4, narrow = Math.min(width, height);
@@ -141,7 +169,8 @@ function createScene(canvas, points) {
     gl.uniform3fv(uniform.faded, dark ? [0.22, 0.24, 0.27] : [0.84, 0.85, 0.87]);
     gl.bindBuffer(gl.ARRAY_BUFFER, colors[state.mode]);
     gl.vertexAttribPointer(1, 3, gl.UNSIGNED_BYTE, true, 3, 0);
-    gl.drawArrays(gl.POINTS, 0, points.shown);
+    gl.drawArrays(mode, 0, count);
+    gl.bindVertexArray(null);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     gl.disable(gl.DEPTH_TEST);
     gl.useProgram(light);
@@ -204,5 +233,5 @@ function createScene(canvas, points) {
   new ResizeObserver(request).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", request);
   request();
-  return { set, modes: Object.keys(colors) };
+  return { set, modes };
 }

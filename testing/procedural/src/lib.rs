@@ -14,9 +14,13 @@ mod shapes;
 mod solid;
 
 use glam::{DQuat, DVec3};
-use partstad::{Error, Result, io::points::PointCloud};
+use partstad::{
+    Error, Result,
+    io::{meshes::Mesh, points::PointCloud},
+};
 use scene::Scene;
 pub use shapes::CATEGORIES;
+use std::collections::HashMap;
 
 /// A part-labelled point cloud.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,17 +50,11 @@ pub struct Category {
 /// # Errors
 /// [`Error::Invalid`] if there is no such category or no point is wanted.
 pub fn generate(category: &str, seed: u64, points: usize) -> Result<Shape> {
-    let Some(category) = CATEGORIES.iter().find(|c| c.name == category) else {
-        let names: Vec<&str> = CATEGORIES.iter().map(|c| c.name).collect();
-        return Err(Error::invalid(format!("no category {category:?}; there are {}", names.join(", "))));
-    };
+    let category = find(category)?;
     if points == 0 {
         return Err(Error::invalid("points: 0; a shape needs at least one"));
     }
-    let name = category.name.bytes().fold(seed, |hash, byte| rng::mix(hash ^ byte as u64));
-    let mut rng = rng::Rng::new(name);
-    let mut scene = Scene::new(category.parts);
-    (category.build)(&mut scene, &mut rng);
+    let (scene, mut rng) = built(category, seed);
     let light = material::Light::random(&mut rng);
     let mut turn = |degrees: f64| rng.normal() * degrees.to_radians();
     let pose = if turn(1.0) > 0.5 { [4.0, 1.0, 1.0].map(&mut turn) } else { [0.0; 3] };
@@ -74,6 +72,67 @@ pub fn generate(category: &str, seed: u64, points: usize) -> Result<Shape> {
         semantic: samples.iter().map(|s| s.label).collect(),
         instance: samples.iter().map(|s| s.instance).collect(),
     })
+}
+
+/// A part-labelled mesh: every solid whole, also where it lies in another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelledMesh {
+    /// The triangles, each solid's vertices at one place joined, with the solids' plain colours.
+    pub mesh: Mesh,
+    /// Names of the category's parts, in PartNetE's order.
+    pub parts: &'static [&'static str],
+    /// Index into `parts` of every face, -1 = none, `[F]`.
+    pub semantic: Vec<i32>,
+    /// Instance of every face, unique over all parts, -1 = none, `[F]`.
+    pub instance: Vec<i32>,
+}
+
+/// Makes the mesh of the shape of a seed, as [`generate`] before it tilts some.
+///
+/// # Errors
+/// [`Error::Invalid`] if there is no such category.
+pub fn mesh(category: &str, seed: u64) -> Result<LabelledMesh> {
+    let category = find(category)?;
+    let (scene, _) = built(category, seed);
+    let mut mesh = Mesh::default();
+    let mut made =
+        LabelledMesh { mesh: Mesh::default(), parts: category.parts, semantic: vec![], instance: vec![] };
+    let mut vertex_at = HashMap::new();
+    for (triangle, color, label, instance) in scene.triangles() {
+        let area = (triangle[1] - triangle[0]).cross(triangle[2] - triangle[0]).length();
+        if area < 1e-12 {
+            continue;
+        }
+        let corners = triangle.map(|p| {
+            *vertex_at.entry(p.to_array().map(f64::to_bits)).or_insert_with(|| {
+                mesh.positions.push(p.to_array());
+                mesh.positions.len() as u32 - 1
+            })
+        });
+        mesh.face_of.push(mesh.faces.len() as u32);
+        mesh.triangles.push(corners);
+        mesh.faces.push(corners);
+        mesh.face_colors.push(color);
+        mesh.material_of.push(-1);
+        made.semantic.push(label);
+        made.instance.push(instance);
+    }
+    Ok(LabelledMesh { mesh, ..made })
+}
+
+fn find(category: &str) -> Result<&'static Category> {
+    CATEGORIES.iter().find(|c| c.name == category).ok_or_else(|| {
+        let names: Vec<&str> = CATEGORIES.iter().map(|c| c.name).collect();
+        Error::invalid(format!("no category {category:?}; there are {}", names.join(", ")))
+    })
+}
+
+fn built(category: &'static Category, seed: u64) -> (Scene, rng::Rng) {
+    let name = category.name.bytes().fold(seed, |hash, byte| rng::mix(hash ^ byte as u64));
+    let mut rng = rng::Rng::new(name);
+    let mut scene = Scene::new(category.parts);
+    (category.build)(&mut scene, &mut rng);
+    (scene, rng)
 }
 
 #[cfg(test)]

@@ -33,6 +33,11 @@ impl Material {
         Material { color, other: color, texture: Texture::Plain, scale: 1.0, phase: DVec3::ZERO, gloss: 0.0 }
     }
 
+    /// Its colour where no texture changes it.
+    pub fn base(&self) -> [f32; 3] {
+        self.color.to_array().map(|c| c.clamp(0.0, 1.0) as f32)
+    }
+
     fn new(rng: &mut Rng, color: DVec3, other: DVec3, texture: Texture, scale: f64) -> Material {
         let phase = dvec3(rng.range(-50.0, 50.0), rng.range(-50.0, 50.0), rng.range(-50.0, 50.0));
         Material { color, other, texture, scale, phase, gloss: 0.0 }

@@ -99,6 +99,21 @@ impl Scene {
         self.pieces.push(Piece { solid, frame, material, label, instance });
     }
 
+    /// All triangles of what can be seen, wound outwards, each with a colour, a label and an instance.
+    pub fn triangles(&self) -> Vec<(Triangle, [f32; 3], i32, i32)> {
+        let mut all = vec![];
+        for piece in &self.pieces {
+            let Some(material) = &piece.material else { continue };
+            let mirrored = piece.frame.matrix3.determinant() < 0.0;
+            for local in piece.solid.triangles() {
+                let [a, b, c] = local.map(|p| piece.frame.transform_point3(p));
+                let triangle = if mirrored { [a, c, b] } else { [a, b, c] };
+                all.push((triangle, material.base(), piece.label, piece.instance));
+            }
+        }
+        all
+    }
+
     /// `count` points, uniform over the surface that lies in no other solid.
     pub fn sample(&self, rng: &mut Rng, light: &Light, count: usize) -> Vec<Sample> {
         let meshes: Vec<Vec<Triangle>> = self.pieces.iter().map(|piece| piece.solid.triangles()).collect();

@@ -1,15 +1,18 @@
 //! Point clouds as PLY files: ascii, binary little and big endian.
 
+mod write;
+
+pub use write::write;
+
 use super::{
     budget::{self, Budget},
     columns::{self, Column, Scalar},
     points::PointCloud,
-    staged,
 };
 use crate::error::{Error, Result};
 use std::{
     collections::BTreeMap,
-    io::{BufRead, Read, Write},
+    io::{BufRead, Read},
     path::Path,
 };
 
@@ -38,11 +41,13 @@ pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCl
     for element in &header.elements {
         element.check_count(header.format, body, path)?;
         let is_vertex = element.name == "vertex";
-        let wanted = |name: &str, scalar| Column::wanted(name, scalar).filter(|_| is_vertex);
-        let columns = element.read(&mut from, header.format, body, &wanted, path)?;
+        let wanted = |p: &Property| match p.list {
+            None if is_vertex => Column::wanted(&p.name, p.scalar).map(Kept::Column),
+            _ => None,
+        };
+        let kept = element.read(&mut from, header.format, body, wanted, path)?;
         if is_vertex {
-            let names: Vec<String> = element.properties.iter().map(|p| p.name.clone()).collect();
-            let mut cloud = columns::cloud(columns, "vertices", &names, header.colors_elsewhere(), path)?;
+            let mut cloud = element.points(kept, header.colors_elsewhere(), path)?;
             cloud.warnings.extend(header.mesh_warning(cloud.len()));
             return Ok(cloud);
         }
@@ -61,66 +66,79 @@ pub fn integers(path: &Path, names: &[&str]) -> Result<BTreeMap<String, Vec<i64>
     for element in &header.elements {
         element.check_count(header.format, body, path)?;
         let is_vertex = element.name == "vertex";
-        let wanted = |name: &str, scalar| {
-            let name = name.to_ascii_lowercase();
-            (is_vertex && names.contains(&&name[..])).then(|| Column::named(&name, scalar))
+        let wanted = |p: &Property| {
+            let name = p.name.to_ascii_lowercase();
+            let is_wanted = is_vertex && p.list.is_none() && names.contains(&&name[..]);
+            is_wanted.then(|| Kept::Column(Column::named(&name, p.scalar)))
         };
-        let columns = element.read(&mut from, header.format, body, &wanted, path)?;
+        let kept = element.read(&mut from, header.format, body, wanted, path)?;
         if is_vertex {
             let integers = |column: Column| {
-                let odd = column.values.iter().position(|&v| v.fract() != 0.0 || v.abs() > 9e15);
-                match odd {
-                    None => {
-                        Ok((column.name().to_string(), column.values.iter().map(|&v| v as i64).collect()))
-                    }
+                let (name, values) = (column.name(), &column.values);
+                match values.iter().position(|&v| v.fract() != 0.0 || v.abs() > 9e15) {
+                    None => Ok((name.to_string(), values.iter().map(|&v| v as i64).collect())),
                     Some(i) => {
-                        let (name, value) = (column.name(), column.values[i]);
-                        Err(Error::format(path, format!("{name} of vertex {i} is {value}, no integer")))
+                        Err(Error::format(path, format!("{name} of vertex {i} is {}, no integer", values[i])))
                     }
                 }
             };
-            return columns.into_iter().map(integers).collect();
+            return kept.into_iter().filter_map(Kept::column).map(integers).collect();
         }
     }
     Err(Error::format(path, "has no element named vertex"))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     Ascii,
     LittleEndian,
     BigEndian,
 }
 
 #[derive(Debug)]
-struct Header {
-    format: Format,
-    elements: Vec<Element>,
-    /// The file that a comment names as texture.
-    texture: Option<String>,
+pub(super) struct Header {
+    pub format: Format,
+    pub elements: Vec<Element>,
+    /// The files that comments name as textures.
+    pub textures: Vec<String>,
     /// In bytes.
-    length: u64,
+    pub length: u64,
 }
 
 #[derive(Debug)]
-struct Element {
-    name: String,
-    count: u64,
+pub(super) struct Element {
+    pub name: String,
+    pub count: u64,
     properties: Vec<Property>,
 }
 
 #[derive(Debug)]
-struct Property {
-    name: String,
-    scalar: Scalar,
+pub(super) struct Property {
+    pub name: String,
+    pub scalar: Scalar,
     /// The type of the count, if it is a list.
-    list: Option<Scalar>,
+    pub list: Option<Scalar>,
+}
+
+/// What is kept of a property: one number or one list of every row.
+pub(super) enum Kept {
+    Column(Column),
+    List(crate::ragged::Ragged<f64>),
+}
+
+impl Kept {
+    fn column(self) -> Option<Column> {
+        match self {
+            Kept::Column(column) => Some(column),
+            Kept::List(_) => None,
+        }
+    }
 }
 
 impl Header {
-    fn read(from: &mut impl BufRead, path: &Path) -> Result<Header> {
+    pub fn read(from: &mut impl BufRead, path: &Path) -> Result<Header> {
         let unfit = |message: String| Error::format(path, format!("not a PLY file: {message}"));
-        let (mut format, mut elements, mut texture) = (None, Vec::<Element>::new(), None);
+        let (mut format, mut elements, mut textures) = (None, Vec::<Element>::new(), vec![]);
         let (mut line, mut length) = (vec![], 0);
         let mut limited = from.take(HEADER_LIMIT);
         loop {
@@ -142,7 +160,7 @@ impl Header {
                 _ if !line.ends_with(b"\n") => {
                     return Err(unfit("its header has no line `end_header`".into()));
                 }
-                ["comment", "TextureFile", ..] => texture = Some(words[2..].join(" ")),
+                ["comment", "TextureFile", ..] => textures.push(words[2..].join(" ")),
                 [] | ["comment" | "obj_info", ..] => (),
                 ["format", name, _] => {
                     format = Some(match name {
@@ -185,7 +203,7 @@ impl Header {
             }
         }
         let format = format.ok_or_else(|| unfit("its header has no line `format`".into()))?;
-        Ok(Header { format, elements, texture, length })
+        Ok(Header { format, elements, textures, length })
     }
 
     fn element(&self, name: &str) -> Option<&Element> {
@@ -198,27 +216,30 @@ impl Header {
         let has = |name: &str| {
             faces.is_some_and(|f| f.properties.iter().any(|p| p.name.eq_ignore_ascii_case(name)))
         };
-        if self.texture.is_some() || has("texcoord") {
-            let name = self.texture.as_deref().unwrap_or("an image");
-            return Some(format!(
-                "its vertices have no property red: the colours are in a texture, {name}. Carry them to the vertices, in \
-                 MeshLab by Filters > Texture > Transfer Color: Texture to Vertex"
-            ));
-        }
-        ["red", "r", "diffuse_red"].into_iter().any(has).then(|| {
-            "its vertices have no property red: the colours are those of faces. Carry them to the vertices, in MeshLab by \
-             Filters > Color Creation and Processing > Transfer Color: Face to Vertex"
-                .into()
-        })
+        let place = if !self.textures.is_empty() || has("texcoord") {
+            format!("in a texture, {}", self.textures.first().map_or("an image", String::as_str))
+        } else if ["red", "r", "diffuse_red"].into_iter().any(has) {
+            "those of faces".to_string()
+        } else {
+            return None;
+        };
+        Some(format!(
+            "its vertices have no property red: the colours are {place}. Draw points on the faces (option mesh.points)"
+        ))
+    }
+
+    /// Faces or strips of them.
+    pub fn faces(&self) -> u64 {
+        let faces = ["face", "tristrips"].into_iter().filter_map(|name| self.element(name)).map(|f| f.count);
+        faces.fold(0, u64::saturating_add)
     }
 
     fn mesh_warning(&self, vertices: usize) -> Option<String> {
-        let faces = ["face", "tristrips"].into_iter().filter_map(|name| self.element(name)).map(|f| f.count);
-        let faces: u64 = faces.fold(0, u64::saturating_add);
+        let faces = self.faces();
         (faces > 0).then(|| {
             format!(
                 "It is a mesh, of {faces} faces; only its {vertices} vertices are read, and what lies between them is not \
-                 seen. Sample points on its surface, in MeshLab by Filters > Sampling."
+                 seen. Sample points on its surface (option mesh.points)."
             )
         })
     }
@@ -242,8 +263,15 @@ fn scalar(name: &str) -> Option<Scalar> {
 }
 
 impl Element {
+    /// The points that the columns of the vertices are.
+    pub fn points(&self, kept: Vec<Kept>, elsewhere: Option<String>, path: &Path) -> Result<PointCloud> {
+        let names: Vec<String> = self.properties.iter().map(|p| p.name.clone()).collect();
+        let columns = kept.into_iter().filter_map(Kept::column).collect();
+        columns::cloud(columns, "vertices", &names, elsewhere, path)
+    }
+
     /// Refuses counts that the file has no room for, before anything is read or allocated.
-    fn check_count(&self, format: Format, body: u64, path: &Path) -> Result<()> {
+    pub fn check_count(&self, format: Format, body: u64, path: &Path) -> Result<()> {
         let Element { name, count, properties } = self;
         let size = |p: &Property| match format {
             Format::Ascii => 2, // a digit and a space
@@ -266,22 +294,22 @@ impl Element {
         }
     }
 
-    /// Reads the rows; of their properties that are no lists, the columns that are wanted.
-    fn read(
+    /// Reads or skips the rows; what is wanted of them, in the order of the properties.
+    pub fn read(
         &self,
         from: &mut impl BufRead,
         format: Format,
         body: u64,
-        wanted: &dyn Fn(&str, Scalar) -> Option<Column>,
+        wanted: impl FnMut(&Property) -> Option<Kept>,
         path: &Path,
-    ) -> Result<Vec<Column>> {
-        let wanted = |p: &Property| match p.list {
-            None => wanted(&p.name, p.scalar),
-            Some(_) => None,
-        };
-        let mut columns: Vec<Option<Column>> = self.properties.iter().map(wanted).collect();
+    ) -> Result<Vec<Kept>> {
+        let mut columns: Vec<Option<Kept>> = self.properties.iter().map(wanted).collect();
         let count = usize::try_from(self.count).unwrap_or(usize::MAX);
-        columns::make_room(columns.iter_mut().flatten(), count, &mut Budget::of(body)).map_err(|what| {
+        let plain = columns.iter_mut().flatten().filter_map(|kept| match kept {
+            Kept::Column(column) => Some(column),
+            Kept::List(_) => None,
+        });
+        columns::make_room(plain, count, &mut Budget::of(body)).map_err(|what| {
             Error::format(path, format!("its {count} elements named {}: {what}", self.name))
         })?;
         let mut row = vec![];
@@ -299,7 +327,7 @@ impl Element {
         &self,
         from: &mut impl BufRead,
         row: &mut Vec<u8>,
-        columns: &mut [Option<Column>],
+        columns: &mut [Option<Kept>],
         big_endian: bool,
     ) -> Result<(), String> {
         let broken = |e: std::io::Error| format!("cannot be read, the file is truncated: {e}");
@@ -308,7 +336,7 @@ impl Element {
             from.read_exact(row).map_err(broken)?;
             let mut rest = &row[..];
             for (property, column) in self.properties.iter().zip(columns) {
-                if let Some(column) = column {
+                if let Some(Kept::Column(column)) = column {
                     column.push(rest, big_endian);
                 }
                 rest = &rest[property.scalar.size()..];
@@ -318,7 +346,7 @@ impl Element {
         for (property, column) in self.properties.iter().zip(columns) {
             row.resize(property.list.unwrap_or(property.scalar).size(), 0);
             from.read_exact(row).map_err(broken)?;
-            if let Some(column) = column {
+            if let Some(Kept::Column(column)) = column {
                 column.push(row, big_endian);
             }
             if let Some(count) = property.list {
@@ -327,8 +355,18 @@ impl Element {
                 if !(0.0..9e15).contains(&bytes) || count.fract() != 0.0 {
                     return Err(format!("{} has {count} entries: damaged", property.name));
                 }
-                let skipped = std::io::copy(&mut from.take(bytes as u64), &mut std::io::sink());
-                if skipped.map_err(broken)? < bytes as u64 {
+                let mut values = from.take(bytes as u64);
+                let found = match column {
+                    Some(Kept::List(lists)) => {
+                        row.clear();
+                        let found = values.read_to_end(row).map_err(broken)?;
+                        let entries = row.chunks_exact(property.scalar.size());
+                        lists.push(entries.map(|entry| property.scalar.number(entry, big_endian)));
+                        found as u64
+                    }
+                    _ => std::io::copy(&mut values, &mut std::io::sink()).map_err(broken)?,
+                };
+                if found < bytes as u64 {
                     return Err("cannot be read, the file is truncated".into());
                 }
             }
@@ -340,7 +378,7 @@ impl Element {
         &self,
         from: &mut impl BufRead,
         line: &mut Vec<u8>,
-        columns: &mut [Option<Column>],
+        columns: &mut [Option<Kept>],
     ) -> Result<(), String> {
         line.clear();
         while line.trim_ascii().is_empty() {
@@ -365,10 +403,19 @@ impl Element {
                 let count = count.filter(|&n| n >= 0.0 && n <= found as f64 && n.fract() == 0.0);
                 let count =
                     count.ok_or_else(|| format!("{} has {word:?} entries: damaged", property.name))?;
+                let mut entries = vec![];
                 for _ in 0..count as usize {
-                    words.next().ok_or_else(|| short(property))?;
+                    let word = words.next().ok_or_else(|| short(property))?;
+                    if let Some(Kept::List(_)) = column {
+                        let entry = columns::number(word);
+                        let odd = || format!("{} has the entry {word:?}, which is no number", property.name);
+                        entries.push(entry.ok_or_else(odd)?);
+                    }
                 }
-            } else if let Some(column) = column
+                if let Some(Kept::List(lists)) = column {
+                    lists.push(entries);
+                }
+            } else if let Some(Kept::Column(column)) = column
                 && !column.push_word(word)
             {
                 let remedy = if word.contains(',') { "; decimals need a point, not a comma" } else { "" };
@@ -384,42 +431,9 @@ impl Element {
     }
 }
 
-/// Writes a binary little-endian PLY file: x y z as `double`, red green blue as `uchar`, then the named columns as `int`,
-/// each of N values. MeshLab and Open3D open it.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be written; [`Error::Invalid`] if the lengths differ.
-pub fn write(path: &Path, cloud: &PointCloud, columns: &[(&str, &[i32])]) -> Result<()> {
-    let n = cloud.positions.len();
-    if cloud.colors.len() != n || columns.iter().any(|(_, column)| column.len() != n) {
-        return Err(Error::invalid(format!("PLY: colours and columns must have the {n} rows of the points")));
-    }
-    staged::write(path, |to| write_to(to, cloud, columns))
-}
-
-fn write_to(mut to: impl Write, cloud: &PointCloud, columns: &[(&str, &[i32])]) -> std::io::Result<()> {
-    write!(to, "ply\nformat binary_little_endian 1.0\nelement vertex {}\n", cloud.positions.len())?;
-    write!(to, "property double x\nproperty double y\nproperty double z\n")?;
-    write!(to, "property uchar red\nproperty uchar green\nproperty uchar blue\n")?;
-    for (name, _) in columns {
-        writeln!(to, "property int {name}")?;
-    }
-    writeln!(to, "end_header")?;
-    for (i, (position, color)) in cloud.positions.iter().zip(&cloud.colors).enumerate() {
-        for x in position {
-            to.write_all(&x.to_le_bytes())?;
-        }
-        to.write_all(&color.map(|c| (c * 255.0).round() as u8))?;
-        for (_, column) in columns {
-            to.write_all(&column[i].to_le_bytes())?;
-        }
-    }
-    to.flush()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{write::write_to, *};
 
     fn parsed(file: &[u8]) -> Result<PointCloud, String> {
         parse(file, file.len() as u64, Path::new("a.ply")).map_err(|e| e.to_string())
