@@ -8,7 +8,7 @@ use partstad::models::{
 };
 use std::{collections::BTreeMap, path::Path};
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: partstad_fuzz::contain_panics(), |data: &[u8]| {
     let text = Text {
         tokenizer: TokenizerKind::Json,
         vocab: "tokenizer.json".into(),

@@ -88,6 +88,11 @@ pub fn arrays(names: &[&str], from: &mut Unstructured) -> arbitrary::Result<Vec<
     Ok(zip.finish().expect("memory takes all").into_inner())
 }
 
+/// For parsers of other projects: their panics are errors there, so that only one that gets out counts.
+pub fn contain_panics() {
+    std::panic::set_hook(Box::new(|_| ()));
+}
+
 /// For parsers that want a file: gives them one in memory where the system has such a place.
 pub fn on_disk<T>(data: &[u8], extension: &str, read: impl FnOnce(&Path) -> T) -> T {
     let path = place().with_added_extension(extension);

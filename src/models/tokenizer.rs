@@ -176,6 +176,22 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_of_the_crate_is_an_error() {
+        let text = Text {
+            tokenizer: TokenizerKind::Json,
+            vocab: "tokenizer.json".into(),
+            separator: ".".into(),
+            max_tokens: 8,
+            offsets: Default::default(),
+        };
+        let model = r#"{"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}"#;
+        let file = format!(r#"{{"version": "1.0", "added_tokens": [], "decoder": nall, "model": {model}}}"#);
+        let error =
+            Tokenizer::new(file.as_bytes(), &text, Path::new("tokenizer.json")).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json: not a tokenizer's vocabulary"), "{error}");
+    }
+
+    #[test]
     fn chair_as_glip_sees_it() {
         let tokens = bert(256).tokenize(&["arm", "back", "leg", "seat", "wheel"]).unwrap();
         assert_eq!(tokens.caption, "arm . back . leg . seat . wheel . ");
