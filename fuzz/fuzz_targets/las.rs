@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use partstad::io::scans;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: partstad_fuzz::contain_panics(), |data: &[u8]| {
     partstad_fuzz::on_disk(data, "las", |path| {
         if let Ok(points) = scans::read_las(path) {
             partstad_fuzz::check(&points);

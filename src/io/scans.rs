@@ -16,6 +16,9 @@ use std::{
 /// Bytes that a point takes until it is in a cloud.
 const POINT: usize = 96;
 
+/// Bytes of the file that are read at once.
+const BATCH: u64 = 1 << 22;
+
 /// Points as they come.
 #[derive(Default)]
 struct Rows {
@@ -115,7 +118,9 @@ fn las_points(path: &Path) -> Result<PointCloud> {
     check_count(path, promised)?;
     let mut rows = Rows::default();
     let mut batch = reader.read_points(0).map_err(broken)?;
-    while reader.fill_points(1 << 16, &mut batch).map_err(broken)? > 0 {
+    // The crate makes room for a batch before it reads: points may be said to have 65 thousand bytes each.
+    let count = (BATCH / u64::from(reader.header().point_format().len()).max(1)).max(1);
+    while reader.fill_points(count, &mut batch).map_err(broken)? > 0 {
         for point in batch.points() {
             let point = point.map_err(broken)?;
             rows.positions.push([point.x, point.y, point.z]);

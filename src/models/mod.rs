@@ -22,6 +22,7 @@ pub use self::{
     image::Images,
     manifest::Manifest,
     onnx::{
+        external,
         options::{Options, Provider},
         runtime,
     },

@@ -6,11 +6,20 @@
 
 use super::manifest::{Text, TokenizerKind};
 use crate::error::{Error, Result};
-use std::{ops::Range, path::Path};
+use std::{
+    ops::Range,
+    panic::{self, AssertUnwindSafe},
+    path::Path,
+};
 use tokenizers::{
     Tokenizer as Rules, TruncationParams, models::wordpiece::WordPiece, normalizers::bert::BertNormalizer,
     pre_tokenizers::bert::BertPreTokenizer, processors::bert::BertProcessing,
 };
+
+/// The crate panics at some damaged tokenizers; that is an error like others here.
+fn contained<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> tokenizers::Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("damaged".into()))
+}
 
 /// The names of parts as a caption's tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +55,7 @@ impl Tokenizer {
             TokenizerKind::Wordpiece => {
                 wordpiece(vocab, path).map(|(rules, unknown)| (rules, Some(unknown)))?
             }
-            TokenizerKind::Json => (Rules::from_bytes(vocab).map_err(failed)?, None),
+            TokenizerKind::Json => (contained(|| Rules::from_bytes(vocab)).map_err(failed)?, None),
         };
         let truncation = TruncationParams { max_length: text.max_tokens, ..Default::default() };
         rules.with_truncation(Some(truncation)).map_err(failed)?;
@@ -77,9 +86,7 @@ impl Tokenizer {
             spans.push(begin..caption.chars().count());
             caption.push_str(&self.separator);
         }
-        let encoding = self
-            .rules
-            .encode_char_offsets(caption.as_str(), true)
+        let encoding = contained(|| self.rules.encode_char_offsets(caption.as_str(), true))
             .map_err(|e| Error::invalid(format!("the caption {caption:?} cannot be tokenized: {e}")))?;
         let token_at = |character: usize| encoding.char_to_token(character, 0);
         // GLIP's create_positive_map looks up to two characters further for a token at either end.
@@ -166,6 +173,22 @@ mod tests {
 
     fn spans(parts: &[&str]) -> Vec<Range<usize>> {
         bert(256).tokenize(parts).unwrap().parts
+    }
+
+    #[test]
+    fn a_panic_of_the_crate_is_an_error() {
+        let text = Text {
+            tokenizer: TokenizerKind::Json,
+            vocab: "tokenizer.json".into(),
+            separator: ".".into(),
+            max_tokens: 8,
+            offsets: Default::default(),
+        };
+        let model = r#"{"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}"#;
+        let file = format!(r#"{{"version": "1.0", "added_tokens": [], "decoder": nall, "model": {model}}}"#);
+        let error =
+            Tokenizer::new(file.as_bytes(), &text, Path::new("tokenizer.json")).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json: not a tokenizer's vocabulary"), "{error}");
     }
 
     #[test]

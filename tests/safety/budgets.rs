@@ -234,3 +234,23 @@ fn a_record_longer_than_its_file() {
     fs::write(&path, file).unwrap();
     refused(&[&"superpoints", &path, &"-o", &dir.path().join("sp.npy")], &path, "truncated or damaged");
 }
+
+/// Many points, each said to have 49,160 bytes.
+#[cfg(feature = "scans")]
+#[test]
+fn points_longer_than_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("points.las");
+    let mut file = vec![0; 267];
+    file[..4].copy_from_slice(b"LASF");
+    (file[24], file[25]) = (1, 2);
+    file[94..96].copy_from_slice(&227u16.to_le_bytes());
+    file[96..100].copy_from_slice(&227u32.to_le_bytes());
+    file[105..107].copy_from_slice(&49_160u16.to_le_bytes());
+    file[107..111].copy_from_slice(&65_536u32.to_le_bytes());
+    for scale in 0..3 {
+        file[131 + 8 * scale..139 + 8 * scale].copy_from_slice(&1f64.to_le_bytes());
+    }
+    fs::write(&path, file).unwrap();
+    refused(&[&"superpoints", &path, &"-o", &dir.path().join("sp.npy")], &path, "not a readable LAS file");
+}

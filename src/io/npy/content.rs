@@ -30,9 +30,7 @@ impl Content {
 
     /// Of an archive's member.
     pub fn member(path: &Path, name: &str, budget: &mut Budget) -> Result<Content> {
-        in_member(path, name, |from, length, _, path| {
-            Content::parse(BufReader::new(from), length, budget, path)
-        })
+        in_member(path, name, |from, length, path| Content::parse(BufReader::new(from), length, budget, path))
     }
 
     pub fn parse(mut from: impl Read, length: u64, budget: &mut Budget, path: &Path) -> Result<Content> {

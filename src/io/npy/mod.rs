@@ -85,9 +85,34 @@ pub fn read<T: Element>(path: &Path) -> Result<Array<T>> {
 /// # Errors
 /// As [`read`]; also without such a member, with the names of those that there are.
 pub fn read_member<T: Element>(path: &Path, name: &str) -> Result<Array<T>> {
-    in_member(path, name, |from, length, packed, path| {
-        parse_within(from, length, &mut Budget::of(packed), &any, path)
-    })
+    Members::of(path)?.read(name)
+}
+
+/// The arrays of an `.npz` archive, which have one budget of memory together.
+pub struct Members<'a> {
+    path: &'a Path,
+    budget: Budget,
+}
+
+impl Members<'_> {
+    /// Of this archive.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no such file.
+    pub fn of(path: &Path) -> Result<Members<'_>> {
+        let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
+        Ok(Members { path, budget: Budget::of(length) })
+    }
+
+    /// Reads the member `name` (without `.npy`).
+    ///
+    /// # Errors
+    /// As [`read_member`].
+    pub fn read<T: Element>(&mut self, name: &str) -> Result<Array<T>> {
+        in_member(self.path, name, |from, length, path| {
+            parse_within(from, length, &mut self.budget, &any, path)
+        })
+    }
 }
 
 /// Whether an array's shape is one that the caller can use; the error says what it must be.
@@ -100,9 +125,8 @@ fn any(_: &[usize]) -> Result<(), String> {
 fn in_member<T>(
     path: &Path,
     name: &str,
-    parse: impl FnOnce(&mut dyn Read, u64, u64, &Path) -> Result<T>,
+    parse: impl FnOnce(&mut dyn Read, u64, &Path) -> Result<T>,
 ) -> Result<T> {
-    let packed = std::fs::metadata(path).map_err(Error::io(path))?.len();
     let mut archive = archive(path)?;
     let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
         return Err(Error::format(path, format!("holds {:?}, but no `{name}`", member_names(&archive))));
@@ -113,7 +137,7 @@ fn in_member<T>(
     if length > MEMBER_LIMIT {
         return Err(Error::format(label, format!("unpacks to {length} bytes; the limit is {MEMBER_LIMIT}")));
     }
-    parse(&mut member, length, packed, &label)
+    parse(&mut member, length, &label)
 }
 
 /// Reads an array from a `.npy` file, or from an `.npz` archive: its member `name`, or its only one. Its shape is known to
@@ -128,7 +152,7 @@ pub fn read_either<T: Element>(path: &Path, name: &str, fits: Fits) -> Result<Ar
     }
     let members = members(path)?;
     let name = if let [only] = &members[..] { only } else { name };
-    in_member(path, name, |from, length, _, path| {
+    in_member(path, name, |from, length, path| {
         parse_within(from, length, &mut Budget::of_memory(), fits, path)
     })
 }

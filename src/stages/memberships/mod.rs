@@ -190,13 +190,14 @@ impl Memberships {
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] if the arrays do not fit together.
     pub fn read(path: &Path, boxes: usize) -> Result<Memberships> {
-        let visible = npy::read_member::<u32>(path, "visible")?;
-        let extents = npy::read_member::<f32>(path, "extents")?;
+        let mut members = npy::Members::of(path)?;
+        let visible = members.read::<u32>("visible")?;
+        let extents = members.read::<f32>("extents")?;
         let [superpoints, views] = visible.shape[..] else {
             return Err(Error::format(path, format!("visible has shape {:?}, not [S, K]", visible.shape)));
         };
-        let list = |name: &str| npy::read_member::<u32>(path, name).map(|array| array.data);
-        let [set_offsets, set_boxes, entry_offsets, entry_set, entry_count] = LISTS.map(list);
+        let mut list = |name: &str| members.read::<u32>(name).map(|array| array.data);
+        let [set_offsets, set_boxes, entry_offsets, entry_set, entry_count] = LISTS.map(&mut list);
         let sets = [set_offsets?, set_boxes?, entry_offsets?, entry_set?, entry_count?];
         let ignored = list("ignored")?;
         let sets = Sets::from_lists(sets).map_err(|e| Error::format(path, e.to_string()))?;
