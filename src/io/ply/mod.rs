@@ -123,6 +123,7 @@ pub(super) struct Property {
 /// What is kept of a property: one number or one list of every row.
 pub(super) enum Kept {
     Column(Column),
+    #[cfg_attr(not(feature = "meshes"), allow(dead_code))]
     List(crate::ragged::Ragged<f64>),
 }
 
