@@ -15,6 +15,7 @@ fuzz_target!(init: partstad_fuzz::contain_panics(), |data: &[u8]| {
         separator: " . ".into(),
         max_tokens: 16,
         offsets: BTreeMap::new(),
+        known_parts: vec![],
     };
     if let Ok(tokenizer) = Tokenizer::new(data, &text, Path::new("tokenizer.json"))
         && let Ok(tokens) = tokenizer.tokenize(&["arm", "leg"])

@@ -15,6 +15,7 @@ fuzz_target!(|data: &[u8]| {
         separator: " . ".into(),
         max_tokens: 16,
         offsets: BTreeMap::new(),
+        known_parts: vec![],
     };
     if let Ok(tokenizer) = Tokenizer::new(data, &text, Path::new("vocab.txt"))
         && let Ok(tokens) = tokenizer.tokenize(&["arm", "caf\u{e9} \u{4e2d}"])

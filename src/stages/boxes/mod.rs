@@ -405,7 +405,6 @@ fn check_features(features: &[f32], dim: usize) -> Result<(), String> {
 mod detect {
     use super::{Box2d, Boxes, Detected, Options};
     use crate::{
-        device::twin::Twin,
         error::Result,
         models::{Detector, Images},
         ops::detect::detection::{Detection, Thresholds},
@@ -414,7 +413,11 @@ mod detect {
     #[cfg(feature = "cuda")]
     use {
         super::OnDevice,
-        crate::{device::Device, models::device as on_device, ops::detect::detection::cuda as detection},
+        crate::{
+            device::{Device, twin::Twin},
+            models::device as on_device,
+            ops::detect::detection::cuda as detection,
+        },
     };
 
     impl Boxes {
