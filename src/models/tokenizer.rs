@@ -183,6 +183,7 @@ mod tests {
             separator: ".".into(),
             max_tokens: 8,
             offsets: Default::default(),
+            known_parts: vec![],
         };
         let model = r#"{"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}"#;
         let file = format!(r#"{{"version": "1.0", "added_tokens": [], "decoder": nall, "model": {model}}}"#);
