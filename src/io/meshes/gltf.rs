@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use gltf::{
-    Accessor, Document, Glb, Node, Primitive, Semantic,
+    Accessor, Document, Node, Primitive, Semantic,
     accessor::{DataType, Dimensions},
     buffer, image,
     json::{self, validation::Validate},
@@ -37,8 +37,8 @@ pub(super) fn parse(file: &[u8], path: &Path) -> Result<Mesh> {
     let broken = |e: String| unreadable("glTF", e, path);
     let (text, bin) = match file.starts_with(b"glTF") {
         true => {
-            let glb = Glb::from_slice(file).map_err(|e| broken(e.to_string()))?;
-            (glb.json.into_owned(), glb.bin.map(|bin| bin.into_owned()))
+            let [text, bin] = chunks(file).map_err(broken)?;
+            (text.ok_or_else(|| broken("it has no chunk of JSON".into()))?.to_vec(), bin.map(<[u8]>::to_vec))
         }
         false => (file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file).to_vec(), None),
     };
@@ -55,6 +55,30 @@ pub(super) fn parse(file: &[u8], path: &Path) -> Result<Mesh> {
     reader.mesh.gltf = Some(whole);
     reader.read(&document, bin, file.len()).map_err(|what| Error::format(path, what))?;
     Ok(reader.mesh)
+}
+
+/// The JSON and the binary chunk of a GLB file; others are skipped. The crate's reader of them panics at odd lengths.
+fn chunks(file: &[u8]) -> Result<[Option<&[u8]>; 2], String> {
+    let number = |at: usize| file.get(at..)?.first_chunk().map(|&bytes| u32::from_le_bytes(bytes));
+    match number(4) {
+        Some(2) => (),
+        version => return Err(format!("it is of version {}; 2 is read", version.unwrap_or_default())),
+    }
+    let mut found = [None; 2];
+    let mut at = 12;
+    while let (Some(length), Some(kind)) = (number(at), number(at + 4)) {
+        let content = file.get(at + 8..).and_then(|rest| rest.get(..length as usize));
+        let content =
+            content.ok_or_else(|| format!("a chunk of {length} bytes ends behind it: truncated"))?;
+        let place = match &kind.to_le_bytes() {
+            b"JSON" => &mut found[0],
+            b"BIN\0" => &mut found[1],
+            _ => &mut None,
+        };
+        place.get_or_insert(content);
+        at = (at + 8 + length as usize).next_multiple_of(4);
+    }
+    Ok(found)
 }
 
 /// Refuses what the crate would stumble over, and what would be read wrong in silence.
