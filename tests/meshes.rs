@@ -327,6 +327,7 @@ fn damaged_gltf_is_an_error_that_says_what() {
     );
     says(&|f| f["bufferViews"][0]["byteLength"] = json!(9000), "buffer view 0 ends behind its buffer");
     says(&|f| f["buffers"][0]["byteLength"] = json!(9000), "buffer 0 has 40 bytes of 9000");
+    says(&|f| f["accessors"] = json!([]), "meshes[0] names accessor 0 of 0");
     says(&|f| f["nodes"][0]["mesh"] = json!(7), "nodes[0].mesh");
     says(&|f| f["nodes"] = json!([{ "mesh": 0, "children": [0] }]), "node 0 is a child of several");
     says(

@@ -99,6 +99,14 @@ fn check(root: &json::Root) -> Result<(), String> {
             "it needs the extension {name}, which is not read here; write it without, as by `gltf-transform copy` or Blender"
         ));
     }
+    // The crate looks these up before it checks them.
+    let accessors = root.accessors.len();
+    for (m, mesh) in root.meshes.iter().enumerate() {
+        let used = mesh.primitives.iter().flat_map(|primitive| primitive.attributes.values());
+        if let Some(index) = used.map(|index| index.value()).find(|&index| index >= accessors) {
+            return Err(format!("meshes[{m}] names accessor {index} of {accessors}"));
+        }
+    }
     let mut wrong = None;
     root.validate(root, json::Path::new, &mut |at, error| {
         let at = at().to_string();
