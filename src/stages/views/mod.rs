@@ -71,13 +71,13 @@ pub struct Options {
     /// Radius of a point's disc in NDC (2 over the image's side).
     pub radius: f64,
     /// The number of points that `radius` is meant for: a cloud of fewer gets larger discs, so that its surfaces stay
-    /// closed. `None` keeps to `radius`, as the authors do.
+    /// closed. `None` keeps to `radius`, as the authors do; from 20,000 points on that is the default too.
     pub points: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { poses: POSES.to_vec(), side: 800, radius: 0.005, points: None }
+        Options { poses: POSES.to_vec(), side: 800, radius: 0.005, points: Some(20_000) }
     }
 }
 
