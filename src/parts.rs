@@ -23,6 +23,9 @@ impl Parts {
             if name.is_empty() {
                 return Err(Error::invalid(format!("part name {i} is empty")));
             }
+            if name.chars().any(char::is_control) {
+                return Err(Error::invalid(format!("part name {name:?} has a control character")));
+            }
             if names[..i].contains(name) {
                 return Err(Error::invalid(format!("part {name:?} is named twice")));
             }
@@ -72,6 +75,7 @@ mod tests {
         };
         refused(&[], "no part names");
         refused(&["leg", " "], "part name 1 is empty");
+        refused(&["l\neg"], "control character");
         refused(&["leg", "seat", "LEG"], "\"leg\" is named twice");
         assert!(serde_json::from_str::<Parts>(r#"["a", "A"]"#).is_err());
     }

@@ -217,19 +217,23 @@ const COVERAGE: f64 = 0.01;
 
 /// What to say of the parts that have no points.
 fn little_found(found: &Segmentation) -> Result<Vec<String>> {
-    if (0..found.parts.len() as i32).all(|j| found.labels.of_point.contains(&j)) {
+    let is_instance = |j: i32| found.instances.list.iter().any(|instance| instance.label as i32 == j);
+    if (0..found.parts.len() as i32).all(|j| found.labels.of_point.contains(&j) && is_instance(j)) {
         return Ok(vec![]);
     }
     let mut warnings = vec![];
-    if found.boxes.is_empty() {
+    if found.boxes.is_empty() && found.boxes.detected.is_none() {
+        warnings.push("There is no box in the predictions, so no point has a part.".to_string());
+    } else if found.boxes.is_empty() {
         warnings.push(
             "There is no box, so no point has a part. Look at the views: the object must stand upright (option cloud.up) and \
              fill them; the names must be words that a caption of such an image would have."
                 .to_string(),
         );
     }
-    for PartSummary { name, reason, .. } in found.summary()? {
-        warnings.extend(reason.map(|reason| format!("No point is {name:?}: {reason}.")));
+    for PartSummary { name, points, reason, .. } in found.summary()? {
+        let what = if points == 0 { "No point is" } else { "There is no instance of" };
+        warnings.extend(reason.map(|reason| format!("{what} {name:?}: {reason}.")));
     }
     // Images are worth fetching from a device only where nothing was seen in them.
     let coverage = if found.boxes.is_empty() { found.views.coverage()? } else { 1.0 };

@@ -69,7 +69,7 @@ pub struct PartSummary<'a> {
     pub superpoints: usize,
     /// Superpoints that it won.
     pub won: usize,
-    /// Why no point is labelled with it; none if some are.
+    /// Why no point is labelled with it, or why those that are make no instance.
     pub reason: Option<String>,
 }
 
@@ -104,11 +104,18 @@ impl Segmentation {
         for (j, name) in self.parts.iter().map(String::as_str).enumerate() {
             let label = j as i32;
             let points = count(&self.labels.of_point, label);
-            let reason = if points > 0 { None } else { Some(self.reason(j, &reaches[j])?) };
+            let instances = self.instances.list.iter().filter(|i| i.label as usize == j).count();
+            let reason = match (points, instances) {
+                (0, _) => Some(self.reason(j, &reaches[j])?),
+                (_, 0) => Some(
+                    "no piece of it fills one of its boxes well enough to be an instance (option instances.min_box_iou)".into(),
+                ),
+                _ => None,
+            };
             all.push(PartSummary {
                 name,
                 points,
-                instances: self.instances.list.iter().filter(|i| i.label as usize == j).count(),
+                instances,
                 boxes: boxes.iter().filter(|&&label| label as usize == j).count(),
                 superpoints: reaches[j].superpoints,
                 won: count(&self.labels.of_superpoint, label),
@@ -169,18 +176,32 @@ impl Segmentation {
             return Ok(format!("{found}, left out because they hold the whole object"));
         }
         let Some((s, share)) = reach.best else {
-            return Ok(format!(
-                "{found} that hold no visible point: they lie beside the object, or are of other images or in another unit \
-                 (pixels: x, y, width, height)"
-            ));
+            return Ok(if self.superpoints.len() == self.labels.of_point.len() {
+                "superpoints of single points, of which none can vote: give larger ones".into()
+            } else if self.masks != Masks::Boxes {
+                format!("{found} whose masks hold no visible point: they are empty, or of other images")
+            } else {
+                format!(
+                    "{found} that hold no visible point: they lie beside the object, or are of other images or in another \
+                     unit (pixels: x, y, width, height)"
+                )
+            });
         };
+        let weights = self.weights.boxes.host()?;
+        let weighs = |(b, weight): (&Box2d, &f32)| b.label as usize == j && *weight > 0.0;
+        if !self.boxes.list()?.iter().zip(weights).any(weighs) {
+            return Ok(format!("{found}, none of which weighs anything"));
+        }
         let winner = match self.labels.of_superpoint[s] {
             NONE => "no part",
             label => &self.parts[label as usize],
         };
         let share = 100.0 * share;
-        let empty = (0..self.views.len() as u32)
-            .filter(|k| !self.boxes.views().is_ok_and(|views| views.contains(k)))
+        let (k, counts) = (self.views.len(), &self.memberships.observed()?.counts);
+        let counts_in =
+            |view: u32| counts.iter().skip(view as usize).step_by(k.max(1)).any(|&count| count > 0);
+        let empty = (0..k as u32)
+            .filter(|&k| counts_in(k) && !self.boxes.views().is_ok_and(|views| views.contains(&k)))
             .count();
         let hint = match empty {
             // A detector looked at all of them.

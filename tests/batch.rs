@@ -90,12 +90,17 @@ fn a_batch_gives_what_segment_gives_and_is_done_once() {
     let lines = example.run(1, "out", &[&["clouds"][..], &PARTS].concat());
     assert_eq!(lines.len(), 5, "an entry a cloud, and the totals");
     let entry = |id: &str| lines.iter().find(|line| line["id"] == id).unwrap_or_else(|| panic!("{lines:?}"));
-    assert_eq!((&entry("0")["state"], &entry("0")["parts"][0]["name"]), (&json!("done"), &json!("leg")));
+    assert_eq!(
+        (&entry("Chair/0")["state"], &entry("Chair/0")["parts"][0]["name"]),
+        (&json!("done"), &json!("leg"))
+    );
     assert_eq!(entry("broken")["state"], "failed");
     assert!(entry("broken")["error"].as_str().unwrap().contains("broken.ply: not a PLY file"), "{lines:?}");
     let page = fs::read_to_string(example.path("out/index.html")).unwrap();
-    assert!(page.find("Failed").unwrap() < page.find("Results").unwrap() && page.contains("0/report.html"));
-    assert!(example.path("out/thumbnails/0.png").is_file());
+    assert!(
+        page.find("Failed").unwrap() < page.find("Results").unwrap() && page.contains("Chair/0/report.html")
+    );
+    assert!(example.path("out/thumbnails/Chair/0.png").is_file());
 
     let mut segment = Command::new(env!("CARGO_BIN_EXE_partstad"));
     segment.current_dir(example.root.path()).args([
@@ -109,17 +114,22 @@ fn a_batch_gives_what_segment_gives_and_is_done_once() {
         ["labels.npy", "instances.npy", "superpoints.npy", "scores.npy", "boxes.json", "segmentation.ply"]
     {
         let read = |out: &str| fs::read(example.path(out).join(file)).unwrap();
-        assert_eq!(read("out/0"), read("alone"), "{file}");
+        assert_eq!(read("out/Chair/0"), read("alone"), "{file}");
     }
 
     // Again: what is there is kept, what failed is tried.
     let again = |more: &[&str]| example.totals(1, "out", &[&["clouds"][..], &PARTS, more].concat());
     assert_eq!(again(&[]), [0, 3, 1]);
     // A result that is gone, a cloud that changed, a cloud that was repaired.
-    fs::remove_file(example.path("out/1/run.json")).unwrap();
+    fs::write(example.path("out/Chair/1/labels.npy"), "").unwrap();
     fs::copy(example.path("clouds/Chair/0.ply"), example.path("clouds/Chair/2.ply")).unwrap();
     fs::copy(example.path("clouds/Chair/0.ply"), example.path("clouds/broken.ply")).unwrap();
     assert_eq!(example.totals(0, "out", &[&["clouds"][..], &PARTS].concat()), [3, 1, 0]);
+    // Results that lie among the clouds are none.
+    let within = [&["clouds"][..], &PARTS, &["--write", "labels"]].concat();
+    assert_eq!(example.totals(0, "clouds/out", &within), [4, 0, 0]);
+    assert_eq!(example.totals(0, "clouds/out", &within), [0, 4, 0]);
+    fs::remove_dir_all(example.path("clouds/out")).unwrap();
     // Other options, other names: all anew.
     assert_eq!(example.totals(0, "out", &[&["clouds"][..], &PARTS, &["--score", "0.2"]].concat()), [4, 0, 0]);
     assert_eq!(example.totals(0, "out", &["clouds", "--parts", "leg,seat", "--score", "0.2"]), [4, 0, 0]);

@@ -195,6 +195,23 @@ fn boxes_in_other_units_are_refused_by_name() {
 }
 
 #[test]
+fn categories_of_coco_are_told_by_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |categories: &str| {
+        let path = dir.path().join("coco.json");
+        let one = r#"{"image_id": 1, "category_id": 7, "bbox": [0, 0, 20, 20]}"#;
+        std::fs::write(&path, format!(r#"{{"annotations": [{one}], "categories": [{categories}]}}"#))
+            .unwrap();
+        let parts = Parts::new(["back", "seat"]).unwrap();
+        Boxes::read_named(&path, 2, &parts).map(|boxes| boxes.labels().unwrap()).map_err(|e| e.to_string())
+    };
+    assert_eq!(read(r#"{"id": 3, "name": "back"}, {"id": 7, "name": " Seat"}"#), Ok(vec![1]));
+    let error = read(r#"{"id": 7, "name": "dog"}"#).unwrap_err();
+    assert!(error.contains("category 7 is called \"dog\"") && error.contains("back, seat"), "{error}");
+    assert!(read("").unwrap_err().contains("category_id is 7"), "without names they count");
+}
+
+#[test]
 fn logits_are_inside_above_zero() {
     let boxes = Boxes::read(&file("80c-mask-float-logits/pred.json"), 2, 2).unwrap();
     let masks = Masks::read(&file("80c-mask-float-logits/masks.npz"), 2, 200).unwrap();

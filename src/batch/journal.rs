@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs::{self, TryLockError},
-    io::{ErrorKind, Read, Seek, SeekFrom, Write},
+    io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -52,6 +52,9 @@ pub struct Entry {
     /// What its steps took.
     #[serde(default)]
     pub seconds: Seconds,
+    /// The result's files and their lengths.
+    #[serde(default)]
+    pub files: BTreeMap<String, u64>,
     /// What was found of each part.
     #[serde(default)]
     pub parts: Vec<Part>,
@@ -115,10 +118,8 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] naming a line that is no entry, or if another process writes it.
     pub fn open(path: &Path) -> Result<Journal> {
-        let mut file = fs::File::options().read(true).write(true).create(true).truncate(false).open(path);
-        let file =
-            file.as_mut().map_err(|e| Error::io(path)(std::mem::replace(e, ErrorKind::Other.into())))?;
-        let mut file = file.try_clone().map_err(Error::io(path))?;
+        let options = fs::File::options().read(true).write(true).create(true).truncate(false).clone();
+        let mut file = options.open(path).map_err(Error::io(path))?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::format(path, "another batch is running here; wait until it ends"));
@@ -179,6 +180,7 @@ mod tests {
             input: None,
             made_from: "x".into(),
             seconds: Seconds::default(),
+            files: BTreeMap::new(),
             parts: vec![],
             points: 3,
             warnings: vec![],

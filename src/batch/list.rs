@@ -1,6 +1,6 @@
 //! What a batch is made of.
 
-use super::Shape;
+use super::{Shape, sheet};
 use crate::error::{Error, Result};
 use std::{
     collections::BTreeSet,
@@ -22,9 +22,10 @@ pub fn check(shapes: &[Shape]) -> Result<()> {
             || id.contains('\\')
             || id.split('/').any(hidden)
             || id.chars().any(char::is_control)
+            || is_own(id)
         {
             return Err(Error::invalid(format!(
-                "{cloud}: {id:?} cannot name a result; give it a plain name, with slashes at most inside"
+                "{cloud}: {id:?} cannot name a result; give it a plain name of its own, with slashes at most inside"
             )));
         }
         if !ids.insert(id) {
@@ -43,6 +44,14 @@ pub fn check(shapes: &[Shape]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the batch itself has files of that name.
+fn is_own(id: &str) -> bool {
+    let first = id.split('/').next().unwrap_or_default();
+    first == sheet::THUMBNAILS
+        || first == sheet::PAGE
+        || first.starts_with("journal") && first.ends_with(".jsonl")
 }
 
 /// The part `i` of `n` of a list: every n-th, from the i-th on (1 to n). All parts together are the list.
@@ -77,6 +86,8 @@ mod tests {
             (&["a/.partstad-new"], "cannot name"),
             (&[""], "cannot name"),
             (&["a\nb"], "cannot name"),
+            (&["thumbnails/a"], "cannot name"),
+            (&["journal-1-of-2.jsonl"], "cannot name"),
             (&["a", "a/b"], "among the results of \"a\""),
         ] {
             let error = check(&shapes(ids)).unwrap_err().to_string();

@@ -22,7 +22,7 @@ use crate::{
     },
     observer::Observer,
     options::Options,
-    output::{Output, palette, report::Report},
+    output::{self, Output, palette, report::Report},
     parts::Parts,
     pipeline::Pipeline,
     segmentation::{PartSummary, Segmentation},
@@ -221,6 +221,19 @@ impl<'a> Batch<'a> {
         lock(&self.journal).entries().values().cloned().collect()
     }
 
+    /// The files of a shape's result, and their lengths.
+    fn files(&self, shape: &Shape) -> BTreeMap<String, u64> {
+        let paths: Vec<PathBuf> = match self.write {
+            Write::All => output::files(&self.out.join(&shape.id)).collect(),
+            Write::Labels => vec![self.result(shape)],
+        };
+        let found = paths.iter().filter_map(|path| {
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            Some((name, fs::metadata(path).ok().filter(fs::Metadata::is_file)?.len()))
+        });
+        found.collect()
+    }
+
     /// The file that tells that a shape's result is whole.
     fn result(&self, shape: &Shape) -> PathBuf {
         match self.write {
@@ -237,7 +250,7 @@ impl<'a> Batch<'a> {
         };
         let known = entry.input.as_ref();
         entry.made_from == self.made_from(shape)
-            && self.result(shape).is_file()
+            && self.files(shape) == entry.files
             && File::of(&shape.cloud, known)
                 .is_ok_and(|file| known.is_some_and(|known| known.sha256 == file.sha256))
     }
@@ -357,6 +370,7 @@ struct Made {
 struct Note {
     file: File,
     points: usize,
+    files: BTreeMap<String, u64>,
     parts: Vec<Part>,
     warnings: Vec<String>,
     gpu: Option<Value>,
@@ -374,6 +388,9 @@ impl<'s> Steps for Run<'_, 's> {
     fn read(&self, shape: &&'s Shape) -> Result<Ready> {
         let worker = self.batch.workers[0];
         let options = worker.options(shape);
+        if self.batch.write == Write::All {
+            staged::check_apart(output::files(&self.batch.out.join(&shape.id)), &[&shape.cloud])?;
+        }
         let file = File::of(&shape.cloud, None)?;
         let input = Input::read(&shape.cloud, worker.device(), options)?;
         let memory = options.memory_of(worker.device(), input.points.len(), BOXES);
@@ -400,7 +417,8 @@ impl<'s> Steps for Run<'_, 's> {
             instances: part.instances,
         };
         let parts = found.summary()?.into_iter().map(part).collect();
-        Ok(Note { file, points: input.cloud.len(), parts, warnings: found.warnings, gpu })
+        let files = self.batch.files(shape);
+        Ok(Note { file, points: input.cloud.len(), files, parts, warnings: found.warnings, gpu })
     }
 
     fn done(&self, shape: &&'s Shape, outcome: Result<Note>, seconds: Seconds) -> Result<()> {
@@ -410,6 +428,7 @@ impl<'s> Steps for Run<'_, 's> {
             input: None,
             made_from: self.batch.made_from(shape),
             seconds,
+            files: BTreeMap::new(),
             parts: vec![],
             points: 0,
             warnings: vec![],
@@ -417,9 +436,17 @@ impl<'s> Steps for Run<'_, 's> {
             gpu: None,
         };
         match outcome {
-            Ok(Note { file, points, parts, warnings, gpu }) => {
-                entry =
-                    Entry { state: State::Done, input: Some(file), points, parts, warnings, gpu, ..entry };
+            Ok(Note { file, points, files, parts, warnings, gpu }) => {
+                entry = Entry {
+                    state: State::Done,
+                    input: Some(file),
+                    points,
+                    files,
+                    parts,
+                    warnings,
+                    gpu,
+                    ..entry
+                };
                 lock(self.outcomes).0 += 1;
             }
             Err(e) => {

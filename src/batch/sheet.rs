@@ -10,7 +10,9 @@ use crate::{
 use std::path::{Path, PathBuf};
 
 /// The folder of the small pictures.
-const THUMBNAILS: &str = "thumbnails";
+pub(super) const THUMBNAILS: &str = "thumbnails";
+/// The page.
+pub(super) const PAGE: &str = "index.html";
 /// More pictures than this are left out of the page.
 const MOST: usize = 500;
 
@@ -66,7 +68,7 @@ pub fn write(out: &Path, entries: &[Entry], report: bool) -> Result<()> {
     if done.len() > MOST {
         page += &format!("<p>{} more are in the journal.</p>\n", done.len() - MOST);
     }
-    staged::write_all(&out.join("index.html"), (page + "</main></body></html>\n").as_bytes())
+    staged::write_all(&out.join(PAGE), (page + "</main></body></html>\n").as_bytes())
 }
 
 const HEAD: &str = "<!doctype html>

@@ -15,10 +15,11 @@ use partstad::{
         list, sheet,
     },
     input::Input,
-    io::{path_text, walk},
+    io::{hash, path_text, walk},
     memory,
     pipeline::Options,
     segmentation::counted,
+    study::dataset::is_label,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -249,10 +250,15 @@ impl BatchCommand {
             Some(path) => manifest(path)?,
             None => vec![],
         };
-        let plain =
-            |cloud| Line { id: None, cloud, parts: None, category: None, weights: None, options: None };
         for input in &self.inputs {
-            lines.extend(clouds(input)?.into_iter().map(plain));
+            lines.extend(clouds(input, &self.out)?.into_iter().map(|(id, cloud)| Line {
+                id,
+                cloud,
+                parts: None,
+                category: None,
+                weights: None,
+                options: None,
+            }));
         }
         let unnamed: Vec<PathBuf> =
             lines.iter().filter(|line| line.id.is_none()).map(|line| line.cloud.clone()).collect();
@@ -261,7 +267,7 @@ impl BatchCommand {
         for line in lines {
             let id = match &line.id {
                 Some(id) => id.clone(),
-                None => path_text(names.next().unwrap_or_default()).replace('\\', "/"),
+                None => id_of(&names.next().unwrap_or_default()),
             };
             named.push((id, line));
         }
@@ -269,6 +275,15 @@ impl BatchCommand {
             true => Err(Error::invalid("no cloud to segment")),
             false => Ok(named),
         }
+    }
+}
+
+/// A path as an id; one that is no UTF-8 is told from those that look alike.
+fn id_of(path: &Path) -> String {
+    let text = path_text(path).replace('\\', "/");
+    match path.to_str() {
+        Some(_) => text,
+        None => format!("{text}-{}", &hash::sha256(path.as_os_str().as_encoded_bytes())[..8]),
     }
 }
 
@@ -299,22 +314,36 @@ fn over(options: &Options, own: Value) -> Result<Options, String> {
     serde_json::from_value(all).map_err(|e| format!("options of its own: {e}"))
 }
 
-/// The clouds that an argument names.
-fn clouds(input: &Path) -> Result<Vec<PathBuf>> {
+/// The clouds that an argument names, but for what lies in `out`, results of an earlier run. Those of a directory are named
+/// by their paths from there on, whatever else is there.
+fn clouds(input: &Path, out: &Path) -> Result<Vec<(Option<String>, PathBuf)>> {
     let nothing = |what: &str| Error::invalid(format!("{}: {what}", input.display()));
+    let absolute = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    let out = absolute(out);
+    let inside =
+        |path: &Path| out.as_ref().zip(absolute(path)).is_some_and(|(out, path)| path.starts_with(out));
     if input.is_dir() {
-        let files = walk::files(input)?.into_iter().filter(|file| Input::is_readable(file));
-        let found: Vec<PathBuf> = files.map(|file| input.join(file)).collect();
+        let files =
+            walk::files(input)?.into_iter().filter(|file| Input::is_readable(file) && !is_label(file));
+        let files: Vec<PathBuf> = files.filter(|file| !inside(&input.join(file))).collect();
+        let stem = |file: &PathBuf| file.with_extension("");
+        let mut alike: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        files.iter().for_each(|file| *alike.entry(stem(file)).or_default() += 1);
+        let named = |file: &PathBuf| {
+            let name = if alike[&stem(file)] == 1 { stem(file) } else { file.clone() };
+            (Some(id_of(&name)), input.join(file))
+        };
+        let found: Vec<_> = files.iter().map(named).collect();
         return if found.is_empty() { Err(nothing("no cloud in this directory")) } else { Ok(found) };
     }
     let pattern = input.to_str().filter(|text| !input.exists() && text.contains(['*', '?', '[']));
-    let Some(pattern) = pattern else { return Ok(vec![input.to_path_buf()]) };
+    let Some(pattern) = pattern else { return Ok(vec![(None, input.to_path_buf())]) };
     let found = glob::glob(pattern).map_err(|e| nothing(&format!("no pattern of paths: {e}")))?;
     let mut paths = vec![];
     for path in found {
         let path = path.map_err(|e| nothing(&e.to_string()))?;
-        if path.is_file() {
-            paths.push(path);
+        if path.is_file() && !inside(&path) {
+            paths.push((None, path));
         }
     }
     if paths.is_empty() { Err(nothing("no file is of this pattern")) } else { Ok(paths) }

@@ -45,7 +45,10 @@ impl Data {
     pub fn objects(&self, data: &Dataset, splits: &[String], categories: &[String]) -> Result<Vec<Object>> {
         if let Some(unknown) = categories.iter().find(|&category| !data.parts.contains_key(category)) {
             let names: Vec<&str> = data.parts.keys().map(String::as_str).collect();
-            return Err(Error::invalid(format!("no category {unknown:?}; there are {}", names.join(", "))));
+            return Err(Error::invalid(format!(
+                "no category {unknown:?}; the data has: {}",
+                names.join(", ")
+            )));
         }
         let mut objects = vec![];
         for split in splits {

@@ -190,6 +190,10 @@ impl Check {
                 "labelled": counts.parts, "with_instances": counts.with_instances,
             }));
         }
+        let all = rows.values().all(|counts| counts.parts.iter().sum::<usize>() == counts.points);
+        if all && !rows.is_empty() {
+            lines.push("Every point of every cloud has a part. If 0 means none, labels count from 1: --first-label 1.".into());
+        }
         let count = failed.len();
         global.report(json!({ "groups": told, "failed": failed }), &lines.join("\n"))?;
         match count {

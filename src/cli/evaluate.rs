@@ -119,7 +119,7 @@ impl Evaluate {
             if categories.len() > 1 || self.category.is_empty() && categories.iter().any(|&name| stem != name)
             {
                 return Err(Error::invalid(format!(
-                    "--weights {shown} is one file, for one category, but {} are evaluated; name the file's category with \
+                    "--weights {shown} is one file, for one category; evaluated: {}; name the file's category with \
                      --category, or give the directory of all files",
                     categories.join(", ")
                 )));

@@ -31,7 +31,8 @@ pub struct Lift {
     /// .glb, .gltf, .obj, .stl
     cloud: PathBuf,
     /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}, or
-    /// a COCO dictionary with such a list as annotations
+    /// a COCO dictionary with such a list as annotations, whose categories are told by their names. A score does not count
+    /// but where weights are made of it (option weights)
     #[arg(long, value_name = "FILE")]
     boxes: PathBuf,
     /// Names of the parts, in the order of the category_id
@@ -80,7 +81,7 @@ impl Lift {
         let folder = Folder::begin(&self.out)?;
         let job = Job::read(&self.cloud, &device, &options)?;
         let (views, side) = (options.views.poses.len(), options.views.side);
-        let mut boxes = Boxes::read(&self.boxes, views, parts.len())?;
+        let mut boxes = Boxes::read_named(&self.boxes, views, &parts)?;
         let unsure = boxes.check_pixels(side).map_err(|e| Error::format(&self.boxes, e.to_string()))?;
         if let Some(path) = &self.features {
             boxes.read_features(path)?;

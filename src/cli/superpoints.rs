@@ -49,7 +49,8 @@ impl SuperpointsCommand {
     pub fn run(&self, global: &Global) -> Result<()> {
         let outputs: Vec<&PathBuf> = [&self.out].into_iter().chain(&self.ply).collect();
         staged::check_apart(&outputs, &[&self.cloud])?;
-        if self.ply.as_ref() == Some(&self.out) {
+        let same = |a: &PathBuf| staged::place_of(a) == staged::place_of(&self.out);
+        if self.ply.as_ref().is_some_and(same) {
             let message = format!("--ply and -o name the same file, {}", self.out.display());
             return Err(Error::invalid(message));
         }

@@ -4,7 +4,10 @@ use super::{Global, progress, run::read_json};
 use clap::{Args, ValueEnum};
 use partstad::{
     Device, Error, Result,
-    io::{check_name, path_text, staged},
+    io::{
+        check_name, path_text,
+        staged::{self, Claim},
+    },
     stages::checkpoint::Checkpoint,
     study::{
         prepare,
@@ -152,6 +155,7 @@ impl Train {
         options: &Options,
         device: &Device,
     ) -> Result<(Value, String)> {
+        let _alone = Claim::of(path)?;
         let (mut train, mut val, mut parts) = (vec![], vec![], vec![]);
         for category in categories {
             check_apart(&self.prepared, category, path, self.options.as_deref())?;
@@ -180,7 +184,18 @@ impl Train {
         if state.exists() && !self.restart {
             let resumed = trainer.resume(&state);
             trainer = resumed.map_err(|e| Error::invalid(format!("{e}; --restart begins anew")))?;
-            tracing::info!(category = name, epoch = trainer.history().len(), "goes on");
+            let (done, asked) = (trainer.history().len(), options.epochs);
+            if done > asked {
+                return Err(Error::format(
+                    &state,
+                    format!(
+                        "an interrupted training of {done} epochs, more than {asked}; ask for more, or begin with --restart"
+                    ),
+                ));
+            }
+            tracing::warn!(
+                "{name}: goes on after epoch {done} of an interrupted training; --restart begins anew"
+            );
         }
         trainer = trainer.on(device)?;
         let bar = progress::objects(&format!("train {name}"), options.epochs);

@@ -37,7 +37,7 @@ impl Budget {
         if free.all < all {
             free
         } else {
-            Budget { left: all, all, why: "are believed of a file of this size" }
+            Budget { left: all, all, why: "are the most for a file of this size" }
         }
     }
 
@@ -116,7 +116,7 @@ mod tests {
         budget.take(5, 4).unwrap();
         assert!(Budget::of(1).take(1, 255 << 20).is_ok());
         let refused = Budget::of(1).take(1, 257 << 20).unwrap_err();
-        assert_eq!(refused, "would take 257 MiB of memory; 256 MiB are believed of a file of this size");
+        assert_eq!(refused, "would take 257 MiB of memory; 256 MiB are the most for a file of this size");
     }
 
     #[cfg(unix)]

@@ -291,6 +291,34 @@ pub fn check_apart<O: AsRef<Path>>(
     Ok(())
 }
 
+/// Where a file is or will be, however it is named: the same for two names of one place.
+pub fn place_of(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name))
+}
+
+/// A place that one process at a time works on, until it is dropped.
+#[derive(Debug)]
+pub struct Claim {
+    _stage: Stage,
+}
+
+impl Claim {
+    /// Claims a file's place.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if another process has it, [`Error::Io`] if its folder cannot be written.
+    pub fn of(path: &Path) -> Result<Claim> {
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let short = &hash::sha256(name.as_encoded_bytes())[..16];
+        Ok(Claim { _stage: Stage::claim(path.with_file_name(format!("{STAGE}-claim-{short}")), path)? })
+    }
+}
+
 /// What two names of one file have in common.
 #[cfg(unix)]
 fn identity(path: &Path) -> io::Result<(u64, u64)> {

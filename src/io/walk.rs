@@ -12,7 +12,7 @@ const DEPTH: usize = 8;
 /// The files below `root`, from there on, by path; hidden ones and those of hidden folders left out.
 ///
 /// # Errors
-/// [`Error::Io`] if a folder cannot be read.
+/// [`Error::Io`] if `root` cannot be read; a folder below it that cannot is left out with a warning.
 pub fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = vec![];
     walk(root, Path::new(""), 0, &mut found)?;
@@ -29,7 +29,11 @@ fn walk(root: &Path, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> R
             continue;
         }
         match root.join(&path).is_dir() {
-            true if depth < DEPTH => walk(root, &path, depth + 1, found)?,
+            true if depth < DEPTH => {
+                if let Err(e) = walk(root, &path, depth + 1, found) {
+                    tracing::warn!("left out: {e}");
+                }
+            }
             true => (),
             false => found.push(path),
         }

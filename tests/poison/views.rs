@@ -38,7 +38,8 @@ fn clouds_without_extent() {
         let cloud = Cloud::new(&points(&vec![[3.0, -4.0, 1e6]; n])).unwrap();
         assert!(cloud.positions.iter().all(|&p| p == [0.0; 3]));
         assert!(cloud.denormalized().positions.iter().all(|&p| p == [3.0, -4.0, 1e6]));
-        let views = Views::render(&Device::Cpu, &cloud, &Options::default()).unwrap();
+        let options = Options { points: None, ..Options::default() };
+        let views = Views::render(&Device::Cpu, &cloud, &options).unwrap();
         for k in 0..views.len() {
             let covered = views.pixel_to_point(k).unwrap().iter().filter(|&&p| p == 0).count();
             // A disc of radius 2 pixels around a pixel corner holds 12 pixel centres.

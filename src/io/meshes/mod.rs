@@ -158,9 +158,7 @@ impl Mesh {
         let unfit = |message: String| Err(Error::format(path, message));
         let (v, f) = (self.positions.len(), self.faces.len());
         if f == 0 {
-            return unfit(format!(
-                "holds no faces, only {v} vertices; a cloud of points may be .ply or .xyz"
-            ));
+            return unfit("holds no faces; a cloud of points may be .ply or .xyz".into());
         }
         let corners = self.faces.values().len();
         if v.max(f).max(corners) > i32::MAX as usize {

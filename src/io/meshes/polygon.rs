@@ -38,6 +38,7 @@ pub(super) fn triangulate(face: &[u32], positions: &[[f64; 3]], triangles: &mut 
         !same && [[a, b, p], [b, c, p], [c, a, p]].into_iter().all(|edge| turn(edge) >= 0.0)
     };
     let mut rest = face.to_vec();
+    let mut fan = face.len() > MOST_CORNERS;
     while rest.len() > 3 {
         let n = rest.len();
         let corner = |i: usize| [rest[(i + n - 1) % n], rest[i], rest[(i + 1) % n]];
@@ -45,9 +46,9 @@ pub(super) fn triangulate(face: &[u32], positions: &[[f64; 3]], triangles: &mut 
             let ear = corner(i);
             turn(ear) > 0.0 && !rest.iter().any(|&p| !ear.contains(&p) && inside(ear, p))
         };
-        let convex = n > MOST_CORNERS;
-        let ear = if convex { Some(1) } else { (0..n).map(|i| (i + 1) % n).find(is_ear) };
-        // Without an ear it is no simple polygon, or flat.
+        let ear = if fan { None } else { (0..n).map(|i| (i + 1) % n).find(is_ear) };
+        // Without an ear it is no simple polygon, or flat: nothing is gained by looking again.
+        fan |= ear.is_none();
         let ear = ear.unwrap_or(1);
         add(corner(ear));
         rest.remove(ear);
@@ -98,5 +99,10 @@ mod tests {
         assert_eq!(area(&[]), (0, 0.0));
         let many: Vec<[f64; 2]> = (0..1500).map(|i| [i as f64, (i as f64) * (1500.0 - i as f64)]).collect();
         assert!(area(&many).1.abs() > 1.0);
+        let star = |i: usize| {
+            let (angle, radius) = (i as f64 / 1e4, if i.is_multiple_of(2) { 1.0 } else { 0.6 });
+            [radius * angle.cos(), radius * angle.sin()]
+        };
+        assert!(area(&(0..20_000).map(star).collect::<Vec<_>>()).0 > 10_000, "at once");
     }
 }

@@ -57,7 +57,7 @@ function votes(part, index) {
       `scores ${Math.min(...scores).toFixed(2)} to ${Math.max(...scores).toFixed(2)}. ` +
       `They hold points of ${counted(part.superpoints, "superpoint")}, of which the part won ${count(part.won)}.`
     : "";
-  return `${part.name}: ${part.reason ? `no points: ${part.reason}. ` : ""}${seen}`;
+  return `${part.name}: ${part.reason ? `no ${part.points ? "instance" : "points"}: ${part.reason}. ` : ""}${seen}`;
 }
 
 const legend = element("tbody");
@@ -67,8 +67,7 @@ for (const [index, part] of rows) {
   const swatch = element("span", { className: "swatch", style: `background: ${css(part.color)}` });
   const share = `${(100 * part.points / data.count).toFixed(1)} %`;
   const row = element("tr", { className: part.points ? "" : "absent", tabIndex: 0 },
-    element("td", {}, swatch, part.name, ...(part.reason ? [element("span", { className: "reason", textContent: part.reason })] : [])),
-    element("td", {}, count(part.points)),
+    element("td", {}, swatch, part.name), element("td", {}, count(part.points)),
     element("td", { className: "share", textContent: share }), element("td", {}, part.instances), element("td", {}, part.boxes));
   row.dataset.part = index;
   row.role = "button";
@@ -77,6 +76,7 @@ for (const [index, part] of rows) {
   row.onclick = () => { kept = kept === index ? null : index; pointed = null; refocus(); };
   row.onkeydown = e => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); row.onclick(); } };
   legend.append(row);
+  if (part.reason) legend.append(element("tr", { className: "reason" }, element("td", { colSpan: 5, textContent: part.reason })));
 }
 const titles = ["part", "points", "share", "inst.", "boxes"].map(textContent => element("th", { textContent }));
 find("parts").append(element("thead", {}, element("tr", {}, ...titles)), legend);

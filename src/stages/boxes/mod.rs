@@ -106,6 +106,14 @@ struct Coco {
     #[serde(default)]
     images: Vec<Image>,
     annotations: Vec<Record>,
+    #[serde(default)]
+    categories: Vec<Category>,
+}
+
+#[derive(Deserialize)]
+struct Category {
+    id: i64,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -116,8 +124,9 @@ struct Image {
 }
 
 impl Coco {
-    /// The boxes; an image that is named like a view's (`3.png`) is that view, whatever its id.
-    fn into_records(self) -> Vec<Record> {
+    /// The boxes; an image that is named like a view's (`3.png`) is that view, whatever its id, and a category that is
+    /// named like a part is that part.
+    fn into_records(self, parts: &[String]) -> Result<Vec<Record>, String> {
         let view = |image: &Image| Path::new(&image.file_name).file_stem()?.to_str()?.parse::<i64>().ok();
         let views: Option<HashMap<i64, i64>> =
             self.images.iter().map(|image| Some((image.id, view(image)?))).collect();
@@ -127,7 +136,31 @@ impl Coco {
                 record.image_id = view;
             }
         }
-        records
+        if parts.is_empty() || self.categories.is_empty() {
+            return Ok(records);
+        }
+        let part = |category: &Category| {
+            let name = category.name.trim().to_lowercase();
+            (category.id, parts.iter().position(|part| *part == name).ok_or(category.name.clone()))
+        };
+        let parts_of: HashMap<i64, Result<usize, String>> = self.categories.iter().map(part).collect();
+        for record in &mut records {
+            match parts_of.get(&record.category_id) {
+                Some(Ok(part)) => record.category_id = *part as i64 + 1,
+                Some(Err(name)) => {
+                    return Err(format!(
+                        "category {} is called {name:?}, which is none of the parts {}; name the parts as the file does, or \
+                         leave out its `categories` to count the parts from 1",
+                        record.category_id,
+                        parts.join(", ")
+                    ));
+                }
+                None => {
+                    return Err(format!("category_id {} is not among its `categories`", record.category_id));
+                }
+            }
+        }
+        Ok(records)
     }
 }
 
@@ -234,8 +267,8 @@ impl Boxes {
     }
 
     /// Reads `pred.json`: a list of `{image_id, category_id (1-based), bbox [x, y, width, height], score}`, or a dictionary
-    /// of COCO with such a list as `annotations`; other keys are skipped. The boxes keep the file's order, to which masks,
-    /// features and weights refer.
+    /// of COCO with such a list as `annotations`: there `images` that are named like views (`3.png`) are these views. The
+    /// boxes keep the file's order, to which masks, features and weights refer.
     ///
     /// `views`, `labels`: K and L, that image_id and category_id are checked against.
     ///
@@ -247,25 +280,41 @@ impl Boxes {
         Boxes::parse(&text, views, labels).map_err(|what| Error::format(path, what))
     }
 
+    /// The same for parts with names, `[L]`: the `categories` of a COCO dictionary are told by these.
+    ///
+    /// # Errors
+    /// As [`Boxes::read`]; also if a box's category is called otherwise.
+    pub fn read_named(path: &Path, views: usize, parts: &[String]) -> Result<Boxes> {
+        let text = String::from_utf8(budget::read_all(path)?)
+            .map_err(|e| Error::format(path, format!("not JSON: {e}")))?;
+        Boxes::parse_named(&text, views, parts.len(), parts).map_err(|what| Error::format(path, what))
+    }
+
     /// The content of `pred.json`; the error says what is wrong, without the file's name.
     ///
     /// # Errors
     /// As [`Boxes::read`].
     pub fn parse(text: &str, views: usize, labels: usize) -> Result<Boxes, String> {
+        Boxes::parse_named(text, views, labels, &[])
+    }
+
+    fn parse_named(text: &str, views: usize, labels: usize, parts: &[String]) -> Result<Boxes, String> {
         let text = text.trim_start_matches('\u{feff}');
-        let records = match text.trim_start().starts_with('{') {
-            true => serde_json::from_str(text).map(Coco::into_records),
-            false => serde_json::from_str(text),
+        let unfit = |e| {
+            format!(
+                "{e}; expected a list of {{\"image_id\", \"category_id\", \"bbox\": [x, y, width, height], \"score\"}}"
+            )
         };
-        let records: Vec<Record> = records.map_err(|e| {
-            format!("{e}; expected a list of {{\"image_id\", \"category_id\", \"bbox\": [x, y, width, height], \"score\"}}")
-        })?;
+        let records = match text.trim_start().starts_with('{') {
+            true => serde_json::from_str::<Coco>(text).map_err(unfit)?.into_records(parts)?,
+            false => serde_json::from_str::<Vec<Record>>(text).map_err(unfit)?,
+        };
         let mut list = Vec::with_capacity(records.len());
         for (i, r) in records.iter().enumerate() {
             let index = |what: &str, value: i64, first: i64, count: usize| match value.checked_sub(first) {
                 Some(v) if (0..count as i64).contains(&v) => Ok(v as u32),
                 _ => Err(format!(
-                    "entry {i}: {what} is {value}, not in {first}..={}",
+                    "entry {i}: {what} is {value}, not in {first}..={}: views count from 0, parts from 1",
                     count as i64 + first - 1
                 )),
             };
@@ -296,6 +345,9 @@ impl Boxes {
             return Err(Error::invalid(format!(
                 "no box reaches beyond 1 pixel, so they are normalised; multiply them by the {side} pixels of the views"
             )));
+        }
+        if all(&|[_, _, width, height]| width * height == 0.0) {
+            return Err(Error::invalid("no box has an area; give [x, y, width, height] in pixels"));
         }
         let corners = all(&|[x1, y1, x2, y2]| x2 > x1 && y2 > y1 && x2 <= s + 1.0 && y2 <= s + 1.0);
         let end = |b: &Box2d| b.rect()[2].max(b.rect()[3]);

@@ -83,7 +83,7 @@ impl Index {
             for (what, name) in [("split", split), ("category", category), ("id", id)] {
                 if !is_plain(name) {
                     return Err(format!(
-                        "object {i}: {what} {name:?} must be a plain name, without / and \\"
+                        "object {i}: {what} {name:?} must be a plain name, without / and \\ and control characters"
                     ));
                 }
             }

@@ -10,7 +10,7 @@ mod truth;
 pub use self::{
     benchmark::BENCHMARK,
     index::{Entry, INDEX, Index},
-    scan::{Problem, Rules},
+    scan::{Problem, Rules, is_label},
     truth::{Labels, Truth},
 };
 
@@ -140,7 +140,7 @@ impl Dataset {
         let remedy = match (self.misplaced(), self.splits()) {
             (Some(above), _) => format!("give the folder above: {}", above.display()),
             (None, Ok(found)) if !found.is_empty() && !splits.is_empty() => {
-                format!("there are the splits {}", found.into_iter().collect::<Vec<_>>().join(", "))
+                format!("its splits: {}", found.into_iter().collect::<Vec<_>>().join(", "))
             }
             _ => format!("a {INDEX} lists clouds and labels of your own; `partstad dataset init` writes one"),
         };

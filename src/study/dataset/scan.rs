@@ -114,7 +114,7 @@ fn stem(path: &Path) -> String {
 }
 
 /// Whether a file is named like one of labels.
-fn is_label(path: &Path) -> bool {
+pub fn is_label(path: &Path) -> bool {
     let stem = stem(path);
     path.extension().is_some_and(|extension| extension == "npy" || extension == "npz")
         && ["label", "labels", "semantic", "instance", "instances"].iter().any(|word| {

@@ -120,7 +120,7 @@ fn a_folder_of_ones_own_is_listed_and_read() {
     assert_eq!(problems.len(), 3);
     assert!(problem("c.ply").contains("holds no labels") && problem("c.ply").contains("c.labels.npy"));
     assert!(
-        problem("d.ply").contains("the label of point 1 is 2; it must be below 2"),
+        problem("d.ply").contains("the label of point 1 is 2, but there are 2 labels from 0 on"),
         "{}",
         problem("d.ply")
     );

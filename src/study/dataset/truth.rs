@@ -87,8 +87,8 @@ impl Truth {
                 Some(label) if label < bound => Ok(label as i32),
                 _ => {
                     let message = format!(
-                        "the {what} of point {i} is {value}; it must be below {}, or what means none",
-                        first.saturating_add(bound)
+                        "the {what} of point {i} is {value}, but there are {bound} {what}s from {first} on; if it means none, say so \
+                         (no_label, --no-label)",
                     );
                     Err(Error::format(path, message))
                 }

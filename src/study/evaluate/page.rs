@@ -40,18 +40,22 @@ impl Evaluation {
         let notes = about.iter().cloned().chain(self.notes());
         let notes: String = notes.map(|note| format!("<p class=\"note\">{}</p>\n", escaped(&note))).collect();
         let heading = |table: &Table| escaped(&table.title);
-        let wide = |table: &Table| format!("<div class=\"wide\">{}</div>", table.html());
-        let open = |table: &Table| format!("<section><h2>{}</h2>{}</section>\n", heading(table), wide(table));
+        let body = |table: &Table, class: &str| format!("<div class=\"{class}\">{}</div>", table.html());
+        let open = |table: &Table, class: &str| {
+            format!("<section><h2>{}</h2>{}</section>\n", heading(table), body(table, class))
+        };
         // Of several runs the details are many: they open on demand.
         let closed = |table: &Table| {
-            format!("<details><summary>{}, by part</summary>{}</details>\n", heading(table), wide(table))
+            let (heading, body) = (heading(table), body(table, "wide"));
+            format!("<details><summary>{heading}, by part</summary>{body}</details>\n")
         };
         let (compared, detailed) = (self.comparisons(), self.details());
         let detailed = match compared.is_empty() {
-            true => detailed.iter().map(open).collect::<String>(),
+            true => detailed.iter().map(|table| open(table, "wide")).collect::<String>(),
             false => format!("<section>{}</section>", detailed.iter().map(closed).collect::<String>()),
         };
-        let tables = compared.iter().map(open).collect::<String>() + &detailed + &open(&self.legend());
+        let compared: String = compared.iter().map(|table| open(table, "wide")).collect();
+        let tables = compared + &detailed + &open(&self.legend(), "wide words");
         let count = self.objects.len();
         include_str!("page.html")
             .replace("{{style}}", include_str!("../../output/report/style.css"))
