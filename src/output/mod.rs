@@ -77,7 +77,7 @@ impl Output<'_> {
     /// They come together, `run.json` last.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be written, [`Error::Format`] if another process writes there.
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be written, [`Error::Format`](crate::Error::Format) if another process writes there.
     pub fn write(&self, dir: &Path) -> Result<()> {
         self.write_into(Folder::begin(dir)?)
     }
@@ -124,7 +124,7 @@ impl Output<'_> {
     /// What `run.json` says.
     ///
     /// # Errors
-    /// [`Error::Device`] if the boxes lie on a device that failed.
+    /// [`Error::Device`](crate::Error::Device) if the boxes lie on a device that failed.
     pub fn run(&self) -> Result<Value> {
         let Report { title, cloud, found, parameters, warnings } = self.report;
         #[cfg(feature = "meshes")]

@@ -17,7 +17,7 @@ impl Evaluation {
     /// `about`: what else a reader must know.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be written.
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
     pub fn write(&self, folder: &Path, about: &[String]) -> Result<()> {
         let staged = Folder::begin(folder)?;
         let write = |name: &str, text: String| staged::write_all(&staged.path().join(name), text.as_bytes());
