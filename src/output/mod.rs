@@ -77,7 +77,8 @@ impl Output<'_> {
     /// They come together, `run.json` last.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if a file cannot be written, [`Error::Format`](crate::Error::Format) if another process writes there.
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be written, [`Error::Format`](crate::Error::Format) if another
+    /// process writes there.
     pub fn write(&self, dir: &Path) -> Result<()> {
         self.write_into(Folder::begin(dir)?)
     }

@@ -39,7 +39,8 @@ impl Report<'_> {
     /// Writes the page.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if the file cannot be written, [`Error::Device`](crate::Error::Device) if pictures lie on a device that failed.
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be written, [`Error::Device`](crate::Error::Device) if pictures lie
+    /// on a device that failed.
     pub fn write(&self, path: &Path) -> Result<()> {
         self.write_with(path, Value::Null)
     }
