@@ -170,7 +170,7 @@ impl Mesh {
             }
         }
         let faces = std::mem::take(&mut self.faces);
-        let (mut broken, mut flat) = (0, 0);
+        let (mut broken, mut flat, mut work) = (0, 0, polygon::WORK);
         for (i, face) in faces.rows().enumerate() {
             let finite = |&v: &u32| self.positions[v as usize].iter().all(|x| x.is_finite());
             if !face.iter().all(finite) {
@@ -178,7 +178,14 @@ impl Mesh {
                 continue;
             }
             let before = self.triangles.len();
-            polygon::triangulate(face, &self.positions, &mut self.triangles);
+            let cut = polygon::triangulate(face, &self.positions, &mut self.triangles, &mut work);
+            if cut.is_none() {
+                return unfit(format!(
+                    "face {i}, counted from 0, has {} corners and is too intricate to be cut into triangles; triangulate the \
+                     mesh first",
+                    face.len()
+                ));
+            }
             self.face_of.resize(self.triangles.len(), i as u32);
             flat += usize::from(before == self.triangles.len());
         }
