@@ -72,11 +72,11 @@ impl Input {
 
     /// Whether a file may hold a cloud or a mesh, by its extension.
     pub fn is_readable(path: &Path) -> bool {
-        let mesh = || {
-            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-            ["glb", "gltf", "obj", "stl"].contains(&&extension.to_ascii_lowercase()[..])
-        };
-        PointCloud::is_readable(path) || cfg!(feature = "meshes") && mesh()
+        #[cfg(feature = "meshes")]
+        if Mesh::is_readable(path) {
+            return true;
+        }
+        PointCloud::is_readable(path)
     }
 }
 

@@ -132,9 +132,10 @@ impl Segmentation {
         for (s, &visible) in visible.iter().enumerate() {
             let mut held = vec![0u32; self.parts.len()];
             for (boxes, points) in sets.counts(s) {
-                let mut labels: Vec<u32> = boxes.iter().map(|&b| box_label[b as usize]).collect();
-                labels.dedup();
-                labels.iter().for_each(|&j| held[j as usize] += points);
+                // A set's boxes of one label lie side by side.
+                let label = |b: &u32| box_label[*b as usize];
+                let labels = boxes.chunk_by(|a, b| label(a) == label(b)).map(|of_label| label(&of_label[0]));
+                labels.for_each(|j| held[j as usize] += points);
             }
             for (reach, &points) in reaches.iter_mut().zip(&held).filter(|(_, points)| **points > 0) {
                 let share = f64::from(points) / f64::from(visible);
@@ -150,7 +151,8 @@ impl Segmentation {
     /// Why no point is labelled as part `j`.
     fn reason(&self, j: usize, reach: &Reach) -> Result<String> {
         let of_part = |list: &[Box2d]| list.iter().filter(|b| b.label as usize == j).copied().collect();
-        let boxes: Vec<Box2d> = of_part(self.boxes.list()?);
+        let list = self.boxes.list()?;
+        let boxes: Vec<Box2d> = of_part(list);
         if boxes.is_empty() {
             return Ok(match &self.boxes.detected {
                 None => "no box is given".into(),
@@ -168,11 +170,8 @@ impl Segmentation {
             });
         }
         let found = counted(boxes.len(), "box", "boxes");
-        let ignored = self.memberships.ignored()?;
-        let whole = ignored
-            .iter()
-            .filter(|&&b| self.boxes.list().is_ok_and(|list| list[b as usize].label as usize == j));
-        if whole.count() == boxes.len() {
+        let is_of_part = |&&b: &&u32| list[b as usize].label as usize == j;
+        if self.memberships.ignored()?.iter().filter(is_of_part).count() == boxes.len() {
             return Ok(format!("{found}, left out because they hold the whole object"));
         }
         let Some((s, share)) = reach.best else {
@@ -189,7 +188,7 @@ impl Segmentation {
         };
         let weights = self.weights.boxes.host()?;
         let weighs = |(b, weight): (&Box2d, &f32)| b.label as usize == j && *weight > 0.0;
-        if !self.boxes.list()?.iter().zip(weights).any(weighs) {
+        if !list.iter().zip(weights).any(weighs) {
             return Ok(format!("{found}, none of which weighs anything"));
         }
         let winner = match self.labels.of_superpoint[s] {
@@ -200,9 +199,7 @@ impl Segmentation {
         let (k, counts) = (self.views.len(), &self.memberships.observed()?.counts);
         let counts_in =
             |view: u32| counts.iter().skip(view as usize).step_by(k.max(1)).any(|&count| count > 0);
-        let empty = (0..k as u32)
-            .filter(|&k| counts_in(k) && !self.boxes.views().is_ok_and(|views| views.contains(&k)))
-            .count();
+        let empty = (0..k as u32).filter(|&k| counts_in(k) && list.iter().all(|b| b.view != k)).count();
         let hint = match empty {
             // A detector looked at all of them.
             _ if self.boxes.detected.is_some() => String::new(),

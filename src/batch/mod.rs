@@ -7,7 +7,7 @@ pub mod list;
 pub mod sheet;
 
 use self::{
-    flow::{Seconds, Steps},
+    flow::{Seconds, Steps, lock},
     journal::{Entry, File, Journal, Part, State},
 };
 #[cfg(feature = "meshes")]
@@ -32,9 +32,8 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
-    marker::PhantomData,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
 };
 
 /// One cloud to segment.
@@ -150,6 +149,10 @@ pub struct Batch<'a> {
     write: Write,
     /// For `run.json`.
     parameters: Value,
+    /// What all results depend on.
+    made_from: Value,
+    /// Of the weights' files, each read once.
+    weights: Mutex<BTreeMap<PathBuf, String>>,
     journal: Mutex<Journal>,
     watcher: &'a dyn Watcher,
 }
@@ -192,12 +195,12 @@ impl<'a> Batch<'a> {
         parameters: Value,
         watcher: &'a dyn Watcher,
     ) -> Result<Batch<'a>> {
-        if workers.is_empty() {
-            return Err(Error::invalid("batch: no worker"));
-        }
+        let Some(worker) = workers.first() else { return Err(Error::invalid("batch: no worker")) };
+        let made_from = json!([env!("CARGO_PKG_VERSION"), worker.made_from(), write == Write::All]);
         fs::create_dir_all(out).map_err(Error::io(out))?;
         let journal = Mutex::new(Journal::open(&out.join(journal))?);
-        Ok(Batch { workers, out, write, parameters, journal, watcher })
+        let weights = Mutex::default();
+        Ok(Batch { workers, out, write, parameters, made_from, weights, journal, watcher })
     }
 
     /// Segments what has no result yet, or one made from other things. Shapes that failed before are tried again.
@@ -211,7 +214,7 @@ impl<'a> Batch<'a> {
         let mut totals = Totals { kept: shapes.len() - todo.len(), ..Totals::default() };
         let outcomes = Mutex::new((0, 0));
         let options = flow::Options { workers: self.workers.len(), ..flow.clone() };
-        flow::run(&Run { batch: self, outcomes: &outcomes, shapes: PhantomData }, &todo, &options)?;
+        flow::run(&Run { batch: self, outcomes: &outcomes }, &todo, &options)?;
         (totals.done, totals.failed) = *lock(&outcomes);
         Ok(totals)
     }
@@ -257,17 +260,12 @@ impl<'a> Batch<'a> {
 
     /// All that the shape's result depends on besides its file.
     fn made_from(&self, shape: &Shape) -> String {
-        let worker = self.workers[0];
-        let weights = shape.weights.as_deref().map(|path| hash::sha256_of_file(path).unwrap_or_default());
-        let options = worker.options(shape);
-        let all = json!([
-            env!("CARGO_PKG_VERSION"),
-            shape.parts,
-            options,
-            weights,
-            worker.made_from(),
-            self.write == Write::All
-        ]);
+        let weights = shape.weights.as_ref().map(|path| {
+            let mut known = lock(&self.weights);
+            let hash = || hash::sha256_of_file(path).unwrap_or_default();
+            known.entry(path.clone()).or_insert_with(hash).clone()
+        });
+        let all = json!([self.made_from, shape.parts, self.workers[0].options(shape), weights]);
         hash::sha256(all.to_string().as_bytes())
     }
 
@@ -339,16 +337,11 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The steps of one run of a batch over shapes that live for `'s`.
-struct Run<'r, 's> {
+/// The steps of one run of a batch.
+struct Run<'r> {
     batch: &'r Batch<'r>,
     /// Done and failed.
     outcomes: &'r Mutex<(usize, usize)>,
-    shapes: PhantomData<&'s Shape>,
 }
 
 /// A cloud that was read.
@@ -379,13 +372,13 @@ struct Note {
 /// Boxes that a cloud may get, for the estimate of what it needs.
 const BOXES: usize = 200;
 
-impl<'s> Steps for Run<'_, 's> {
-    type Item = &'s Shape;
+impl<'r> Steps for Run<'r> {
+    type Item = &'r Shape;
     type Read = Ready;
     type Found = Made;
     type Written = Note;
 
-    fn read(&self, shape: &&'s Shape) -> Result<Ready> {
+    fn read(&self, shape: &&'r Shape) -> Result<Ready> {
         let worker = self.batch.workers[0];
         let options = worker.options(shape);
         if self.batch.write == Write::All {
@@ -401,14 +394,14 @@ impl<'s> Steps for Run<'_, 's> {
         ready.memory
     }
 
-    fn compute(&self, worker: usize, shape: &&'s Shape, ready: Ready) -> Result<Made> {
+    fn compute(&self, worker: usize, shape: &&'r Shape, ready: Ready) -> Result<Made> {
         let Ready { file, input, .. } = ready;
         let worker = self.batch.workers[worker];
         let found = worker.segment(shape, &input.cloud, &()).map_err(|e| input::named(&shape.cloud, e))?;
-        Ok(Made { file, input, found, gpu: telemetry(worker.device()) })
+        Ok(Made { file, input, found, gpu: worker.device().describe() })
     }
 
-    fn write(&self, shape: &&'s Shape, made: Made) -> Result<Note> {
+    fn write(&self, shape: &&'r Shape, made: Made) -> Result<Note> {
         self.batch.write(shape, &made)?;
         let Made { file, input, found, gpu } = made;
         let part = |part: PartSummary| Part {
@@ -421,7 +414,7 @@ impl<'s> Steps for Run<'_, 's> {
         Ok(Note { file, points: input.cloud.len(), files, parts, warnings: found.warnings, gpu })
     }
 
-    fn done(&self, shape: &&'s Shape, outcome: Result<Note>, seconds: Seconds) -> Result<()> {
+    fn done(&self, shape: &&'r Shape, outcome: Result<Note>, seconds: Seconds) -> Result<()> {
         let mut entry = Entry {
             id: shape.id.clone(),
             state: State::Failed,
@@ -461,14 +454,5 @@ impl<'s> Steps for Run<'_, 's> {
 
     fn stops(&self) -> bool {
         self.batch.watcher.stops()
-    }
-}
-
-/// What the device is and does now.
-fn telemetry(device: &Device) -> Option<Value> {
-    match device {
-        #[cfg(feature = "cuda")]
-        Device::Cuda(gpu) => gpu.describe().ok().map(|description| json!(description)),
-        _ => None,
     }
 }

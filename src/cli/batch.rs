@@ -2,7 +2,7 @@
 
 use super::{
     Global, progress,
-    run::{self, Detecting, ModelSettings, Refinements, Settings, read_json},
+    run::{self, ModelSettings, Segmenting, read_json},
     segment::{STAND_IN, names},
 };
 use clap::{Args, ValueEnum};
@@ -74,11 +74,7 @@ pub struct BatchCommand {
     #[command(flatten)]
     model_settings: ModelSettings,
     #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    detecting: Detecting,
-    #[command(flatten)]
-    refinements: Refinements,
+    segmenting: Segmenting,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -136,7 +132,7 @@ enum Names {
 
 impl BatchCommand {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let options = self.detecting.of(self.refinements.of(self.settings.options()?));
+        let options = self.segmenting.options()?;
         let mut shapes = self.shapes(&options)?;
         list::check(&shapes)?;
         let journal = match self.shard {
@@ -156,7 +152,7 @@ impl BatchCommand {
             What::Labels => Write::Labels,
         };
         let bar = progress::objects("batch", shapes.len());
-        let watcher = Lines { bar: &bar, json: global.json };
+        let watcher = Lines { bar: &bar, global };
         let batch = Batch::begin(&workers, &self.out, &journal, write, parameters, &watcher)?;
         let free = options.memory.or_else(memory::free).unwrap_or(u64::MAX);
         let flow = flow::Options { readers: 2, writers: 2, memory: free, ..flow::Options::default() };
@@ -184,10 +180,14 @@ impl BatchCommand {
     /// One a device and overlap.
     fn workers(&self, global: &Global, options: &Options) -> Result<Vec<Worker>> {
         let mut workers = vec![];
-        for device in devices(&self.settings.device)? {
+        for device in devices(&self.segmenting.settings.device)? {
             let load = |device: &Device| -> Result<Pipeline> {
-                let (models, _) =
-                    self.model_settings.load(global, &self.settings, device, self.models.as_deref())?;
+                let (models, _) = self.model_settings.load(
+                    global,
+                    &self.segmenting.settings,
+                    device,
+                    self.models.as_deref(),
+                )?;
                 Ok(Pipeline::new(device.clone(), options.clone()).with_models(models))
             };
             let first = load(&device)?;
@@ -379,13 +379,14 @@ fn manifest(path: &Path) -> Result<Vec<Line>> {
 /// Tells of each outcome.
 struct Lines<'a> {
     bar: &'a ProgressBar,
-    json: bool,
+    global: &'a Global,
 }
 
 impl Watcher for Lines<'_> {
     fn done(&self, entry: &Entry) {
-        if self.json {
-            self.bar.suspend(|| println!("{}", json!(entry)));
+        if self.global.json {
+            // Whoever reads the lines may go; the journal has them.
+            let _ = self.bar.suspend(|| self.global.report(json!(entry), ""));
         }
         if entry.state == State::Failed {
             let error = entry.error.as_deref().unwrap_or_default();

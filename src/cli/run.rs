@@ -139,20 +139,25 @@ impl Settings {
     }
 }
 
-/// How sure the detector must be.
+/// The arguments of every command whose models look for the parts.
 #[derive(Args)]
-pub struct Detecting {
+pub struct Segmenting {
+    #[command(flatten)]
+    pub settings: Settings,
     /// Boxes need a higher score than this, from 0.1 to 0.95 [default: 0.5]. Low scores make many boxes, of which
     /// each takes the segmenter time
     #[arg(long, value_name = "X", value_parser = score)]
     score: Option<f32>,
+    #[command(flatten)]
+    refinements: Refinements,
 }
 
-impl Detecting {
-    /// The same options with what was asked for.
-    pub fn of(&self, mut options: Options) -> Options {
+impl Segmenting {
+    /// The options of the pipeline.
+    pub fn options(&self) -> Result<Options> {
+        let mut options = self.refinements.of(self.settings.options()?);
         options.boxes.threshold = self.score.unwrap_or(options.boxes.threshold);
-        options
+        Ok(options)
     }
 }
 
@@ -309,8 +314,7 @@ impl<'a> Job<'a> {
         let report =
             Report { title: &title, cloud: &self.input.cloud, found, parameters: &parameters, warnings };
         let output = Output { points: &self.input.points, surface: Surface::of(&self.input), report };
-        output.write_into(folder)?;
-        let mut run = output.run()?;
+        let mut run = output.write_into(folder)?;
         run["out"] = json!(path_text(&dir));
         let text = summary(&title, found, &dir, self.start.elapsed().as_secs_f64())?;
         let warnings = found_out.iter().map(|warning| format!("{title}: {warning}")).collect();
@@ -330,19 +334,10 @@ pub fn parameters(command: &str, pipeline: &Pipeline) -> Value {
         "command": command,
         "partstad": env!("CARGO_PKG_VERSION"),
         "device": pipeline.device().to_string(),
-        "gpu": gpu(pipeline.device()),
+        "gpu": pipeline.device().describe(),
         "threads": rayon::current_num_threads(),
         "options": pipeline.options(),
     })
-}
-
-/// What the device is and does now.
-fn gpu(device: &Device) -> Option<Value> {
-    match device {
-        #[cfg(feature = "cuda")]
-        Device::Cuda(gpu) => gpu.describe().ok().map(|description| json!(description)),
-        _ => None,
-    }
 }
 
 fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Result<String> {

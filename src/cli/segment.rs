@@ -3,7 +3,7 @@
 use super::{
     Global,
     progress::{self, Stages},
-    run::{self, Detecting, Finished, Job, Learned, ModelSettings, Refinements, Settings},
+    run::{self, Finished, Job, Learned, ModelSettings, Segmenting, Settings},
 };
 use clap::Args;
 use indicatif::ProgressBar;
@@ -53,11 +53,7 @@ pub struct Segment {
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    detecting: Detecting,
-    #[command(flatten)]
-    refinements: Refinements,
+    segmenting: Segmenting,
 }
 
 impl Segment {
@@ -65,13 +61,13 @@ impl Segment {
         let parts = run::parts(&self.parts)?;
         let folders = folders(&self.clouds, &self.out)?;
         let inputs = self.clouds.iter().chain(&self.learned.weights).map(PathBuf::as_path);
-        run::check_results(&folders, &inputs.chain(self.settings.files()).collect::<Vec<_>>())?;
-        let options = self.detecting.of(self.refinements.of(self.settings.options()?));
+        run::check_results(&folders, &inputs.chain(self.segmenting.settings.files()).collect::<Vec<_>>())?;
+        let options = self.segmenting.options()?;
         let bar = progress::stages("models");
         let session = Session::start(
             global,
             options,
-            &self.settings,
+            &self.segmenting.settings,
             &self.model_settings,
             self.models.as_deref(),
             &bar,
@@ -172,11 +168,7 @@ pub struct Demo {
     #[command(flatten)]
     model_settings: ModelSettings,
     #[command(flatten)]
-    settings: Settings,
-    #[command(flatten)]
-    detecting: Detecting,
-    #[command(flatten)]
-    refinements: Refinements,
+    segmenting: Segmenting,
 }
 
 /// A procedurally generated chair of our own.
@@ -185,10 +177,11 @@ const DEMO_PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
 
 impl Demo {
     pub fn run(&self, global: &Global) -> Result<()> {
-        run::check_results(&[&self.out], &self.settings.files().collect::<Vec<_>>())?;
-        let options = self.detecting.of(self.refinements.of(self.settings.options()?));
+        run::check_results(&[&self.out], &self.segmenting.settings.files().collect::<Vec<_>>())?;
+        let options = self.segmenting.options()?;
         let bar = progress::stages("demo");
-        let session = Session::start(global, options, &self.settings, &self.model_settings, None, &bar)?;
+        let session =
+            Session::start(global, options, &self.segmenting.settings, &self.model_settings, None, &bar)?;
         let path = Path::new("demo.ply");
         let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
         let job = Job::new(path, points, session.pipeline.options())?;

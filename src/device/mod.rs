@@ -39,6 +39,15 @@ impl Device {
         )))
     }
 
+    /// What a CUDA device is and does now, for records; none of a CPU.
+    pub fn describe(&self) -> Option<serde_json::Value> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => gpu.describe().ok().map(|description| serde_json::json!(description)),
+            _ => None,
+        }
+    }
+
     /// The CUDA device with the most free memory, or the CPU where that does not work.
     pub fn auto() -> Device {
         Device::cuda(freest()).unwrap_or_else(|why| {

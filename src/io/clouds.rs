@@ -5,6 +5,7 @@ use super::scans;
 use super::{
     budget::Budget,
     columns::{self, Column},
+    extension,
     npy::{self, content::Content},
     pcd, ply,
     points::{ColorUnit, PointCloud},
@@ -13,11 +14,18 @@ use super::{
 use crate::error::{Error, Result};
 use std::path::Path;
 
-const FORMATS: &str = if cfg!(feature = "scans") {
-    ".ply, .pcd, .las, .laz, .e57, .npy, .npz, .xyz, .txt, .csv, .asc, .pts and .xyzrgb"
-} else {
-    ".ply, .pcd, .npy, .npz, .xyz, .txt, .csv, .asc, .pts and .xyzrgb (.las, .laz and .e57 need the feature `scans`)"
-};
+const EXTENSIONS: &[&str] = &["ply", "pcd", "npy", "npz", "xyz", "txt", "csv", "asc", "pts", "xyzrgb"];
+/// Those that need the feature `scans`.
+const SCANS: &[&str] = &["las", "laz", "e57"];
+
+/// The extensions in words.
+fn formats() -> String {
+    let dotted = |names: &[&str]| names.iter().map(|name| format!(".{name}")).collect::<Vec<_>>().join(", ");
+    match cfg!(feature = "scans") {
+        true => dotted(&[EXTENSIONS, SCANS].concat()),
+        false => format!("{} ({} need the feature `scans`)", dotted(EXTENSIONS), dotted(SCANS)),
+    }
+}
 
 const MESHES: &str =
     if cfg!(feature = "meshes") { ", meshes from .glb, .gltf, .obj, .ply and .stl files" } else { "" };
@@ -25,9 +33,8 @@ const MESHES: &str =
 impl PointCloud {
     /// Whether the extension is one of those that [`PointCloud::read`] knows.
     pub fn is_readable(path: &Path) -> bool {
-        let known = FORMATS.split(" (").next().unwrap_or_default().split([',', ' ']);
-        extension(path)
-            .is_some_and(|extension| known.into_iter().any(|word| word.strip_prefix('.') == Some(&extension)))
+        let extension = &&extension(path)[..];
+        EXTENSIONS.contains(extension) || cfg!(feature = "scans") && SCANS.contains(extension)
     }
 
     /// Reads a cloud from a file of any of these formats, by its extension:
@@ -44,7 +51,7 @@ impl PointCloud {
     /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if the extension is another one, if the content
     /// breaks its format, or if there is no point or a colour out of range.
     pub fn read(path: &Path) -> Result<PointCloud> {
-        match extension(path).unwrap_or_default().as_str() {
+        match extension(path).as_str() {
             "ply" => ply::read(path),
             "npy" => of_content(Content::read(path)?, path),
             "npz" => of_archive(path),
@@ -56,7 +63,7 @@ impl PointCloud {
             "e57" => scans::read_e57(path),
             _ => Err(Error::format(
                 path,
-                format!("clouds are read from {FORMATS} files{MESHES}; convert it to one"),
+                format!("clouds are read from {} files{MESHES}; convert it to one", formats()),
             )),
         }
     }
@@ -136,8 +143,4 @@ fn of_archive(path: &Path) -> Result<PointCloud> {
         return Err(Error::format(path, format!("holds {names:?}, but no `points`")));
     }
     columns::cloud(found, "arrays", &names, None, path)
-}
-
-fn extension(path: &Path) -> Option<String> {
-    Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }

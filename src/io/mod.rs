@@ -47,6 +47,11 @@ pub fn read_settings(path: &Path) -> Result<Vec<u8>> {
     budget::read(path, budget::SETTINGS)
 }
 
+/// The extension of a file's name, in lower case; empty if it has none.
+pub(crate) fn extension(path: &Path) -> String {
+    path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
+}
+
 /// A path as text, for JSON; a byte that is no UTF-8 becomes U+FFFD.
 pub fn path_text(path: impl AsRef<Path>) -> String {
     path.as_ref().to_string_lossy().into_owned()

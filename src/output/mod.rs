@@ -80,14 +80,14 @@ impl Output<'_> {
     /// [`Error::Io`](crate::Error::Io) if a file cannot be written, [`Error::Format`](crate::Error::Format) if another
     /// process writes there.
     pub fn write(&self, dir: &Path) -> Result<()> {
-        self.write_into(Folder::begin(dir)?)
+        self.write_into(Folder::begin(dir)?).map(drop)
     }
 
-    /// The same into a folder that was begun earlier, so that nobody else could.
+    /// The same into a folder that was begun earlier, so that nobody else could; what `run.json` says.
     ///
     /// # Errors
     /// As [`Output::write`].
-    pub fn write_into(&self, folder: Folder) -> Result<()> {
+    pub fn write_into(&self, folder: Folder) -> Result<Value> {
         let (points, found) = (self.points, self.report.found);
         let dir = folder.path();
         let cloud = self.report.cloud;
@@ -114,12 +114,14 @@ impl Output<'_> {
         let [parts, shown] = plain();
         staged::write_all(&dir.join("parts.json"), format!("{parts:#}\n").as_bytes())?;
         self.report.write_with(&dir.join("report.html"), shown)?;
-        staged::write_all(&dir.join(LAST), format!("{:#}\n", self.run()?).as_bytes())?;
+        let run = self.run()?;
+        staged::write_all(&dir.join(LAST), format!("{run:#}\n").as_bytes())?;
         // What an earlier run wrote of a mesh is not of this one.
         for name in OF_MESHES.iter().filter(|name| !dir.join(name).exists()) {
             _ = fs::remove_file(folder.place().join(name));
         }
-        folder.finish(LAST)
+        folder.finish(LAST)?;
+        Ok(run)
     }
 
     /// What `run.json` says.

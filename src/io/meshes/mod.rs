@@ -12,6 +12,7 @@ mod stl;
 
 pub use pictures::{Picture, Pixels};
 
+use super::extension;
 use crate::{
     error::{Error, Result},
     ragged::Ragged,
@@ -127,6 +128,11 @@ impl Mesh {
         mesh?.checked(path)
     }
 
+    /// Whether the extension is one of those that [`Mesh::read`] knows.
+    pub fn is_readable(path: &Path) -> bool {
+        EXTENSIONS.contains(&&extension(path)[..])
+    }
+
     /// Whether a file holds a mesh: by its extension; a `.ply` file if it has faces.
     ///
     /// # Errors
@@ -134,7 +140,7 @@ impl Mesh {
     pub fn is_in(path: &Path) -> Result<bool> {
         match extension(path).as_str() {
             "ply" => ply::has_faces(path),
-            extension => Ok(EXTENSIONS.contains(&extension)),
+            _ => Ok(Mesh::is_readable(path)),
         }
     }
 
@@ -200,8 +206,4 @@ impl Mesh {
         }
         Ok(self)
     }
-}
-
-fn extension(path: &Path) -> String {
-    path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
 }

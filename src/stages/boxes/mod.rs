@@ -275,9 +275,7 @@ impl Boxes {
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] naming the entry that is outside, not finite or of negative size.
     pub fn read(path: &Path, views: usize, labels: usize) -> Result<Boxes> {
-        let text = String::from_utf8(budget::read_all(path)?)
-            .map_err(|e| Error::format(path, format!("not JSON: {e}")))?;
-        Boxes::parse(&text, views, labels).map_err(|what| Error::format(path, what))
+        Boxes::of_file(path, views, labels, &[])
     }
 
     /// The same for parts with names, `[L]`: the `categories` of a COCO dictionary are told by these.
@@ -285,9 +283,13 @@ impl Boxes {
     /// # Errors
     /// As [`Boxes::read`]; also if a box's category is called otherwise.
     pub fn read_named(path: &Path, views: usize, parts: &[String]) -> Result<Boxes> {
+        Boxes::of_file(path, views, parts.len(), parts)
+    }
+
+    fn of_file(path: &Path, views: usize, labels: usize, parts: &[String]) -> Result<Boxes> {
         let text = String::from_utf8(budget::read_all(path)?)
             .map_err(|e| Error::format(path, format!("not JSON: {e}")))?;
-        Boxes::parse_named(&text, views, parts.len(), parts).map_err(|what| Error::format(path, what))
+        Boxes::parse_named(&text, views, labels, parts).map_err(|what| Error::format(path, what))
     }
 
     /// The content of `pred.json`; the error says what is wrong, without the file's name.

@@ -103,24 +103,26 @@ impl Index {
 
     /// Its objects, by split, category and id.
     pub fn objects(&self, root: &Path) -> Vec<Object> {
-        let object = |entry: &Entry| {
-            let cloud = root.join(&entry.cloud);
-            Object {
-                split: entry.split.clone(),
-                category: entry.category.clone(),
-                id: entry.id.clone(),
-                labels: Labels {
-                    file: entry.labels.as_ref().map_or_else(|| cloud.clone(), |file| root.join(file)),
-                    instances: entry.instances.as_ref().map(|file| root.join(file)),
-                    first: self.first_label,
-                    none: self.no_label,
-                },
-                cloud,
-            }
-        };
-        let mut objects: Vec<Object> = self.objects.iter().map(object).collect();
+        let mut objects: Vec<Object> = self.objects.iter().map(|entry| self.object(root, entry)).collect();
         objects.sort();
         objects
+    }
+
+    /// Where an entry's files lie.
+    pub(super) fn object(&self, root: &Path, entry: &Entry) -> Object {
+        let cloud = root.join(&entry.cloud);
+        Object {
+            split: entry.split.clone(),
+            category: entry.category.clone(),
+            id: entry.id.clone(),
+            labels: Labels {
+                file: entry.labels.as_ref().map_or_else(|| cloud.clone(), |file| root.join(file)),
+                instances: entry.instances.as_ref().map(|file| root.join(file)),
+                first: self.first_label,
+                none: self.no_label,
+            },
+            cloud,
+        }
     }
 
     /// Writes `<root>/dataset.json`.

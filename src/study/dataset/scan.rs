@@ -1,6 +1,6 @@
 //! A `dataset.json` for a folder of clouds: finds the clouds, their labels, categories and splits.
 
-use super::{Entry, Index, Labels, Object, index::is_plain};
+use super::{Entry, Index, index::is_plain};
 use crate::{
     error::{Error, Result},
     io::{hash, points::PointCloud, walk},
@@ -65,8 +65,10 @@ impl Index {
         let Rules { first_label, no_label, .. } = *rules;
         let mut index = Index { first_label, no_label, ..Index::default() };
         let mut problems = vec![];
+        let mut in_folder: BTreeMap<_, usize> = BTreeMap::new();
+        clouds.iter().for_each(|cloud| *in_folder.entry(cloud.parent()).or_default() += 1);
         for &cloud in &clouds {
-            match entry(root, cloud, &clouds, &beside, rules) {
+            match entry(root, cloud, in_folder[&cloud.parent()] == 1, &beside, rules, &index) {
                 Ok((entry, parts)) => {
                     index.categories.insert(entry.category.clone(), parts);
                     index.objects.push(entry);
@@ -132,12 +134,14 @@ fn companion(cloud: &Path, alone: bool, words: &[&str], files: &BTreeSet<&PathBu
     paths.into_iter().find(|path| files.contains(path))
 }
 
+/// What a cloud's path says of it, if its labels can be read. `alone`: whether its folder has no other cloud.
 fn entry(
     root: &Path,
     cloud: &Path,
-    clouds: &[&PathBuf],
+    alone: bool,
     files: &BTreeSet<&PathBuf>,
     rules: &Rules,
+    index: &Index,
 ) -> Result<(Entry, Parts), String> {
     let folder = cloud.parent().unwrap_or(Path::new(""));
     let mut steps: Vec<String> = folder.iter().map(|step| step.to_string_lossy().into_owned()).collect();
@@ -145,9 +149,8 @@ fn entry(
         Some(first) if SPLITS.contains(&&first[..]) => steps.remove(0),
         _ => "train".to_string(),
     };
-    if GENERIC.contains(&&stem(cloud).to_ascii_lowercase()[..]) && !steps.is_empty() {
-        // The object's own folder.
-    } else {
+    // Else its folder names the object.
+    if steps.is_empty() || !GENERIC.contains(&&stem(cloud).to_ascii_lowercase()[..]) {
         steps.push(stem(cloud));
     }
     let category = match &rules.category {
@@ -171,33 +174,21 @@ fn entry(
         Some(text) => Ok(text.replace('\\', "/")),
         None => Err("its path is not UTF-8; rename it".to_string()),
     };
-    let alone = clouds.iter().filter(|other| other.parent() == cloud.parent()).count() == 1;
     let labels = companion(cloud, alone, &["labels", "label", "semantic"], files);
     let instances = companion(cloud, alone, &["instances", "instance"], files);
     let is_ply = cloud.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ply"));
     if labels.is_none() && !is_ply {
         return Err(format!("no labels beside it; they are looked for in {}.labels.npy", stem(cloud)));
     }
-    let object = Object {
-        split: split.clone(),
-        category: category.clone(),
-        id: id.clone(),
-        cloud: root.join(cloud),
-        labels: Labels {
-            file: root.join(labels.as_deref().unwrap_or(cloud)),
-            instances: instances.as_ref().map(|path| root.join(path)),
-            first: rules.first_label,
-            none: rules.no_label,
-        },
-    };
-    let (_, truth) = object.read(parts.len()).map_err(|e| match &labels {
+    let file = |path: Option<&PathBuf>| path.map(|path| text(path)).transpose();
+    let (labels, instances) = (file(labels.as_ref())?, file(instances.as_ref())?);
+    let entry = Entry { split, category, id, cloud: text(cloud)?, labels, instances };
+    let (_, truth) = index.object(root, &entry).read(parts.len()).map_err(|e| match &entry.labels {
         Some(_) => e.to_string(),
         None => format!("{e}; or put them beside it, into {}.labels.npy", stem(cloud)),
     })?;
     if truth.semantic.iter().all(|&label| label < 0) {
         return Err("no point has a label".into());
     }
-    let file = |path: Option<&PathBuf>| path.map(|path| text(path)).transpose();
-    let (labels, instances) = (file(labels.as_ref())?, file(instances.as_ref())?);
-    Ok((Entry { split, category, id, cloud: text(cloud)?, labels, instances }, parts.clone()))
+    Ok((entry, parts.clone()))
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    io::{hash, npy, pickle, ply},
+    io::{extension, hash, npy, pickle, ply},
 };
 use std::path::{Path, PathBuf};
 
@@ -109,8 +109,7 @@ impl Truth {
 
 /// Labels and instances, as far as a file has them.
 fn columns(path: &Path) -> Result<[Option<Vec<i64>>; 2]> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    match extension.as_str() {
+    match extension(path).as_str() {
         "ply" => {
             let mut found = ply::integers(path, &NAMES.concat())?;
             Ok(NAMES.map(|names| names.iter().find_map(|&name| found.remove(name))))
