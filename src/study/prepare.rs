@@ -268,7 +268,7 @@ impl Preparer {
             Predictor::Models(models) => {
                 self.detect(models, &views, parts, kept.as_mut(), &keys.predictions)?
             }
-            Predictor::Folder(folder) => read_predictions(&folder.join(object.place()), &views, parts.len())?,
+            Predictor::Folder(folder) => read_predictions(&folder.join(object.place()), &views, parts)?,
         };
         Ok(Shape { scene: Scene { cloud: Cow::Owned(cloud), superpoints, views, boxes, masks }, truth })
     }
@@ -297,7 +297,7 @@ impl Preparer {
         if let Some(kept) = &kept
             && kept.made_from.predictions == key
         {
-            return read_predictions(&kept.folder, views, parts.len());
+            return read_predictions(&kept.folder, views, parts);
         }
         let (boxes, masks) = predict(models, views, parts, &self.options, &mut Progress::default())?;
         if let Some(kept) = kept {
@@ -401,9 +401,9 @@ fn files(folder: &Path) -> [Option<PathBuf>; 3] {
     ]
 }
 
-fn read_predictions(folder: &Path, views: &Views, labels: usize) -> Result<(Boxes, Masks)> {
+fn read_predictions(folder: &Path, views: &Views, parts: &Parts) -> Result<(Boxes, Masks)> {
     let [_, features, masks] = files(folder);
-    let mut boxes = Boxes::read(&folder.join("pred.json"), views.len(), labels)?;
+    let mut boxes = Boxes::read_named(&folder.join("pred.json"), views.len(), parts)?;
     if let Some(path) = features {
         boxes.read_features(&path)?;
     }
