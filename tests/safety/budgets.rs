@@ -1,13 +1,13 @@
 //! Small files that would fill the memory. Each is read by a process that may have little of it, and must be refused by
 //! name; without the limit such a process would take gigabytes.
 
-use super::{CLOUD, PARTS, error, partstad};
+use super::{CLOUD, PARTS, error, within};
 use std::{
     ffi::OsStr,
     fs,
     io::{Cursor, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
@@ -16,11 +16,8 @@ const SPACE: u64 = 700;
 
 /// Standard error of a run that must fail with little memory.
 fn refused(args: &[&dyn AsRef<OsStr>], file: &Path, words: &str) {
-    let command = partstad(args);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -v {}; exec \"$0\" \"$@\"", SPACE << 10)]);
-    shell.arg(command.get_program()).args(command.get_args()).args(["--threads", "1"]);
-    let child = shell.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut run = within(SPACE, &[args, &[&"--threads", &"1"]].concat());
+    let child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let process = child.id();
     let peak = std::thread::spawn(move || {
         let mut peak = 0;

@@ -29,6 +29,16 @@ fn partstad(args: &[&dyn AsRef<OsStr>]) -> Command {
     command
 }
 
+/// A run in so many MiB of address space. One arena: each further one reserves 64 MiB of addresses, and how many there are
+/// goes by how the threads meet.
+fn within(space: u64, args: &[&dyn AsRef<OsStr>]) -> Command {
+    let command = partstad(args);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("ulimit -v {}; exec \"$0\" \"$@\"", space << 10)]);
+    shell.arg(command.get_program()).args(command.get_args()).env("MALLOC_ARENA_MAX", "1");
+    shell
+}
+
 fn error(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

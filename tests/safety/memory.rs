@@ -1,12 +1,11 @@
 //! Memory and threads that are not there: an error that names the cloud, and the others go on.
 
-use super::{CLOUD, error, partstad};
+use super::{CLOUD, error, partstad, within};
 use partstad::io::{ply, points::PointCloud};
 use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
 };
 
 /// A cube's surface.
@@ -23,14 +22,6 @@ fn cube(path: &Path, points: usize) -> PathBuf {
     path.to_path_buf()
 }
 
-/// A run in so many MiB of address space.
-fn within(space: u64, args: &[&dyn AsRef<OsStr>]) -> Output {
-    let command = partstad(args);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -v {}; exec \"$0\" \"$@\"", space << 10)]);
-    shell.arg(command.get_program()).args(command.get_args()).output().unwrap()
-}
-
 #[test]
 fn a_cloud_that_finds_no_memory_is_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -44,7 +35,7 @@ fn a_cloud_that_finds_no_memory_is_named() {
     ];
     for args in runs {
         for space in [60, 100, 150, 200, 260, 300] {
-            let output = within(space, &[args, &[&"--threads", &"2"]].concat());
+            let output = within(space, &[args, &[&"--threads", &"2"]].concat()).output().unwrap();
             let said = error(&output);
             if output.status.code() == Some(0) {
                 fs::remove_file(&out).or_else(|_| fs::remove_dir_all(&out)).unwrap();
@@ -94,11 +85,15 @@ fn threads_that_do_not_start_are_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("sp.npy");
     // Each has two MiB of stack.
-    let output = within(900, &[&"superpoints", &CLOUD, &"-o", &out, &"--threads", &"1000"]);
+    let run = |threads| {
+        within(900, &[&"superpoints", &CLOUD, &"-o", &out, &"--threads", &threads]).output().unwrap()
+    };
+    let output = run("1000");
     let said = error(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("do not start") && said.contains("--threads"), "{said}");
-    assert!(within(900, &[&"superpoints", &CLOUD, &"-o", &out, &"--threads", &"20"]).status.success());
+    let output = run("20");
+    assert!(output.status.success(), "{}", error(&output));
 }
 
 /// What the estimate says against what a run takes.
