@@ -127,8 +127,16 @@ fn textures_lie_as_their_coordinates_say() {
     let group = Group { name: "all".into(), faces: vec![0], extras: Value::Null };
     let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     let scene = Scene { name: "a", mesh: &obj, groups: vec![group], axes };
-    let glb = read(&write(dir.path(), "a.glb", scene.encode().unwrap()));
+    let encoded = scene.encode().unwrap();
+    let glb = read(&write(dir.path(), "a.glb", &encoded));
     check(&glb, "glb");
+    let spoilt = |key: &[u8; 8], by: &[u8; 8]| {
+        let mut file = encoded.clone();
+        let at = file.windows(8).position(|window| window == key).unwrap();
+        file[at..at + 8].copy_from_slice(by);
+        read(&write(dir.path(), "a.glb", file))
+    };
+    check(&spoilt(b"mimeType", b"mimeTypo"), "glb without a type");
     assert_eq!(glb.pictures[0].bytes, picture());
     fs::remove_file(dir.path().join("tex/My Wood.png")).unwrap();
     let mesh = read(&dir.path().join("a.obj"));

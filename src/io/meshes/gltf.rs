@@ -42,9 +42,10 @@ pub(super) fn parse(file: &[u8], path: &Path) -> Result<Mesh> {
         }
         false => (file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file).to_vec(), None),
     };
-    let root: json::Root = json::deserialize::from_slice(&text).map_err(|e| broken(e.to_string()))?;
+    let mut root: json::Root = json::deserialize::from_slice(&text).map_err(|e| broken(e.to_string()))?;
     let mut whole: Value = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
     check(&root).map_err(broken)?;
+    name_images(&mut root);
     let document = Document::from_json_without_validation(root);
     let mut reader =
         Reader { path, buffers: vec![], mesh: Mesh::default(), budget: Budget::of(file.len() as u64) };
@@ -118,6 +119,14 @@ fn check(root: &json::Root) -> Result<(), String> {
         }
     });
     wrong.map_or(Ok(()), Err)
+}
+
+/// Images without a type are read all the same, and those without a place are missing; the crate panics at both.
+fn name_images(root: &mut json::Root) {
+    for image in &mut root.images {
+        image.mime_type.get_or_insert_with(|| json::image::MimeType(String::new()));
+        image.uri.get_or_insert_default();
+    }
 }
 
 /// Columns of a transform, the last one a translation.
