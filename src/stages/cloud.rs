@@ -328,6 +328,9 @@ fn check_colors(colors: &[[f32; 3]]) -> Result<()> {
     }
 }
 
+/// Squares of what is smaller lose digits.
+const SMALLEST: f64 = 1e-150;
+
 /// The ball that becomes the unit ball.
 struct Frame {
     center: [f64; 3],
@@ -346,6 +349,11 @@ impl Frame {
         let largest = positions.iter().map(|&p| distance(p, center)).fold(0.0, f64::max);
         if !largest.is_finite() {
             return Err(Error::invalid("the cloud's extent overflows f64; scale the coordinates down"));
+        }
+        if largest > 0.0 && largest < SMALLEST {
+            return Err(Error::invalid(format!(
+                "the cloud's extent is {largest:e}, whose square f64 cannot hold; scale the coordinates up"
+            )));
         }
         Ok(Frame { center, radius: if largest > 0.0 { largest } else { 1.0 } })
     }
