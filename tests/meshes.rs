@@ -319,6 +319,16 @@ fn colours_of_gltf_multiply_as_light() {
 }
 
 #[test]
+fn copies_that_are_not_read_are_told() {
+    let mesh = gltf(|f| f["extensionsUsed"] = json!(["EXT_mesh_gpu_instancing"])).unwrap();
+    assert!(
+        mesh.warnings[0].contains("Copies by EXT_mesh_gpu_instancing are left out"),
+        "{:?}",
+        mesh.warnings
+    );
+}
+
+#[test]
 fn damaged_gltf_is_an_error_that_says_what() {
     let says = |change: &dyn Fn(&mut Value), words: &str| {
         let message = gltf(change).unwrap_err();

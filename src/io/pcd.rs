@@ -115,6 +115,13 @@ impl Header {
             }
         }
         let size = width.and_then(|width| width.checked_mul(height));
+        if let (Some(points), Some(width)) = (points, width)
+            && size != Some(points)
+        {
+            return Err(format!(
+                "its header says {points} points, but a width of {width} and a height of {height}"
+            ));
+        }
         header.points = points.or(size).ok_or("its header has no line POINTS")?;
         if header.fields.is_empty() {
             return Err("its header has no line FIELDS".into());
@@ -275,6 +282,14 @@ mod tests {
     fn check(cloud: PointCloud) {
         assert_eq!((cloud.positions[0], cloud.colors[0]), ([1.0, 2.0, 3.0], [1.0, 0.0, 0.2]));
         assert!(cloud.positions[1][0].is_nan() && cloud.len() == 2);
+    }
+
+    #[test]
+    fn width_and_height_make_the_points() {
+        let header = HEADER.replace("WIDTH 2", "WIDTH 3");
+        let file = format!("{header}ascii\n1 2 3 7 7 0\n1 2 3 7 7 0\n");
+        let error = parse(file.as_bytes(), Path::new("a.pcd")).unwrap_err().to_string();
+        assert!(error.contains("2 points, but a width of 3 and a height of 1"), "{error}");
     }
 
     #[test]

@@ -116,6 +116,16 @@ fn las_points(path: &Path) -> Result<PointCloud> {
     let mut reader = las::Reader::from_path(path).map_err(broken)?;
     let promised = reader.header().number_of_points();
     check_count(path, promised)?;
+    let along = reader.header().transforms();
+    for (axis, transform) in [("x", along.x), ("y", along.y), ("z", along.z)] {
+        if transform.scale == 0.0 || !transform.scale.is_finite() {
+            return Err(unreadable(
+                "LAS",
+                format!("its header scales {axis} by {}: damaged", transform.scale),
+                path,
+            ));
+        }
+    }
     let mut rows = Rows::default();
     let mut batch = reader.read_points(0).map_err(broken)?;
     // The crate makes room for a batch before it reads: points may be said to have 65 thousand bytes each.
@@ -189,6 +199,19 @@ mod tests {
         }
         writer.close().unwrap();
         read_las(path)
+    }
+
+    #[test]
+    fn a_scale_of_nothing_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.las");
+        las(&path, true, 1).unwrap();
+        let mut file = fs::read(&path).unwrap();
+        // The header's scale along y.
+        file[139..147].fill(0);
+        fs::write(&path, file).unwrap();
+        let error = read_las(&path).unwrap_err().to_string();
+        assert!(error.contains("its header scales y by 0: damaged"), "{error}");
     }
 
     #[test]

@@ -25,7 +25,9 @@ fn clouds_that_are_refused() {
     assert!(message(Cloud::new(&points(&[[0.0; 3], [0.0, f64::NAN, 0.0]]))).contains("point 1"));
     assert!(message(Cloud::new(&points(&[[f64::INFINITY; 3]]))).contains("point 0"));
     assert!(message(Cloud::new(&points(&[[1e308; 3], [-1e308; 3]]))).contains("overflows"));
-    assert!(message(Cloud::new(&points(&[[1e-170, 0.0, 0.0], [1e-161; 3]]))).contains("scale the coordinates up"));
+    assert!(
+        message(Cloud::new(&points(&[[1e-170, 0.0, 0.0], [1e-161; 3]]))).contains("scale the coordinates up")
+    );
     let mut colours = points(&[[0.0; 3]; 2]);
     colours.colors[1] = [0.0, 1.5, 0.0];
     assert!(message(Cloud::new(&colours)).contains("point 1 has colour"));

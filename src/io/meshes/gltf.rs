@@ -25,6 +25,8 @@ const VERTEX: usize = 128;
 const CORNER: usize = 40;
 /// What is more transparent than this is not there.
 const CLEAR: f32 = 0.05;
+/// Places more copies of a node's mesh; not read.
+const INSTANCING: &str = "EXT_mesh_gpu_instancing";
 /// The members of the JSON that a mesh keeps.
 const KEPT: [&str; 6] = ["asset", "extensionsRequired", "images", "materials", "samplers", "textures"];
 
@@ -158,6 +160,11 @@ impl Reader<'_> {
             self.buffers.push(content);
         }
         self.budget = Budget::of(bytes as u64);
+        if document.extensions_used().any(|name| name == INSTANCING) {
+            self.mesh
+                .warnings
+                .push(format!("Copies by {INSTANCING} are left out: a mesh is read once a node."));
+        }
         self.pictures(document);
         self.mesh.materials = document.materials().map(|material| self.material(&material)).collect();
         let globals = globals(document)?;

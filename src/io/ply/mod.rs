@@ -38,7 +38,7 @@ pub fn read(path: &Path) -> Result<PointCloud> {
 pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCloud> {
     let header = Header::read(&mut from, path)?;
     let body = length.saturating_sub(header.length);
-    for element in &header.elements {
+    for (i, element) in header.elements.iter().enumerate() {
         element.check_count(header.format, body, path)?;
         let is_vertex = element.name == "vertex";
         let wanted = |p: &Property| match p.list {
@@ -49,6 +49,14 @@ pub fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<PointCl
         if is_vertex {
             let mut cloud = element.points(kept, header.colors_elsewhere(), path)?;
             cloud.warnings.extend(header.mesh_warning(cloud.len()));
+            let mut rest = vec![];
+            from.take(1 << 12).read_to_end(&mut rest).map_err(Error::io(path))?;
+            if i + 1 == header.elements.len() && !rest.trim_ascii().is_empty() {
+                let n = cloud.len();
+                cloud.warnings.push(format!(
+                    "More follows than the {n} vertices that its header tells of; it is left out."
+                ));
+            }
             return Ok(cloud);
         }
     }
@@ -488,6 +496,14 @@ mod tests {
         let at = latin1.windows(2).position(|pair| pair == "\u{e9}".as_bytes()).unwrap();
         latin1.splice(at..at + 2, [0xe9]);
         assert_eq!(points(&latin1), expected);
+    }
+
+    #[test]
+    fn what_follows_the_vertices_is_told() {
+        let file = ascii(XYZRGB, "1 2 3 0 0 1\n1 2 4 0 0 1\n");
+        assert!(parsed(&[&file[..], b"\n \n"].concat()).unwrap().warnings.is_empty());
+        let longer = [&file[..], b"1 2 5 0 0 1\n"].concat();
+        assert!(parsed(&longer).unwrap().warnings[0].contains("More follows than the 2 vertices"));
     }
 
     #[test]
