@@ -3,7 +3,7 @@
 use super::{
     Global, progress,
     run::{self, ModelSettings, Segmenting, read_json},
-    segment::{STAND_IN, names},
+    segment::names,
 };
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
@@ -17,6 +17,8 @@ use partstad::{
     input::Input,
     io::{hash, path_text, walk},
     memory,
+    models::STAND_IN,
+    output,
     pipeline::Options,
     segmentation::counted,
     study::dataset::is_label,
@@ -144,7 +146,7 @@ impl BatchCommand {
         };
         let workers = self.workers(global, &options)?;
         let stands_in = workers[0].pipeline().models().is_some_and(|models| models.manifest.stand_in);
-        let mut parameters = run::parameters("batch", workers[0].pipeline());
+        let mut parameters = output::parameters("batch", workers[0].pipeline());
         parameters["models"] = workers[0].made_from();
         let workers: Vec<&dyn Segmenter> = workers.iter().map(|worker| worker as &dyn Segmenter).collect();
         let write = match self.write {

@@ -3,12 +3,12 @@
 use super::{
     Global,
     run::{ModelSettings, Settings},
-    segment::STAND_IN,
 };
 use clap::Args;
 use partstad::{
     Error, Result,
     io::{check_name, staged},
+    models::STAND_IN,
     study::{
         dataset::{Dataset, Object},
         prepare::{Predictor, Preparer},

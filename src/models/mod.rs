@@ -36,8 +36,13 @@ use self::{
 use crate::{
     device::Device,
     error::{Error, Result},
+    io::path_text,
 };
 use std::path::Path;
+
+/// What to say of models that stand in for GLIP and SAM.
+pub const STAND_IN: &str = "Boxes and masks come from small stand-in models, not from GLIP and SAM: expect many mistakes, \
+                            and do not compare these results with the paper's.";
 
 /// The models of one folder, ready to run. Make them once: sessions are costly.
 #[derive(Debug)]
@@ -78,6 +83,13 @@ impl Models {
     /// [`Error::Model`] if the crate was built without the feature `small-models`.
     pub fn embedded_manifest() -> Result<Manifest> {
         Folder::embedded().map(|folder| folder.manifest)
+    }
+
+    /// What is worth recording of them: name, checksums of the files, and where ONNX Runtime came from.
+    pub fn record(&self) -> serde_json::Value {
+        let Manifest { name, stand_in, files, .. } = &self.manifest;
+        let runtime = runtime::load().ok().map(|runtime| path_text(runtime.location().path()));
+        serde_json::json!({ "name": name, "stand_in": stand_in, "files": files, "onnx_runtime": runtime })
     }
 
     fn open(device: &Device, folder: Folder, options: &Options) -> Result<Models> {
