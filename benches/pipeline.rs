@@ -1,11 +1,11 @@
-//! The pipeline without the two models, at 30k, 100k and 300k points: from a cloud with its boxes and masks to labels
+//! The pipeline without the two models, at 30k, 80k and 300k points: from a cloud with its boxes and masks to labels
 //! and instances. The answer is checked against the truth that the boxes and masks were made from.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use partstad::{
     Device, Parts, Pipeline, Predictions,
     pipeline::Options,
-    stages::{cloud::Cloud, views::Views},
+    stages::{cloud::Cloud, views::Views, weights},
     study::metrics::{mean, semantic_iou},
 };
 use procedural::predictions::{self, predict};
@@ -13,7 +13,7 @@ use procedural::predictions::{self, predict};
 fn lift(c: &mut Criterion) {
     let mut group = c.benchmark_group("pipeline");
     group.sample_size(10);
-    for n in [30_000, 100_000, 300_000] {
+    for n in [30_000, 80_000, 300_000] {
         let shape = procedural::generate("Chair", 1_000_227, n).unwrap();
         let (parts, device) = (Parts::new(shape.parts).unwrap(), Device::Cpu);
         let l = parts.len();
@@ -36,6 +36,20 @@ fn lift(c: &mut Criterion) {
                 |predictions| pipeline.lift(&cloud, &parts, predictions, &()).unwrap(),
                 criterion::BatchSize::PerIteration,
             );
+        });
+
+        // A null weight that changes, and changes back.
+        let mut strict = Options::default();
+        strict.weights = weights::Options::Constant { weight: 10.0, null: 8.0 };
+        let strict = pipeline.clone().with_options(strict);
+        let mut again = found.clone();
+        strict.relabel(&cloud, &mut again, None, &()).unwrap();
+        assert!(again.labels != found.labels, "a null weight of 8 leaves less labelled");
+        pipeline.relabel(&cloud, &mut again, None, &()).unwrap();
+        assert!(again.labels == found.labels && again.instances == found.instances);
+        println!("relabelled in seconds {:?}", again.seconds);
+        group.bench_function(BenchmarkId::new("relabel", n), |b| {
+            b.iter(|| pipeline.relabel(&cloud, &mut again, None, &()).unwrap());
         });
     }
     group.finish();

@@ -18,7 +18,8 @@
 //! [`labels`](stages::labels::Labels) and [`instances`](stages::instances::Instances), and [`output::Output`] writes them.
 //! They are of the cloud's points: [`Cloud::to_rows`](stages::cloud::Cloud::to_rows) turns them into those of the file's
 //! rows, [`Segmentation::summary`] counts them by part. With boxes of your own take
-//! [`Boxes::read`](stages::boxes::Boxes::read), [`Predictions`] and [`Pipeline::lift`].
+//! [`Boxes::read`](stages::boxes::Boxes::read), [`Predictions`] and [`Pipeline::lift`]. [`Pipeline::relabel`]
+//! labels anew when weights, rules or names of parts change.
 //!
 //! # From a mesh to its faces
 //! [`Mesh::read`](io::meshes::Mesh::read), [`Mesh::sample`](io::meshes::Mesh::sample), then as above with the points that

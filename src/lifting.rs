@@ -160,8 +160,7 @@ impl Scene<'_> {
     /// Weighs, votes, labels, and merges instances.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a weight is not finite or does not fit; [`Error::Device`] if a device fails;
-    /// [`Error::Cancelled`].
+    /// Those of [`Ballot::lift`].
     pub fn lift(
         &self,
         device: &Device,
@@ -173,6 +172,41 @@ impl Scene<'_> {
     ) -> Result<Lifted> {
         let Scene { cloud, views, boxes, .. } = self;
         let Gathered { superpoints, memberships } = gathered;
+        Ballot { cloud, superpoints, views, boxes, memberships }
+            .lift(device, parts, weigher, options, progress)
+    }
+}
+
+/// All that labels are made from without looking at a pixel again.
+#[derive(Debug, Clone, Copy)]
+pub struct Ballot<'a> {
+    /// The points.
+    pub cloud: &'a Cloud,
+    /// What the votes are on.
+    pub superpoints: &'a Superpoints,
+    /// Where the boxes were found.
+    pub views: &'a Views,
+    /// Who votes.
+    pub boxes: &'a Boxes,
+    /// Which boxes hold which points.
+    pub memberships: &'a Memberships,
+}
+
+impl Ballot<'_> {
+    /// Weighs, votes, labels, and merges instances.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a weight is not finite or does not fit; [`Error::Device`] if a device fails;
+    /// [`Error::Cancelled`].
+    pub fn lift(
+        &self,
+        device: &Device,
+        parts: &[String],
+        weigher: Weigher,
+        options: &Options,
+        progress: &mut Progress,
+    ) -> Result<Lifted> {
+        let Ballot { cloud, superpoints, views, boxes, memberships } = *self;
         let weights = progress.run(Stage::Weights, || weigher.weigh(device, boxes, views))?;
         let scores = progress
             .run(Stage::Scores, || Scores::vote(device, memberships, boxes, &weights, parts.len()))?;

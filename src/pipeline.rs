@@ -6,7 +6,7 @@ use crate::models::Models;
 use crate::{
     device::Device,
     error::{Error, Result},
-    lifting::{Gathered, Lifted, Scene, Weigher},
+    lifting::{Ballot, Gathered, Lifted, Scene, Weigher},
     observer::{Observer, Progress, Stage},
     parts::Parts,
     stages::{
@@ -146,6 +146,56 @@ impl Pipeline {
         self.label(scene, parts, weights.as_ref(), progress)
     }
 
+    /// Labels a cloud anew after a change of weights, label rule, instance rules or names of parts, by the options and the
+    /// network that the pipeline has now. Nothing is rendered, detected or held against masks again.
+    ///
+    /// `found`: of the same cloud; its `parts` may have been renamed. It stays as it is if this fails. `weights`: instead of
+    /// the pipeline's, of `found.boxes`; a box of weight 0 does not vote.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a weight is not finite or does not fit, or if `found` is of another cloud or has another number
+    /// of parts; [`Error::Device`] if a device fails; [`Error::Cancelled`].
+    pub fn relabel(
+        &self,
+        cloud: &Cloud,
+        found: &mut Segmentation,
+        weights: Option<&Weights>,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        let Segmentation { parts, superpoints, views, boxes, memberships, .. } = &*found;
+        let (n, of) = (cloud.len(), superpoints.of_point.len());
+        if n != of || parts.len() != found.scores.labels {
+            return Err(Error::invalid(format!(
+                "relabel: a cloud of {n} points and {} parts, for what was found of {of} points and {} parts",
+                parts.len(),
+                found.scores.labels
+            )));
+        }
+        let stale = little_found(found)?;
+        let mut progress = Progress::new(observer);
+        let ballot = Ballot { cloud, superpoints, views, boxes, memberships };
+        let lifted = ballot.lift(&self.device, parts, self.weigher(weights), &self.options, &mut progress)?;
+        Lifted {
+            weights: found.weights,
+            scores: found.scores,
+            labels: found.labels,
+            instances: found.instances,
+        } = lifted;
+        little_found(found)?.into_iter().for_each(|warning| progress.warn(warning));
+        found.warnings.retain(|warning| !stale.contains(warning));
+        found.warnings.extend(progress.warnings);
+        found.seconds = progress.seconds;
+        Ok(())
+    }
+
+    fn weigher<'a>(&'a self, weights: Option<&'a Weights>) -> Weigher<'a> {
+        match (weights, &self.network) {
+            (Some(weights), _) => Weigher::Given(weights),
+            (None, Some(network)) => Weigher::Learned(network),
+            (None, None) => Weigher::Plain(self.options.weights),
+        }
+    }
+
     /// Checks that the cloud was made as the options say and will find memory, and hands on what there is to know about it.
     fn begin<'o>(&self, cloud: &Cloud, boxes: usize, observer: &'o dyn Observer) -> Result<Progress<'o>> {
         self.options.check_memory(&self.device, cloud.len(), boxes)?;
@@ -178,12 +228,8 @@ impl Pipeline {
         weights: Option<&Weights>,
         mut progress: Progress,
     ) -> Result<Segmentation> {
-        let Pipeline { device, options, network, .. } = self;
-        let weigher = match (weights, network) {
-            (Some(weights), _) => Weigher::Given(weights),
-            (None, Some(network)) => Weigher::Learned(network),
-            (None, None) => Weigher::Plain(options.weights),
-        };
+        let Pipeline { device, options, .. } = self;
+        let weigher = self.weigher(weights);
         let gathered = scene.gather(device, scene.voters()[0], parts.len(), options, &mut progress)?;
         let Lifted { weights, scores, labels, instances } =
             scene.lift(device, &gathered, parts, weigher, options, &mut progress)?;

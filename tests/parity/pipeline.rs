@@ -8,8 +8,10 @@ use partstad::{
     stages::{
         boxes::Boxes,
         cloud::Cloud,
+        labels::Rule,
         masks::{LOGIT_SIDE, Masks},
         views::{self, Views},
+        weights::Weights,
     },
     study::dataset::Dataset,
 };
@@ -20,9 +22,23 @@ const PARTS: [&str; 5] = ["arm", "back", "leg", "seat", "wheel"];
 /// Pixels a side; the boxes are of views of 800.
 const SIDE: usize = 200;
 
-fn lift(device: Device, cloud: &Cloud, boxes: &Boxes, masks: &Masks) -> Segmentation {
+/// A synthetic chair, and its boxes in small views.
+fn chair() -> (Cloud, Boxes) {
+    let cloud = PointCloud::read("tests/fixtures/syn8k_d/pc.ply".as_ref()).unwrap();
+    let mut boxes = Boxes::read("tests/fixtures/syn8k_d/pred.json".as_ref(), 10, PARTS.len()).unwrap();
+    let scaled = |bbox: [f32; 4]| bbox.map(|v| v * SIDE as f32 / 800.0);
+    boxes.list_mut().unwrap().iter_mut().for_each(|found| found.bbox = scaled(found.bbox));
+    (Cloud::new(&cloud).unwrap(), boxes)
+}
+
+fn small_views() -> Options {
     let mut options = Options::default();
     (options.views.side, options.views.radius) = (SIDE, 0.02);
+    options
+}
+
+fn lift(device: Device, cloud: &Cloud, boxes: &Boxes, masks: &Masks) -> Segmentation {
+    let mut options = small_views();
     options.labels.fill_hidden = true;
     let predictions =
         Predictions { boxes: boxes.clone(), masks: masks.clone(), superpoints: None, weights: None };
@@ -46,14 +62,7 @@ fn discs(boxes: &Boxes) -> Vec<f32> {
 #[test]
 fn a_device_segments_as_the_cpu_does() {
     let gpu = gpu();
-    let cloud = PointCloud::read("tests/fixtures/syn8k_d/pc.ply".as_ref()).unwrap();
-    let cloud = Cloud::new(&cloud).unwrap();
-    let mut boxes = Boxes::read("tests/fixtures/syn8k_d/pred.json".as_ref(), 10, PARTS.len()).unwrap();
-    boxes
-        .list_mut()
-        .unwrap()
-        .iter_mut()
-        .for_each(|found| found.bbox = found.bbox.map(|v| v * SIDE as f32 / 800.0));
+    let (cloud, boxes) = chair();
     let logits = Masks::Logits(discs(&boxes).into());
     let bits: Vec<bool> =
         (0..boxes.len()).flat_map(|b| logits.full(&boxes, b, SIDE).unwrap()).map(|v| v != 0).collect();
@@ -64,6 +73,49 @@ fn a_device_segments_as_the_cpu_does() {
         same(&there, &here, "syn8k_d");
         let labelled = here.labels.of_point.iter().filter(|&&label| label >= 0).count();
         assert!(labelled > cloud.len() / 2, "{labelled} of {} points have a part", cloud.len());
+    }
+}
+
+/// Weights, the null weight, the label rule or the names change: as if lifted anew.
+#[test]
+fn relabelling_gives_what_lifting_again_would() {
+    let (cloud, boxes) = chair();
+    let parts = Parts::new(PARTS).unwrap();
+    let weigh = |b: usize| if b.is_multiple_of(3) { 0.0 } else { 1.0 + b as f32 };
+    let weights = Weights { boxes: (0..boxes.len()).map(weigh).collect::<Vec<_>>().into(), null: 40.0 };
+    let mut strict = small_views();
+    (strict.labels.rule, strict.labels.fill_hidden) = (Rule::Threshold, true);
+    strict.instances.min_box_iou = 0.9;
+    let lift = |pipeline: &Pipeline, weights: Option<&Weights>| {
+        let predictions = Predictions { weights: weights.cloned(), ..Predictions::new(boxes.clone()) };
+        pipeline.lift(&cloud, &parts, predictions, &()).unwrap()
+    };
+    let usual = Pipeline::new(Device::Cpu, small_views());
+    let [first, again] = [(&usual, None), (&usual.clone().with_options(strict.clone()), Some(&weights))]
+        .map(|(pipeline, weights)| lift(pipeline, weights));
+    assert_ne!(first.labels, again.labels);
+
+    for device in [Device::Cpu, Device::Cuda(gpu())] {
+        let usual = Pipeline::new(device, small_views());
+        let mut found = lift(&usual, None);
+        usual.clone().with_options(strict.clone()).relabel(&cloud, &mut found, Some(&weights), &()).unwrap();
+        same(&found, &again, "relabelled");
+        assert_eq!((&found.weights, &found.warnings), (&again.weights, &again.warnings));
+        usual.relabel(&cloud, &mut found, None, &()).unwrap();
+        same(&found, &first, "back again");
+        assert_eq!((&found.weights, &found.warnings), (&first.weights, &first.warnings));
+
+        found.parts = Parts::new(["arm", "back", "handle", "seat", "wheel"]).unwrap();
+        usual.relabel(&cloud, &mut found, None, &()).unwrap();
+        assert_ne!(found.labels, first.labels, "a handle wins over what it sits on");
+        let few = Weights { boxes: vec![1.0].into(), null: 1.0 };
+        assert!(usual.relabel(&cloud, &mut found, Some(&few), &()).is_err());
+        found.parts = Parts::new(["arm"]).unwrap();
+        let error = usual.relabel(&cloud, &mut found, None, &()).unwrap_err().to_string();
+        assert!(
+            error.contains("8000 points and 1 parts, for what was found of 8000 points and 5"),
+            "{error}"
+        );
     }
 }
 
