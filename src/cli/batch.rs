@@ -3,7 +3,7 @@
 use super::{
     Global, progress,
     run::{self, ModelSettings, Segmenting, read_json},
-    segment::{STAND_IN, names},
+    segment::names,
 };
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
@@ -17,6 +17,7 @@ use partstad::{
     input::Input,
     io::{hash, path_text, walk},
     memory,
+    models::STAND_IN,
     pipeline::Options,
     segmentation::counted,
     study::dataset::is_label,

@@ -12,7 +12,7 @@ use partstad::{
     error::one_line,
     input,
     io::{path_text, ply, staged::Folder},
-    models::runtime,
+    models::{STAND_IN, runtime},
     pipeline::Options,
 };
 use serde_json::{Value, json};
@@ -191,10 +191,6 @@ impl Demo {
         run::print(global, vec![finished], &session.warnings)
     }
 }
-
-/// What to say of models that stand in for GLIP and SAM.
-pub const STAND_IN: &str = "Boxes and masks come from small stand-in models, not from GLIP and SAM: expect many mistakes, \
-                            and do not compare these results with the paper's.";
 
 /// A pipeline with its models, ready for one cloud after the other.
 struct Session {

@@ -39,6 +39,10 @@ use crate::{
 };
 use std::path::Path;
 
+/// What to say of models that stand in for GLIP and SAM.
+pub const STAND_IN: &str = "Boxes and masks come from small stand-in models, not from GLIP and SAM: expect many mistakes, \
+                            and do not compare these results with the paper's.";
+
 /// The models of one folder, ready to run. Make them once: sessions are costly.
 #[derive(Debug)]
 pub struct Models {
