@@ -18,6 +18,7 @@ use partstad::{
     io::{hash, path_text, walk},
     memory,
     models::STAND_IN,
+    output,
     pipeline::Options,
     segmentation::counted,
     study::dataset::is_label,
@@ -145,7 +146,7 @@ impl BatchCommand {
         };
         let workers = self.workers(global, &options)?;
         let stands_in = workers[0].pipeline().models().is_some_and(|models| models.manifest.stand_in);
-        let mut parameters = run::parameters("batch", workers[0].pipeline());
+        let mut parameters = output::parameters("batch", workers[0].pipeline());
         parameters["models"] = workers[0].made_from();
         let workers: Vec<&dyn Segmenter> = workers.iter().map(|worker| worker as &dyn Segmenter).collect();
         let write = match self.write {

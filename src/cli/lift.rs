@@ -9,6 +9,7 @@ use clap::Args;
 use partstad::{
     Error, Pipeline, Predictions, Result, input,
     io::{path_text, staged::Folder},
+    output,
     stages::{
         boxes::Boxes, masks::Masks, memberships::CountedViews, superpoints::Superpoints, weights::Weights,
     },
@@ -100,7 +101,7 @@ impl Lift {
             .lift(&job.input.cloud, &parts, predictions, &Stages(&bar))
             .map_err(|e| input::named(job.path, e))?;
         bar.finish_and_clear();
-        let mut parameters = run::parameters("lift", &pipeline);
+        let mut parameters = output::parameters("lift", &pipeline);
         let given = |path: &Option<PathBuf>| path.as_ref().map(path_text);
         parameters["input"] = json!({
             "cloud": path_text(&self.cloud), "boxes": path_text(&self.boxes), "masks": given(&self.masks),

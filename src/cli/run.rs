@@ -328,18 +328,6 @@ pub fn check_results(folders: &[impl AsRef<Path>], inputs: &[&Path]) -> Result<(
     staged::check_apart(outputs, inputs)
 }
 
-/// What is always worth recording: versions, device, threads, options.
-pub fn parameters(command: &str, pipeline: &Pipeline) -> Value {
-    json!({
-        "command": command,
-        "partstad": env!("CARGO_PKG_VERSION"),
-        "device": pipeline.device().to_string(),
-        "gpu": pipeline.device().describe(),
-        "threads": rayon::current_num_threads(),
-        "options": pipeline.options(),
-    })
-}
-
 fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Result<String> {
     let n = found.labels.of_point.len();
     let mut text = format!(

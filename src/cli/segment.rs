@@ -12,7 +12,8 @@ use partstad::{
     error::one_line,
     input,
     io::{path_text, ply, staged::Folder},
-    models::{STAND_IN, runtime},
+    models::STAND_IN,
+    output,
     pipeline::Options,
 };
 use serde_json::{Value, json};
@@ -218,15 +219,9 @@ impl Session {
         if models.manifest.stand_in {
             warnings.push(STAND_IN.to_string());
         }
-        let runtime = runtime::load()?;
-        let record = json!({
-            "name": models.manifest.name,
-            "stand_in": models.manifest.stand_in,
-            "folder": folder.map(path_text),
-            "files": models.manifest.files,
-            "options": how,
-            "onnx_runtime": path_text(runtime.location().path()),
-        });
+        let mut record = models.record();
+        record["folder"] = json!(folder.map(path_text));
+        record["options"] = json!(how);
         let pipeline = Pipeline::new(device, options).with_models(models);
         Ok(Session { pipeline, models: record, weights: None, warnings })
     }
@@ -249,7 +244,7 @@ impl Session {
             .pipeline
             .segment(&job.input.cloud, parts, &Stages(bar))
             .map_err(|e| input::named(job.path, e))?;
-        let mut parameters = run::parameters(command, &self.pipeline);
+        let mut parameters = output::parameters(command, &self.pipeline);
         parameters["input"] =
             json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });
         parameters["models"] = self.models.clone();

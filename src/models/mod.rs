@@ -36,6 +36,7 @@ use self::{
 use crate::{
     device::Device,
     error::{Error, Result},
+    io::path_text,
 };
 use std::path::Path;
 
@@ -82,6 +83,13 @@ impl Models {
     /// [`Error::Model`] if the crate was built without the feature `small-models`.
     pub fn embedded_manifest() -> Result<Manifest> {
         Folder::embedded().map(|folder| folder.manifest)
+    }
+
+    /// What is worth recording of them: name, checksums of the files, and where ONNX Runtime came from.
+    pub fn record(&self) -> serde_json::Value {
+        let Manifest { name, stand_in, files, .. } = &self.manifest;
+        let runtime = runtime::load().ok().map(|runtime| path_text(runtime.location().path()));
+        serde_json::json!({ "name": name, "stand_in": stand_in, "files": files, "onnx_runtime": runtime })
     }
 
     fn open(device: &Device, folder: Folder, options: &Options) -> Result<Models> {

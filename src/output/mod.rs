@@ -18,6 +18,7 @@ use crate::{
         points::PointCloud,
         staged::{self, Folder},
     },
+    pipeline::Pipeline,
 };
 use serde_json::{Value, json};
 use std::{
@@ -44,6 +45,18 @@ const OF_MESHES: [&str; 4] = ["faces.npy", "face-instances.npy", "segmentation-m
 /// The files that [`Output::write`] puts into a folder.
 pub fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
     FILES.iter().chain(&OF_MESHES).map(move |name| dir.join(name))
+}
+
+/// What is always worth recording beside a result: versions, device, threads, options. `command`: what made it.
+pub fn parameters(command: &str, pipeline: &Pipeline) -> Value {
+    json!({
+        "command": command,
+        "partstad": env!("CARGO_PKG_VERSION"),
+        "device": pipeline.device().to_string(),
+        "gpu": pipeline.device().describe(),
+        "threads": rayon::current_num_threads(),
+        "options": pipeline.options(),
+    })
 }
 
 /// Text between the tags of HTML.

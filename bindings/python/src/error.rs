@@ -21,7 +21,7 @@ pub fn exception(py: Python, error: Error) -> PyErr {
         let exception =
             py.import("partstad._errors")?.getattr(class)?.call1((PyString::new(py, &message),))?;
         if let Error::Io { path, source } = &error {
-            exception.setattr("filename", path)?;
+            exception.setattr("filename", path.as_os_str())?;
             exception.setattr("errno", source.raw_os_error())?;
         }
         Ok(PyErr::from_value(exception))

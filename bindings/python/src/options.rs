@@ -3,6 +3,7 @@
 use crate::error::invalid;
 use partstad::{models, pipeline::Options};
 use pyo3::{prelude::*, types::PyDict};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The value of something that JSON could hold.
@@ -14,8 +15,9 @@ pub fn value(given: &Bound<PyAny>, what: &str) -> PyResult<Value> {
 }
 
 /// What JSON would hold, for Python.
-pub fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
-    py.import("json")?.call_method1("loads", (value.to_string(),))
+pub fn object<'py>(py: Python<'py>, value: &impl Serialize) -> PyResult<Bound<'py, PyAny>> {
+    let text = serde_json::to_string(value).map_err(|e| invalid(py, e.to_string()))?;
+    py.import("json")?.call_method1("loads", (text,))
 }
 
 /// What computes the models.

@@ -11,7 +11,8 @@ use crate::{
 use partstad::{
     Device, Error, Parts, Result,
     input::Input,
-    models::{self, Manifest, Models, Provider, STAND_IN, runtime},
+    models::{self, Models, Provider, STAND_IN},
+    output,
     pipeline::{self, Options},
     stages::{checkpoint::Checkpoint, superpoints::Superpoints, views::Views},
 };
@@ -57,17 +58,12 @@ impl Chosen {
         }
     }
 
-    fn record(&self, manifest: &Manifest) -> Result<Value> {
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        Ok(json!({
-            "name": manifest.name,
-            "stand_in": manifest.stand_in,
-            "known_parts": manifest.detector.text.known_parts,
-            "folder": self.folder.as_deref().map(path),
-            "files": manifest.files,
-            "options": self.options,
-            "onnx_runtime": path(runtime::load()?.location().path()),
-        }))
+    fn record(&self, models: &Models) -> Value {
+        let mut record = models.record();
+        record["known_parts"] = json!(models.manifest.detector.text.known_parts);
+        record["folder"] = json!(self.folder.as_deref().map(Path::to_string_lossy));
+        record["options"] = json!(self.options);
+        record
     }
 }
 
@@ -89,8 +85,8 @@ impl Inner {
     ) -> Result<Inner> {
         let device: Device = device.parse()?;
         let loaded = chosen.map(|chosen| chosen.load(&device)).transpose()?;
-        let record = |(chosen, loaded): (&Chosen, &Models)| chosen.record(&loaded.manifest);
-        let models = chosen.zip(loaded.as_ref()).map(record).transpose()?.unwrap_or_default();
+        let record = |(chosen, loaded): (&Chosen, &Models)| chosen.record(loaded);
+        let models = chosen.zip(loaded.as_ref()).map(record).unwrap_or_default();
         let mut pipeline = pipeline::Pipeline::new(device, options);
         if let Some(loaded) = loaded {
             pipeline = pipeline.with_models(loaded);
@@ -121,18 +117,11 @@ impl Inner {
         })
     }
 
-    /// What is always worth recording.
     fn parameters(&self, command: &str, input: Value) -> Value {
-        json!({
-            "command": command,
-            "partstad": env!("CARGO_PKG_VERSION"),
-            "device": self.pipeline.device().to_string(),
-            "gpu": self.pipeline.device().describe(),
-            "threads": rayon::current_num_threads(),
-            "options": self.pipeline.options(),
-            "models": self.models,
-            "input": input,
-        })
+        let mut parameters = output::parameters(command, &self.pipeline);
+        parameters["models"] = self.models.clone();
+        parameters["input"] = input;
+        parameters
     }
 }
 
@@ -346,7 +335,7 @@ impl Pipeline {
     /// The options of all stages, a dictionary.
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        options::object(py, &json!(self.options_of()))
+        options::object(py, self.options_of())
     }
 
     /// What computes: "cpu" or "cuda:N".
@@ -365,7 +354,7 @@ impl Pipeline {
         &self,
         py: Python<'py>,
     ) -> PyResult<((Option<String>, &str), Bound<'py, PyAny>)> {
-        let all = options::object(py, &json!(self.options_of()))?;
+        let all = options::object(py, self.options_of())?;
         // Who unpickles it may work in another folder.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let models = self.models.as_ref().map(|models| match models == Path::new(SMALL) {

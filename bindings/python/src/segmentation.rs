@@ -16,7 +16,7 @@ use partstad::{
     stages::views::Views,
 };
 use pyo3::{prelude::*, sync::PyOnceLock, types::PyDict};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::{borrow::Cow, path::PathBuf, sync::Arc};
 
 /// A report of more characters is not put into a notebook.
@@ -340,6 +340,6 @@ pub fn views<'py>(py: Python<'py>, views: &Views) -> Array<'py> {
         array(py, Ix4(k, side, side, 3), images)?,
         array(py, Ix3(k, side, side), pixels)?,
         array(py, Ix3(k, n, 2), screen)?,
-        options::object(py, &json!(views.cameras))?,
+        options::object(py, &views.cameras)?,
     ))
 }

@@ -1,0 +1,61 @@
+//! Devices, and the threads of the CPU.
+
+use crate::{
+    arguments::{given, make, put, text},
+    status::{guard, partstad_status, string},
+};
+use rust::{Device, Error};
+use std::ffi::{CString, c_char};
+
+/// Where pipelines compute. May be used by any number of threads.
+pub struct partstad_device {
+    pub(crate) device: Device,
+    name: CString,
+}
+
+impl From<Device> for partstad_device {
+    fn from(device: Device) -> partstad_device {
+        partstad_device { name: string(&device.to_string()), device }
+    }
+}
+
+/// Opens a device: "cpu", "cuda" (the first), "cuda:1" and so on, or "auto", which is the CUDA device with the most
+/// free memory and else the CPU.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn partstad_device_open(
+    name: *const c_char,
+    device: *mut *mut partstad_device,
+) -> partstad_status {
+    // SAFETY: the caller's, as the header says.
+    unsafe { make(device, "device", || Ok(given(text(name, "name")?, "name")?.parse::<Device>()?.into())) }
+}
+
+/// The device's name, such as "cuda:0"; lives as long as the handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn partstad_device_name(
+    device: Option<&partstad_device>,
+    name: *mut *const c_char,
+) -> partstad_status {
+    // SAFETY: the caller's, as the header says.
+    guard(|| unsafe { put(name, given(device, "device")?.name.as_ptr(), "name") })
+}
+
+/// Frees a device. Pipelines that were made with it keep what they need. NULL is nothing to free.
+#[unsafe(no_mangle)]
+pub extern "C" fn partstad_device_free(device: Option<Box<partstad_device>>) {
+    guard(|| Ok(drop(device)));
+}
+
+/// Starts the threads that all pipelines of the process compute on; 0 = one per core, which is what happens without
+/// this call. Results do not depend on their number. Call it before anything else; afterwards it is an error.
+#[unsafe(no_mangle)]
+pub extern "C" fn partstad_start_threads(threads: usize) -> partstad_status {
+    guard(|| {
+        const MOST: usize = 1024;
+        if threads > MOST {
+            return Err(Error::invalid(format!("{threads} threads; the limit is {MOST}")));
+        }
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        built.map_err(|e| Error::invalid(format!("the threads do not start: {e}")))
+    })
+}
