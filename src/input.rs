@@ -38,28 +38,36 @@ impl Input {
     /// Those of [`PointCloud::read`], of [`Mesh::read`] and [`Mesh::sample`], of [`Cloud::fit`], and of
     /// [`Options::check_memory`]; each names the file.
     pub fn read(path: &Path, device: &Device, options: &Options) -> Result<Input> {
-        let check = |points| options.check_memory(device, points, 0).map_err(|e| named(path, e));
         #[cfg(feature = "meshes")]
         if options.mesh.points != Some(0) && Mesh::is_in(path)? {
-            let mesh = Mesh::read(path)?;
-            check(options.mesh.points.unwrap_or_default())?;
-            let broken = |e: Error| Error::format(path, e.to_string());
-            let sampled = mesh.sample(&options.mesh).map_err(broken)?;
-            tracing::info!(mesh = %path.display(), faces = mesh.len(), points = sampled.points.len(), "sampled");
-            check(sampled.points.len())?;
-            let mut input = Input::new(path, sampled.points.clone(), options)?;
-            if let Some(needed) = sampled.too_few_for(options.views.radius * input.cloud.radius) {
-                input.cloud.warnings.push(format!(
-                    "The surface is so large that {} points leave holes in its views; {needed} would not (option \
-                     mesh.points).",
-                    sampled.points.len()
-                ));
-            }
-            return Ok(Input { mesh: Some((mesh, sampled)), ..input });
+            return Input::of_mesh(path, Mesh::read(path)?, device, options);
         }
         let points = PointCloud::read(path)?;
-        check(points.len())?;
+        options.check_memory(device, points.len(), 0).map_err(|e| named(path, e))?;
         Input::new(path, points, options)
+    }
+
+    /// Draws points on a mesh that is at hand; `path` names it.
+    ///
+    /// # Errors
+    /// As [`Input::read`].
+    #[cfg(feature = "meshes")]
+    pub fn of_mesh(path: &Path, mesh: Mesh, device: &Device, options: &Options) -> Result<Input> {
+        let check = |points| options.check_memory(device, points, 0).map_err(|e| named(path, e));
+        check(options.mesh.points.unwrap_or_default())?;
+        let broken = |e: Error| Error::format(path, e.to_string());
+        let sampled = mesh.sample(&options.mesh).map_err(broken)?;
+        tracing::info!(mesh = %path.display(), faces = mesh.len(), points = sampled.points.len(), "sampled");
+        check(sampled.points.len())?;
+        let mut input = Input::new(path, sampled.points.clone(), options)?;
+        if let Some(needed) = sampled.too_few_for(options.views.radius * input.cloud.radius) {
+            input.cloud.warnings.push(format!(
+                "The surface is so large that {} points leave holes in its views; {needed} would not (option \
+                 mesh.points).",
+                sampled.points.len()
+            ));
+        }
+        Ok(Input { mesh: Some((mesh, sampled)), ..input })
     }
 
     /// A cloud that is at hand; `path` names it.

@@ -6,11 +6,11 @@ use super::{
 };
 use clap::Args;
 use partstad::{
-    Error, Result,
-    io::{check_name, staged},
+    Result,
+    io::staged,
     models::STAND_IN,
     study::{
-        dataset::{Dataset, Object},
+        dataset::Dataset,
         prepare::{Predictor, Preparer},
     },
 };
@@ -39,27 +39,6 @@ pub struct Data {
 impl Data {
     pub fn open(&self) -> Result<Dataset> {
         Dataset::open(&self.data)
-    }
-
-    /// The objects of the splits and categories; of all categories if none is named.
-    pub fn objects(&self, data: &Dataset, splits: &[String], categories: &[String]) -> Result<Vec<Object>> {
-        if let Some(unknown) = categories.iter().find(|&category| !data.parts.contains_key(category)) {
-            let names: Vec<&str> = data.parts.keys().map(String::as_str).collect();
-            return Err(Error::invalid(format!(
-                "no category {unknown:?}; the data has: {}",
-                names.join(", ")
-            )));
-        }
-        let mut objects = vec![];
-        for split in splits {
-            check_name("the split", split)?;
-            objects.extend(data.objects(split)?);
-        }
-        objects.retain(|object| categories.is_empty() || categories.contains(&object.category));
-        if objects.is_empty() {
-            return Err(data.nothing(splits));
-        }
-        Ok(objects)
     }
 
     /// Keeps what it makes in `folder`, if one is given.

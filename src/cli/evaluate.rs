@@ -68,9 +68,9 @@ fn methods() -> String {
 impl Evaluate {
     pub fn run(&self, global: &Global) -> Result<()> {
         let data = self.data.open()?;
-        let objects = self.data.objects(&data, &self.splits, &self.category)?;
+        let objects = data.select(&self.splits, &self.category)?;
         self.check_weights(&objects)?;
-        let runs = self.runs();
+        let runs = Run::all(&self.method, &self.weights, self.compare);
         let bar = progress::objects("evaluate", objects.len());
         let preparer = self.data.preparer(global, self.prepared.as_deref())?;
         let warnings = data::warnings(&preparer);
@@ -133,29 +133,6 @@ impl Evaluate {
             }
         }
         Ok(())
-    }
-
-    /// Every method with every folder of weights that it can use.
-    fn runs(&self) -> Vec<Run> {
-        let usable = |method: &Method| match method.weights_folder() {
-            None => true,
-            Some(folder) => {
-                self.weights.iter().any(|weights| weights.join(folder).is_dir() || folder.is_empty())
-            }
-        };
-        let methods = match (&self.method[..], self.compare, self.weights.is_empty()) {
-            ([], true, _) => Method::ALL.iter().copied().filter(usable).collect(),
-            ([], false, true) => vec![Method::NO_WEIGHTS],
-            ([], false, false) => vec![Method::PARTSTAD],
-            (methods, _, _) => methods.to_vec(),
-        };
-        let with_weights = |method: Method| match method.weights_folder() {
-            Some(_) if !self.weights.is_empty() => {
-                self.weights.iter().map(|weights| Run { method, weights: Some(weights.clone()) }).collect()
-            }
-            _ => vec![Run { method, weights: None }],
-        };
-        methods.into_iter().flat_map(with_weights).collect()
     }
 
     fn text(&self, evaluation: &Evaluation) -> String {

@@ -41,7 +41,7 @@ pub struct Prepare {
 impl Prepare {
     pub fn run(&self, global: &Global) -> Result<()> {
         let data = self.data.open()?;
-        let objects = self.data.objects(&data, &self.splits, &self.category)?;
+        let objects = data.select(&self.splits, &self.category)?;
         for split in self.splits.iter().filter(|&split| objects.iter().all(|object| &object.split != split)) {
             tracing::warn!("There is no cloud in the split {split}.");
         }

@@ -20,9 +20,9 @@ pub struct PointCloud {
     pub warnings: Vec<String>,
 }
 
-/// What a file counts its colours in.
+/// What colours count in.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum ColorUnit {
+pub enum ColorUnit {
     /// Integers from 0 to 255.
     Byte,
     /// Integers from 0 to 65535, or to 255 if none is above that: many programs write bytes into wider fields.
@@ -49,15 +49,16 @@ impl ColorUnit {
 }
 
 impl PointCloud {
-    /// Brings colours to [0, 1] and refuses what no later stage could use.
-    pub(super) fn checked(
-        positions: Vec<[f64; 3]>,
-        mut colors: Vec<[f32; 3]>,
-        unit: ColorUnit,
-        path: &Path,
-    ) -> Result<PointCloud> {
+    /// Points that are at hand: brings colours to [0, 1] and refuses what no later stage could use.
+    ///
+    /// `positions`: x, y, z in any unit, `[N]`. `colors`: red, green, blue, `[N]`; or empty, and then
+    /// [`Cloud::fit`](crate::stages::cloud::Cloud::fit) needs its option `colors` to be grey.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] without points, or naming the first whose colour is out of range.
+    pub fn new(positions: Vec<[f64; 3]>, mut colors: Vec<[f32; 3]>, unit: ColorUnit) -> Result<PointCloud> {
         if positions.is_empty() {
-            return Err(Error::format(path, "holds no points"));
+            return Err(Error::invalid("the cloud has no points"));
         }
         for (position, color) in positions.iter().zip(&mut colors) {
             if !position.iter().chain(&color.map(f64::from)).all(|x| x.is_finite()) {
@@ -68,8 +69,10 @@ impl PointCloud {
         let top = if largest == 1.0 { 2.0 } else { largest * (1.0 + HAIR) };
         let outside = |c: &f32| *c < -HAIR * largest || *c > top;
         if let Some(i) = colors.iter().position(|c| c.iter().any(outside)) {
-            let message = format!("point {i} has colour {:?}; colours must lie in 0..={largest}", colors[i]);
-            return Err(Error::format(path, message));
+            return Err(Error::invalid(format!(
+                "point {i} has colour {:?}; colours must lie in 0..={largest}",
+                colors[i]
+            )));
         }
         let mut warnings = vec![];
         let over = colors.iter().filter(|c| c.iter().any(|&c| c > largest * (1.0 + HAIR))).count();
@@ -78,6 +81,19 @@ impl PointCloud {
         }
         colors.iter_mut().flatten().for_each(|c| *c = (*c / largest).clamp(0.0, 1.0));
         Ok(PointCloud { positions, colors, warnings, ..PointCloud::default() })
+    }
+
+    /// The same of a file; the errors name it.
+    pub(super) fn checked(
+        positions: Vec<[f64; 3]>,
+        colors: Vec<[f32; 3]>,
+        unit: ColorUnit,
+        path: &Path,
+    ) -> Result<PointCloud> {
+        if positions.is_empty() {
+            return Err(Error::format(path, "holds no points"));
+        }
+        PointCloud::new(positions, colors, unit).map_err(|e| Error::format(path, e.to_string()))
     }
 
     /// Number of rows, N.

@@ -52,12 +52,9 @@ enum Pixel {
     Odd,
 }
 
-impl npy::Element for Pixel {
-    const DESCR: &'static str = "|u1";
-
-    fn from_number(number: npy::Number) -> Option<Pixel> {
-        let value = f64::from_number(number)?;
-        Some(match value {
+impl Pixel {
+    fn of(value: f64) -> Pixel {
+        match value {
             _ if !value.is_finite() => Pixel::Odd,
             0.0 => Pixel::Zero,
             1.0 => Pixel::One,
@@ -66,7 +63,15 @@ impl npy::Element for Pixel {
             _ if value <= 0.5 => Pixel::Low,
             _ if value < 1.0 => Pixel::High,
             _ => Pixel::Larger,
-        })
+        }
+    }
+}
+
+impl npy::Element for Pixel {
+    const DESCR: &'static str = "|u1";
+
+    fn from_number(number: npy::Number) -> Option<Pixel> {
+        f64::from_number(number).map(Pixel::of)
     }
 
     fn write(self, to: &mut impl std::io::Write) -> std::io::Result<()> {
@@ -87,26 +92,39 @@ impl Masks {
             false => Err(format!("masks of shape {found:?}; they must be [{boxes}, {side}, {side}]")),
         };
         let array = npy::read_either::<Pixel>(path, "mask", &fits)?;
+        Masks::of_pixels(array.data, side).map_err(|what| Error::format(path, what))
+    }
+
+    /// Full masks that are at hand, `[B, side, side]`, by the rules of [`Masks::read`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the numbers are neither of two values, nor logits, nor probabilities.
+    pub fn new<T: Copy + Into<f64>>(values: &[T], side: usize) -> Result<Masks> {
+        let pixels = values.iter().map(|&value| Pixel::of(value.into())).collect();
+        Masks::of_pixels(pixels, side).map_err(Error::invalid)
+    }
+
+    fn of_pixels(pixels: Vec<Pixel>, side: usize) -> Result<Masks, String> {
         let mut there = [false; Pixel::Odd as usize + 1];
-        array.data.iter().for_each(|&pixel| there[pixel as usize] = true);
+        pixels.iter().for_each(|&pixel| there[pixel as usize] = true);
         let has = |pixel: Pixel| there[pixel as usize];
         let (fractions, larger) = (has(Pixel::Low) || has(Pixel::High), has(Pixel::Larger));
         let inside: fn(Pixel) -> bool = if has(Pixel::Odd) {
-            return Err(Error::format(path, "masks with a pixel that is not finite"));
+            return Err("masks with a pixel that is not finite".into());
         } else if has(Pixel::Negative) {
             |pixel| pixel > Pixel::Zero
         } else if larger && (fractions || has(Pixel::One) || has(Pixel::Byte)) {
-            return Err(Error::format(
-                path,
+            return Err(
                 "masks of many values that are neither logits (none is negative) nor probabilities (some are above 1); save \
-                 what is inside: masks > threshold",
-            ));
+                 what is inside: masks > threshold"
+                    .into(),
+            );
         } else if fractions {
             |pixel| pixel >= Pixel::High
         } else {
             |pixel| pixel != Pixel::Zero
         };
-        Ok(Masks::pack(&array.data.into_iter().map(inside).collect::<Vec<_>>(), side))
+        Ok(Masks::pack(&pixels.into_iter().map(inside).collect::<Vec<_>>(), side))
     }
 
     /// Writes full masks, u8 `[B, side, side]`, as the member `mask` of an `.npz` archive.

@@ -117,20 +117,29 @@ impl Weights {
     /// [`Error::Io`]; [`Error::Format`] if the length does not fit or a weight is not finite.
     pub fn read(path: &Path, boxes: usize, null: f32) -> Result<Weights> {
         let array = npy::read::<f32>(path)?;
-        let weights = match array.data.len().checked_sub(boxes) {
-            Some(0) => Weights { boxes: array.data.into(), null },
-            Some(1) => Weights { boxes: array.data[1..].to_vec().into(), null: array.data[0] },
+        Weights::of_values(array.data, boxes, null).map_err(|e| Error::format(path, e.to_string()))
+    }
+
+    /// From `[B]` weights in the order of the boxes, or `[1 + B]` with the null weight first.
+    ///
+    /// `null`: what null weighs if the values do not say.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the length does not fit or a weight is not finite.
+    pub fn of_values(mut values: Vec<f32>, boxes: usize, null: f32) -> Result<Weights> {
+        let found = values.len();
+        let null = match found.checked_sub(boxes) {
+            Some(0) => null,
+            Some(1) => values.remove(0),
             _ => {
-                let found = array.data.len();
-                return Err(Error::format(
-                    path,
-                    format!(
-                        "{found} weights for {boxes} boxes; give one per box, or the null weight and then those"
-                    ),
-                ));
+                return Err(Error::invalid(format!(
+                    "{found} weights for {boxes} boxes; give one per box, or the null weight and then those"
+                )));
             }
         };
-        weights.problem(boxes)?.map_or(Ok(weights), |what| Err(Error::format(path, what)))
+        let weights = Weights { boxes: values.into(), null };
+        weights.check(boxes)?;
+        Ok(weights)
     }
 
     /// Writes a `.npy` file `[1 + B]`, the null weight first.

@@ -47,10 +47,18 @@ impl Report<'_> {
 
     /// Writes the page with the faces of a mesh, as [`faces`] makes them.
     pub(super) fn write_with(&self, path: &Path, mesh: Value) -> Result<()> {
-        staged::write_all(path, self.html(mesh)?.as_bytes())
+        staged::write_all(path, self.html_with(mesh)?.as_bytes())
     }
 
-    fn html(&self, mesh: Value) -> Result<String> {
+    /// The page itself.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device) if pictures lie on a device that failed.
+    pub fn html(&self) -> Result<String> {
+        self.html_with(Value::Null)
+    }
+
+    fn html_with(&self, mesh: Value) -> Result<String> {
         let mut data = self.data()?;
         data["mesh"] = mesh;
         // `</script>` must not occur inside the script; in JSON `<` only occurs inside strings.

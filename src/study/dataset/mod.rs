@@ -16,7 +16,7 @@ pub use self::{
 
 use crate::{
     error::{Error, Result},
-    io::points::PointCloud,
+    io::{check_name, points::PointCloud},
     parts::Parts,
 };
 use std::{
@@ -128,6 +128,31 @@ impl Dataset {
             }));
         }
         objects.sort();
+        Ok(objects)
+    }
+
+    /// The objects of some splits and categories; of all categories if none is named.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a category that it does not have, or if there is no such object; those of
+    /// [`Dataset::objects`].
+    pub fn select(&self, splits: &[String], categories: &[String]) -> Result<Vec<Object>> {
+        if let Some(unknown) = categories.iter().find(|&category| !self.parts.contains_key(category)) {
+            let names: Vec<&str> = self.parts.keys().map(String::as_str).collect();
+            return Err(Error::invalid(format!(
+                "no category {unknown:?}; the data has: {}",
+                names.join(", ")
+            )));
+        }
+        let mut objects = vec![];
+        for split in splits {
+            check_name("the split", split)?;
+            objects.extend(self.objects(split)?);
+        }
+        objects.retain(|object| categories.is_empty() || categories.contains(&object.category));
+        if objects.is_empty() {
+            return Err(self.nothing(splits));
+        }
         Ok(objects)
     }
 

@@ -47,6 +47,30 @@ pub struct Run {
     pub weights: Option<PathBuf>,
 }
 
+impl Run {
+    /// Every method with every folder of weights that it can use. Without a method it is PartSTAD with weights, else the one
+    /// without; with `compare` all that can be run.
+    pub fn all(methods: &[Method], weights: &[PathBuf], compare: bool) -> Vec<Run> {
+        let usable = |method: &Method| match method.weights_folder() {
+            None => true,
+            Some(folder) => weights.iter().any(|weights| weights.join(folder).is_dir() || folder.is_empty()),
+        };
+        let methods = match (methods, compare, weights.is_empty()) {
+            ([], true, _) => Method::ALL.iter().copied().filter(usable).collect(),
+            ([], false, true) => vec![Method::NO_WEIGHTS],
+            ([], false, false) => vec![Method::PARTSTAD],
+            (methods, _, _) => methods.to_vec(),
+        };
+        let with_weights = |method: Method| match method.weights_folder() {
+            Some(_) if !weights.is_empty() => {
+                weights.iter().map(|weights| Run { method, weights: Some(weights.clone()) }).collect()
+            }
+            _ => vec![Run { method, weights: None }],
+        };
+        methods.into_iter().flat_map(with_weights).collect()
+    }
+}
+
 /// How well a run did.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figures {

@@ -1,0 +1,177 @@
+//! Arrays of any library as NumPy arrays, and those as the library's slices.
+
+use crate::error::invalid;
+use numpy::{
+    Element, IntoPyArray, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyUntypedArray,
+    PyUntypedArrayMethods,
+    ndarray::{Array, IntoDimension},
+};
+use partstad::io::points::ColorUnit;
+use pyo3::{exceptions::PyMemoryError, intern, prelude::*, types::PyDict};
+
+/// Kinds of devices in DLPack whose memory the host reads.
+const ON_HOST: [i32; 3] = [1, 3, 11];
+
+/// What a NumPy dtype is: the `kind` of its letter.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kind {
+    Bool,
+    Integer,
+    Float,
+}
+
+/// Numbers in the memory of the host.
+pub struct Numbers<'py> {
+    /// What messages call them.
+    what: &'static str,
+    array: Bound<'py, PyUntypedArray>,
+    pub kind: Kind,
+}
+
+impl<'py> Numbers<'py> {
+    /// An array of NumPy, what has `__dlpack__`, `__array__` or `__cuda_array_interface__`, or nested lists of numbers.
+    pub fn of(value: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Numbers<'py>> {
+        let py = value.py();
+        let array = match value.cast::<PyUntypedArray>() {
+            Ok(array) => array.clone(),
+            Err(_) => on_host(value).map_err(|e| unreadable(py, what, e))?,
+        };
+        let kind = match array.dtype().kind() {
+            b'b' => Some(Kind::Bool),
+            b'i' | b'u' => Some(Kind::Integer),
+            b'f' => Some(Kind::Float),
+            _ => None,
+        };
+        let numbers = Numbers { what, array, kind: kind.unwrap_or(Kind::Bool) };
+        if kind.is_none() { Err(numbers.no_numbers()) } else { Ok(numbers) }
+    }
+
+    fn no_numbers(&self) -> PyErr {
+        let (what, dtype) = (self.what, self.array.dtype());
+        invalid(self.array.py(), format!("{what} have dtype {dtype}; give numbers"))
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// Checks the shape; `wanted` as messages write it, such as `[N, 3]`.
+    pub fn check(&self, fits: impl Fn(&[usize]) -> bool, wanted: &str) -> PyResult<()> {
+        match fits(self.shape()) {
+            true => Ok(()),
+            false => {
+                let (what, shape) = (self.what, self.shape());
+                Err(invalid(self.array.py(), format!("{what} have shape {shape:?}; they must be {wanted}")))
+            }
+        }
+    }
+
+    /// The same in another type, row by row.
+    pub fn values<T: Element + Copy>(&self) -> PyResult<Vec<T>> {
+        self.read(|values: &[T]| values.to_vec())
+    }
+
+    /// Rows of D numbers each.
+    pub fn rows<T: Element + Copy, const D: usize>(&self, wanted: &str) -> PyResult<Vec<[T; D]>> {
+        self.check(|shape| matches!(shape, [_, width] if *width == D), wanted)?;
+        if self.kind == Kind::Bool {
+            return Err(self.no_numbers());
+        }
+        self.read(|values: &[T]| values.as_chunks().0.to_vec())
+    }
+
+    fn read<T: Element + Copy, R>(&self, read: impl FnOnce(&[T]) -> R) -> PyResult<R> {
+        let py = self.array.py();
+        let options = PyDict::new(py);
+        options.set_item("dtype", T::get_dtype(py))?;
+        options.set_item("requirements", ("C", "A", "E"))?;
+        let array =
+            py.import(intern!(py, "numpy"))?.call_method("require", (&self.array,), Some(&options))?;
+        let array = array.cast_into::<PyArrayDyn<T>>()?.try_readonly()?;
+        Ok(read(array.as_slice()?))
+    }
+
+    /// Indices, `[N]`, which must be integers.
+    pub fn indices(&self, wanted: &str) -> PyResult<Vec<i64>> {
+        self.check(|shape| shape.len() == 1, wanted)?;
+        if self.kind != Kind::Integer && !self.array.is_empty() {
+            let (what, dtype) = (self.what, self.array.dtype());
+            return Err(invalid(
+                self.array.py(),
+                format!("{what} have dtype {dtype}; they must be integers"),
+            ));
+        }
+        self.values()
+    }
+
+    /// What they count in, if they are colours.
+    pub fn color_unit(&self) -> ColorUnit {
+        match (self.kind, self.array.dtype().itemsize()) {
+            (Kind::Integer, 1) => ColorUnit::Byte,
+            (Kind::Integer, 2) => ColorUnit::Short,
+            _ => ColorUnit::Guess,
+        }
+    }
+}
+
+/// What another library holds as an array of NumPy, without a copy where it lies on the host.
+fn on_host<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
+    let py = value.py();
+    let numpy = py.import(intern!(py, "numpy"))?;
+    // PyTorch hands over no tensor that it differentiates.
+    let value = match value.hasattr("requires_grad")? && value.hasattr("detach")? {
+        true => value.call_method0("detach")?,
+        false => value.clone(),
+    };
+    let array = if is_on_device(&value)? {
+        numpy.call_method1("asarray", (downloaded(&value)?,))?
+    } else if value.hasattr("__dlpack__")? {
+        // What DLPack cannot tell, such as a read-only array, may still come by `__array__`.
+        let by_dlpack = numpy.call_method1("from_dlpack", (&value,));
+        by_dlpack.or_else(|_| numpy.call_method1("asarray", (&value,)))?
+    } else {
+        numpy.call_method1("asarray", (&value,))?
+    };
+    Ok(array.cast_into()?)
+}
+
+fn is_on_device(value: &Bound<PyAny>) -> PyResult<bool> {
+    if value.hasattr("__dlpack_device__")? {
+        let (kind, _): (i32, i64) = value.call_method0("__dlpack_device__")?.extract()?;
+        return Ok(!ON_HOST.contains(&kind));
+    }
+    value.hasattr("__cuda_array_interface__")
+}
+
+/// What lies on a device, copied to the host by its own library: PyTorch's `cpu`, CuPy's `get`, Numba's `copy_to_host`, or
+/// whoever's `__dlpack__` does that.
+fn downloaded<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    for method in ["cpu", "get", "copy_to_host"] {
+        if value.hasattr(method)? {
+            return value.call_method0(method);
+        }
+    }
+    let options = PyDict::new(value.py());
+    options.set_item("device", "cpu")?;
+    value.py().import("numpy")?.call_method("from_dlpack", (value,), Some(&options))
+}
+
+fn unreadable(py: Python, what: &str, why: PyErr) -> PyErr {
+    // Ctrl-C and a lack of memory stay what they are.
+    if !why.is_instance_of::<pyo3::exceptions::PyException>(py) || why.is_instance_of::<PyMemoryError>(py) {
+        return why;
+    }
+    let error = invalid(py, format!("{what} cannot be read as an array: {}", why.value(py)));
+    error.set_cause(py, Some(why));
+    error
+}
+
+/// An array of NumPy that owns the values.
+pub fn array<T: Element, D: IntoDimension>(
+    py: Python<'_>,
+    shape: D,
+    values: Vec<T>,
+) -> PyResult<Bound<'_, PyAny>> {
+    let array = Array::from_shape_vec(shape, values);
+    Ok(array.map_err(|e| invalid(py, e.to_string()))?.into_pyarray(py).into_any())
+}
