@@ -3,9 +3,10 @@
 use crate::{
     error::Result,
     io::{png, staged},
+    ops::lift::{labels::THRESHOLD, vote::MIN_NULL},
     output::palette,
     segmentation::Segmentation,
-    stages::{boxes::Box2d, cloud::Cloud, masks::Masks},
+    stages::{boxes::Box2d, cloud::Cloud, labels::SMALL_PARTS, masks::Masks},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rayon::prelude::*;
@@ -110,6 +111,7 @@ impl Report<'_> {
             "weak": weak,
             "threshold": self.found.boxes.detected.as_ref().map(|detected| detected.threshold),
             "points": self.points(),
+            "votes": self.votes()?,
             "count": self.cloud.len(),
             "superpoints": self.found.superpoints.len(),
             "instances": self.found.instances.list.len(),
@@ -143,9 +145,29 @@ impl Report<'_> {
         Ok(Some(runs))
     }
 
+    /// What labels follow from, so that the page can make others.
+    fn votes(&self) -> Result<Value> {
+        let Segmentation { superpoints, scores, weights, labels, parts, .. } = self.found;
+        let of_point: Vec<u8> = self.shown().flat_map(|i| superpoints.of_point[i].to_le_bytes()).collect();
+        let rows: Vec<u8> = scores.votes.host()?.iter().flat_map(|vote| vote.to_le_bytes()).collect();
+        Ok(json!({
+            "rule": labels.rule,
+            "threshold": THRESHOLD,
+            "null": weights.null.max(MIN_NULL),
+            "small": parts.iter().map(|name| SMALL_PARTS.contains(&&name[..])).collect::<Vec<_>>(),
+            "superpoints": STANDARD.encode(of_point),
+            "rows": STANDARD.encode(rows),
+            "valid": STANDARD.encode(scores.valid.host()?),
+        }))
+    }
+
+    /// The points of the 3D view.
+    fn shown(&self) -> impl Iterator<Item = usize> {
+        (0..self.cloud.len()).step_by(self.cloud.len().div_ceil(POINT_LIMIT).max(1))
+    }
+
     fn points(&self) -> Value {
-        let step = self.cloud.len().div_ceil(POINT_LIMIT).max(1);
-        let shown: Vec<usize> = (0..self.cloud.len()).step_by(step).collect();
+        let shown: Vec<usize> = self.shown().collect();
         let positions: Vec<u8> =
             shown.iter().flat_map(|&i| self.cloud.positions[i]).flat_map(quantized).collect();
         let colors = |color: &dyn Fn(usize) -> [u8; 3]| {

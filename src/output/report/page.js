@@ -78,8 +78,57 @@ for (const [index, part] of rows) {
   legend.append(row);
   if (part.reason) legend.append(element("tr", { className: "reason" }, element("td", { colSpan: 5, textContent: part.reason })));
 }
+const cells = [...legend.rows].filter(row => row.dataset.part !== undefined).map(row => row.cells);
 const titles = ["part", "points", "share", "inst.", "boxes"].map(textContent => element("th", { textContent }));
 find("parts").append(element("thead", {}, element("tr", {}, ...titles)), legend);
+
+// Labels by other weights: what ops::lift::labels does, on the votes that the page holds
+
+function labelOf(row, valid, factor, threshold) {
+  if (!valid) return null;
+  const scores = [row[0] * factor, ...row.subarray(1)];
+  if (data.votes.rule !== "votes") {
+    const most = Math.max(...scores), powers = scores.map(score => Math.exp(score - most));
+    const sum = powers.reduce((a, b) => a + b);
+    powers.forEach((power, i) => { scores[i] = power / sum; });
+  }
+  const largest = from => scores.reduce((best, score, i) => i >= from && (best < 0 || score >= scores[best]) ? i : best, -1);
+  if (data.votes.rule === "arg-max") return largest(0) - 1;
+  const passes = i => data.votes.rule === "votes" ? scores[i] > scores[0] : scores[i] >= threshold;
+  for (let i = scores.length - 1; i > 0; i--) if (data.votes.small[i - 1] && passes(i)) return i - 1;
+  const best = largest(1);
+  return passes(best) ? best - 1 : -1;
+}
+
+if (scene && data.votes && !data.mesh) {
+  const columns = data.parts.length + 1, numbers = new Float32Array(bytes(data.votes.rows).buffer);
+  const superpoint = new Uint32Array(bytes(data.votes.superpoints).buffer), valid = bytes(data.votes.valid);
+  const given = new Int16Array(bytes(data.points.labels).buffer), labels = given.slice(), colors = new Uint8Array(3 * given.length);
+  const relabel = () => {
+    const factor = Number(find("null").value), threshold = Number(find("threshold").value);
+    const of = Array.from(valid, (is, s) => labelOf(numbers.subarray(s * columns, (s + 1) * columns), is, factor, threshold));
+    const points = new Array(columns).fill(0);
+    for (let i = 0; i < labels.length; i++) {
+      labels[i] = of[superpoint[i]] ?? given[i];
+      colors.set(data.parts[labels[i]]?.color ?? data.none, 3 * i);
+      points[labels[i] < 0 ? columns - 1 : labels[i]] += 1;
+    }
+    scene.relabel(labels, colors);
+    points.forEach((shown, j) => {
+      const share = shown / labels.length;
+      cells[j][1].textContent = count(Math.round(share * data.count));
+      cells[j][2].textContent = `${(100 * share).toFixed(1)} %`;
+    });
+    find("null-text").textContent = `${(factor * data.votes.null).toPrecision(3)}`;
+    find("threshold-text").textContent = threshold.toFixed(2);
+  };
+  find("threshold").value = data.votes.threshold;
+  find("threshold-slider").hidden = data.votes.rule !== "threshold";
+  find("rule").hidden = false;
+  find("null-text").textContent = data.votes.null.toPrecision(3);
+  find("threshold-text").textContent = data.votes.threshold.toFixed(2);
+  find("null").oninput = find("threshold").oninput = relabel;
+}
 
 // Views
 

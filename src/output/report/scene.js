@@ -104,7 +104,7 @@ function createScene(canvas, points, mesh) {
     buffer(bytes(things.positions));
     gl.enableVertexAttribArray(0);
     gl.vertexAttribPointer(0, 3, gl.UNSIGNED_SHORT, true, 6, 0);
-    buffer(each(bytes(things.labels), 2));
+    const labels = buffer(each(bytes(things.labels), 2));
     gl.enableVertexAttribArray(2);
     gl.vertexAttribIPointer(2, 1, gl.SHORT, 2, 0);
     const colors = {};
@@ -113,7 +113,7 @@ function createScene(canvas, points, mesh) {
     gl.bindVertexArray(null);
     const names = ["view", "focal", "diameter", "pixels", "focus", "faded"];
     const uniform = Object.fromEntries(names.map(name => [name, gl.getUniformLocation(linked, name)]));
-    return { linked, array, colors, uniform, mode, count: things.shown * corners };
+    return { linked, array, labels, colors, uniform, mode, count: things.shown * corners };
   };
   const discs = kind(points, DISC_SHADER, gl.POINTS, 1);
   const faces = mesh && kind(mesh, FACE_SHADER, gl.TRIANGLES, 3);
@@ -195,6 +195,14 @@ function createScene(canvas, points, mesh) {
     state.distance = Math.max(0.5, Math.min(8, state.distance));
     request();
   };
+  // Other labels of the points, and their colours.
+  const relabel = (labels, colors) => {
+    for (const [to, content] of [[discs.labels, labels], [discs.colors.Parts, colors]]) {
+      gl.bindBuffer(gl.ARRAY_BUFFER, to);
+      gl.bufferData(gl.ARRAY_BUFFER, content, gl.DYNAMIC_DRAW);
+    }
+    request();
+  };
   const turn = (x, y) => set({ yaw: state.yaw + x, pitch: state.pitch + y, turning: false });
   const zoom = factor => set({ distance: state.distance * factor, turning: false });
 
@@ -233,5 +241,5 @@ function createScene(canvas, points, mesh) {
   new ResizeObserver(request).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", request);
   request();
-  return { set, modes };
+  return { set, relabel, modes };
 }

@@ -32,7 +32,7 @@ impl Labels {
         )?;
         let of_point = labels::cuda::spread(gpu, &*superpoints.of_point.device(gpu)?, &label)?;
         let of_point = Mirrored::on_device(gpu, of_point)?;
-        Ok(Labels { of_superpoint: Mirrored::on_device(gpu, label)?, of_point })
+        Ok(Labels { of_superpoint: Mirrored::on_device(gpu, label)?, of_point, rule })
     }
 
     /// `count`: L.
@@ -58,6 +58,6 @@ impl Labels {
         let filled = known.fill(gpu, &superpoint_of, &neighbors, count)?;
         let of_point = labels::cuda::spread(gpu, &superpoint_of, &filled)?;
         let of_point = Mirrored::on_device(gpu, of_point)?;
-        Ok(Labels { of_superpoint: Mirrored::on_device(gpu, filled)?, of_point })
+        Ok(Labels { of_superpoint: Mirrored::on_device(gpu, filled)?, of_point, ..self })
     }
 }

@@ -37,6 +37,8 @@ pub struct Labels {
     pub of_superpoint: Mirrored<Vec<i32>>,
     /// Part of every point, or [`NONE`], `[N]`.
     pub of_point: Mirrored<Vec<i32>>,
+    /// How they follow from the scores.
+    pub rule: Rule,
 }
 
 impl Labels {
@@ -60,7 +62,8 @@ impl Labels {
                 let of_superpoint = of_superpoints(scores, parts, options)?;
                 let of_point =
                     superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect::<Vec<_>>();
-                Ok(Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into() })
+                let (of_superpoint, of_point) = (of_superpoint.into(), of_point.into());
+                Ok(Labels { of_superpoint, of_point, rule: options.rule })
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
@@ -104,7 +107,7 @@ impl Labels {
                 let filled =
                     fill::cpu::fill(&self.of_superpoint, &visible, of_point, &around.indices, labels)?;
                 let of_point = of_point.iter().map(|&s| filled[s as usize]).collect::<Vec<_>>();
-                Ok(Labels { of_superpoint: filled.into(), of_point: of_point.into() })
+                Ok(Labels { of_superpoint: filled.into(), of_point: of_point.into(), ..self })
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => self.fill_on_gpu(gpu, cloud, superpoints, memberships, labels),
@@ -184,7 +187,8 @@ mod tests {
                 .unwrap();
         let of_superpoint = vec![1, NONE, NONE, NONE, NONE];
         let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-        let labels = Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into() };
+        let (of_superpoint, of_point) = (of_superpoint.into(), of_point.into());
+        let labels = Labels { of_superpoint, of_point, ..Labels::default() };
         let fill = |labels: &Labels, superpoints| {
             labels.clone().fill(&Device::Cpu, &cloud, superpoints, &memberships, 2)
         };
