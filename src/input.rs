@@ -7,6 +7,14 @@ use crate::{
     options::Options,
     stages::cloud::Cloud,
 };
+#[cfg(feature = "cuda")]
+use crate::{
+    device::{
+        gpu::{Buffer, Gpu},
+        twin::Mirrored,
+    },
+    stages::cloud::Colors,
+};
 #[cfg(feature = "meshes")]
 use crate::{io::meshes::Mesh, mesh::Sampled};
 use std::path::Path;
@@ -67,15 +75,61 @@ impl Input {
     /// # Errors
     /// Those of [`Cloud::fit`].
     pub fn new(path: &Path, points: PointCloud, options: &Options) -> Result<Input> {
-        let fitted = Cloud::fit(&points, &options.cloud);
-        let cloud = fitted.map_err(|e| Error::format(path, e.to_string()))?;
-        tracing::info!(cloud = %path.display(), points = cloud.len(), "read");
+        let input = Input::fit(points, options).map_err(|e| Error::format(path, e.to_string()))?;
+        tracing::info!(cloud = %path.display(), points = input.cloud.len(), "read");
+        Ok(input)
+    }
+
+    /// A cloud that is at hand and has no name.
+    ///
+    /// # Errors
+    /// Those of [`Cloud::fit`].
+    pub fn fit(points: PointCloud, options: &Options) -> Result<Input> {
+        let cloud = Cloud::fit(&points, &options.cloud)?;
         Ok(Input {
             points,
             cloud,
             #[cfg(feature = "meshes")]
             mesh: None,
         })
+    }
+
+    /// A cloud in the memory of a device: `positions` and `colors` in [0, 1], `[N, 3]` each; greys need no colours. Both are fetched, because the
+    /// frame is found on the host, as that of a file; the placed positions go back. Colours stay where they are, unless
+    /// rows are left out.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the lengths do not fit, and those of [`Cloud::fit`]; [`Error::Device`] if the device failed.
+    #[cfg(feature = "cuda")]
+    pub fn on_device(
+        gpu: &Gpu,
+        positions: &Buffer<f32>,
+        colors: Option<&Buffer<f32>>,
+        options: &Options,
+    ) -> Result<Input> {
+        let (n, rest) = (positions.len() / 3, positions.len() % 3);
+        let painted = colors.map_or(0, |colors| colors.len());
+        if rest > 0 || painted > 0 && painted != positions.len() {
+            return Err(Error::invalid(format!(
+                "{} values of positions and {painted} of colours; both must be [N, 3]",
+                positions.len()
+            )));
+        }
+        options.check_memory(&Device::Cuda(gpu.clone()), n, 0)?;
+        let here: Vec<[f32; 3]> = gpu.download_as(positions)?;
+        let points = PointCloud {
+            positions: here.iter().map(|p| p.map(f64::from)).collect(),
+            colors: colors.map_or(Ok(vec![]), |colors| gpu.download_as(colors))?,
+            ..PointCloud::default()
+        };
+        let mut input = Input::fit(points, options)?;
+        let cloud = &mut input.cloud;
+        if let (Some(colors), None, Colors::File) = (colors, &cloud.rows, cloud.options.colors) {
+            let mut there = gpu.alloc(colors.len())?;
+            gpu.copy(colors, &mut there)?;
+            cloud.colors = Mirrored::on_both(cloud.colors.to_vec(), gpu, there);
+        }
+        Ok(input)
     }
 
     /// Whether a file may hold a cloud or a mesh, by its extension.

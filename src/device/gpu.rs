@@ -573,7 +573,7 @@ fn keep_memory(context: &CudaContext) -> Result<()> {
 
 /// For `map_err`: what was being done, and what the driver says. A newer driver may have codes that the enum does not
 /// know, so its `Debug` is no name for them; the driver's own names are.
-fn failed(what: &str) -> impl FnOnce(DriverError) -> Error + use<> {
+pub(super) fn failed(what: &str) -> impl FnOnce(DriverError) -> Error + use<> {
     let what = what.to_string();
     move |error| {
         let said =

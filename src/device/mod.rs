@@ -1,5 +1,7 @@
 //! Where the operations run: a value chosen at run time, not a type parameter.
 
+#[cfg(feature = "cuda")]
+pub mod borrowed;
 #[cfg(feature = "cust")]
 pub mod cust;
 #[cfg(feature = "cuda")]

@@ -229,7 +229,7 @@ mod tests {
         let list =
             list.map(|(i, &(label, confidence))| Instance { label, points: points(i), confidence }).collect();
         (
-            Labels { of_superpoint: vec![].into(), of_point: labels.to_vec() },
+            Labels { of_superpoint: vec![].into(), of_point: labels.to_vec().into() },
             Instances { list, of_superpoint: vec![], of_point: instances.to_vec() },
         )
     }

@@ -198,6 +198,13 @@ const char *partstad_last_error(void);
 partstad_status partstad_device_open(const char *name,
                                      partstad_device **device);
 
+// Works on a stream of the caller's, a `CUstream` or `cudaStream_t`, so that the caller's work and the library's run in
+// order without a wait; NULL is the default stream. The stream's context must be current on this thread, and be the
+// device's primary one, as the CUDA runtime has it. The stream must live until the device and all that was made with it
+// (pipelines, clouds, views, results) are freed.
+partstad_status partstad_device_on_stream(void *stream,
+                                          partstad_device **device);
+
 // The device's name, such as "cuda:0"; lives as long as the handle.
 partstad_status partstad_device_name(const partstad_device *device, const char **name);
 
@@ -246,6 +253,16 @@ partstad_status partstad_cloud_from_host(const partstad_pipeline *pipeline,
                                          partstad_array colors,
                                          partstad_cloud **cloud);
 
+// Makes a cloud of arrays in the memory of the pipeline's CUDA device. What fills them must be on the device's stream, or
+// have ended. The call waits for it: both arrays are read back once, because the frame is found on the host, and the
+// placed positions (12 bytes a row) are the only array that goes up. The arrays may be freed, in the stream's order, as
+// soon as it returns. Rows are treated as those of `partstad_cloud_from_host`.
+// `positions`: x, y, z of every row, `PARTSTAD_F32`. `colors`: red, green, blue from 0 to 1, `PARTSTAD_F32`.
+partstad_status partstad_cloud_from_device(const partstad_pipeline *pipeline,
+                                           partstad_array positions,
+                                           partstad_array colors,
+                                           partstad_cloud **cloud);
+
 // Number of rows of the input: of points as a file or the arrays hold them. Results have one value for each.
 size_t partstad_cloud_rows(const partstad_cloud *cloud);
 
@@ -291,6 +308,18 @@ partstad_status partstad_result_instances(const partstad_result *result,
 partstad_status partstad_result_superpoints(const partstad_result *result,
                                             const int32_t **superpoints,
                                             size_t *rows);
+
+// `partstad_result_labels` in the memory of the pipeline's CUDA device. They lie there already, unless rows were left out:
+// then they are copied there. What reads them must be on the device's stream, or come after it.
+partstad_status partstad_result_labels_on_device(const partstad_result *result,
+                                                 const int32_t **labels,
+                                                 size_t *rows);
+
+// `partstad_result_instances` in the memory of the pipeline's CUDA device; they are copied there when first asked for.
+// What reads them must be on the device's stream, or come after it.
+partstad_status partstad_result_instances_on_device(const partstad_result *result,
+                                                    const int32_t **instances,
+                                                    size_t *rows);
 
 // The list of instances, by part.
 partstad_status partstad_result_instance_list(const partstad_result *result,

@@ -54,9 +54,7 @@ impl partstad_array {
         if data.is_null() && rows == 0 {
             return Ok(Values::None);
         }
-        let len = rows.checked_mul(columns);
-        let len =
-            len.ok_or_else(|| Error::invalid(format!("{what}: {rows} rows of {columns} are too many")))?;
+        let len = length(rows, columns, 1, what)?;
         // SAFETY: the caller's.
         unsafe {
             match kind {
@@ -69,6 +67,29 @@ impl partstad_array {
                 }
             }
         }
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl partstad_array {
+    /// Where values of `PARTSTAD_F32` begin in a device's memory, and how many there are.
+    pub fn address(&self, columns: usize, what: &str) -> Result<(u64, usize)> {
+        let partstad_array { data, rows, kind } = *self;
+        if kind != PARTSTAD_F32 {
+            return unfit(what, "PARTSTAD_F32");
+        }
+        check(data.cast::<f32>(), what)?;
+        Ok((data.addr() as u64, length(rows, columns, size_of::<f32>(), what)?))
+    }
+}
+
+/// So many rows of so many values of so many bytes each, if memory can hold them.
+fn length(rows: usize, columns: usize, bytes: usize, what: &str) -> Result<usize> {
+    let len = rows.checked_mul(columns);
+    let fits = len.and_then(|len| len.checked_mul(bytes)).is_some_and(|bytes| bytes <= isize::MAX as usize);
+    match len {
+        Some(len) if fits => Ok(len),
+        _ => Err(Error::invalid(format!("{what}: {rows} rows of {columns} are more than memory can hold"))),
     }
 }
 
@@ -85,9 +106,7 @@ pub unsafe fn list<'a, T>(data: *const T, len: usize, what: &str) -> Result<&'a 
     if len == 0 {
         return Ok(&[]);
     }
-    if len.checked_mul(size_of::<T>()).is_none_or(|bytes| bytes > isize::MAX as usize) {
-        return Err(Error::invalid(format!("{what}: {len} values are more than memory can hold")));
-    }
+    length(len, 1, size_of::<T>(), what)?;
     check(data, what)?;
     // SAFETY: the caller's; the pointer is aligned and not null.
     Ok(unsafe { slice::from_raw_parts(data, len) })

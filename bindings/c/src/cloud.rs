@@ -5,7 +5,9 @@ use crate::{
     pipeline::partstad_pipeline,
     status::{guard, partstad_status, string},
 };
-use rust::{Error, Result, input::Input, io::points::PointCloud, pipeline::Options, stages::cloud::Cloud};
+#[cfg(feature = "cuda")]
+use rust::Device;
+use rust::{Error, Pipeline, Result, input::Input, io::points::PointCloud};
 use std::{
     ffi::{CString, c_char},
     path::Path,
@@ -95,7 +97,7 @@ pub unsafe extern "C" fn partstad_cloud_from_host(
         options.check_memory(setup.pipeline.device(), positions.rows, 0)?;
         // SAFETY: the caller's, as the header says.
         let points = unsafe { points(positions, colors)? };
-        Ok((input(points, options)?, None).into())
+        Ok((Input::fit(points, options)?, None).into())
     };
     // SAFETY: the caller's, as the header says.
     unsafe { make(cloud, "cloud", work) }
@@ -124,14 +126,46 @@ fn rows<T: Copy, U: Copy>(values: &[T], convert: impl Fn(T) -> U) -> Vec<[U; 3]>
     values.as_chunks::<3>().0.iter().map(|row| row.map(&convert)).collect()
 }
 
-fn input(points: PointCloud, options: &Options) -> Result<Input> {
-    let cloud = Cloud::fit(&points, &options.cloud)?;
-    Ok(Input {
-        points,
-        cloud,
-        #[cfg(feature = "meshes")]
-        mesh: None,
-    })
+/// Makes a cloud of arrays in the memory of the pipeline's CUDA device. What fills them must be on the device's stream, or
+/// have ended. The call waits for it: both arrays are read back once, because the frame is found on the host, and the
+/// placed positions (12 bytes a row) are the only array that goes up. The arrays may be freed, in the stream's order, as
+/// soon as it returns. Rows are treated as those of `partstad_cloud_from_host`.
+/// `positions`: x, y, z of every row, `PARTSTAD_F32`. `colors`: red, green, blue from 0 to 1, `PARTSTAD_F32`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn partstad_cloud_from_device(
+    pipeline: Option<&partstad_pipeline>,
+    positions: partstad_array,
+    colors: partstad_array,
+    cloud: *mut *mut partstad_cloud,
+) -> partstad_status {
+    let work = || {
+        let setup = given(pipeline, "pipeline")?.setup();
+        // SAFETY: the caller's, as the header says.
+        Ok((unsafe { on_device(&setup.pipeline, positions, colors)? }, None).into())
+    };
+    // SAFETY: the caller's, as the header says.
+    unsafe { make(cloud, "cloud", work) }
+}
+
+#[cfg(feature = "cuda")]
+unsafe fn on_device(pipeline: &Pipeline, positions: partstad_array, colors: partstad_array) -> Result<Input> {
+    let Device::Cuda(gpu) = pipeline.device() else { return no_device() };
+    let borrow = |array: partstad_array, what| match array.address(3, what)? {
+        // SAFETY: the caller's; the buffer is given back before the call returns.
+        (at, len) => Ok(unsafe { gpu.borrow_raw::<f32>(at, len) }),
+    };
+    let colors = (!colors.data.is_null()).then(|| borrow(colors, "colors")).transpose()?;
+    let positions = borrow(positions, "positions")?;
+    Input::on_device(gpu, &positions, colors.as_deref(), pipeline.options())
+}
+
+#[cfg(not(feature = "cuda"))]
+unsafe fn on_device(_: &Pipeline, _: partstad_array, _: partstad_array) -> Result<Input> {
+    no_device()
+}
+
+fn no_device() -> Result<Input> {
+    Err(Error::invalid("the pipeline computes on the CPU; hand over arrays by partstad_cloud_from_host"))
 }
 
 /// Number of rows of the input: of points as a file or the arrays hold them. Results have one value for each.

@@ -4,8 +4,8 @@ use crate::{
     arguments::{given, make, put, text},
     status::{guard, partstad_status, string},
 };
-use rust::{Device, Error};
-use std::ffi::{CString, c_char};
+use rust::{Device, Error, Result};
+use std::ffi::{CString, c_char, c_void};
 
 /// Where pipelines compute. May be used by any number of threads.
 pub struct partstad_device {
@@ -28,6 +28,30 @@ pub unsafe extern "C" fn partstad_device_open(
 ) -> partstad_status {
     // SAFETY: the caller's, as the header says.
     unsafe { make(device, "device", || Ok(given(text(name, "name")?, "name")?.parse::<Device>()?.into())) }
+}
+
+/// Works on a stream of the caller's, a `CUstream` or `cudaStream_t`, so that the caller's work and the library's run in
+/// order without a wait; NULL is the default stream. The stream's context must be current on this thread, and be the
+/// device's primary one, as the CUDA runtime has it. The stream must live until the device and all that was made with it
+/// (pipelines, clouds, views, results) are freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn partstad_device_on_stream(
+    stream: *mut c_void,
+    device: *mut *mut partstad_device,
+) -> partstad_status {
+    // SAFETY: the caller's, as the header says.
+    unsafe { make(device, "device", || Ok(on_stream(stream)?.into())) }
+}
+
+#[cfg(feature = "cuda")]
+unsafe fn on_stream(stream: *mut c_void) -> Result<Device> {
+    // SAFETY: the caller's.
+    unsafe { rust::device::gpu::Gpu::on_raw_stream(stream) }.map(Device::Cuda)
+}
+
+#[cfg(not(feature = "cuda"))]
+unsafe fn on_stream(_: *mut c_void) -> Result<Device> {
+    Device::cuda(0)
 }
 
 /// The device's name, such as "cuda:0"; lives as long as the handle.

@@ -7,8 +7,11 @@ use crate::{
     segment::partstad_box,
     status::{guard, partstad_status, string},
 };
+#[cfg(feature = "cuda")]
+use rust::device::gpu::Buffer;
 use rust::{
-    Error, Result, Segmentation,
+    Device, Error, Result, Segmentation,
+    device::twin::Mirrored,
     io::path_text,
     output::{self, Output, report::Report},
 };
@@ -24,15 +27,19 @@ use std::{
 pub struct partstad_result {
     found: Segmentation,
     cloud: Arc<Named>,
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code))]
+    device: Device,
     parameters: Value,
     said: Vec<String>,
     warnings: Warnings,
-    labels: Vec<i32>,
-    instances: Vec<i32>,
+    labels: Mirrored<Vec<i32>>,
+    instances: Mirrored<Vec<i32>>,
     superpoints: Vec<i32>,
     list: Vec<partstad_instance>,
     seconds: Vec<partstad_seconds>,
     _stages: Vec<CString>,
+    #[cfg(feature = "cuda")]
+    on_device: [OnceLock<Arc<Buffer<i32>>>; 2],
     boxes: OnceLock<Vec<partstad_box>>,
     parts: OnceLock<Parts>,
     faces: OnceLock<[Vec<i32>; 2]>,
@@ -97,6 +104,10 @@ impl partstad_result {
         said: Vec<String>,
     ) -> Result<partstad_result> {
         let rows = |of_point: &[i32]| cloud.input.cloud.to_rows(of_point, -1).into_owned();
+        let labels = match &cloud.input.cloud.rows {
+            None => found.labels.of_point.clone(),
+            Some(_) => rows(&found.labels.of_point).into(),
+        };
         let superpoints: Vec<i32> = found.superpoints.of_point.iter().map(|&s| s as i32).collect();
         let said = [said, found.warnings.clone()].concat();
         let mut parameters = output::parameters(command, &setup.pipeline);
@@ -113,8 +124,8 @@ impl partstad_result {
         let second =
             |(name, &(_, seconds)): (&CString, &(_, f64))| partstad_seconds { stage: name.as_ptr(), seconds };
         Ok(partstad_result {
-            labels: rows(&found.labels.of_point),
-            instances: rows(&found.instances.of_point),
+            labels,
+            instances: rows(&found.instances.of_point).into(),
             superpoints: rows(&superpoints),
             list: list.map(instance).collect(),
             seconds: stages.iter().zip(&found.seconds).map(second).collect(),
@@ -122,6 +133,9 @@ impl partstad_result {
             warnings: Warnings::new(&said),
             said,
             parameters,
+            #[cfg(feature = "cuda")]
+            on_device: Default::default(),
+            device: setup.pipeline.device().clone(),
             boxes: OnceLock::new(),
             parts: OnceLock::new(),
             faces: OnceLock::new(),
@@ -167,6 +181,20 @@ impl partstad_result {
         no_mesh()
     }
 
+    /// Labels (0) or instances (1) in the memory of the device.
+    #[cfg(feature = "cuda")]
+    fn on_device(&self, which: usize) -> Result<(*const i32, usize)> {
+        let Device::Cuda(gpu) = &self.device else { return no_device() };
+        let values = [&self.labels, &self.instances][which];
+        let there = once(&self.on_device[which], || values.device(gpu))?;
+        Ok((ptr::without_provenance(gpu.address(there) as usize), there.len()))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn on_device(&self, _: usize) -> Result<(*const i32, usize)> {
+        no_device()
+    }
+
     /// What is written of it.
     fn output(&self) -> Output<'_> {
         let Named { input, name, .. } = &*self.cloud;
@@ -183,6 +211,10 @@ impl partstad_result {
             },
         }
     }
+}
+
+fn no_device<T>() -> Result<T> {
+    Err(Error::invalid("the pipeline computed on the CPU; nothing lies on a device"))
 }
 
 fn no_mesh<T>() -> Result<T> {
@@ -230,6 +262,38 @@ pub unsafe extern "C" fn partstad_result_superpoints(
 ) -> partstad_status {
     // SAFETY: the caller's, as the header says.
     guard(|| unsafe { show(&given(result, "result")?.superpoints, superpoints, rows) })
+}
+
+/// `partstad_result_labels` in the memory of the pipeline's CUDA device. They lie there already, unless rows were left out:
+/// then they are copied there. What reads them must be on the device's stream, or come after it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn partstad_result_labels_on_device(
+    result: Option<&partstad_result>,
+    labels: *mut *const i32,
+    rows: *mut usize,
+) -> partstad_status {
+    // SAFETY: the caller's, as the header says.
+    guard(|| unsafe { put_both(given(result, "result")?.on_device(0)?, labels, rows) })
+}
+
+/// `partstad_result_instances` in the memory of the pipeline's CUDA device; they are copied there when first asked for.
+/// What reads them must be on the device's stream, or come after it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn partstad_result_instances_on_device(
+    result: Option<&partstad_result>,
+    instances: *mut *const i32,
+    rows: *mut usize,
+) -> partstad_status {
+    // SAFETY: the caller's, as the header says.
+    guard(|| unsafe { put_both(given(result, "result")?.on_device(1)?, instances, rows) })
+}
+
+unsafe fn put_both((at, len): (*const i32, usize), data: *mut *const i32, rows: *mut usize) -> Result<()> {
+    // SAFETY: the caller's.
+    unsafe {
+        put(data, at, "the place for the list")?;
+        put(rows, len, "the place for the count")
+    }
 }
 
 /// The list of instances, by part.

@@ -108,7 +108,7 @@ static void clouds(const partstad_pipeline *pipeline) {
     FAILS(partstad_cloud_from_host(pipeline, array(positions, SIZE_MAX, PARTSTAD_F32), rgb, &cloud),
           PARTSTAD_MEMORY, "points in");
     FAILS(partstad_cloud_from_host(pipeline, xyz, array(colors, SIZE_MAX / 2, PARTSTAD_U8), &cloud),
-          PARTSTAD_INVALID, "too many");
+          PARTSTAD_INVALID, "memory can hold");
     FAILS(partstad_cloud_from_host(pipeline, xyz, array(colors, SIZE_MAX / 4, PARTSTAD_U8), &cloud),
           PARTSTAD_INVALID, "more than memory can hold");
     FAILS(partstad_cloud_from_host(pipeline, array((char *)positions + 1, 3, PARTSTAD_F32), rgb, &cloud),
@@ -195,7 +195,7 @@ static void lifts(const partstad_pipeline *pipeline, const partstad_cloud *cloud
     bad = good, bad.masks = array(logits, 2, PARTSTAD_F64);
     FAILS(partstad_lift(pipeline, cloud, parts, 2, &bad, NULL, &result), PARTSTAD_INVALID, "masks: the array");
     bad = good, bad.masks = array(masks, SIZE_MAX, PARTSTAD_U8);
-    FAILS(partstad_lift(pipeline, cloud, parts, 2, &bad, NULL, &result), PARTSTAD_INVALID, "too many");
+    FAILS(partstad_lift(pipeline, cloud, parts, 2, &bad, NULL, &result), PARTSTAD_INVALID, "memory can hold");
 
     static int32_t superpoints[ROWS];
     bad = good, bad.superpoints = array(superpoints, ROWS + 1, PARTSTAD_I32);
@@ -209,7 +209,7 @@ static void lifts(const partstad_pipeline *pipeline, const partstad_cloud *cloud
     bad.features.rows = 1;
     FAILS(partstad_lift(pipeline, cloud, parts, 2, &bad, NULL, &result), PARTSTAD_INVALID, "features: 1 rows");
     bad.features.rows = 2, bad.channels = SIZE_MAX;
-    FAILS(partstad_lift(pipeline, cloud, parts, 2, &bad, NULL, &result), PARTSTAD_INVALID, "too many");
+    FAILS(partstad_lift(pipeline, cloud, parts, 2, &bad, NULL, &result), PARTSTAD_INVALID, "memory can hold");
     bad = good, bad.weights = array(weights, 4, PARTSTAD_F32);
     FAILS(partstad_lift(pipeline, cloud, parts, 2, &bad, NULL, &result), PARTSTAD_INVALID, "weights: 4 rows");
     bad.weights.rows = 3;

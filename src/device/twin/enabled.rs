@@ -206,6 +206,13 @@ impl<T: Twinned> Mirrored<T> {
         Ok(Mirrored(twin))
     }
 
+    /// A value that lies on both sides.
+    pub fn on_both(here: T, gpu: &Gpu, there: T::Device) -> Mirrored<T> {
+        let twin = Twin::on_device(gpu, there);
+        _ = twin.host.set(here);
+        Mirrored(twin)
+    }
+
     /// The value in the memory of `gpu`.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ impl Labels {
             rule,
         )?;
         let of_point = labels::cuda::spread(gpu, &*superpoints.of_point.device(gpu)?, &label)?;
-        let of_point = gpu.download(&of_point)?;
+        let of_point = Mirrored::on_device(gpu, of_point)?;
         Ok(Labels { of_superpoint: Mirrored::on_device(gpu, label)?, of_point })
     }
 
@@ -57,7 +57,7 @@ impl Labels {
         let superpoint_of = superpoints.of_point.device(gpu)?;
         let filled = known.fill(gpu, &superpoint_of, &neighbors, count)?;
         let of_point = labels::cuda::spread(gpu, &superpoint_of, &filled)?;
-        let of_point = gpu.download(&of_point)?;
+        let of_point = Mirrored::on_device(gpu, of_point)?;
         Ok(Labels { of_superpoint: Mirrored::on_device(gpu, filled)?, of_point })
     }
 }

@@ -36,7 +36,7 @@ pub struct Labels {
     /// Part of every superpoint, below L, or [`NONE`], `[S]`.
     pub of_superpoint: Mirrored<Vec<i32>>,
     /// Part of every point, or [`NONE`], `[N]`.
-    pub of_point: Vec<i32>,
+    pub of_point: Mirrored<Vec<i32>>,
 }
 
 impl Labels {
@@ -58,8 +58,9 @@ impl Labels {
         match device {
             Device::Cpu => {
                 let of_superpoint = of_superpoints(scores, parts, options)?;
-                let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-                Ok(Labels { of_superpoint: of_superpoint.into(), of_point })
+                let of_point =
+                    superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect::<Vec<_>>();
+                Ok(Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into() })
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
@@ -102,8 +103,8 @@ impl Labels {
                 let of_point = &superpoints.of_point;
                 let filled =
                     fill::cpu::fill(&self.of_superpoint, &visible, of_point, &around.indices, labels)?;
-                let of_point = of_point.iter().map(|&s| filled[s as usize]).collect();
-                Ok(Labels { of_superpoint: filled.into(), of_point })
+                let of_point = of_point.iter().map(|&s| filled[s as usize]).collect::<Vec<_>>();
+                Ok(Labels { of_superpoint: filled.into(), of_point: of_point.into() })
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => self.fill_on_gpu(gpu, cloud, superpoints, memberships, labels),
@@ -182,8 +183,8 @@ mod tests {
             Memberships::find(&Device::Cpu, &superpoints, &views, &boxes, &masks, &Default::default())
                 .unwrap();
         let of_superpoint = vec![1, NONE, NONE, NONE, NONE];
-        let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-        let labels = Labels { of_superpoint: of_superpoint.into(), of_point };
+        let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
+        let labels = Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into() };
         let fill = |labels: &Labels, superpoints| {
             labels.clone().fill(&Device::Cpu, &cloud, superpoints, &memberships, 2)
         };

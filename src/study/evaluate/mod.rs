@@ -234,7 +234,8 @@ impl Evaluator {
             };
             let none = vec![NONE; seen.len()];
             let truth = Truth { semantic: only_seen(&truth.semantic), instance: none.clone() };
-            let labels = Labels { of_superpoint: vec![].into(), of_point: only_seen(&labels.of_point) };
+            let labels =
+                Labels { of_superpoint: vec![].into(), of_point: only_seen(&labels.of_point).into() };
             let instances = Instances { of_point: none, ..Instances::default() };
             visible.add(&labels, &instances, &truth)?;
         }
@@ -407,8 +408,8 @@ fn best_labels(
         allowed.rev().max_by_key(|&column| counts[column]).map_or(NONE, |column| column as i32 - 1)
     };
     let of_superpoint: Vec<i32> = targets.counts.chunks_exact(parts + 1).enumerate().map(best).collect();
-    let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-    Ok(Labels { of_superpoint: of_superpoint.into(), of_point })
+    let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
+    Ok(Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into() })
 }
 
 /// Whether some view shows the point, `[N]`.
