@@ -87,3 +87,7 @@ pub use pipeline::{Pipeline, Predictions, Segmentation};
 #[cfg(all(doctest, feature = "small-models"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(all(doctest, feature = "small-models"))]
+#[doc = include_str!("../docs/linking.md")]
+struct Linking;

@@ -1,0 +1,187 @@
+"""Ray Data on a cluster of this machine."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+from conftest import CLOUD, PARTS
+
+import partstad
+import partstad.ray
+
+ray = pytest.importorskip("ray")
+OPTIONS = {"parts": PARTS, "views": {"side": 200}}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Of this machine; its workers find this file."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def shapes(cloud):
+    """Three shapes of different lengths, by id."""
+    points, colors = cloud
+    return {f"shape-{i}": (points[i::4], colors[i::4]) for i in range(2)} | {"short": (points[::9], colors[::9])}
+
+
+@pytest.fixture(scope="module")
+def usual(shapes):
+    pipeline = partstad.Pipeline(views={"side": 200})
+    return {id: pipeline.segment(*shape, PARTS) for id, shape in shapes.items()}
+
+
+def table(shapes, nested=False):
+    def column(arrays):
+        if nested:
+            return pa.array([array.tolist() for array in arrays], pa.list_(pa.list_(pa.float64(), 3)))
+        return pa.array([array.ravel() for array in arrays])
+
+    points, colors = zip(*shapes.values())
+    return pa.table({"id": list(shapes), "points": column(points), "colors": column(colors)})
+
+
+def check(found, usual):
+    assert found["error"].null_count == len(found) == len(usual)
+    assert found.schema.field("labels").type == pa.list_(pa.int32())
+    for row in found.to_pylist():
+        whole = usual[row["id"]]
+        assert row["labels"] == whole.labels.tolist() and row["instances"] == whole.instances.tolist()
+        assert row["rows"] == len(whole) and row["boxes"] == len(whole.boxes) and row["seconds"] > 0
+
+
+def test_batches_of_every_form(shapes, usual):
+    segment = partstad.ray.Segment(**OPTIONS, superpoints=True)
+    points, colors = (list(arrays) for arrays in zip(*shapes.values()))
+    ragged = {"id": np.array(list(shapes)), "points": np.empty(3, object), "colors": np.empty(3, object)}
+    ragged["points"][:], ragged["colors"][:] = points, colors
+    lists = {"id": ragged["id"], "points": np.empty(3, object), "colors": np.empty(3, object)}
+    for name, arrays in [("points", points), ("colors", colors)]:
+        for i, array in enumerate(arrays):
+            lists[name][i] = np.empty(len(array), object)
+            lists[name][i][:] = list(array)
+    for batch in [table(shapes), table(shapes, nested=True), table(shapes).slice(0), ragged, lists]:
+        found = segment(batch)
+        check(found, usual)
+        assert found["superpoints"][0].as_py() == usual["shape-0"].superpoints.tolist()
+    check(segment(table(shapes).slice(1, 1)), {"shape-1": usual["shape-1"]})
+    even = {"id": ["a", "b"], "points": np.stack([points[0]] * 2), "colors": np.stack([colors[0]] * 2)}
+    check(segment(even), {"a": usual["shape-0"], "b": usual["shape-0"]})
+
+
+def test_errors_are_a_column(shapes, tmp_path):
+    segment = partstad.ray.Segment(**OPTIONS)
+    paths = {"id": [1, 2], "path": [str(CLOUD), str(tmp_path / "none.ply")]}
+    found = segment(pa.table(paths))
+    assert found["error"].to_pylist()[0] is None and "none.ply" in found["error"][1].as_py()
+    assert found["labels"].null_count == 1 and found["rows"].to_pylist() == [8000, None]
+    broken = pa.table(
+        {
+            "id": ["empty", "odd", "none", "nan"],
+            "points": pa.array([[], [1.0, 2.0], None, [float("nan")] * 3]),
+            "colors": pa.array([[], [0.5] * 3, None, [0.5] * 3]),
+        }
+    )
+    found = segment(broken)
+    assert found["error"].null_count == 0 and found["labels"].null_count == 4
+    assert "no points" in found["error"][0].as_py() and "shape [2]" in found["error"][1].as_py()
+    assert "finite" in found["error"][3].as_py()
+
+
+class Watched(partstad.ray.Segment):
+    """Writes down which process works on which shape."""
+
+    def __init__(self, log, **options):
+        super().__init__(**options)
+        self.log = log
+
+    def __call__(self, batch):
+        with open(self.log, "a") as file:
+            file.write(json.dumps({"process": os.getpid(), "ids": batch["id"].to_pylist()}) + "\n")
+        time.sleep(0.3)
+        return super().__call__(batch)
+
+
+def test_a_worker_that_is_killed_loses_and_doubles_nothing(cluster, shapes, usual, tmp_path):
+    log, out, killed = tmp_path / "log", tmp_path / "out", []
+    ids = [f"{name}-{i}" for i in range(6) for name in shapes]
+    whole = pa.table(
+        {
+            "id": ids,
+            "points": pa.array([shapes[id.rsplit("-", 1)[0]][0].ravel() for id in ids]),
+            "colors": pa.array([shapes[id.rsplit("-", 1)[0]][1].ravel() for id in ids]),
+        }
+    )
+    (tmp_path / "in").mkdir()
+    for i in range(0, len(ids), 3):
+        parquet.write_table(whole.slice(i, 3), tmp_path / "in" / f"{i}.parquet")
+
+    def kill():
+        while not killed:
+            time.sleep(0.05)
+            lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+            processes = [line["process"] for line in lines]
+            if len(set(processes)) == 2 and len(lines) >= 5:
+                os.kill(processes[-1], signal.SIGKILL)
+                killed.append(processes[-1])
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    left = partstad.ray.remaining(ray.data.read_parquet(str(tmp_path / "in")), out)
+    found = left.map_batches(
+        Watched,
+        fn_constructor_kwargs={"log": str(log), **OPTIONS},
+        batch_format="pyarrow",
+        batch_size=1,
+        num_cpus=1,
+        concurrency=2,
+    )
+    counts = partstad.ray.write(found, out)
+    killer.join(timeout=1)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    begun = [line["ids"][0] for line in lines]
+    assert killed and len({line["process"] for line in lines}) >= 2
+    # What the dead worker had begun was begun again.
+    assert len(begun) > len(set(begun)) == len(ids)
+    written = ray.data.read_parquet(str(out)).take_all()
+    assert sorted(row["id"] for row in written) == sorted(ids)
+    assert counts == {"shapes": len(ids), "failed": 0}
+    for row in written:
+        assert row["labels"].tolist() == usual[row["id"].rsplit("-", 1)[0]].labels.tolist()
+
+
+def test_a_job_goes_on_where_it_stopped(cluster, tmp_path):
+    out = tmp_path / "out"
+    missing = tmp_path / "b.ply"
+    items = [{"id": 1, "path": str(CLOUD)}, {"id": 2, "path": str(missing)}, {"id": 3, "path": str(CLOUD)}]
+
+    def job(items):
+        left = partstad.ray.remaining(ray.data.from_items(items), out)
+        found = left.map_batches(
+            partstad.ray.Segment, fn_constructor_kwargs=OPTIONS, batch_format="pyarrow", num_cpus=1, concurrency=1
+        )
+        return partstad.ray.write(found, out)
+
+    assert job(items[:2]) == {"shapes": 2, "failed": 1}
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+    assert job(items) == {"shapes": 1, "failed": 0}
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert job(items) == {"shapes": 0, "failed": 0}
+    assert partstad.ray.retry(out) == 1
+    missing.write_bytes(CLOUD.read_bytes())
+    # What a killed writer leaves is no result.
+    next(out.iterdir()).joinpath(".leftover").write_bytes(b"half")
+    assert job(items) == {"shapes": 1, "failed": 0}
+    rows = ray.data.read_parquet(str(out)).take_all()
+    assert sorted(row["id"] for row in rows) == [1, 2, 3] and all(row["error"] is None for row in rows)
