@@ -3,12 +3,12 @@
 use crate::{
     arguments::{given, make, path, put},
     cloud::partstad_cloud,
-    pipeline::partstad_pipeline,
+    pipeline::{Setup, partstad_pipeline},
     status::{guard, partstad_status},
 };
 use rust::{
     Error, Result,
-    stages::{superpoints::Superpoints, views::Views},
+    stages::{cloud::Cloud, superpoints::Superpoints, views::Views},
 };
 use std::{ffi::c_char, ptr};
 
@@ -24,12 +24,22 @@ pub unsafe extern "C" fn partstad_render(
     views: *mut *mut partstad_views,
 ) -> partstad_status {
     let work = || {
-        let (setup, cloud) = (given(pipeline, "pipeline")?.setup(), &given(cloud, "cloud")?.0.input.cloud);
+        let (setup, cloud) = arguments(pipeline, cloud)?;
         let rendered = Views::render(setup.pipeline.device(), cloud, &setup.pipeline.options().views)?;
         Ok(partstad_views(rendered.of_rows(cloud)?))
     };
     // SAFETY: the caller's, as the header says.
     unsafe { make(views, "views", work) }
+}
+
+/// A pipeline and a cloud that will find memory.
+fn arguments<'a>(
+    pipeline: Option<&partstad_pipeline>,
+    cloud: Option<&'a partstad_cloud>,
+) -> Result<(Setup, &'a Cloud)> {
+    let (setup, cloud) = (given(pipeline, "pipeline")?.setup(), &given(cloud, "cloud")?.0.input.cloud);
+    setup.pipeline.options().check_memory(setup.pipeline.device(), cloud.len(), 0)?;
+    Ok((setup, cloud))
 }
 
 /// The images: `views` times `side` times `side` pixels of red, green, blue, row-major from the top.
@@ -100,7 +110,7 @@ pub unsafe extern "C" fn partstad_superpoints(
     count: *mut usize,
 ) -> partstad_status {
     guard(|| {
-        let (setup, cloud) = (given(pipeline, "pipeline")?.setup(), &given(cloud, "cloud")?.0.input.cloud);
+        let (setup, cloud) = arguments(pipeline, cloud)?;
         if rows != cloud.input_len() {
             return Err(Error::invalid(format!(
                 "of_row has room for {rows} rows; the cloud has {}",

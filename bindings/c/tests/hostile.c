@@ -1,10 +1,12 @@
 /* Calls as nobody should make them: each must fail with a status and words, and nothing may crash, leak or hang. */
+#define _GNU_SOURCE
 #include <math.h>
 #include <partstad.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SIDE 20
 #define ROWS (SIDE * SIDE * 2)
@@ -257,6 +259,10 @@ static void views(const partstad_pipeline *pipeline, const partstad_cloud *cloud
     FAILS(partstad_superpoints(pipeline, cloud, of_row, ROWS - 1, &count), PARTSTAD_INVALID, "799 rows");
     FAILS(partstad_superpoints(pipeline, cloud, NULL, ROWS, &count), PARTSTAD_INVALID, "of_row is NULL");
     DONE(partstad_superpoints(pipeline, cloud, of_row, ROWS, &count));
+    partstad_pipeline *large;
+    DONE(partstad_pipeline_new(NULL, "{\"views\": {\"side\": 1000000}}", &large));
+    FAILS(partstad_render(large, cloud, &shown), PARTSTAD_MEMORY, "1000000 x 1000000");
+    partstad_pipeline_free(large);
     HOLDS(count > 0 && of_row[0] >= 0 && (size_t)of_row[ROWS - 1] < count);
 }
 
@@ -350,6 +356,39 @@ static void results(void) {
     partstad_pipeline_free(pipeline);
 }
 
+/* A file that is broken, and then a cube, whose faces get labels. */
+static void meshes(void) {
+    static const char *const cube =
+        "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0 0 1\nv 1 0 1\nv 1 1 1\nv 0 1 1\n"
+        "f 1 4 3 2\nf 5 6 7 8\nf 1 2 6 5\nf 3 4 8 7\nf 1 5 8 4\nf 2 3 7 6\n";
+    const char *options =
+        "{\"mesh\": {\"points\": 2000}, \"views\": {\"side\": 100, \"poses\": [{\"elevation\": 40, \"azimuth\": 0}]}}";
+    char path[] = "/tmp/partstad-XXXXXX.obj";
+    int file = mkstemps(path, 4);
+    partstad_pipeline *pipeline;
+    partstad_cloud *cloud;
+    partstad_result *result;
+    partstad_predictions good = predictions();
+    const int32_t *labels, *instances;
+    size_t faces, count;
+    HOLDS(write(file, "f 1 2 9\n", 8) == 8);
+    DONE(partstad_pipeline_new(NULL, options, &pipeline));
+    FAILS(partstad_cloud_read(pipeline, path, &cloud), PARTSTAD_FORMAT, "names vertex");
+    HOLDS(pwrite(file, cube, strlen(cube), 0) == (ssize_t)strlen(cube) && close(file) == 0);
+    DONE(partstad_cloud_read(pipeline, path, &cloud));
+    HOLDS(remove(path) == 0 && partstad_cloud_rows(cloud) == 2000);
+    DONE(partstad_lift(pipeline, cloud, parts, 2, &good, NULL, &result));
+    DONE(partstad_result_face_labels(result, &labels, &faces));
+    DONE(partstad_result_face_instances(result, &instances, &count));
+    HOLDS(faces == 6 && count == 6);
+    for (size_t face = 0; face < faces; face++) {
+        HOLDS(labels[face] >= -1 && labels[face] < 2 && (instances[face] < 0 || labels[face] >= 0));
+    }
+    partstad_result_free(result);
+    partstad_cloud_free(cloud);
+    partstad_pipeline_free(pipeline);
+}
+
 int main(void) {
     HOLDS(partstad_abi() == PARTSTAD_ABI);
     HOLDS(strlen(partstad_version()) >= 5);
@@ -374,6 +413,7 @@ int main(void) {
     partstad_cloud_free(cloud);
     partstad_pipeline_free(pipeline);
     results();
+    meshes();
 
     partstad_device_free(NULL);
     partstad_pipeline_free(NULL);
