@@ -73,6 +73,7 @@ pub mod output;
 pub mod parts;
 pub mod pipeline;
 pub mod ragged;
+pub mod satr;
 pub mod segmentation;
 pub mod stages;
 #[cfg(feature = "study")]

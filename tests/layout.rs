@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 10] = [
     &["mesh", "models"],
     &["stages"],
     &["options"],
-    &["input", "lifting", "segmentation"],
+    &["input", "lifting", "satr", "segmentation"],
     &["pipeline", "output", "study"],
     &["batch"],
 ];

@@ -8,6 +8,7 @@ pub mod detect;
 pub mod learn;
 pub mod lift;
 pub mod partition;
+pub mod surface;
 pub mod views;
 
 use crate::error::{Error, Result};

@@ -6,6 +6,7 @@ use crate::{
     lifting::{Scene, Voters},
     options::Options,
     stages::{instances::Instances, labels::Labels, weights},
+    study::satr,
 };
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
@@ -30,12 +31,17 @@ pub enum Way {
     Vote(Voters, Weighing),
     /// Some other way.
     Label(Labeller),
+    /// Some other way that finds no instances.
+    Semantic(SemanticLabeller),
     /// No method, but the best that the labels of the superpoints could be.
     Ceiling(Bound),
 }
 
 /// From a scene and part names to labels and instances.
 pub type Labeller = fn(&Device, &Scene, &[String], &Options) -> Result<(Labels, Instances)>;
+
+/// From a scene and part names to labels alone.
+pub type SemanticLabeller = fn(&Device, &Scene, &[String], &Options) -> Result<Labels>;
 
 /// Where the weights of the votes come from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,6 +100,10 @@ methods! {
         "masks vote with weights learned by cross entropy";
     PARTSTAD = "partstad", "PartSTAD", Way::Vote(Voters::Masks, Weighing::Learned("")),
         "masks vote with weights learned by mRIoU";
+    SATR_KNN = "satr-knn", "SATR (kNN)", Way::Semantic(satr::knn),
+        "SATR without a mesh: boxes score the points under them, by distances in a neighbour graph; no instances";
+    SATR_KNN_SP = "satr-knn-sp", "SATR+SP (kNN)", Way::Semantic(satr::knn_superpoints),
+        "the same, every superpoint having the mean scores of its points";
     BOX_CEILING = "box-ceiling", "box ceiling", Way::Ceiling(Bound::Boxes),
         "every superpoint has its most frequent true label among those of the boxes that hold it";
     CEILING = "ceiling", "ceiling", Way::Ceiling(Bound::Partition),

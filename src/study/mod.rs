@@ -6,6 +6,7 @@ pub mod methods;
 pub mod metrics;
 pub mod prepare;
 pub mod sample;
+pub mod satr;
 pub mod targets;
 pub mod torch;
 pub mod train;

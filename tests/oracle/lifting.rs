@@ -262,7 +262,7 @@ impl Case {
     }
 }
 
-fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+pub fn close(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let error = |i: &usize| (found[*i] - expected[*i]).abs();
     assert!(found.iter().all(|v| v.is_finite()), "{what}: not finite");

@@ -4,5 +4,6 @@
 mod adaptation;
 mod detector;
 mod lifting;
+mod satr;
 mod superpoints;
 mod views;

@@ -303,13 +303,14 @@ impl Running {
     ) -> Result<(Labels, Instances)> {
         let (device, options) = (gathered.preparer.device(), gathered.preparer.options());
         let (scene, progress) = (gathered.scene, &mut Progress::default());
+        let no_instances = || Instances { of_point: vec![NONE; scene.cloud.len()], ..Instances::default() };
         let (voters, weighing) = match self.run.method.way {
             Way::Label(label) => return label(device, scene, parts, options),
+            Way::Semantic(label) => return Ok((label(device, scene, parts, options)?, no_instances())),
             Way::Ceiling(bound) => {
                 let best =
                     best_labels(gathered.of(scene.voters()[0])?, &scene.boxes, truth, parts.len(), bound)?;
-                let instances = Instances { of_point: vec![NONE; scene.cloud.len()], ..Instances::default() };
-                return Ok((best, instances));
+                return Ok((best, no_instances()));
             }
             Way::Vote(voters, weighing) => (voters, weighing),
         };
@@ -348,10 +349,11 @@ impl Running {
     }
 
     fn figures(self) -> Figures {
-        let bound = matches!(self.run.method.way, Way::Ceiling(_));
+        let labels_alone = matches!(self.run.method.way, Way::Ceiling(_) | Way::Semantic(_));
         let summary = |category: &Category| match category.summary() {
-            // The ceilings are of labels alone.
-            s if bound => Summary { ap50: vec![None; s.ap50.len()], map50: None, map50_agnostic: None, ..s },
+            s if labels_alone => {
+                Summary { ap50: vec![None; s.ap50.len()], map50: None, map50_agnostic: None, ..s }
+            }
             s => s,
         };
         let by_category = || self.categories.iter().map(|(name, both)| (name.clone(), both));
