@@ -24,7 +24,7 @@ const POINTS: usize = 6000;
 /// the device fails.
 pub fn knn(device: &Device, scene: &Scene, parts: &[String], options: &Options) -> Result<Labels> {
     let of_point = known(&of_points(device, scene, parts, options)?);
-    Ok(Labels { of_superpoint: vec![].into(), of_point })
+    Ok(Labels { of_point: of_point.into(), ..Labels::default() })
 }
 
 /// The same; every superpoint is what the mean scores of its points say.
@@ -39,8 +39,8 @@ pub fn knn_superpoints(
 ) -> Result<Labels> {
     let superpoints = &scene.superpoints;
     let of_superpoint = known(&of_points(device, scene, parts, options)?.means(&superpoints.members));
-    let of_point = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-    Ok(Labels { of_superpoint: of_superpoint.into(), of_point })
+    let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
+    Ok(Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into(), ..Labels::default() })
 }
 
 /// The labels of rows of scores; nothing where no box counts.

@@ -153,7 +153,7 @@ impl Report<'_> {
         Ok(json!({
             "rule": labels.rule,
             "threshold": THRESHOLD,
-            "null": weights.null.max(MIN_NULL),
+            "null": f64::from(weights.null).max(MIN_NULL),
             "small": parts.iter().map(|name| SMALL_PARTS.contains(&&name[..])).collect::<Vec<_>>(),
             "superpoints": STANDARD.encode(of_point),
             "rows": STANDARD.encode(rows),
