@@ -92,11 +92,10 @@ function labelOf(row, valid, factor, threshold) {
     const sum = powers.reduce((a, b) => a + b);
     powers.forEach((power, i) => { scores[i] = power / sum; });
   }
-  const largest = from => scores.reduce((best, score, i) => i >= from && (best < 0 || score >= scores[best]) ? i : best, -1);
-  if (data.votes.rule === "arg-max") return largest(0) - 1;
+  if (data.votes.rule === "arg-max") return scores.lastIndexOf(Math.max(...scores)) - 1;
   const passes = i => data.votes.rule === "votes" ? scores[i] > scores[0] : scores[i] >= threshold;
   for (let i = scores.length - 1; i > 0; i--) if (data.votes.small[i - 1] && passes(i)) return i - 1;
-  const best = largest(1);
+  const best = scores.indexOf(Math.max(...scores.slice(1)), 1);
   return passes(best) ? best - 1 : -1;
 }
 
