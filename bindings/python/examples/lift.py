@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 import partstad
 
 
-def detect(image: NDArray[np.uint8]) -> list[tuple[int, tuple[float, float, float, float]]]:
-    """Your detector: parts and x, y, width, height. This one takes the object's upper half for a back, the rest for legs."""
+def detect(image: NDArray[np.uint8]) -> list[tuple[int, list[float]]]:
+    """Your detector: parts and x, y, width, height. This one takes the upper half for a back, the lower for legs."""
     y, x = np.nonzero((image != 254).any(axis=2))
-    left, top, width, half = x.min(), y.min(), np.ptp(x) + 1, (np.ptp(y) + 1) / 2
-    return [(0, (left, top, width, half)), (1, (left, top + half, width, half))]
+    left, top, width, half = float(x.min()), float(y.min()), float(np.ptp(x)), np.ptp(y) / 2
+    return [(0, [left, top, width, half]), (1, [left, top + half, width, half])]
 
 
 points, colors = partstad.read(sys.argv[1])

@@ -6,8 +6,13 @@ use numpy::{
     PyUntypedArrayMethods,
     ndarray::{Array, IntoDimension},
 };
-use partstad::io::points::ColorUnit;
-use pyo3::{exceptions::PyMemoryError, intern, prelude::*, types::PyDict};
+use partstad::{Device, io::points::ColorUnit};
+use pyo3::{
+    exceptions::{PyException, PyMemoryError, PyValueError},
+    intern,
+    prelude::*,
+    types::PyDict,
+};
 
 /// Kinds of devices in DLPack whose memory the host reads.
 const ON_HOST: [i32; 3] = [1, 3, 11];
@@ -30,11 +35,13 @@ pub struct Numbers<'py> {
 
 impl<'py> Numbers<'py> {
     /// An array of NumPy, what has `__dlpack__`, `__array__` or `__cuda_array_interface__`, or nested lists of numbers.
-    pub fn of(value: &Bound<'py, PyAny>, what: &'static str) -> PyResult<Numbers<'py>> {
+    ///
+    /// `device`: what fetches the last, if their own library does not.
+    pub fn of(value: &Bound<'py, PyAny>, what: &'static str, device: &Device) -> PyResult<Numbers<'py>> {
         let py = value.py();
         let array = match value.cast::<PyUntypedArray>() {
             Ok(array) => array.clone(),
-            Err(_) => on_host(value).map_err(|e| unreadable(py, what, e))?,
+            Err(_) => on_host(value, device).map_err(|e| unreadable(py, what, e))?,
         };
         let kind = match array.dtype().kind() {
             b'b' => Some(Kind::Bool),
@@ -115,7 +122,7 @@ impl<'py> Numbers<'py> {
 }
 
 /// What another library holds as an array of NumPy, without a copy where it lies on the host.
-fn on_host<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
+fn on_host<'py>(value: &Bound<'py, PyAny>, device: &Device) -> PyResult<Bound<'py, PyUntypedArray>> {
     let py = value.py();
     let numpy = py.import(intern!(py, "numpy"))?;
     // PyTorch hands over no tensor that it differentiates.
@@ -124,7 +131,7 @@ fn on_host<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray
         false => value.clone(),
     };
     let array = if is_on_device(&value)? {
-        numpy.call_method1("asarray", (downloaded(&value)?,))?
+        numpy.call_method1("asarray", (fetched(&value, device)?,))?
     } else if value.hasattr("__dlpack__")? {
         // What DLPack cannot tell, such as a read-only array, may still come by `__array__`.
         let by_dlpack = numpy.call_method1("from_dlpack", (&value,));
@@ -143,22 +150,74 @@ fn is_on_device(value: &Bound<PyAny>) -> PyResult<bool> {
     value.hasattr("__cuda_array_interface__")
 }
 
-/// What lies on a device, copied to the host by its own library: PyTorch's `cpu`, CuPy's `get`, Numba's `copy_to_host`, or
-/// whoever's `__dlpack__` does that.
-fn downloaded<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    for method in ["cpu", "get", "copy_to_host"] {
+/// What lies on a device, brought to the host by its own library (PyTorch's `cpu`, CuPy's `get`, Numba's `copy_to_host`, Warp's
+/// `numpy`), by our device, or by whoever's `__dlpack__` does that.
+fn fetched<'py>(value: &Bound<'py, PyAny>, device: &Device) -> PyResult<Bound<'py, PyAny>> {
+    for method in ["cpu", "get", "copy_to_host", "numpy"] {
         if value.hasattr(method)? {
             return value.call_method0(method);
         }
+    }
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(gpu) = device
+        && value.hasattr("__cuda_array_interface__")?
+    {
+        return interface::fetched(value, gpu);
+    }
+    if !value.hasattr("__dlpack__")? {
+        let message =
+            format!("it lies on a device, and the pipeline computes on {device}; copy it to the host");
+        return Err(PyValueError::new_err(message));
     }
     let options = PyDict::new(value.py());
     options.set_item("device", "cpu")?;
     value.py().import("numpy")?.call_method("from_dlpack", (value,), Some(&options))
 }
 
+#[cfg(feature = "cuda")]
+mod interface {
+    use crate::error::OrRaise;
+    use partstad::{Error, device::gpu::Gpu};
+    use pyo3::{
+        exceptions::PyValueError,
+        prelude::*,
+        types::{PyBytes, PyDict, PyTuple},
+    };
+
+    /// A contiguous array of `__cuda_array_interface__`, once everything that the device was told to do is done.
+    pub fn fetched<'py>(value: &Bound<'py, PyAny>, gpu: &Gpu) -> PyResult<Bound<'py, PyAny>> {
+        let py = value.py();
+        let said = value.getattr("__cuda_array_interface__")?.cast_into::<PyDict>()?;
+        let get = |name: &str| {
+            said.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("it has no {name}")))
+        };
+        let (at, _read_only): (u64, bool) = get("data")?.extract()?;
+        let shape = get("shape")?.cast_into::<PyTuple>()?;
+        let numpy = py.import("numpy")?;
+        let dtype = numpy.call_method1("dtype", (get("typestr")?,))?;
+        let strides = said.get_item("strides")?.filter(|strides| !strides.is_none());
+        let laid_out = numpy.call_method1("empty", (&shape, &dtype))?;
+        if strides.is_some_and(|strides| !strides.eq(laid_out.getattr("strides").ok()).unwrap_or(false)) {
+            return Err(PyValueError::new_err("it is not contiguous; make it so on the device"));
+        }
+        let bytes: usize = laid_out.getattr("nbytes")?.extract()?;
+        if bytes == 0 {
+            return Ok(laid_out);
+        }
+        let values = py.detach(|| {
+            let done = gpu.stream().context().synchronize();
+            done.map_err(|e| Error::Device(format!("waiting for what fills the array: {e}")))?;
+            // SAFETY: its owner, whom the caller holds, says that so many bytes lie there.
+            gpu.download(&*unsafe { gpu.borrow_raw::<u8>(at, bytes) })
+        });
+        let values = PyBytes::new(py, &values.or_raise(py)?);
+        numpy.call_method1("frombuffer", (values, dtype))?.call_method1("reshape", (shape,))
+    }
+}
+
 fn unreadable(py: Python, what: &str, why: PyErr) -> PyErr {
     // Ctrl-C and a lack of memory stay what they are.
-    if !why.is_instance_of::<pyo3::exceptions::PyException>(py) || why.is_instance_of::<PyMemoryError>(py) {
+    if !why.is_instance_of::<PyException>(py) || why.is_instance_of::<PyMemoryError>(py) {
         return why;
     }
     let error = invalid(py, format!("{what} cannot be read as an array: {}", why.value(py)));

@@ -235,7 +235,7 @@ impl Pipeline {
                 ),
             ));
         }
-        let source = Source::of(points, colors)?;
+        let source = Source::of(points, colors, self.inner.pipeline.device())?;
         let title = source.title(name);
         self.run(py, observer, move |inner, watch| {
             inner.check(&parts)?;
@@ -279,8 +279,8 @@ impl Pipeline {
         observer: Option<&Bound<PyAny>>,
     ) -> PyResult<Segmentation> {
         let parts = source::parts(parts, py)?;
-        let given = Given::of(py, [boxes, masks, superpoints, weights], self.options_of(), &parts)?;
-        let source = Source::of(points, colors)?;
+        let given = Given::of(py, [boxes, masks, superpoints, weights], &self.inner.pipeline, &parts)?;
+        let source = Source::of(points, colors, self.inner.pipeline.device())?;
         let title = source.title(name);
         self.run(py, observer, move |inner, watch| {
             inner.check(&parts)?;
@@ -303,7 +303,7 @@ impl Pipeline {
         points: &Bound<'py, PyAny>,
         colors: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let source = Source::of(points, colors)?;
+        let source = Source::of(points, colors, self.inner.pipeline.device())?;
         let rendered = self.run(py, None, move |inner, _| {
             let (input, pipeline) = (inner.input(source)?, &inner.pipeline);
             Views::render(pipeline.device(), &input.cloud, &pipeline.options().views)?.of_rows(&input.cloud)
@@ -322,7 +322,7 @@ impl Pipeline {
         points: &Bound<'py, PyAny>,
         colors: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let source = Source::of(points, colors)?;
+        let source = Source::of(points, colors, self.inner.pipeline.device())?;
         let labels = self.run(py, None, move |inner, _| {
             let (Input { cloud, .. }, pipeline) = (inner.input(source)?, &inner.pipeline);
             let found = Superpoints::partition(pipeline.device(), &cloud, &pipeline.options().superpoints)?;

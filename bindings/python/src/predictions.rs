@@ -6,7 +6,7 @@ use crate::{
 };
 use numpy::ndarray::Ix2;
 use partstad::{
-    Error, Parts, Predictions, Result,
+    Device, Error, Parts, Pipeline, Predictions, Result,
     pipeline::Options,
     stages::{
         boxes::{Box2d, Boxes},
@@ -47,9 +47,10 @@ impl Given {
     pub fn of(
         py: Python,
         [boxes, masks, superpoints, weights]: [Option<&Bound<PyAny>>; 4],
-        options: &Options,
+        pipeline: &Pipeline,
         parts: &Parts,
     ) -> PyResult<Given> {
+        let (device, options) = (pipeline.device(), pipeline.options());
         let Some(boxes) = boxes else {
             return Err(invalid(
                 py,
@@ -57,15 +58,15 @@ impl Given {
             ));
         };
         let superpoints =
-            superpoints.map(|s| Numbers::of(s, "superpoints")?.indices("[N], one of every point"));
+            superpoints.map(|s| Numbers::of(s, "superpoints", device)?.indices("[N], one of every point"));
         let weights = weights.map(|weights| {
-            let weights = Numbers::of(weights, "weights")?;
+            let weights = Numbers::of(weights, "weights", device)?;
             weights.check(|shape| shape.len() == 1, "[B], or [1 + B] with the null weight first")?;
             weights.values()
         });
         Ok(Given {
-            boxes: given_boxes(boxes, options.views.poses.len(), parts.len())?,
-            masks: masks.map(given_masks).transpose()?,
+            boxes: given_boxes(boxes, device, options.views.poses.len(), parts.len())?,
+            masks: masks.map(|masks| given_masks(masks, device)).transpose()?,
             superpoints: superpoints.transpose()?,
             weights: weights.transpose()?,
         })
@@ -109,8 +110,8 @@ impl GivenMasks {
     }
 }
 
-fn given_masks(given: &Bound<PyAny>) -> PyResult<GivenMasks> {
-    let masks = Numbers::of(given, "masks")?;
+fn given_masks(given: &Bound<PyAny>, device: &Device) -> PyResult<GivenMasks> {
+    let masks = Numbers::of(given, "masks", device)?;
     let values = match masks.kind {
         Kind::Bool => Values::Bytes(masks.values()?),
         _ => Values::Floats(masks.values()?),
@@ -118,7 +119,12 @@ fn given_masks(given: &Bound<PyAny>) -> PyResult<GivenMasks> {
     Ok(GivenMasks { shape: masks.shape().to_vec(), values })
 }
 
-fn given_boxes(given: &Bound<PyAny>, views: usize, labels: usize) -> PyResult<FileOr<Boxes>> {
+fn given_boxes(
+    given: &Bound<PyAny>,
+    device: &Device,
+    views: usize,
+    labels: usize,
+) -> PyResult<FileOr<Boxes>> {
     let py = given.py();
     if given.is_instance_of::<PyString>() || given.hasattr("__fspath__")? {
         return Ok(FileOr::File(given.extract()?));
@@ -130,9 +136,9 @@ fn given_boxes(given: &Bound<PyAny>, views: usize, labels: usize) -> PyResult<Fi
         return boxes.map(FileOr::Here).map_err(|what| invalid(py, format!("boxes: {what}")));
     }
     let field = |name: &str| given.getattr(name);
-    let view = Numbers::of(&field("view")?, "boxes.view")?.indices("[B]")?;
-    let part = Numbers::of(&field("part")?, "boxes.part")?.indices("[B]")?;
-    let rects = Numbers::of(&field("box")?, "boxes.box")?;
+    let view = Numbers::of(&field("view")?, "boxes.view", device)?.indices("[B]")?;
+    let part = Numbers::of(&field("part")?, "boxes.part", device)?.indices("[B]")?;
+    let rects = Numbers::of(&field("box")?, "boxes.box", device)?;
     let rects: Vec<[f32; 4]> = match rects.shape() {
         [0] => vec![],
         _ => rects.rows("[B, 4], x y width height in pixels")?,
@@ -140,7 +146,7 @@ fn given_boxes(given: &Bound<PyAny>, views: usize, labels: usize) -> PyResult<Fi
     let score = match field("score")? {
         none if none.is_none() => vec![1.0; rects.len()],
         score => {
-            let score = Numbers::of(&score, "boxes.score")?;
+            let score = Numbers::of(&score, "boxes.score", device)?;
             score.check(|shape| shape.len() == 1, "[B]")?;
             score.values::<f32>()?
         }
@@ -170,7 +176,7 @@ fn given_boxes(given: &Bound<PyAny>, views: usize, labels: usize) -> PyResult<Fi
     if features.is_none() {
         return Ok(FileOr::Here(list.into()));
     }
-    let features = Numbers::of(&features, "boxes.features")?;
+    let features = Numbers::of(&features, "boxes.features", device)?;
     features.check(|shape| matches!(shape, [b, _] if *b == list.len()), "[B, F]")?;
     let channels = features.shape()[1];
     Ok(FileOr::Here(Boxes::with_features(list, features.values()?, channels)))

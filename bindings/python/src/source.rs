@@ -15,7 +15,6 @@ use partstad::{
         points::{ColorUnit, PointCloud},
     },
     pipeline::Options,
-    stages::cloud::Cloud,
 };
 use pyo3::{exceptions::PyUserWarning, prelude::*, types::PyString};
 use std::{
@@ -33,7 +32,7 @@ pub enum Source {
 
 impl Source {
     /// From the arguments `points` and `colors` of every function.
-    pub fn of(points: &Bound<PyAny>, colors: Option<&Bound<PyAny>>) -> PyResult<Source> {
+    pub fn of(points: &Bound<PyAny>, colors: Option<&Bound<PyAny>>, device: &Device) -> PyResult<Source> {
         let py = points.py();
         let whole = if let Ok(mesh) = points.cast::<Mesh>() {
             Some(Source::Mesh(mesh.get().mesh()))
@@ -48,11 +47,11 @@ impl Source {
                 Some(_) => Err(invalid(py, "a mesh or a file has colours of its own; leave colors out")),
             };
         }
-        let positions = Numbers::of(points, "points")?.rows("[N, 3], x y z of every point")?;
+        let positions = Numbers::of(points, "points", device)?.rows("[N, 3], x y z of every point")?;
         let Some(colors) = colors else {
             return Ok(Source::Arrays { positions, colors: vec![], unit: ColorUnit::Guess });
         };
-        let colors = Numbers::of(colors, "colors")?;
+        let colors = Numbers::of(colors, "colors", device)?;
         let unit = colors.color_unit();
         let colors: Vec<[f32; 3]> = colors.rows("[N, 3], red green blue of every point")?;
         if colors.len() != positions.len() {
@@ -91,7 +90,7 @@ impl Source {
                 let uncolored =
                     (!colored).then(|| "no colors are given; give red green blue of every point".into());
                 let points = PointCloud { uncolored, ..points };
-                Ok(Input { cloud: Cloud::fit(&points, &options.cloud)?, points, mesh: None })
+                Input::fit(points, options)
             }
         }
     }

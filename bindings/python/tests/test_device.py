@@ -11,6 +11,7 @@ from conftest import BOXES, CLOUD, PARTS
 import partstad
 
 CHILD = f"""
+import ctypes
 import sys
 import numpy as np
 import partstad
@@ -19,7 +20,40 @@ pipeline = partstad.Pipeline(device="cuda:0", model_options={{"provider": "cpu"}
 assert pipeline.device == "cuda:0", pipeline
 found = pipeline.segment(points, colors, {PARTS!r})
 lifted = partstad.Pipeline(None, "cuda").lift(points[::2], colors[::2], {PARTS!r}, {str(BOXES)!r})
-np.savez(sys.argv[1], labels=found.labels, scores=found.scores, box=found.boxes.box, images=found.views.images,
+
+cuda = ctypes.CDLL("libcuda.so.1")
+def call(name, *arguments):
+    assert getattr(cuda, name)(*arguments) == 0, name
+context = ctypes.c_void_p()
+call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
+call("cuCtxSetCurrent", context)
+class OnDevice:
+    """As those who know nothing but the interface have arrays on a device."""
+    def __init__(self, array):
+        self.at = ctypes.c_uint64()
+        call("cuMemAlloc_v2", ctypes.byref(self.at), ctypes.c_size_t(array.nbytes))
+        call("cuMemcpyHtoD_v2", self.at, ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes))
+        self.__cuda_array_interface__ = {{
+            "shape": array.shape, "typestr": array.dtype.str, "data": (self.at.value, False), "version": 3, "strides": None
+        }}
+there = OnDevice(points.astype(np.float32)), OnDevice(np.rint(colors * 255).astype(np.uint8))
+masks = OnDevice(np.ones((1, 800, 800), np.uint8))
+lifter = partstad.Pipeline(None, "cuda")
+superpoints = lifter.superpoints(*there)
+one = lifter.lift(*there, ["a"], partstad.Boxes([0], [0], [[0, 0, 799, 799]]), masks)
+assert one.masks.all()
+try:
+    partstad.superpoints(*there)
+except partstad.InvalidError as why:
+    assert "the pipeline computes on cpu" in str(why), why
+there[0].__cuda_array_interface__["strides"] = (4, 4, 4)
+try:
+    lifter.superpoints(*there)
+except partstad.InvalidError as why:
+    assert "not contiguous" in str(why), why
+for array in (*there, masks):
+    call("cuMemFree_v2", array.at)
+np.savez(sys.argv[1], there=superpoints, labels=found.labels, scores=found.scores, box=found.boxes.box, images=found.views.images,
          masks=found.masks, lifted=lifted.labels, instances=lifted.instances, superpoints=lifted.superpoints)
 """
 
@@ -42,6 +76,8 @@ def test_a_device_gives_the_same_bits(cloud, tmp_path):
     for name in ["labels", "scores", "masks"]:
         assert np.array_equal(there[name], getattr(found, name)), name
     assert np.array_equal(there["box"], found.boxes.box) and np.array_equal(there["images"], found.views.images)
+    whole = partstad.superpoints(points.astype(np.float32), np.rint(colors * 255).astype(np.uint8))
+    assert np.array_equal(there["there"], whole)
     lifted = partstad.lift(points[::2], colors[::2], PARTS, BOXES)
     for name, array in [("lifted", lifted.labels), ("instances", lifted.instances), ("superpoints", lifted.superpoints)]:
         assert np.array_equal(there[name], array), name

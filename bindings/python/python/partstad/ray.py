@@ -18,7 +18,9 @@ Only `remaining` and `write` need Ray itself; `Segment` needs pyarrow alone.
 from __future__ import annotations
 
 import hashlib
+import os
 import time
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -117,7 +119,8 @@ def _assigned() -> tuple[int, float]:
         return 0, 0
     if not ray.is_initialized():
         return 0, 0
-    assigned = ray.get_runtime_context().get_assigned_resources()
+    context: Any = ray.get_runtime_context()
+    assigned = context.get_assigned_resources()
     return max(1, int(assigned.get("CPU", 1))), assigned.get("GPU", 0)
 
 
@@ -160,13 +163,12 @@ def _name(id: Any) -> str:
     return f"{digest[:2]}/{digest[:40]}.parquet"
 
 
-def _place(folder: Any) -> tuple[pa.fs.FileSystem, str]:
-    text = str(folder)
-    if "://" in text:
-        return pa.fs.FileSystem.from_uri(text)
-    import os
-
-    return pa.fs.LocalFileSystem(), os.path.abspath(text)
+def _place(folder: Any) -> tuple[Any, str]:
+    """A file system, and the path of a folder in it."""
+    if "://" in str(folder):
+        system, root = pa.fs.FileSystem.from_uri(str(folder))
+        return system, root
+    return pa.fs.LocalFileSystem(), os.path.abspath(folder)
 
 
 def _written(folder: Any) -> set[str]:
@@ -214,17 +216,14 @@ def write(found: Dataset, folder: Any) -> dict[str, int]:
         return pa.table({"failed": pa.array([error is not None for error in batch["error"].to_pylist()], pa.bool_())})
 
     counts = {"shapes": 0, "failed": 0}
-    for batch in found.map_batches(put, batch_format="pyarrow", batch_size=None).iter_batches(
-        batch_format="pyarrow", batch_size=None
-    ):
+    batches: Any = found.map_batches(put, batch_format="pyarrow", batch_size=None)
+    for batch in batches.iter_batches(batch_format="pyarrow", batch_size=None):
         counts["shapes"] += len(batch)
         counts["failed"] += sum(batch["failed"].to_pylist())
     return counts
 
 
-def _put(system: pa.fs.FileSystem, path: str, row: pa.Table) -> None:
-    import uuid
-
+def _put(system: Any, path: str, row: pa.Table) -> None:
     folder = path.rsplit("/", 1)[0]
     system.create_dir(folder, recursive=True)
     if isinstance(system, pa.fs.LocalFileSystem):
