@@ -10,6 +10,7 @@ import half
 import offset
 import owlvit
 import sam
+import sam3
 from checkpoint import Refused, read
 
 
@@ -57,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     command("owlvit", "OWL-ViT of transformers", lambda a: owlvit.export_folder(a.checkpoint, a.out),
             "folder with config.json, model.safetensors, vocab.json and merges.txt")
+
+    command("sam3", "SAM 3 of transformers", lambda a: sam3.export_folder(a.checkpoint, a.out),
+            "folder with config.json, model.safetensors and the tokenizer's files")
 
     added = command("half", "a folder of models in half precision: what computes in f32 computes in f16 or bf16",
                     lambda a: half.convert_folder(a.checkpoint, a.out, a.type), "folder of models with a manifest.json")

@@ -17,15 +17,18 @@ LARGEST_FILE = 1_800_000_000
 
 
 def export(module: nn.Module, path: pathlib.Path, inputs: Tensors, outputs: dict[str, tuple],
-           axes: dict[str, dict[int, str]], others: list[Tensors], tolerance: float) -> None:
+           axes: dict[str, dict[int, str]], others: list[Tensors], tolerance: float, longest: dict[str, int] | None = None) -> None:
     """Writes `module` to `path`.
 
     `inputs`: one example of each input by name; `outputs`: the shape of each by name, dynamic axes as None; `axes`: the
     dynamic axes of the inputs by symbol; `others`: more examples, of other lengths, on which ONNX Runtime must agree
-    with the module too, within `tolerance` of the output's largest magnitude (at least 1).
+    with the module too, within `tolerance` of the output's largest magnitude (at least 1); `longest`: the most that an
+    axis may be, by symbol, where the module has a limit.
     """
     module = module.eval().requires_grad_(False)
-    dims = {symbol: torch.export.Dim(symbol, min=1, max=4096) for axis in axes.values() for symbol in axis.values()}
+    longest = longest or {}
+    dims = {symbol: torch.export.Dim(symbol, min=1, max=longest.get(symbol, 4096))
+            for axis in axes.values() for symbol in axis.values()}
     shapes = tuple({i: dims[symbol] for i, symbol in axes.get(name, {}).items()} for name in inputs)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""A folder of models in half precision: the detector and the segmenter compute in f16, and take images in f16, or in bf16; all else stays."""
+"""A folder of models in half precision: all that sees images computes in f16, and takes images in f16, or in bf16; all else stays."""
 
 import json
 import pathlib
@@ -16,6 +16,9 @@ import manifest
 
 TYPES = ("f16", "bf16", "bf16-imitated")
 
+# The models that see images, by their places in a manifest.
+LARGE = (("detector", "model"), ("segmenter", "encoder"), ("segmenter", "decoder"), ("concepts", "vision_encoder"), ("concepts", "decoder"))
+
 # A protobuf holds at most 2 GiB; what is larger keeps its weights in a second file beside it.
 LARGEST_FILE = 1_800_000_000
 
@@ -24,8 +27,7 @@ def convert_folder(source: pathlib.Path, target: pathlib.Path, type: str = "f16"
     """Writes the folder `source` to `target`, its large models in one of `TYPES`."""
     rules = manifest.read(source)
     target.mkdir(parents=True, exist_ok=True)
-    segmenter = rules.get("segmenter") or {}
-    large = {rules["detector"]["model"], *(segmenter[name] for name in ("encoder", "decoder") if segmenter)}
+    large = {rules[section][name] for section, name in LARGE if rules.get(section)}
     files = {}
     for file in rules["files"]:
         if file in large:

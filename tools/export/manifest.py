@@ -5,12 +5,14 @@ import json
 import pathlib
 from collections.abc import Iterator
 
+SECTIONS = ("detector", "segmenter", "concepts")
+
 
 def update(folder: pathlib.Path, section: str, content: dict) -> None:
-    """Puts the `section` "detector" or "segmenter" into the folder's manifest and the checksums of all files named."""
+    """Puts the `section` "detector", "segmenter" or "concepts" into the folder's manifest and the checksums of all files named."""
     manifest = read(folder) | {"version": 1, "name": folder.resolve().name, "stand_in": False, section: content}
     manifest.pop("precision", None)
-    used = {file for name in strings([manifest.get("detector"), manifest.get("segmenter")]) if name.strip(" .")
+    used = {file for name in strings([manifest.get(section) for section in SECTIONS]) if name.strip(" .")
             for file in (name, name + ".data") if (folder / file).is_file()}
     manifest["files"] = {file: sha256(folder / file) for file in sorted(used)}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
