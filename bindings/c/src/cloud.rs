@@ -3,7 +3,7 @@
 use crate::{
     arguments::{Values, given, make, partstad_array, path, show, unfit},
     pipeline::partstad_pipeline,
-    status::{guard, partstad_status, string},
+    status::{free, guard, partstad_status, string},
 };
 #[cfg(feature = "cuda")]
 use rust::Device;
@@ -34,6 +34,11 @@ pub struct Warnings {
     /// What the pointers lead to.
     _texts: Vec<CString>,
 }
+
+// SAFETY: the pointers lead to texts of its own, which nobody changes.
+unsafe impl Send for Warnings {}
+// SAFETY: as above.
+unsafe impl Sync for Warnings {}
 
 impl Warnings {
     /// A copy of them.
@@ -194,5 +199,5 @@ pub unsafe extern "C" fn partstad_cloud_warnings(
 /// Frees a cloud; no other thread may use it any more. Results of it live on. NULL is nothing to free.
 #[unsafe(no_mangle)]
 pub extern "C" fn partstad_cloud_free(cloud: Option<Box<partstad_cloud>>) {
-    guard(|| Ok(drop(cloud)));
+    free(cloud);
 }

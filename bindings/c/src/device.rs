@@ -2,7 +2,7 @@
 
 use crate::{
     arguments::{given, make, put, text},
-    status::{guard, partstad_status, string},
+    status::{free, guard, partstad_status, string},
 };
 use rust::{Device, Error, Result};
 use std::ffi::{CString, c_char, c_void};
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn partstad_device_name(
 /// Frees a device. Pipelines that were made with it keep what they need. NULL is nothing to free.
 #[unsafe(no_mangle)]
 pub extern "C" fn partstad_device_free(device: Option<Box<partstad_device>>) {
-    guard(|| Ok(drop(device)));
+    free(device);
 }
 
 /// Starts the threads that all pipelines of the process compute on; 0 = one per core, which is what happens without

@@ -3,7 +3,7 @@
 use crate::{
     arguments::{given, make, path, text},
     device::partstad_device,
-    status::{guard, partstad_status},
+    status::{free, guard, partstad_status},
 };
 use rust::{Device, Error, Pipeline, Result, pipeline::Options, stages::checkpoint::Checkpoint};
 use serde_json::Value;
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn partstad_pipeline_load_weights(
 /// Frees a pipeline; no other thread may use it any more. Clouds and results live on. NULL is nothing to free.
 #[unsafe(no_mangle)]
 pub extern "C" fn partstad_pipeline_free(pipeline: Option<Box<partstad_pipeline>>) {
-    guard(|| Ok(drop(pipeline)));
+    free(pipeline);
 }
 
 /// Settings as JSON; the usual ones for NULL.

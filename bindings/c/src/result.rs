@@ -5,7 +5,7 @@ use crate::{
     cloud::{Named, Warnings},
     pipeline::Setup,
     segment::partstad_box,
-    status::{guard, partstad_status, string},
+    status::{free, guard, partstad_status, string},
 };
 #[cfg(feature = "cuda")]
 use rust::device::gpu::Buffer;
@@ -42,6 +42,7 @@ pub struct partstad_result {
     on_device: [OnceLock<Arc<Buffer<i32>>>; 2],
     boxes: OnceLock<Vec<partstad_box>>,
     parts: OnceLock<Parts>,
+    #[cfg(feature = "meshes")]
     faces: OnceLock<[Vec<i32>; 2]>,
     json: OnceLock<CString>,
 }
@@ -138,6 +139,7 @@ impl partstad_result {
             device: setup.pipeline.device().clone(),
             boxes: OnceLock::new(),
             parts: OnceLock::new(),
+            #[cfg(feature = "meshes")]
             faces: OnceLock::new(),
             json: OnceLock::new(),
             found,
@@ -423,5 +425,5 @@ pub unsafe extern "C" fn partstad_result_write(
 /// Frees a result and all that was shown of it; no other thread may use it any more. NULL is nothing to free.
 #[unsafe(no_mangle)]
 pub extern "C" fn partstad_result_free(result: Option<Box<partstad_result>>) {
-    guard(|| Ok(drop(result)));
+    free(result);
 }

@@ -77,6 +77,14 @@ pub fn guard(work: impl FnOnce() -> Result<()>) -> partstad_status {
     status
 }
 
+/// Frees a handle, if there is one.
+pub fn free<T>(handle: Option<Box<T>>) {
+    guard(|| {
+        drop(handle);
+        Ok(())
+    });
+}
+
 fn status(error: &Error) -> partstad_status {
     match error {
         Error::Io { .. } => PARTSTAD_IO,

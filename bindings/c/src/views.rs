@@ -4,7 +4,7 @@ use crate::{
     arguments::{given, make, path, put},
     cloud::partstad_cloud,
     pipeline::{Setup, partstad_pipeline},
-    status::{guard, partstad_status},
+    status::{free, guard, partstad_status},
 };
 use rust::{
     Error, Result,
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn partstad_views_images(
     side: *mut usize,
 ) -> partstad_status {
     // SAFETY: the caller's, as the header says.
-    guard(|| unsafe { pixels(views, |views| Ok(views.images.host()?), images, count, side) })
+    guard(|| unsafe { pixels(views, |views| views.images.host(), images, count, side) })
 }
 
 /// The row of the cloud's input that each pixel shows, -1 = background: `views` times `side` times `side` values.
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn partstad_views_rows(
     side: *mut usize,
 ) -> partstad_status {
     // SAFETY: the caller's, as the header says.
-    guard(|| unsafe { pixels(views, |views| Ok(views.pixel_to_point.host()?), rows, count, side) })
+    guard(|| unsafe { pixels(views, |views| views.pixel_to_point.host(), rows, count, side) })
 }
 
 unsafe fn pixels<'a, T: 'a>(
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn partstad_views_write(
 /// Frees views and all that was shown of them; no other thread may use them any more. NULL is nothing to free.
 #[unsafe(no_mangle)]
 pub extern "C" fn partstad_views_free(views: Option<Box<partstad_views>>) {
-    guard(|| Ok(drop(views)));
+    free(views);
 }
 
 /// Over-segments a cloud as the pipeline's options say. `of_row`: the caller's array for the superpoint of every row of
