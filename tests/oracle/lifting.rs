@@ -214,7 +214,7 @@ impl Case {
         let scores =
             Scores::vote(&Device::Cpu, &memberships, &self.boxes, &weights, self.parts.len()).unwrap();
         let labels = self.labels(&scores, Rule::Votes);
-        assert_eq!(labels.of_point, self.partslip[0], "{}: labels", self.name);
+        assert_eq!(*labels.of_point, self.partslip[0], "{}: labels", self.name);
         let options = instances::Options::default();
         let instances = Instances::merge(
             &Device::Cpu,
@@ -320,7 +320,7 @@ fn check_vote(case: &Case, out: &str) {
         [(Rule::Threshold, "seg_thr", "iou", "miou"), (Rule::ArgMax, "seg_nothr", "iou_nothr", "miou_nothr")]
     {
         let labels = case.labels(&scores, rule);
-        assert_eq!(labels.of_point, member::<i32>(&file, segmentation), "{}", what(segmentation));
+        assert_eq!(*labels.of_point, member::<i32>(&file, segmentation), "{}", what(segmentation));
         let found = metrics::semantic_iou(&labels.of_point, &case.semantic, case.parts.len()).unwrap();
         let flat: Vec<f64> = found.iter().map(|v| v.unwrap_or(0.0)).collect();
         close(&what(iou), &flat, &expected(iou), 1e-12);

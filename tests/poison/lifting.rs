@@ -133,7 +133,7 @@ fn no_boxes() {
                 && memberships.observed().unwrap().counts.iter().any(|&n| n > 0)
         );
         assert_eq!(*scores.valid.host().unwrap(), [0; 9]);
-        assert_eq!(labels.of_point, [-1; 500]);
+        assert_eq!(*labels.of_point, [-1; 500]);
         assert_eq!((instances.of_point, instances.list), (vec![-1; 500], vec![]));
     }
 }
@@ -190,7 +190,7 @@ fn boxes_outside_the_image_and_without_size() {
     ] {
         let (memberships, _, labels, _) = scene.lift(&boxes(vec![found(2, 0, bbox)]), &Masks::Boxes);
         assert!(memberships.sets().unwrap().entries.values().is_empty(), "{bbox:?}");
-        assert_eq!(labels.of_point, [-1; 500], "{bbox:?}");
+        assert_eq!(*labels.of_point, [-1; 500], "{bbox:?}");
     }
 }
 
@@ -218,7 +218,7 @@ fn views_that_show_nothing() {
         scores.votes.host().unwrap().iter().all(|v| v.is_finite())
             && !scores.valid.host().unwrap().contains(&1)
     );
-    assert_eq!((labels.of_point, instances.of_point), (vec![-1; 300], vec![-1; 300]));
+    assert_eq!((&*labels.of_point, &instances.of_point), (&vec![-1; 300], &vec![-1; 300]));
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn lift(gpu: &Gpu) -> Result<(Vec<i32>, Vec<i32>, Vec<f32>)> {
     let pipeline = Pipeline::new(Device::Cuda(gpu.clone()), options);
     let found: Segmentation = pipeline.lift(&cloud, &Parts::new(["leg", "seat"])?, predictions, &())?;
     let scores = found.scores.probabilities.host()?.to_vec();
-    Ok((found.labels.of_point.clone(), found.instances.of_point.clone(), scores))
+    Ok((found.labels.of_point.to_vec(), found.instances.of_point.clone(), scores))
 }
 
 /// A shape of random boxes in random sets.

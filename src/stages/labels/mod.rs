@@ -163,7 +163,7 @@ mod tests {
             |parts: &[&str]| Labels::assign(&Device::Cpu, &superpoints, &scores, parts, &Options::default());
         let labels = assign(&["door", "handle"]).unwrap();
         assert_eq!(*labels.of_superpoint, [1, NONE], "a handle wins over the door that it sits on");
-        assert_eq!(labels.of_point, [1, NONE, 1]);
+        assert_eq!(*labels.of_point, [1, NONE, 1]);
         assert_eq!(*assign(&["door", "drawer"]).unwrap().of_superpoint, [0, NONE]);
         assert!(assign(&["door"]).is_err());
     }
