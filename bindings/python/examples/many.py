@@ -24,7 +24,7 @@ found = partstad.ray.remaining(shapes, out).map_batches(
     batch_format="pyarrow",
     batch_size=1,
     num_cpus=1,
-    concurrency=2,
+    compute=ray.data.ActorPoolStrategy(size=2),
 )
 print(partstad.ray.write(found, out))
 for row in ray.data.read_parquet(out).select_columns(["id", "rows", "boxes", "seconds", "error"]).take(5):

@@ -17,7 +17,7 @@ import partstad
 import partstad.ray
 
 ray = pytest.importorskip("ray")
-OPTIONS = {"parts": PARTS, "views": {"side": 200}}
+OPTIONS = {"parts": PARTS, "views": {"side": 100}}
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def cluster():
 def shapes(cloud):
     """Three shapes of different lengths, by id."""
     points, colors = cloud
-    return {f"shape-{i}": (points[i::4], colors[i::4]) for i in range(2)} | {"short": (points[::9], colors[::9])}
+    return {f"shape-{i}": (points[i::8], colors[i::8]) for i in range(2)} | {"short": (points[::16], colors[::16])}
 
 
 @pytest.fixture(scope="module")
 def usual(shapes):
-    pipeline = partstad.Pipeline(views={"side": 200})
+    pipeline = partstad.Pipeline(views={"side": 100})
     return {id: pipeline.segment(*shape, PARTS) for id, shape in shapes.items()}
 
 
@@ -62,7 +62,6 @@ def check(found, usual):
 
 
 def test_batches_of_every_form(shapes, usual):
-    segment = partstad.ray.Segment(**OPTIONS, superpoints=True)
     points, colors = (list(arrays) for arrays in zip(*shapes.values()))
     ragged = {"id": np.array(list(shapes)), "points": np.empty(3, object), "colors": np.empty(3, object)}
     ragged["points"][:], ragged["colors"][:] = points, colors
@@ -71,13 +70,18 @@ def test_batches_of_every_form(shapes, usual):
         for i, array in enumerate(arrays):
             lists[name][i] = np.empty(len(array), object)
             lists[name][i][:] = list(array)
-    for batch in [table(shapes), table(shapes, nested=True), table(shapes).slice(0), ragged, lists]:
-        found = segment(batch)
-        check(found, usual)
-        assert found["superpoints"][0].as_py() == usual["shape-0"].superpoints.tolist()
-    check(segment(table(shapes).slice(1, 1)), {"shape-1": usual["shape-1"]})
+    sliced = pa.concat_tables([table(shapes), table(shapes)]).slice(3, 3)
+    for batch in [table(shapes), table(shapes, nested=True), sliced, ragged, lists]:
+        taken = [(points(), colors()) for points, colors in partstad.ray._shapes(batch)]
+        for (points_in, colors_in), (points_of, colors_of) in zip(taken, shapes.values(), strict=True):
+            assert np.array_equal(points_in, points_of) and np.array_equal(colors_in, colors_of)
     even = {"id": ["a", "b"], "points": np.stack([points[0]] * 2), "colors": np.stack([colors[0]] * 2)}
-    check(segment(even), {"a": usual["shape-0"], "b": usual["shape-0"]})
+    assert np.array_equal(partstad.ray._shapes(even)[1][0](), points[0])
+    segment = partstad.ray.Segment(**OPTIONS, superpoints=True)
+    found = segment(table(shapes))
+    check(found, usual)
+    assert found["superpoints"][0].as_py() == usual["shape-0"].superpoints.tolist()
+    check(segment(ragged | {"id": ["shape-0", "shape-1", "short"]}), usual)
 
 
 def test_errors_are_a_column(shapes, tmp_path):
@@ -138,14 +142,14 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(cluster, shapes, usua
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    left = partstad.ray.remaining(ray.data.read_parquet(str(tmp_path / "in")), out)
+    left = partstad.ray.remaining(ray.data.read_parquet(str(tmp_path / "in")), out, rows=2)
     found = left.map_batches(
         Watched,
         fn_constructor_kwargs={"log": str(log), **OPTIONS},
         batch_format="pyarrow",
         batch_size=1,
         num_cpus=1,
-        concurrency=2,
+        compute=ray.data.ActorPoolStrategy(size=2),
     )
     counts = partstad.ray.write(found, out)
     killer.join(timeout=1)
@@ -158,7 +162,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(cluster, shapes, usua
     assert sorted(row["id"] for row in written) == sorted(ids)
     assert counts == {"shapes": len(ids), "failed": 0}
     for row in written:
-        assert row["labels"].tolist() == usual[row["id"].rsplit("-", 1)[0]].labels.tolist()
+        assert list(row["labels"]) == usual[row["id"].rsplit("-", 1)[0]].labels.tolist()
 
 
 def test_a_job_goes_on_where_it_stopped(cluster, tmp_path):
@@ -169,7 +173,11 @@ def test_a_job_goes_on_where_it_stopped(cluster, tmp_path):
     def job(items):
         left = partstad.ray.remaining(ray.data.from_items(items), out)
         found = left.map_batches(
-            partstad.ray.Segment, fn_constructor_kwargs=OPTIONS, batch_format="pyarrow", num_cpus=1, concurrency=1
+            partstad.ray.Segment,
+            fn_constructor_kwargs=OPTIONS,
+            batch_format="pyarrow",
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=1),
         )
         return partstad.ray.write(found, out)
 

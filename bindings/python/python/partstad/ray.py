@@ -7,7 +7,7 @@
     found = left.map_batches(
         partstad.ray.Segment,
         fn_constructor_kwargs={"parts": ["leg", "seat"]},
-        batch_format="pyarrow", batch_size=4, num_cpus=1, concurrency=2,
+        batch_format="pyarrow", batch_size=1, num_cpus=1, compute=ray.data.ActorPoolStrategy(size=2),
     )
     partstad.ray.write(found, "out")
     ray.data.read_parquet("out")
@@ -178,20 +178,20 @@ def _written(folder: Any) -> set[str]:
     return {"/".join(path.split("/")[-2:]) for path in found if path.endswith(".parquet")}
 
 
-def remaining(shapes: Dataset, folder: Any) -> Dataset:
+def remaining(shapes: Dataset, folder: Any, *, rows: int = 4) -> Dataset:
     """The shapes whose results `write` has not put into a folder yet, told by their ids.
 
-    Shapes that failed count as done; see `retry`.
+    Shapes that failed count as done; see `retry`. `rows`: shapes of a block, at most. A block is what one actor takes, and
+    what is lost if it dies; Ray's own blocks may hold all shapes there are.
     """
-    import ray
-
-    done = ray.put(_written(folder))
+    done = _written(folder)
 
     def is_left(batch: pa.Table) -> pa.Table:
-        names = ray.get(done)
-        return batch.filter(pa.array([_name(id) not in names for id in batch["id"].to_pylist()], pa.bool_()))
+        return batch.filter(pa.array([_name(id) not in done for id in batch["id"].to_pylist()], pa.bool_()))
 
-    return shapes.map_batches(is_left, batch_format="pyarrow")
+    left: Any = shapes.map_batches(is_left, batch_format="pyarrow")
+    blocks: Dataset = left.repartition(target_num_rows_per_block=rows)
+    return blocks
 
 
 def write(found: Dataset, folder: Any) -> dict[str, int]:
