@@ -185,6 +185,15 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
         assert!(miou(method) > 0.5, "{method}: {told}");
         assert_eq!(of(method)["categories"]["Kettle"]["objects"], 2);
     }
+    let satr = ["satr", "satr-sp", "satr-knn", "satr-knn-sp"];
+    for (i, method) in satr.into_iter().enumerate() {
+        // What is no part, but lies under a box, gets one.
+        assert!(miou(method) > 0.2, "{method}: {told}");
+        assert!(of(method)["categories"]["Bottle"]["map50"].is_null(), "{method} finds no instances");
+        for other in &satr[..i] {
+            assert_ne!(of(method)["categories"], of(other)["categories"], "{method} and {other}");
+        }
+    }
     assert_eq!(told["objects"].as_array().unwrap().len(), 4);
     let out = example.root.path().join("out");
     let text = |name: &str| fs::read_to_string(out.join(name)).unwrap();
@@ -282,7 +291,8 @@ fn without_masks_the_boxes_methods_are_compared() {
     let told = example.json("evaluate", "out", &["--compare"]);
     let methods: Vec<&str> =
         told["figures"].as_array().unwrap().iter().map(|f| f["run"]["method"].as_str().unwrap()).collect();
-    assert_eq!(methods, ["partslip", "box-ceiling", "ceiling"]);
+    let satr = ["satr", "satr-sp", "satr-knn", "satr-knn-sp"];
+    assert_eq!(methods, [&["partslip"][..], &satr, &["box-ceiling", "ceiling"]].concat());
     assert_eq!(told["without_masks"], serde_json::json!(["no-weights", "confidence"]));
     let notes = fs::read_to_string(example.root.path().join("out/results.md")).unwrap();
     assert!(notes.contains("have no masks: no-weights, confidence"), "{notes}");

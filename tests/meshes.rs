@@ -11,15 +11,18 @@ use partstad::{
         points::PointCloud,
     },
     mesh::{Options, Sampled},
+    ops::surface::triangles::Sides,
     output::{Output, Surface, report::Report},
+    satr::{self, Detection},
     stages::{
         cloud::Cloud,
-        views::{self, Views},
+        views::{self, Camera, POSES, Views},
     },
 };
 use procedural::{LabelledMesh, predictions};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -621,4 +624,42 @@ fn what_is_written_keeps_materials_textures_and_places() {
     // Far from the origin nothing is lost.
     assert_eq!(again.positions[1], [4e6 + 1.0, 0.0, 0.0]);
     assert_eq!(again.positions[2], [4e6, 0.0, -1.0]);
+}
+
+/// Boxes around what the views show of each instance, and the labels that they give the faces.
+#[test]
+fn boxes_in_views_of_a_mesh_label_its_faces() {
+    const SIDE: usize = 400;
+    for (category, seed) in [("Chair", 3), ("Kettle", 5)] {
+        let made = procedural::mesh(category, seed).unwrap();
+        let surface = satr::Surface::of(&made.mesh).unwrap();
+        let cameras: Vec<Camera> = POSES.into_iter().map(Camera::new).collect();
+        let maps = surface.render(&Device::Cpu, &cameras, SIDE, Sides::Front).unwrap();
+        let (mut boxes, mut shown) = (BTreeMap::new(), vec![false; made.mesh.len()]);
+        for (pixel, &triangle) in maps.iter().enumerate().filter(|&(_, &triangle)| triangle >= 0) {
+            let face = made.mesh.face_of[triangle as usize] as usize;
+            shown[face] = true;
+            if let Ok(part) = u32::try_from(made.semantic[face]) {
+                let view = (pixel / (SIDE * SIDE)) as u32;
+                let [x, y] = [pixel % SIDE, pixel / SIDE % SIDE].map(|x| x as f32);
+                let [left, top, right, bottom] =
+                    boxes.entry((view, made.instance[face], part)).or_insert([x, y, x, y]);
+                (*left, *top) = (left.min(x), top.min(y));
+                (*right, *bottom) = (right.max(x + 1.0), bottom.max(y + 1.0));
+            }
+        }
+        let boxes: Vec<Detection> = boxes
+            .into_iter()
+            .map(|((view, _, part), corners)| Detection { view, part, corners, score: 0.8 })
+            .collect();
+        let scores =
+            surface.score(&Device::Cpu, &maps, SIDE, &boxes, made.parts.len(), &Default::default()).unwrap();
+        let mut labels = vec![-1; made.mesh.len()];
+        for (&face, label) in made.mesh.face_of.iter().zip(scores.labels()) {
+            labels[face as usize] = if label == made.parts.len() as i32 { -1 } else { label };
+        }
+        let share = right(&made, &labels, |face| shown[face]);
+        println!("{category} {seed}: {:.1} % of the area that is seen", 100.0 * share);
+        assert!(share > 0.6, "{category} {seed}: {share}");
+    }
 }

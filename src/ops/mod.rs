@@ -1,7 +1,7 @@
 //! The operations: slices in, slices out, each with its CPU reference (`cpu`) and, beside it, its kernel's launch (`cuda`).
 //!
 //! The families follow the data: what all use, then what partitions a cloud, renders it, detects in its views, lifts the
-//! detections back and learns to weigh them. `kernels/` has the same folders.
+//! detections back, to superpoints or to the faces of a surface, and learns to weigh them. `kernels/` has the same folders.
 
 pub mod basic;
 pub mod detect;
@@ -23,7 +23,7 @@ pub(crate) fn expect_len(op: &str, what: &str, found: usize, wanted: usize) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::{basic::*, detect::*, learn::*, lift::*, partition::*, views::*};
+    use super::{basic::*, detect::*, learn::*, lift::*, partition::*, surface::*, views::*};
     use crate::{error::Result, ragged::Ragged};
 
     #[test]
@@ -53,7 +53,7 @@ mod tests {
             labels: 1,
         };
         assert!(evidence::cpu::split(&seen, &split(1)).is_ok());
-        let refused: [(&str, Result<()>); 21] = [
+        let refused: [(&str, Result<()>); 26] = [
             ("softmax", softmax::cpu::forward(&[0.0f32; 3], 0).map(drop)),
             ("matmul", matrix(3).map(drop)),
             ("matmul", matmul::cpu::multiply(matrix(2).unwrap(), matrix(2).unwrap()).map(drop)),
@@ -80,6 +80,32 @@ mod tests {
                 agglomeration::cpu::agglomerate(&points, &[1, 0], &[1.0], 1, &energy).map(drop),
             ),
             ("cut_pursuit", cut_pursuit::cpu::partition(&graph, &points[..1], &Default::default()).map(drop)),
+            ("ball_pivoting", ball_pivoting::faces(&points, &points[..1], &[1.0]).map(drop)),
+            ("centre", {
+                let input = centre::Input { vertices: &points, faces: &[[0, 1, 1]], areas: &[] };
+                centre::cpu::centres(&input, &Ragged::default()).map(drop)
+            }),
+            ("scores", {
+                let shown = Ragged::from_iter([[(0, 1)]]);
+                let input = scores::Input { shown: &shown, weights: &[], parts: &[0], faces: 1, labels: 1 };
+                scores::cpu::sum(&input).map(drop)
+            }),
+            ("tally", {
+                let input = tally::Input { maps: &[0; 3], side: 2, views: &[], rects: &[], faces: 1 };
+                tally::cpu::tally(&input).map(drop)
+            }),
+            ("weights", {
+                let input = weights::Input {
+                    offsets: &[0, 1],
+                    pixels: &[1],
+                    distances: &[],
+                    seen: &[1],
+                    around: &[1],
+                    scores: &[0.5],
+                };
+                let factors = weights::Factors { gaussian: true, visibility: true, undefined: false };
+                weights::cpu::weights(&input, factors).map(drop)
+            }),
             ("rasterize", rasterize::cpu::shade(&[-1; 3], &[], &[], 2, 0.1).map(drop)),
         ];
         for (op, result) in refused {

@@ -18,6 +18,9 @@
 //! # Ok::<(), partstad::Error>(())
 //! ```
 
+#[cfg(feature = "cuda")]
+mod device;
+
 #[cfg(feature = "meshes")]
 use crate::io::meshes::Mesh;
 use crate::{
@@ -210,9 +213,15 @@ impl Surface {
     /// [`Error::Invalid`] for more pixels than there can be, [`Error::Device`] if the device fails.
     pub fn render(&self, device: &Device, cameras: &[Camera], side: usize, sides: Sides) -> Result<Vec<i32>> {
         let cameras: Vec<triangles::Camera> = cameras.iter().map(turned).collect();
-        let _ = device;
-        let map = |camera| triangles::cpu::nearest_faces(&self.vertices, &self.faces, camera, side, sides);
-        Ok(cameras.par_iter().map(map).collect::<Vec<_>>().concat())
+        match device {
+            Device::Cpu => {
+                let map =
+                    |camera| triangles::cpu::nearest_faces(&self.vertices, &self.faces, camera, side, sides);
+                Ok(cameras.par_iter().map(map).collect::<Vec<_>>().concat())
+            }
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => self.render_on_gpu(gpu, &cameras, side, sides),
+        }
     }
 
     /// The scores of all faces for P parts.
@@ -243,9 +252,15 @@ impl Surface {
             return Err(Error::invalid(format!("satr: box {} has score {}", order[b], confidences[b])));
         }
         let input = tally::Input { maps, side, views: &views, rects: &rects, faces: self.faces.len() };
+        if let Some(part) = labels.iter().find(|&&part| part as usize >= parts) {
+            return Err(Error::invalid(format!("satr: a box of part {part}, but there are {parts} parts")));
+        }
         let step = Step { surface: self, parts: &labels, confidences: &confidences, count: parts, options };
-        let _ = device;
-        let of_face = step.on_cpu(&tally::cpu::tally(&input)?)?;
+        let of_face = match device {
+            Device::Cpu => step.on_cpu(&tally::cpu::tally(&input)?)?,
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => step.on_gpu(gpu, &input)?,
+        };
         Ok(Scores { parts, of_face })
     }
 
@@ -320,7 +335,7 @@ impl Step<'_> {
             return Ok(vec![0.0; shown.values().len()]);
         }
         let mut sources: Vec<(u32, usize)> =
-            (0..).zip(&centres).filter_map(|(b, centre)| Some((centre.as_ref()?.1, b))).collect();
+            (0..).zip(&centres).filter_map(|(b, centre)| Some((centre.as_ref()?.vertex, b))).collect();
         sources.sort_unstable();
         let of_source: Vec<&[(u32, usize)]> = sources.chunk_by(|a, b| a.0 == b.0).collect();
         let batch = |of_source: &[&[(u32, usize)]]| {

@@ -100,8 +100,12 @@ methods! {
         "masks vote with weights learned by cross entropy";
     PARTSTAD = "partstad", "PartSTAD", Way::Vote(Voters::Masks, Weighing::Learned("")),
         "masks vote with weights learned by mRIoU";
+    SATR = "satr", "SATR", Way::Semantic(satr::mesh),
+        "boxes score the faces under them, by distances on a mesh through the cloud; no instances";
+    SATR_SP = "satr-sp", "SATR+SP", Way::Semantic(satr::mesh_superpoints),
+        "the same, every superpoint having the mean scores of its points";
     SATR_KNN = "satr-knn", "SATR (kNN)", Way::Semantic(satr::knn),
-        "SATR without a mesh: boxes score the points under them, by distances in a neighbour graph; no instances";
+        "SATR without a mesh: boxes score points, by distances in a graph of neighbours; no instances";
     SATR_KNN_SP = "satr-knn-sp", "SATR+SP (kNN)", Way::Semantic(satr::knn_superpoints),
         "the same, every superpoint having the mean scores of its points";
     BOX_CEILING = "box-ceiling", "box ceiling", Way::Ceiling(Bound::Boxes),

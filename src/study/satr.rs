@@ -1,10 +1,15 @@
-//! SATR on clouds: what its boxes make of points, and of superpoints.
+//! SATR on clouds: what boxes make of points, and of superpoints, through a mesh that is made for it or without one.
+//!
+//! How the paper made its meshes, and what its superpoints add, is not published; both are this project's choice.
 
 use crate::{
     device::Device,
-    error::Result,
+    error::{Error, Result},
     lifting::Scene,
-    ops::surface::thin,
+    ops::{
+        partition::{knn, normals},
+        surface::{ball_pivoting, centre, thin, triangles::Sides},
+    },
     options::Options,
     satr::{self, Detection, Scores, Surface},
     stages::{
@@ -14,33 +19,59 @@ use crate::{
     },
 };
 
-/// Points that a cloud is thinned to: faces on a pixel's scale, and rings as wide as on a mesh.
+/// Points that a cloud is thinned to.
 const POINTS: usize = 6000;
+/// Neighbours that a normal is estimated from, and that it is made to agree with.
+const NORMALS: [usize; 2] = [16, 15];
+/// Of the balls that find the mesh, in mean distances to the nearest neighbour.
+const RADII: [f32; 3] = [1.0, 1.5, 2.5];
 
-/// SATR without a mesh, on the thinned cloud. Every point is what the nearest one of it is.
+/// SATR on a mesh through the thinned cloud. Every point is what the nearest vertex is.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) if the scene does not fit together, [`Error::Device`](crate::Error::Device) if
-/// the device fails.
-pub fn knn(device: &Device, scene: &Scene, parts: &[String], options: &Options) -> Result<Labels> {
-    let of_point = known(&of_points(device, scene, parts, options)?);
-    Ok(Labels { of_point: of_point.into(), ..Labels::default() })
+/// [`Error::Invalid`] if the scene does not fit together or no mesh can be made, [`Error::Device`] if the device fails.
+pub fn mesh(device: &Device, scene: &Scene, parts: &[String], _: &Options) -> Result<Labels> {
+    Ok(of_points(&on_mesh(device, scene, parts)?))
 }
 
 /// The same; every superpoint is what the mean scores of its points say.
 ///
 /// # Errors
-/// As [`knn`].
+/// As [`mesh()`].
+pub fn mesh_superpoints(device: &Device, scene: &Scene, parts: &[String], _: &Options) -> Result<Labels> {
+    Ok(of_superpoints(scene, &on_mesh(device, scene, parts)?))
+}
+
+/// SATR without a mesh, on the thinned cloud. Every point is what the nearest one of it is.
+///
+/// # Errors
+/// [`Error::Invalid`] if the scene does not fit together, [`Error::Device`] if the device fails.
+pub fn knn(device: &Device, scene: &Scene, parts: &[String], options: &Options) -> Result<Labels> {
+    Ok(of_points(&on_points(device, scene, parts, options)?))
+}
+
+/// The same; every superpoint is what the mean scores of its points say.
+///
+/// # Errors
+/// As [`knn()`].
 pub fn knn_superpoints(
     device: &Device,
     scene: &Scene,
     parts: &[String],
     options: &Options,
 ) -> Result<Labels> {
+    Ok(of_superpoints(scene, &on_points(device, scene, parts, options)?))
+}
+
+fn of_points(scores: &Scores) -> Labels {
+    Labels { of_point: known(scores).into(), ..Labels::default() }
+}
+
+fn of_superpoints(scene: &Scene, scores: &Scores) -> Labels {
     let superpoints = &scene.superpoints;
-    let of_superpoint = known(&of_points(device, scene, parts, options)?.means(&superpoints.members));
+    let of_superpoint = known(&scores.means(&superpoints.members));
     let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-    Ok(Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into(), ..Labels::default() })
+    Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into(), ..Labels::default() }
 }
 
 /// The labels of rows of scores; nothing where no box counts.
@@ -49,8 +80,17 @@ fn known(scores: &Scores) -> Vec<i32> {
     scores.labels().into_iter().map(|label| if label == unknown { NONE } else { label }).collect()
 }
 
-fn of_points(device: &Device, scene: &Scene, parts: &[String], options: &Options) -> Result<Scores> {
-    let Scene { cloud, views, boxes, .. } = scene;
+fn on_mesh(device: &Device, scene: &Scene, parts: &[String]) -> Result<Scores> {
+    let kept = thin::cpu::thin(&scene.cloud.positions, POINTS);
+    let points: Vec<[f32; 3]> = kept.iter().map(|&i| scene.cloud.positions[i as usize]).collect();
+    let surface = reconstruct(&points)?;
+    // The winding follows normals that may point into the cloud.
+    let maps = surface.render(device, &scene.views.cameras, scene.views.side, Sides::Both)?;
+    score(device, scene, parts, &surface, &maps)
+}
+
+fn on_points(device: &Device, scene: &Scene, parts: &[String], options: &Options) -> Result<Scores> {
+    let Scene { cloud, views, .. } = scene;
     let kept = thin::cpu::thin(&cloud.positions, POINTS);
     let of = |values: &[[f32; 3]]| kept.iter().map(|&i| values[i as usize]).collect::<Vec<_>>();
     let positions = of(&cloud.positions);
@@ -63,10 +103,65 @@ fn of_points(device: &Device, scene: &Scene, parts: &[String], options: &Options
     let poses = views.cameras.iter().map(|camera| camera.pose).collect();
     let seen = views::Options { poses, side: views.side, ..options.views.clone() };
     let maps = Views::render(device, &thinned, &seen)?.pixel_to_point;
+    score(device, scene, parts, &Surface::points(positions)?, maps.host()?)
+}
+
+fn score(
+    device: &Device,
+    scene: &Scene,
+    parts: &[String],
+    surface: &Surface,
+    maps: &[i32],
+) -> Result<Scores> {
+    let Scene { cloud, views, boxes, .. } = scene;
     boxes.check(views.len(), parts.len())?;
     let boxes: Vec<Detection> = boxes.list()?.iter().map(Detection::from).collect();
-    let surface = Surface::points(positions)?;
-    let scores =
-        surface.score(device, maps.host()?, views.side, &boxes, parts.len(), &satr::Options::default())?;
-    Ok(scores.of_points(&surface, &cloud.positions))
+    let scores = surface.score(device, maps, views.side, &boxes, parts.len(), &satr::Options::default())?;
+    Ok(scores.of_points(surface, &cloud.positions))
+}
+
+/// A mesh through points in the unit ball; points that no face has are left out.
+///
+/// # Errors
+/// [`Error::Invalid`] if there is no face, [`Error::Memory`] if the mesh is too large.
+pub fn reconstruct(points: &[[f32; 3]]) -> Result<Surface> {
+    let [around, agreeing] = NORMALS;
+    let mut normals = normals::cpu::estimate(points, f32::INFINITY, around);
+    let near = knn::cpu::nearest(points, agreeing);
+    normals::cpu::orient(&mut normals, &near.indices, near.k)?;
+    let nearest = near.distances.iter().step_by(near.k.max(1)).map(|&d| f64::from(d));
+    let spacing = (nearest.sum::<f64>() / points.len().max(1) as f64) as f32;
+    let faces = ball_pivoting::faces(points, &normals, &RADII.map(|radius| radius * spacing))?;
+    if faces.is_empty() {
+        return Err(Error::invalid(format!(
+            "satr: no mesh goes through {} points; take a method without one, such as satr-knn",
+            points.len()
+        )));
+    }
+    let mut number = vec![u32::MAX; points.len()];
+    faces.as_flattened().iter().for_each(|&v| number[v as usize] = 0);
+    let mut vertices = vec![];
+    for (number, &point) in number.iter_mut().zip(points).filter(|(number, _)| **number == 0) {
+        *number = vertices.len() as u32;
+        vertices.push(point);
+    }
+    let faces: Vec<[u32; 3]> = faces.into_iter().map(|face| face.map(|v| number[v as usize])).collect();
+    let areas = centre::cpu::areas(&vertices, &faces);
+    Surface::placed(vertices, faces, areas)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_become_a_mesh_of_those_that_have_faces() {
+        let mut points = inputs::spiral(2000);
+        points.push([9.0; 3]);
+        let surface = reconstruct(&points).unwrap();
+        assert_eq!(surface.vertices(), &points[..2000]);
+        assert!((3900..4000).contains(&surface.faces().len()), "{}", surface.faces().len());
+        let error = reconstruct(&points[..2]).unwrap_err().to_string();
+        assert!(error.contains("satr-knn"), "{error}");
+    }
 }

@@ -138,13 +138,18 @@ fn check(case: &Case) {
 
     let input = centre::Input { vertices: &case.vertices, faces: &case.faces, areas: &case.areas };
     let centres = centre::cpu::centres(&input, &shown).unwrap();
-    let (at, vertex): (Vec<[f64; 3]>, Vec<u32>) = centres.into_iter().map(Option::unwrap).unzip();
+    let (at, vertex): (Vec<[f64; 3]>, Vec<u32>) =
+        centres.into_iter().map(|found| found.unwrap()).map(|found| (found.at, found.vertex)).unzip();
     let expected: Vec<f64> = case.member("center_xyz");
     close("centres", at.as_flattened(), &expected, 1e-6);
     assert_eq!(vertex, case.member::<u32>("center_vertex"));
     let own = centre::cpu::areas(&case.vertices, &case.faces);
     let own = centre::cpu::centres(&centre::Input { areas: &own, ..input }, &shown).unwrap();
-    assert_eq!(own.iter().map(|found| found.unwrap().1).collect::<Vec<_>>(), vertex, "with areas of our own");
+    assert_eq!(
+        own.iter().map(|found| found.unwrap().vertex).collect::<Vec<_>>(),
+        vertex,
+        "with areas of our own"
+    );
 
     let sources: Vec<u32> = case.member("dist_source");
     let heat = Heat::new(&case.vertices, &case.faces).unwrap();

@@ -15,6 +15,7 @@ mod scores;
 mod sizes;
 mod sorting;
 mod superpoints;
+mod surface;
 mod training;
 mod views;
 

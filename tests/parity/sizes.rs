@@ -17,6 +17,7 @@ use crate::{
         compare_components, compare_extents, compare_groups, compare_merged, compare_regions,
         compare_weights, path,
     },
+    surface::{compare_maps, compare_scores},
     views::{BGR, compare_disc_through_a_centre, compare_model_inputs, compare_whole},
 };
 use cuda_emulator::Gpu as Driver;
@@ -289,6 +290,19 @@ fn memberships() {
         }
         compare_memberships(gpu, &mut random, [70_000, 1200, 3], 40);
         compare_more_runs_than_there_is_room_for(gpu);
+    });
+}
+
+/// A block adds up 256 entries at a time; 3000 faces under 700 boxes are more than 2^21 counts, and 1025 tiles of them.
+#[test]
+fn surfaces() {
+    at_size("surfaces", |gpu| {
+        let mut random = Random(15);
+        compare_maps(gpu, &mut random, 9000, 256);
+        for faces in around(256) {
+            compare_scores(gpu, &mut random, [faces, 64, 9, 2]);
+        }
+        compare_scores(gpu, &mut random, [3000, 128, 700, 5]);
     });
 }
 

@@ -3,4 +3,5 @@
 mod io;
 mod lifting;
 mod superpoints;
+mod surface;
 mod views;

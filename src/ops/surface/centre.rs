@@ -14,9 +14,18 @@ pub struct Input<'a> {
     pub areas: &'a [f32],
 }
 
+/// The centre of what a box shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Centre {
+    /// The mean of the middles.
+    pub at: [f64; 3],
+    /// The vertex nearest to it, of as near ones the lowest.
+    pub vertex: u32,
+}
+
 /// CPU reference.
 pub mod cpu {
-    use super::Input;
+    use super::{Centre, Input};
     use crate::{Result, ops::basic::sum, ops::expect_len, ragged::Ragged};
     use rayon::prelude::*;
 
@@ -38,13 +47,12 @@ pub mod cpu {
         faces.iter().map(area).collect()
     }
 
-    /// The centre of what every box shows, and the vertex nearest to it, of as near ones the lowest; None for a box that
-    /// shows nothing, `[B]`. `shown`: faces and pixels under every box, `[B]`. Faces without area count alike where a box
+    /// The centre of what every box shows; None for a box that shows nothing, `[B]`. `shown`: faces and pixels under every box, `[B]`. Faces without area count alike where a box
     /// shows no others.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if there are not as many areas as faces.
-    pub fn centres(input: &Input, shown: &Ragged<(u32, u32)>) -> Result<Vec<Option<([f64; 3], u32)>>> {
+    pub fn centres(input: &Input, shown: &Ragged<(u32, u32)>) -> Result<Vec<Option<Centre>>> {
         let Input { vertices, faces, areas } = *input;
         expect_len("centre", "areas [F]", areas.len(), faces.len())?;
         let centre = |of_box: &[(u32, u32)]| {
@@ -63,7 +71,7 @@ pub mod cpu {
             let corners = of_box.iter().flat_map(|&(f, _)| faces[f as usize]);
             let nearest = corners.map(|v| (distance(v), v));
             let nearest = nearest.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            nearest.map(|(_, vertex)| (at, vertex))
+            nearest.map(|(_, vertex)| Centre { at, vertex })
         };
         Ok((0..shown.len()).into_par_iter().map(|b| centre(shown.row(b))).collect())
     }
@@ -71,7 +79,7 @@ pub mod cpu {
 
 #[cfg(test)]
 mod tests {
-    use super::{Input, cpu::*};
+    use super::{Centre, Input, cpu::*};
     use crate::ragged::Ragged;
 
     #[test]
@@ -85,12 +93,12 @@ mod tests {
         let found = centres(&input, &shown).unwrap();
         assert_eq!(
             found[0],
-            Some(([1.0, 1.0, 0.0], 0)),
+            Some(Centre { at: [1.0, 1.0, 0.0], vertex: 0 }),
             "pixels do not weigh; all corners as near, the lowest"
         );
         assert_eq!(found[1], None);
-        assert_eq!(found[2].unwrap().1, 0, "vertex 4 is nearer, but of no face that is shown");
-        assert_eq!(found[3].unwrap().1, 4);
+        assert_eq!(found[2].unwrap().vertex, 0, "vertex 4 is nearer, but of no face that is shown");
+        assert_eq!(found[3].unwrap().vertex, 4);
         assert!(centres(&Input { areas: &areas[1..], ..input }, &shown).is_err());
     }
 }

@@ -1,5 +1,6 @@
 //! From boxes in views to scores of a surface's faces, over distances along the surface (SATR).
 
+pub mod ball_pivoting;
 pub mod centre;
 pub mod cover;
 pub mod heat;

@@ -100,6 +100,53 @@ pub mod cpu {
     }
 }
 
+/// On a CUDA device.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use crate::{
+        device::{
+            gpu::{
+                Buffer, Gpu, blocks,
+                kernels::{self, RingsDims},
+            },
+            twin::RaggedOnDevice,
+        },
+        error::{Error, Result},
+        ops::surface::tally::cuda::Tally,
+    };
+
+    const WARP: usize = 32;
+
+    /// How many faces of each entry's ring its box shows, and how many the ring has, `[E]` each. `rings`: faces below F, `[F]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the rings are of another number of faces, [`Error::Device`] if the driver refuses.
+    pub fn counts(gpu: &Gpu, rings: &RaggedOnDevice<u32>, tally: &Tally) -> Result<[Buffer<u32>; 2]> {
+        let (entries, faces, boxes) = (tally.faces.len(), rings.len(), tally.offsets.len() - 1);
+        if tally.counts.len() != boxes * faces || entries > i32::MAX as usize / WARP {
+            let counts = tally.counts.len();
+            return Err(Error::invalid(format!(
+                "rings: {counts} counts and {entries} entries of {boxes} boxes over {faces} rings"
+            )));
+        }
+        let (mut seen, mut around) = (gpu.alloc(entries)?, gpu.alloc(entries)?);
+        let d = RingsDims { entries: entries as u32, faces: faces as u32 };
+        kernels::rings_count(
+            gpu,
+            blocks(entries * WARP, 256),
+            &rings.offsets,
+            &rings.values,
+            &tally.counts,
+            &tally.boxes,
+            &tally.faces,
+            &mut seen,
+            &mut around,
+            d,
+        )?;
+        Ok([seen, around])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::cpu::*;

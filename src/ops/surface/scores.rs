@@ -85,6 +85,40 @@ pub mod cpu {
     }
 }
 
+/// On a CUDA device: bit for bit the reference's.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use crate::{
+        device::gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, ScoresDims},
+        },
+        error::Result,
+        ops::{expect_len, surface::tally::cuda::Tally},
+    };
+
+    /// Adds what boxes add to the scores, `[F, P]`. `weights`: `[E]`; `parts`: below P, `[B]`; `labels`: P.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if the
+    /// driver refuses.
+    pub fn sum(
+        gpu: &Gpu,
+        tally: &Tally,
+        weights: &Buffer<f64>,
+        parts: &Buffer<u32>,
+        labels: usize,
+        scores: &mut Buffer<f64>,
+    ) -> Result<()> {
+        let (boxes, faces) = (parts.len(), scores.len() / labels.max(1));
+        expect_len("scores", "weights [E]", weights.len(), tally.pixels.len())?;
+        expect_len("scores", "scores [F, P]", scores.len(), faces * labels)?;
+        expect_len("scores", "counts [B, F]", tally.counts.len(), boxes * faces)?;
+        let d = ScoresDims { boxes: boxes as u32, faces: faces as u32, labels: labels as u32 };
+        kernels::scores_sum(gpu, blocks(faces, 256), &tally.counts, &tally.places, parts, weights, scores, d)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Input, cpu::*};

@@ -26,7 +26,8 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    fn check(&self) -> crate::Result<()> {
+    /// Refuses boxes outside of the maps, and pixels that show a face that there is not.
+    pub(crate) fn check(&self) -> crate::Result<()> {
         use crate::{Error, ops::expect_len};
         let pixels = self.side * self.side;
         let k = self.maps.len() / pixels.max(1);
@@ -41,6 +42,10 @@ impl Input<'_> {
                 self.side
             )));
         }
+        let faces = self.faces;
+        if let Some(&face) = self.maps.iter().find(|&&face| face < -1 || face as i64 >= faces as i64) {
+            return Err(Error::invalid(format!("tally: a pixel shows face {face} of {faces} (-1 = none)")));
+        }
         Ok(())
     }
 }
@@ -48,7 +53,7 @@ impl Input<'_> {
 /// CPU reference.
 pub mod cpu {
     use super::Input;
-    use crate::{Error, Result, ragged::Ragged};
+    use crate::{Result, ragged::Ragged};
     use rayon::prelude::*;
 
     /// Face and number of pixels, faces ascending, of every box, `[B]`.
@@ -58,9 +63,6 @@ pub mod cpu {
     pub fn tally(input: &Input) -> Result<Ragged<(u32, u32)>> {
         input.check()?;
         let &Input { maps, side, views, rects, faces } = input;
-        if let Some(&face) = maps.iter().find(|&&face| face < -1 || face >= faces as i32) {
-            return Err(Error::invalid(format!("tally: a pixel shows face {face} of {faces} (-1 = none)")));
-        }
         let rows = views.par_iter().zip(rects).map_init(
             || vec![0u32; faces],
             |counts, (&view, &[left, top, right, bottom])| {
@@ -83,6 +85,102 @@ pub mod cpu {
             },
         );
         Ok(Ragged::from_iter(rows.collect::<Vec<_>>()))
+    }
+}
+
+/// On a CUDA device.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::Rect;
+    use crate::{
+        device::gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, TallyDims},
+        },
+        error::{Error, Result},
+        ops::{basic::scan, expect_len},
+    };
+
+    const WARP: usize = 32;
+
+    /// Elements of `[B, F]` that are counted at once, at most.
+    pub const MOST: usize = 1 << 24;
+
+    /// What boxes show, an entry each, by box, then face.
+    #[derive(Debug)]
+    pub struct Tally {
+        /// Pixels of every face under every box, `[B, F]`.
+        pub counts: Buffer<u32>,
+        /// The entry of every count that is not zero, `[B F + 1]`.
+        pub places: Buffer<u32>,
+        /// The first entry of every box, and the last one's end, `[B + 1]`.
+        pub offsets: Buffer<u32>,
+        /// The box of every entry, `[E]`.
+        pub boxes: Buffer<u32>,
+        /// Its face.
+        pub faces: Buffer<u32>,
+        /// Its pixels.
+        pub pixels: Buffer<u32>,
+    }
+
+    /// Counts; bit for bit the reference's. `maps`: `[K, side, side]`, a pixel that shows no face, or one that is not there,
+    /// counts nowhere; `views`: below K, and `rects`: within the image, `[B]`; `faces`: F. Waits once.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a shape does not fit or B F is more than [`MOST`] with more than one box, [`Error::Device`] if
+    /// the driver refuses.
+    pub fn tally(
+        gpu: &Gpu,
+        maps: &Buffer<i32>,
+        side: usize,
+        views: &[u32],
+        rects: &[Rect],
+        faces: usize,
+    ) -> Result<Tally> {
+        let (b, k) = (rects.len(), maps.len() / (side * side).max(1));
+        expect_len("tally", "maps [K, side, side]", maps.len(), k * side * side)?;
+        expect_len("tally", "views [B]", views.len(), b)?;
+        let inside = |rect: &Rect| rect.iter().all(|&x| x as usize <= side);
+        if !rects.iter().all(inside) || views.iter().any(|&view| view as usize >= k) {
+            return Err(Error::invalid(format!("tally: a box outside of the {k} views of side {side}")));
+        }
+        if (b > 1 && b * faces > MOST) || faces >= 1 << 31 || b > 65_535 {
+            return Err(Error::invalid(format!(
+                "tally: {b} boxes over {faces} faces; at most {MOST} together, or one box"
+            )));
+        }
+        let d = TallyDims { side: side as u32, boxes: b as u32, faces: faces as u32 };
+        let (views, rects) = (gpu.upload(views)?, gpu.upload(rects.as_flattened())?);
+        let mut counts = gpu.zeros(b * faces)?;
+        let (mut marks, mut places) = (gpu.alloc(b * faces)?, gpu.alloc(b * faces + 1)?);
+        let rows = [blocks(side * WARP, 256)[0], b as u32, 1];
+        kernels::tally_count(gpu, rows, maps, &views, &rects, &mut counts, d)?;
+        kernels::tally_marks(gpu, blocks(b * faces, 256), &counts, &mut marks, d)?;
+        let mut workspace = scan::cuda::Workspace::new(gpu, b * faces)?;
+        scan::cuda::exclusive(gpu, &marks, b * faces, &mut places, &mut workspace)?;
+        let entries = gpu.download(&places.slice(b * faces..))?[0] as usize;
+        let mut tally = Tally {
+            counts,
+            places,
+            offsets: gpu.zeros(b + 1)?,
+            boxes: gpu.alloc(entries)?,
+            faces: gpu.alloc(entries)?,
+            pixels: gpu.alloc(entries)?,
+        };
+        if faces > 0 {
+            kernels::tally_gather(
+                gpu,
+                blocks(b * faces + 1, 256),
+                &tally.counts,
+                &tally.places,
+                &mut tally.boxes,
+                &mut tally.faces,
+                &mut tally.pixels,
+                &mut tally.offsets,
+                d,
+            )?;
+        }
+        Ok(tally)
     }
 }
 

@@ -6,7 +6,7 @@ pub mod cpu {
     const FINEST: u32 = 1 << 12;
 
     /// At most `most` of the points, ascending: of every cell of the finest grid that has no more occupied cells, the
-    /// first. `points`: `[N]`, finite.
+    /// one nearest to its middle. `points`: `[N]`, finite.
     pub fn thin(points: &[[f32; 3]], most: usize) -> Vec<u32> {
         if points.len() <= most {
             return (0..points.len() as u32).collect();
@@ -16,30 +16,32 @@ pub mod cpu {
         };
         let (low, high) = (bound(f32::min, f32::INFINITY), bound(f32::max, f32::NEG_INFINITY));
         let longest = (0..3).map(|axis| high[axis] - low[axis]).fold(f32::MIN_POSITIVE, f32::max);
-        let firsts = |cells: u32| {
-            let cell = |p: &[f32; 3]| {
-                let at = |axis: usize| {
-                    (((p[axis] - low[axis]) / longest * cells as f32) as u64).min(u64::from(cells) - 1)
-                };
-                at(0) << 32 | at(1) << 16 | at(2)
+        let occupied = |cells: u32| {
+            let place = |p: &[f32; 3], axis: usize| (p[axis] - low[axis]) / longest * cells as f32;
+            let of_point = |(p, i): (&[f32; 3], u32)| {
+                let cell = [0, 1, 2].map(|axis| (place(p, axis) as u64).min(u64::from(cells) - 1));
+                let off = |axis: usize| place(p, axis) - cell[axis] as f32 - 0.5;
+                let square = off(0) * off(0) + off(1) * off(1) + off(2) * off(2);
+                // Squares are not negative, so that their bits order as they do.
+                (cell[0] << 32 | cell[1] << 16 | cell[2], square.to_bits(), i)
             };
-            let mut cells: Vec<(u64, u32)> = points.iter().map(cell).zip(0..).collect();
-            cells.sort_unstable();
-            cells.dedup_by_key(|&mut (cell, _)| cell);
-            cells
+            let mut found: Vec<(u64, u32, u32)> = points.iter().zip(0..).map(of_point).collect();
+            found.sort_unstable();
+            found.dedup_by_key(|&mut (cell, ..)| cell);
+            found
         };
         let (mut fits, mut too_many) = (1, FINEST);
-        let mut kept = firsts(fits);
+        let mut kept = occupied(fits);
         while fits + 1 < too_many {
             let cells = fits.midpoint(too_many);
-            let found = firsts(cells);
+            let found = occupied(cells);
             if found.len() <= most {
                 (fits, kept) = (cells, found);
             } else {
                 too_many = cells;
             }
         }
-        let mut kept: Vec<u32> = kept.into_iter().map(|(_, point)| point).collect();
+        let mut kept: Vec<u32> = kept.into_iter().map(|(.., point)| point).collect();
         kept.truncate(most.max(1));
         kept.sort_unstable();
         kept

@@ -48,7 +48,8 @@ pub mod cpu {
     fn seen(corners: [[f32; 3]; 3], camera: &Camera, sides: Sides) -> Option<Seen> {
         let [a, b, c] = corners.map(|p| transform(p, camera));
         let (u, v) = ([b[0] - a[0], b[1] - a[1]], [c[0] - a[0], c[1] - a[1]]);
-        if sides == Sides::Front && !(u[0] * v[1] - u[1] * v[0] >= 0.0) {
+        let toward = u[0] * v[1] - u[1] * v[0];
+        if sides == Sides::Front && (toward < 0.0 || toward.is_nan()) {
             return None;
         }
         let place = |p: [f32; 3]| [SCALE * (FOCAL * p[0] / -p[2]), SCALE * (FOCAL * p[1] / -p[2])];
@@ -84,11 +85,11 @@ pub mod cpu {
         SCALE / side as f32 * (2.0 * c as f32 + 1.0 - side as f32)
     }
 
-    /// The pixels whose centre may lie between two places: one of slack at each side, the exact test decides.
+    /// The pixels whose centre may lie between two places: a tenth of slack at each side, the exact test decides.
     fn span(low: f32, high: f32, side: usize) -> std::ops::Range<usize> {
         let at = |x: f32| (x / SCALE + 1.0) * 0.5 * side as f32;
-        let low = (at(low) - 1.5).floor().max(0.0) as usize;
-        let high = (at(high) + 1.5).ceil().max(0.0) as usize;
+        let low = (at(low) - 0.6).ceil().max(0.0) as usize;
+        let high = (at(high) - 0.4).ceil().max(0.0) as usize;
         low..high.min(side)
     }
 
@@ -126,6 +127,57 @@ pub mod cpu {
             }
         }
         shown
+    }
+}
+
+/// On a CUDA device: bit for bit what the reference draws.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::{Camera, Sides};
+    use crate::{
+        device::gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, TrianglesDims},
+        },
+        error::{Error, Result},
+        ops::expect_len,
+    };
+
+    const WARP: usize = 32;
+
+    /// The face that every pixel of every view shows, `[K, side, side]`.
+    ///
+    /// `vertices`: `[V, 3]`; `faces`: below V, `[F, 3]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a shape does not fit or there are too many faces, views or pixels, [`Error::Memory`] if there is
+    /// not enough memory, [`Error::Device`] if the driver refuses.
+    pub fn nearest_faces(
+        gpu: &Gpu,
+        vertices: &Buffer<f32>,
+        faces: &Buffer<u32>,
+        cameras: &[Camera],
+        side: usize,
+        sides: Sides,
+    ) -> Result<Buffer<i32>> {
+        let (f, views, pixels) = (faces.len() / 3, cameras.len(), side.saturating_mul(side));
+        expect_len("triangles", "faces [F, 3]", faces.len(), 3 * f)?;
+        expect_len("triangles", "vertices [V, 3]", vertices.len(), vertices.len() / 3 * 3)?;
+        if f > i32::MAX as usize / WARP || views > 65_535 || pixels > i32::MAX as usize {
+            return Err(Error::invalid(format!(
+                "triangles: {f} faces, {views} views of side {side}; at most {} faces, 65535 views and {} pixels a view",
+                i32::MAX as usize / WARP,
+                i32::MAX
+            )));
+        }
+        let cameras = gpu.upload(cameras.as_flattened().as_flattened())?;
+        let (mut shown, mut maps) = (gpu.zeros(views * pixels)?, gpu.alloc(views * pixels)?);
+        let both = (sides == Sides::Both) as u32;
+        let d = TrianglesDims { faces: f as u32, side: side as u32, both };
+        let grid = |items| [blocks(items, 256)[0], views as u32, 1];
+        kernels::triangles_draw(gpu, grid(f * WARP), vertices, faces, &cameras, &mut shown, d)?;
+        kernels::triangles_resolve(gpu, grid(pixels), &shown, &mut maps, d)?;
+        Ok(maps)
     }
 }
 

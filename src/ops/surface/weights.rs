@@ -116,6 +116,64 @@ pub mod cpu {
     }
 }
 
+/// On a CUDA device: bit for bit the reference's.
+#[cfg(feature = "cuda")]
+pub mod cuda {
+    use super::{EPSILON, Factors, LEAST_SPREAD};
+    use crate::{
+        device::gpu::{
+            Buffer, Gpu,
+            kernels::{self, WeightsDims},
+        },
+        error::Result,
+        ops::{expect_len, surface::tally::cuda::Tally},
+    };
+
+    /// What every entry adds, `[E]`. `distances`: `[E]`; `around`: the faces of each entry's ring that its box shows, and how
+    /// many it has, `[E]` each; `scores`: `[B]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if the
+    /// driver refuses.
+    pub fn weights(
+        gpu: &Gpu,
+        tally: &Tally,
+        distances: &Buffer<f64>,
+        [seen, around]: &[Buffer<u32>; 2],
+        scores: &Buffer<f32>,
+        factors: Factors,
+    ) -> Result<Buffer<f64>> {
+        let e = tally.pixels.len();
+        expect_len("weights", "distances [E]", distances.len(), e)?;
+        expect_len("weights", "seen [E]", seen.len(), e)?;
+        expect_len("weights", "around [E]", around.len(), e)?;
+        expect_len("weights", "offsets [B + 1]", tally.offsets.len(), scores.len() + 1)?;
+        let mut out = gpu.alloc(e)?;
+        let d = WeightsDims {
+            epsilon: EPSILON,
+            least_spread: LEAST_SPREAD,
+            boxes: scores.len() as u32,
+            gaussian: factors.gaussian as u32,
+            visibility: factors.visibility as u32,
+            undefined: factors.undefined as u32,
+        };
+        let grid = [scores.len() as u32, 1, 1];
+        kernels::weights_entries(
+            gpu,
+            grid,
+            &tally.offsets,
+            &tally.pixels,
+            distances,
+            seen,
+            around,
+            scores,
+            &mut out,
+            d,
+        )?;
+        Ok(out)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Factors, Input, cpu::*};
