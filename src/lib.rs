@@ -42,9 +42,11 @@ println!(\"{:?}\", found.faces(&mesh, &sampled, &cloud)?.labels);
 ```
 "
 )]
+//! Boxes in views of the mesh itself label its faces too, by another method: [`satr`].
+//!
 //! # What is promised
 //! Versions follow semver for [`Pipeline`] and what it takes and gives: [`stages`], [`lifting`], [`options`], [`models`],
-//! [`io`], [`output`]. [`ops`], the GPU's launches and [`study`] may change in any version.
+//! [`io`], [`output`]. [`ops`], [`satr`], the GPU's launches and [`study`] may change in any version.
 //!
 //! # The rooms
 //! From the ground up: [`device`] and [`io`], [`ops`] (slices in, slices out, each operation with its CPU reference),

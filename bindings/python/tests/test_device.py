@@ -6,20 +6,22 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import BOXES, CLOUD, PARTS
+from conftest import CLOUD, PARTS
 
 import partstad
 
+BOXES = [{"image_id": view, "category_id": 1, "bbox": [20, 10, 60, 50]} for view in range(10)]
 CHILD = f"""
 import ctypes
 import sys
 import numpy as np
 import partstad
-points, colors = partstad.read({str(CLOUD)!r})
-pipeline = partstad.Pipeline(device="cuda:0", model_options={{"provider": "cpu"}}, views={{"side": 200}})
+points, colors = (array[::8] for array in partstad.read({str(CLOUD)!r}))
+pipeline = partstad.Pipeline(device="cuda:0", model_options={{"provider": "cpu"}}, views={{"side": 100}})
 assert pipeline.device == "cuda:0", pipeline
 found = pipeline.segment(points, colors, {PARTS!r})
-lifted = partstad.Pipeline(None, "cuda").lift(points[::2], colors[::2], {PARTS!r}, {str(BOXES)!r})
+lifter = partstad.Pipeline(None, "cuda", views={{"side": 100}})
+lifted = lifter.lift(points, colors, {PARTS!r}, {BOXES})
 
 cuda = ctypes.CDLL("libcuda.so.1")
 def call(name, *arguments):
@@ -27,8 +29,7 @@ def call(name, *arguments):
 context = ctypes.c_void_p()
 call("cuDevicePrimaryCtxRetain", ctypes.byref(context), 0)
 call("cuCtxSetCurrent", context)
-class OnDevice:
-    """As those who know nothing but the interface have arrays on a device."""
+class OnDevice:  # As those who know nothing but the interface have arrays on a device.
     def __init__(self, array):
         self.at = ctypes.c_uint64()
         call("cuMemAlloc_v2", ctypes.byref(self.at), ctypes.c_size_t(array.nbytes))
@@ -37,10 +38,9 @@ class OnDevice:
             "shape": array.shape, "typestr": array.dtype.str, "data": (self.at.value, False), "version": 3, "strides": None
         }}
 there = OnDevice(points.astype(np.float32)), OnDevice(np.rint(colors * 255).astype(np.uint8))
-masks = OnDevice(np.ones((1, 800, 800), np.uint8))
-lifter = partstad.Pipeline(None, "cuda")
+masks = OnDevice(np.ones((1, 100, 100), np.uint8))
 superpoints = lifter.superpoints(*there)
-one = lifter.lift(*there, ["a"], partstad.Boxes([0], [0], [[0, 0, 799, 799]]), masks)
+one = lifter.lift(*there, ["a"], partstad.Boxes([0], [0], [[0, 0, 99, 99]]), masks)
 assert one.masks.all()
 try:
     partstad.superpoints(*there)
@@ -71,13 +71,14 @@ def test_a_device_gives_the_same_bits(cloud, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     there = np.load(tmp_path / "out.npz")
-    points, colors = cloud
-    found = partstad.Pipeline(views={"side": 200}).segment(points, colors, PARTS)
+    points, colors = (array[::8] for array in cloud)
+    found = partstad.Pipeline(views={"side": 100}).segment(points, colors, PARTS)
     for name in ["labels", "scores", "masks"]:
         assert np.array_equal(there[name], getattr(found, name)), name
     assert np.array_equal(there["box"], found.boxes.box) and np.array_equal(there["images"], found.views.images)
     whole = partstad.superpoints(points.astype(np.float32), np.rint(colors * 255).astype(np.uint8))
     assert np.array_equal(there["there"], whole)
-    lifted = partstad.lift(points[::2], colors[::2], PARTS, BOXES)
+    lifted = partstad.lift(points, colors, PARTS, BOXES, views={"side": 100})
+    assert (lifted.labels >= 0).any()
     for name, array in [("lifted", lifted.labels), ("instances", lifted.instances), ("superpoints", lifted.superpoints)]:
         assert np.array_equal(there[name], array), name
