@@ -155,9 +155,10 @@ pub unsafe extern "C" fn partstad_cloud_from_device(
 #[cfg(feature = "cuda")]
 unsafe fn on_device(pipeline: &Pipeline, positions: partstad_array, colors: partstad_array) -> Result<Input> {
     let Device::Cuda(gpu) = pipeline.device() else { return no_device() };
-    let borrow = |array: partstad_array, what| match array.address(3, what)? {
+    let borrow = |array: partstad_array, what| -> Result<_> {
+        let (at, len) = array.address(3, what)?;
         // SAFETY: the caller's; the buffer is given back before the call returns.
-        (at, len) => Ok(unsafe { gpu.borrow_raw::<f32>(at, len) }),
+        Ok(unsafe { gpu.borrow_raw::<f32>(at, len) })
     };
     let colors = (!colors.data.is_null()).then(|| borrow(colors, "colors")).transpose()?;
     let positions = borrow(positions, "positions")?;

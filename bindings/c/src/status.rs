@@ -135,8 +135,11 @@ mod tests {
     fn a_panic_does_not_cross() {
         assert_eq!(guard(|| panic!("the {} is loose", "wheel")), PARTSTAD_BUG);
         assert!(last().contains("the wheel is loose"));
-        let of_a_worker = || rayon::join(|| panic!("no leg"), || ());
-        assert_eq!(guard(|| Ok(of_a_worker().1)), PARTSTAD_BUG);
+        let of_a_worker = || {
+            rayon::join(|| panic!("no leg"), || ());
+            Ok(())
+        };
+        assert_eq!(guard(of_a_worker), PARTSTAD_BUG);
         assert!(last().contains("no leg"));
     }
 }
