@@ -59,7 +59,7 @@ pub mod cpu {
     /// Face and number of pixels, faces ascending, of every box, `[B]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a shape does not fit or a pixel shows a face that there is not.
+    /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit or a pixel shows a face that there is not.
     pub fn tally(input: &Input) -> Result<Ragged<(u32, u32)>> {
         input.check()?;
         let &Input { maps, side, views, rects, faces } = input;
