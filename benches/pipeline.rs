@@ -39,8 +39,8 @@ fn lift(c: &mut Criterion) {
         });
 
         // A null weight that changes, and changes back.
-        let mut strict = Options::default();
-        strict.weights = weights::Options::Constant { weight: 10.0, null: 8.0 };
+        let weights = weights::Options::Constant { weight: 10.0, null: 8.0 };
+        let strict = Options { weights, ..Options::default() };
         let strict = pipeline.clone().with_options(strict);
         let mut again = found.clone();
         strict.relabel(&cloud, &mut again, None, &()).unwrap();

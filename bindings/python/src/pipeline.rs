@@ -167,6 +167,9 @@ impl Pipeline {
     }
 }
 
+/// What makes a pipeline anew: models and device, then all by keyword.
+type NewArguments<'py> = ((Option<String>, &'py str), Bound<'py, PyAny>);
+
 #[pymethods]
 impl Pipeline {
     #[new]
@@ -350,10 +353,7 @@ impl Pipeline {
         options::object(py, &self.inner.models)
     }
 
-    fn __getnewargs_ex__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<((Option<String>, &str), Bound<'py, PyAny>)> {
+    fn __getnewargs_ex__<'py>(&'py self, py: Python<'py>) -> PyResult<NewArguments<'py>> {
         let all = options::object(py, self.options_of())?;
         // Who unpickles it may work in another folder.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
