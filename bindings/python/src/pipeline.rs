@@ -16,7 +16,10 @@ use partstad::{
     pipeline::{self, Options},
     stages::{checkpoint::Checkpoint, superpoints::Superpoints, views::Views},
 };
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyTuple},
+};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -166,9 +169,6 @@ impl Pipeline {
         self.inner.pipeline.options()
     }
 }
-
-/// What makes a pipeline anew: models and device, then all by keyword.
-type NewArguments<'py> = ((Option<String>, &'py str), Bound<'py, PyAny>);
 
 #[pymethods]
 impl Pipeline {
@@ -353,7 +353,7 @@ impl Pipeline {
         options::object(py, &self.inner.models)
     }
 
-    fn __getnewargs_ex__<'py>(&'py self, py: Python<'py>) -> PyResult<NewArguments<'py>> {
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let all = options::object(py, self.options_of())?;
         // Who unpickles it may work in another folder.
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -368,7 +368,7 @@ impl Pipeline {
         all.set_item("model_options", model_options)?;
         all.set_item("threads", self.threads)?;
         let models = models.map(|models| models.to_string_lossy().into_owned());
-        Ok(((models, &self.device), all))
+        ((models, &self.device), all).into_pyobject(py)
     }
 
     fn __repr__(&self) -> String {

@@ -119,7 +119,7 @@ class Watched(partstad.ray.Segment):
 
 def test_a_worker_that_is_killed_loses_and_doubles_nothing(cluster, shapes, usual, tmp_path):
     log, out, killed = tmp_path / "log", tmp_path / "out", []
-    ids = [f"{name}-{i}" for i in range(6) for name in shapes]
+    ids = [f"{name}-{i}" for i in range(4) for name in shapes]
     whole = pa.table(
         {
             "id": ids,
