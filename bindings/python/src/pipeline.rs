@@ -128,9 +128,6 @@ impl Inner {
     }
 }
 
-/// Pipeline(models="small", device="cpu", *, network=None, model_options=None, threads=0, **options)
-/// --
-///
 /// Segments clouds; make it once. Threads may share it. Pickled, it is opened anew where it is unpickled.
 ///
 /// - `models`: "small" for the stand-ins inside the package, a folder with `manifest.json` and ONNX files, or None for a
@@ -173,7 +170,10 @@ impl Pipeline {
 #[pymethods]
 impl Pipeline {
     #[new]
-    #[pyo3(signature = (models=Some(PathBuf::from(SMALL)), device="cpu", *, network=None, model_options=None, threads=0, **options))]
+    #[pyo3(
+        signature = (models=Some(PathBuf::from(SMALL)), device="cpu", *, network=None, model_options=None, threads=0, **options),
+        text_signature = "(models='small', device='cpu', *, network=None, model_options=None, threads=0, **options)"
+    )]
     fn new(
         py: Python,
         models: Option<PathBuf>,
