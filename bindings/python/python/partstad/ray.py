@@ -1,18 +1,17 @@
-"""Many clouds on many machines: a class for `map_batches` of Ray Data, and a writer that takes each shape once.
+"""Many clouds on many machines: a class for `map_batches` of Ray Data that writes each shape once.
 
     import partstad.ray, ray
 
     shapes = ray.data.from_items([{"id": path.stem, "path": str(path)} for path in paths])
-    left = partstad.ray.remaining(shapes, "out")
-    found = left.map_batches(
+    done = shapes.map_batches(
         partstad.ray.Segment,
-        fn_constructor_kwargs={"parts": ["leg", "seat"]},
-        batch_format="pyarrow", batch_size=1, num_cpus=1, compute=ray.data.ActorPoolStrategy(size=2),
+        fn_constructor_kwargs={"parts": ["leg", "seat"], "out": "results"},
+        batch_format="pyarrow", batch_size=1, num_cpus=0.5, compute=ray.data.ActorPoolStrategy(size=2),
     )
-    partstad.ray.write(found, "out")
-    ray.data.read_parquet("out")
+    print(done.to_pandas())  # what was done now; the same again goes on where it stopped
+    ray.data.read_parquet("results")
 
-Only `remaining` and `write` need Ray itself; `Segment` needs pyarrow alone.
+It needs pyarrow. Ray itself is asked only for what it gave an actor.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import os
 import time
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +31,7 @@ from numpy.typing import NDArray
 
 from . import Pipeline
 
-if TYPE_CHECKING:
-    from ray.data import Dataset
-
-__all__ = ["Segment", "remaining", "retry", "write"]
+__all__ = ["Segment", "retry"]
 
 Batch = Union[pa.Table, dict[str, Any]]
 
@@ -58,6 +54,10 @@ class Segment:
     - `rows`: N, int64. `boxes`: how many were found, int64. `seconds`: of the call, float64.
     - `warnings`: list of strings. `error`: why there is no result, else null.
 
+    With `out`, a folder that all machines see or an address that pyarrow knows (`s3://bucket/results`), such a row becomes a
+    Parquet file of its own, whose name its id alone decides and that comes whole or not at all. Shapes whose files are there
+    are left out. What is returned lacks the lists then, and has the shapes that were done now.
+
     `parts` and `options` are those of `Pipeline`. `device`: None takes the GPU that Ray gave the actor, if it did, else the
     CPU. `threads`: 0 takes as many as the CPUs that Ray gave it.
     """
@@ -68,38 +68,31 @@ class Segment:
         models: Any = "small",
         device: Optional[str] = None,
         *,
+        out: Any = None,
         superpoints: bool = False,
         threads: int = 0,
         **options: Any,
     ) -> None:
         cpus, gpus = _assigned()
         self.parts = parts
-        self.arrays = ("labels", "instances", *(["superpoints"] if superpoints else []))
+        self.out = None if out is None else _place(out)
+        self.arrays = ["labels", "instances", *(["superpoints"] if superpoints else [])]
         self.pipeline = Pipeline(
             models, device or ("cuda" if gpus else "cpu"), threads=threads or cpus, **options
         )
 
     def __call__(self, batch: Batch) -> pa.Table:
-        ids = batch["id"]
-        shapes = _shapes(batch)
-        rows: dict[str, list[Any]] = {
-            name: [] for name in (*self.arrays, "rows", "boxes", "seconds", "warnings", "error")
-        }
-        for points, colors in shapes:
-            for name, value in self._row(points, colors).items():
-                rows[name].append(value)
-        lists = pa.list_(pa.int32())
-        types = {"rows": pa.int64(), "boxes": pa.int64(), "seconds": pa.float64(), "error": pa.string()}
-        columns = {"id": ids if isinstance(ids, pa.ChunkedArray) else pa.array(ids)}
-        for name, values in rows.items():
-            kind = pa.list_(pa.string()) if name == "warnings" else types.get(name, lists)
-            columns[name] = pa.array(values, kind)
-        return pa.table(columns)
+        ids = batch["id"] if isinstance(batch["id"], pa.ChunkedArray) else pa.chunked_array([pa.array(batch["id"])])
+        done = [
+            self._row(ids.slice(i, 1), points, colors)
+            for i, (points, colors) in enumerate(_shapes(batch))
+            if self.out is None or not _is_there(self.out, ids[i].as_py())
+        ]
+        return pa.concat_tables(done) if done else self._table(ids.slice(0, 0), [])
 
-    def _row(self, points: Any, colors: Any) -> dict[str, Any]:
+    def _row(self, id: pa.ChunkedArray, points: Any, colors: Any) -> pa.Table:
         start = time.perf_counter()
-        row: dict[str, Any] = dict.fromkeys((*self.arrays, "rows", "boxes", "error"))
-        row["warnings"] = []
+        row: dict[str, Any] = {"warnings": []}
         try:
             found = self.pipeline.segment(points(), colors and colors(), self.parts)
             row.update({name: getattr(found, name) for name in self.arrays})
@@ -108,7 +101,23 @@ class Segment:
             # One shape that fails stops no other.
             row["error"] = str(error) or repr(error)
         row["seconds"] = time.perf_counter() - start
-        return row
+        table = self._table(id, [row])
+        if self.out is None:
+            return table
+        _put(self.out, id[0].as_py(), table)
+        return table.drop_columns(self.arrays)
+
+    def _table(self, ids: pa.ChunkedArray, rows: list[dict[str, Any]]) -> pa.Table:
+        types = {name: pa.list_(pa.int32()) for name in self.arrays} | {
+            "rows": pa.int64(),
+            "boxes": pa.int64(),
+            "seconds": pa.float64(),
+            "warnings": pa.list_(pa.string()),
+            "error": pa.string(),
+        }
+        columns = {name: pa.array([row.get(name) for row in rows], kind) for name, kind in types.items()}
+        table = pa.table({"id": ids} | columns)
+        return table if rows or self.out is None else table.drop_columns(self.arrays)
 
 
 def _assigned() -> tuple[int, float]:
@@ -171,79 +180,35 @@ def _place(folder: Any) -> tuple[Any, str]:
     return pa.fs.LocalFileSystem(), os.path.abspath(folder)
 
 
-def _written(folder: Any) -> set[str]:
-    system, root = _place(folder)
-    selector = pa.fs.FileSelector(root, recursive=True, allow_not_found=True)
-    found = [info.path for info in system.get_file_info(selector) if info.type == pa.fs.FileType.File]
-    return {"/".join(path.split("/")[-2:]) for path in found if path.endswith(".parquet")}
+def _is_there(out: tuple[Any, str], id: Any) -> bool:
+    system, root = out
+    return bool(system.get_file_info(f"{root}/{_name(id)}").type == pa.fs.FileType.File)
 
 
-def remaining(shapes: Dataset, folder: Any, *, rows: int = 4) -> Dataset:
-    """The shapes whose results `write` has not put into a folder yet, told by their ids.
-
-    Shapes that failed count as done; see `retry`. `rows`: shapes of a block, at most. A block is what one actor takes, and
-    what is lost if it dies; Ray's own blocks may hold all shapes there are.
-    """
-    done = _written(folder)
-
-    def is_left(batch: pa.Table) -> pa.Table:
-        return batch.filter(pa.array([_name(id) not in done for id in batch["id"].to_pylist()], pa.bool_()))
-
-    left: Any = shapes.map_batches(is_left, batch_format="pyarrow")
-    blocks: Dataset = left.repartition(target_num_rows_per_block=rows)
-    return blocks
-
-
-def write(found: Dataset, folder: Any) -> dict[str, int]:
-    """Computes and writes: a Parquet file a shape, whose name its id decides. Returns how many came and failed.
-
-    Ray runs again what a dead worker had begun, so a shape may be computed twice. It is written to the same file, and a file
-    comes whole or not at all. So each shape is there once, also if the whole job is begun again.
-
-    `folder`: a path that all machines see, or an address that pyarrow knows, such as `s3://bucket/out`.
-    """
-    place = str(folder)
-    system, root = _place(place)
-    system.create_dir(root, recursive=True)
-    place = place if "://" in place else root
-
-    def put(batch: pa.Table) -> pa.Table:
-        system, root = _place(place)
-        for i in range(len(batch)):
-            row = batch.slice(i, 1)
-            path = f"{root}/{_name(row['id'][0].as_py())}"
-            _put(system, path, row)
-        return pa.table({"failed": pa.array([error is not None for error in batch["error"].to_pylist()], pa.bool_())})
-
-    counts = {"shapes": 0, "failed": 0}
-    batches: Any = found.map_batches(put, batch_format="pyarrow", batch_size=None)
-    for batch in batches.iter_batches(batch_format="pyarrow", batch_size=None):
-        counts["shapes"] += len(batch)
-        counts["failed"] += sum(batch["failed"].to_pylist())
-    return counts
-
-
-def _put(system: Any, path: str, row: pa.Table) -> None:
+def _put(out: tuple[Any, str], id: Any, row: pa.Table) -> None:
+    system, root = out
+    path = f"{root}/{_name(id)}"
     folder = path.rsplit("/", 1)[0]
     system.create_dir(folder, recursive=True)
-    if isinstance(system, pa.fs.LocalFileSystem):
-        # Readers of Parquet pass over names with a dot in front.
-        fresh = f"{folder}/.{uuid.uuid4().hex}"
-        pyarrow.parquet.write_table(row, fresh, filesystem=system, compression="zstd")
+    # An object of a store comes whole or not at all; a file is moved when it is whole. Readers of Parquet pass over names
+    # with a dot in front.
+    is_local = isinstance(system, pa.fs.LocalFileSystem)
+    fresh = f"{folder}/.{uuid.uuid4().hex}" if is_local else path
+    pyarrow.parquet.write_table(row, fresh, filesystem=system, compression="zstd")
+    if is_local:
         system.move(fresh, path)
-    else:
-        # An object comes whole or not at all.
-        pyarrow.parquet.write_table(row, path, filesystem=system, compression="zstd")
 
 
-def retry(folder: Any) -> int:
-    """Removes the results of the shapes that failed, so that `remaining` has them again; returns how many."""
-    system, root = _place(folder)
+def retry(out: Any) -> int:
+    """Removes the files of the shapes that failed, so that they are tried again; returns how many."""
+    system, root = _place(out)
+    selector = pa.fs.FileSelector(root, recursive=True, allow_not_found=True)
     removed = 0
-    for name in _written(folder):
-        path = f"{root}/{name}"
-        table = pyarrow.parquet.read_table(path, columns=["error"], filesystem=system)
-        if table["error"].null_count < len(table):
-            system.delete_file(path)
+    for info in system.get_file_info(selector):
+        if info.type != pa.fs.FileType.File or not info.path.endswith(".parquet"):
+            continue
+        errors = pyarrow.parquet.read_table(info.path, columns=["error"], filesystem=system)["error"]
+        if errors.null_count < len(errors):
+            system.delete_file(info.path)
             removed += 1
     return removed
