@@ -212,8 +212,8 @@ impl Pipeline {
     /// - `points`: `[N, 3]` numbers, x y z in any unit, y up (else option `cloud={"up": "z"}`); or a `Mesh`, on which
     ///   points are drawn; or the path of a cloud or a mesh. NumPy arrays of any strides, what has `__dlpack__` or
     ///   `__cuda_array_interface__`, and lists are taken. Rows that are not finite get the label -1.
-    /// - `colors`: `[N, 3]`, red green blue: integers count in 1/255, floats in 1, or in 1/255 if one is clearly above 1;
-    ///   none with `cloud={"colors": "grey"}`.
+    /// - `colors`: `[N, 3]`, red green blue: integers of 8 bits count in 1/255, other numbers in 1, or in 1/255 if
+    ///   one is clearly above 1; none with `cloud={"colors": "grey"}`.
     /// - `parts`: L names, such as `["leg", "seat"]`.
     /// - `name`: what reports call the cloud. `observer`: called with the name of every stage that begins; an exception
     ///   of it ends the call.
