@@ -94,9 +94,9 @@ impl Input {
         })
     }
 
-    /// A cloud in the memory of a device: `positions` and `colors` in [0, 1], `[N, 3]` each; greys need no colours. Both are fetched, because the
-    /// frame is found on the host, as that of a file; the placed positions go back. Colours stay where they are, unless
-    /// rows are left out.
+    /// A cloud in the memory of a device: `positions` and `colors` in [0, 1], `[N, 3]` each; greys need no colours. Both are
+    /// fetched, because the frame is found on the host, as that of a file; the placed positions go back. Colours stay where
+    /// they are, unless rows are left out.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the lengths do not fit, and those of [`Cloud::fit`]; [`Error::Device`] if the device failed.

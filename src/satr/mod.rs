@@ -98,7 +98,7 @@ pub struct Surface {
 /// What lies around every face.
 #[derive(Debug)]
 enum Around {
-    /// Faces over shared edges, and the rings of the steps that were last asked for.
+    /// Faces over shared edges, and the rings of the steps that were first asked for.
     Edges(Ragged<u32>, OnceLock<(usize, Ragged<u32>)>),
     /// Always these.
     Points(Ragged<u32>),

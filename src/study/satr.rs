@@ -70,8 +70,8 @@ fn of_points(scores: &Scores) -> Labels {
 fn of_superpoints(scene: &Scene, scores: &Scores) -> Labels {
     let superpoints = &scene.superpoints;
     let of_superpoint = known(&scores.means(&superpoints.members));
-    let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-    Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into(), ..Labels::default() }
+    let of_point = superpoints.spread(&of_superpoint).into();
+    Labels { of_superpoint: of_superpoint.into(), of_point, ..Labels::default() }
 }
 
 /// The labels of rows of scores; nothing where no box counts.

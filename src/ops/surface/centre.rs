@@ -47,8 +47,8 @@ pub mod cpu {
         faces.iter().map(area).collect()
     }
 
-    /// The centre of what every box shows; None for a box that shows nothing, `[B]`. `shown`: faces and pixels under every box, `[B]`. Faces without area count alike where a box
-    /// shows no others.
+    /// The centre of what every box shows; None for a box that shows nothing, `[B]`. `shown`: faces and pixels under every
+    /// box, `[B]`. Faces without area count alike where a box shows no others.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) if there are not as many areas as faces.

@@ -116,11 +116,7 @@ impl Instances {
             points: pieces.points[first],
             confidence: pieces.confidence[first],
         });
-        Instances {
-            list: list.collect(),
-            of_point: superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect(),
-            of_superpoint,
-        }
+        Instances { list: list.collect(), of_point: superpoints.spread(&of_superpoint), of_superpoint }
     }
 }
 

@@ -60,10 +60,8 @@ impl Labels {
         match device {
             Device::Cpu => {
                 let of_superpoint = of_superpoints(scores, parts, options)?;
-                let of_point =
-                    superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect::<Vec<_>>();
-                let (of_superpoint, of_point) = (of_superpoint.into(), of_point.into());
-                Ok(Labels { of_superpoint, of_point, rule: options.rule })
+                let of_point = superpoints.spread(&of_superpoint).into();
+                Ok(Labels { of_superpoint: of_superpoint.into(), of_point, rule: options.rule })
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
@@ -106,8 +104,8 @@ impl Labels {
                 let of_point = &superpoints.of_point;
                 let filled =
                     fill::cpu::fill(&self.of_superpoint, &visible, of_point, &around.indices, labels)?;
-                let of_point = of_point.iter().map(|&s| filled[s as usize]).collect::<Vec<_>>();
-                Ok(Labels { of_superpoint: filled.into(), of_point: of_point.into(), ..self })
+                let of_point = superpoints.spread(&filled).into();
+                Ok(Labels { of_superpoint: filled.into(), of_point, ..self })
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => self.fill_on_gpu(gpu, cloud, superpoints, memberships, labels),
@@ -186,9 +184,8 @@ mod tests {
             Memberships::find(&Device::Cpu, &superpoints, &views, &boxes, &masks, &Default::default())
                 .unwrap();
         let of_superpoint = vec![1, NONE, NONE, NONE, NONE];
-        let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-        let (of_superpoint, of_point) = (of_superpoint.into(), of_point.into());
-        let labels = Labels { of_superpoint, of_point, ..Labels::default() };
+        let of_point = superpoints.spread(&of_superpoint).into();
+        let labels = Labels { of_superpoint: of_superpoint.into(), of_point, ..Labels::default() };
         let fill = |labels: &Labels, superpoints| {
             labels.clone().fill(&Device::Cpu, &cloud, superpoints, &memberships, 2)
         };

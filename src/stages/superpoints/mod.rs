@@ -226,6 +226,11 @@ impl Superpoints {
         Ok(Superpoints { of_point: of_point.into(), members: members.into() })
     }
 
+    /// What every point has from its superpoint, `[N]`. `of_superpoint`: `[S]`.
+    pub fn spread<T: Copy>(&self, of_superpoint: &[T]) -> Vec<T> {
+        self.of_point.iter().map(|&s| of_superpoint[s as usize]).collect()
+    }
+
     /// Number of superpoints, S.
     pub fn len(&self) -> usize {
         self.members.len()

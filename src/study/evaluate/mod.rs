@@ -409,8 +409,8 @@ fn best_labels(
         allowed.rev().max_by_key(|&column| counts[column]).map_or(NONE, |column| column as i32 - 1)
     };
     let of_superpoint: Vec<i32> = targets.counts.chunks_exact(parts + 1).enumerate().map(best).collect();
-    let of_point: Vec<i32> = superpoints.of_point.iter().map(|&s| of_superpoint[s as usize]).collect();
-    Ok(Labels { of_superpoint: of_superpoint.into(), of_point: of_point.into(), ..Labels::default() })
+    let of_point = superpoints.spread(&of_superpoint).into();
+    Ok(Labels { of_superpoint: of_superpoint.into(), of_point, ..Labels::default() })
 }
 
 /// Whether some view shows the point, `[N]`.
