@@ -83,6 +83,25 @@ pub struct Part {
     pub instances: usize,
 }
 
+impl Entry {
+    /// A shape without a result.
+    pub fn failed(id: String, error: String) -> Entry {
+        Entry {
+            id,
+            state: State::Failed,
+            input: None,
+            made_from: String::new(),
+            seconds: Seconds::default(),
+            files: BTreeMap::new(),
+            parts: vec![],
+            points: 0,
+            warnings: vec![],
+            error: Some(error),
+            gpu: None,
+        }
+    }
+}
+
 impl File {
     /// Looks at a file, whose content is hashed unless `known` tells the hash of a file of that length and time.
     ///
@@ -152,6 +171,11 @@ impl Journal {
         &self.entries
     }
 
+    /// The same, by name.
+    pub fn all(&self) -> Vec<Entry> {
+        self.entries.values().cloned().collect()
+    }
+
     /// Adds an entry; it is on the disk when this returns.
     ///
     /// # Errors
@@ -174,19 +198,7 @@ mod tests {
     use super::*;
 
     fn entry(id: &str, state: State) -> Entry {
-        Entry {
-            id: id.into(),
-            state,
-            input: None,
-            made_from: "x".into(),
-            seconds: Seconds::default(),
-            files: BTreeMap::new(),
-            parts: vec![],
-            points: 3,
-            warnings: vec![],
-            error: None,
-            gpu: None,
-        }
+        Entry { state, made_from: "x".into(), points: 3, ..Entry::failed(id.into(), "no memory".into()) }
     }
 
     #[test]

@@ -159,6 +159,14 @@ pub struct Batch<'a> {
 
 /// Watches a batch.
 pub trait Watcher: Sync {
+    /// A shape is about to be read.
+    ///
+    /// # Errors
+    /// They are the shape's.
+    fn begun(&self, _shape: &Shape) -> Result<()> {
+        Ok(())
+    }
+
     /// A shape has an outcome.
     fn done(&self, _entry: &Entry) {}
 
@@ -221,7 +229,7 @@ impl<'a> Batch<'a> {
 
     /// The last entry of every shape that the journal knows.
     pub fn entries(&self) -> Vec<Entry> {
-        lock(&self.journal).entries().values().cloned().collect()
+        lock(&self.journal).all()
     }
 
     /// The files of a shape's result, and their lengths.
@@ -379,6 +387,7 @@ impl<'r> Steps for Run<'r> {
     type Written = Note;
 
     fn read(&self, shape: &&'r Shape) -> Result<Ready> {
+        self.batch.watcher.begun(shape)?;
         let worker = self.batch.workers[0];
         let options = worker.options(shape);
         if self.batch.write == Write::All {
@@ -415,38 +424,29 @@ impl<'r> Steps for Run<'r> {
     }
 
     fn done(&self, shape: &&'r Shape, outcome: Result<Note>, seconds: Seconds) -> Result<()> {
-        let mut entry = Entry {
-            id: shape.id.clone(),
-            state: State::Failed,
-            input: None,
-            made_from: self.batch.made_from(shape),
-            seconds,
-            files: BTreeMap::new(),
-            parts: vec![],
-            points: 0,
-            warnings: vec![],
-            error: None,
-            gpu: None,
-        };
-        match outcome {
+        let (id, made_from) = (shape.id.clone(), self.batch.made_from(shape));
+        let entry = match outcome {
             Ok(Note { file, points, files, parts, warnings, gpu }) => {
-                entry = Entry {
+                lock(self.outcomes).0 += 1;
+                Entry {
+                    id,
                     state: State::Done,
                     input: Some(file),
-                    points,
+                    made_from,
+                    seconds,
                     files,
                     parts,
+                    points,
                     warnings,
+                    error: None,
                     gpu,
-                    ..entry
-                };
-                lock(self.outcomes).0 += 1;
+                }
             }
             Err(e) => {
-                entry.error = Some(e.to_string());
                 lock(self.outcomes).1 += 1;
+                Entry { made_from, seconds, ..Entry::failed(id, e.to_string()) }
             }
-        }
+        };
         lock(&self.batch.journal).add(entry.clone())?;
         self.batch.watcher.done(&entry);
         Ok(())

@@ -1,7 +1,9 @@
 //! `partstad batch`: many clouds, resumable.
 
 use super::{
-    Global, progress,
+    Global,
+    isolate::{self, Ward},
+    progress,
     run::{self, ModelSettings, Segmenting, read_json},
     segment::names,
 };
@@ -10,8 +12,8 @@ use indicatif::ProgressBar;
 use partstad::{
     Device, Error, Parts, Pipeline, Result,
     batch::{
-        Batch, Segmenter, Shape, Watcher, Worker, Write, flow,
-        journal::{Entry, State},
+        Batch, Segmenter, Shape, Totals, Watcher, Worker, Write, flow,
+        journal::{Entry, Journal},
         list, sheet,
     },
     input::Input,
@@ -67,6 +69,9 @@ pub struct BatchCommand {
     /// Clouds that are segmented at the same time on each device
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     overlap: u8,
+    /// Run in a process of its own: a cloud that ends it, as for want of memory, fails, and the others go on
+    #[arg(long)]
+    isolate: bool,
     /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -144,26 +149,47 @@ impl BatchCommand {
             }
             None => "journal.jsonl".into(),
         };
+        let ward = Ward::of_this_process()?;
+        if ward.is_none() && self.isolate {
+            let tell = |entry: &Entry| Lines::tell(global, &ProgressBar::hidden(), entry);
+            let totals = isolate::supervise(shapes.len(), &self.out.join(&journal), tell)?;
+            let entries = Journal::open(&self.out.join(&journal))?.all();
+            return self.report(global, &totals, &entries, &journal);
+        }
+        if let Some(ward) = &ward {
+            shapes.retain(|shape| ward.takes(&shape.id));
+        }
         let workers = self.workers(global, &options)?;
         let stands_in = workers[0].pipeline().models().is_some_and(|models| models.manifest.stand_in);
         let mut parameters = output::parameters("batch", workers[0].pipeline());
         parameters["models"] = workers[0].made_from();
         let workers: Vec<&dyn Segmenter> = workers.iter().map(|worker| worker as &dyn Segmenter).collect();
-        let write = match self.write {
-            What::All => Write::All,
-            What::Labels => Write::Labels,
-        };
         let bar = progress::objects("batch", shapes.len());
-        let watcher = Lines { bar: &bar, global };
-        let batch = Batch::begin(&workers, &self.out, &journal, write, parameters, &watcher)?;
+        let watcher = Lines { bar: &bar, global, ward: ward.as_ref() };
+        let batch = Batch::begin(&workers, &self.out, &journal, self.write(), parameters, &watcher)?;
         let free = options.memory.or_else(memory::free).unwrap_or(u64::MAX);
         let flow = flow::Options { readers: 2, writers: 2, memory: free, ..flow::Options::default() };
         let totals = batch.run(&shapes, &flow)?;
         bar.finish_and_clear();
-        if stands_in {
+        if stands_in && ward.as_ref().is_none_or(Ward::is_whole) {
             tracing::warn!("{STAND_IN}");
         }
-        sheet::write(&self.out, &batch.entries(), write == Write::All)?;
+        match ward {
+            Some(_) => Ok(()),
+            None => self.report(global, &totals, &batch.entries(), &journal),
+        }
+    }
+
+    fn write(&self) -> Write {
+        match self.write {
+            What::All => Write::All,
+            What::Labels => Write::Labels,
+        }
+    }
+
+    /// Writes the page of all outcomes, and says how many there are.
+    fn report(&self, global: &Global, totals: &Totals, entries: &[Entry], journal: &str) -> Result<()> {
+        sheet::write(&self.out, entries, self.write() == Write::All)?;
         let page = self.out.join("index.html");
         let text = format!(
             "{} segmented, {} there already, {} failed; look at {}",
@@ -175,7 +201,10 @@ impl BatchCommand {
         global.report(json!({ "totals": totals, "out": path_text(&self.out), "journal": journal }), &text)?;
         match totals.failed {
             0 => Ok(()),
-            failed => Err(Error::invalid(format!("{failed} of {} clouds failed", shapes.len()))),
+            failed => Err(Error::invalid(format!(
+                "{failed} of {} clouds failed",
+                totals.done + totals.kept + failed
+            ))),
         }
     }
 
@@ -382,19 +411,36 @@ fn manifest(path: &Path) -> Result<Vec<Line>> {
 struct Lines<'a> {
     bar: &'a ProgressBar,
     global: &'a Global,
+    ward: Option<&'a Ward>,
+}
+
+impl Lines<'_> {
+    fn tell(global: &Global, bar: &ProgressBar, entry: &Entry) {
+        if global.json {
+            // Whoever reads the lines may go; the journal has them.
+            let _ = bar.suspend(|| global.report(json!(entry), ""));
+        }
+        if let Some(error) = &entry.error {
+            progress::complain(bar, &format!("{}: {error}", entry.id));
+        }
+    }
 }
 
 impl Watcher for Lines<'_> {
+    fn begun(&self, shape: &Shape) -> Result<()> {
+        self.ward.map_or(Ok(()), |ward| ward.begun(&shape.id))
+    }
+
     fn done(&self, entry: &Entry) {
-        if self.global.json {
-            // Whoever reads the lines may go; the journal has them.
-            let _ = self.bar.suspend(|| self.global.report(json!(entry), ""));
+        if let Some(ward) = self.ward {
+            ward.ended(entry);
         }
-        if entry.state == State::Failed {
-            let error = entry.error.as_deref().unwrap_or_default();
-            progress::complain(self.bar, &format!("{}: {error}", entry.id));
-        }
+        Lines::tell(self.global, self.bar, entry);
         self.bar.set_message(entry.id.clone());
         self.bar.inc(1);
+    }
+
+    fn stops(&self) -> bool {
+        self.ward.is_some_and(Ward::is_left)
     }
 }

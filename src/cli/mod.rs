@@ -9,6 +9,8 @@ mod dataset;
 mod evaluate;
 #[cfg(feature = "ort")]
 mod info;
+#[cfg(feature = "ort")]
+mod isolate;
 mod lift;
 #[cfg(feature = "ort")]
 mod models;

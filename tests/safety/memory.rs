@@ -80,6 +80,47 @@ fn the_others_of_a_batch_go_on() {
     assert!(out.join("pc/run.json").exists() && !out.join("big").exists());
 }
 
+/// An estimate that is told to let all pass: then the process ends in the middle, and again when the cloud is tried alone.
+#[cfg(feature = "small-models")]
+#[test]
+fn a_cloud_that_ends_an_isolated_batch_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clouds, out, options) =
+        (dir.path().join("clouds"), dir.path().join("out"), dir.path().join("options.json"));
+    fs::create_dir(&clouds).unwrap();
+    cube(&clouds.join("big.ply"), 900_000);
+    fs::write(clouds.join("broken.ply"), "ply\nno").unwrap();
+    for (name, points) in [("a", 1000), ("c", 1100), ("d", 1200)] {
+        cube(&clouds.join(name).with_added_extension("ply"), points);
+    }
+    let views = r#"{"poses": [{"elevation": 10, "azimuth": 0}], "side": 100, "radius": 0.04}"#;
+    fs::write(&options, format!(r#"{{"memory": 1000000000000, "views": {views}}}"#)).unwrap();
+    let run = |space| {
+        let args: &[&dyn AsRef<OsStr>] =
+            &[&"batch", &clouds, &"--isolate", &"--parts", &"leg", &"--options", &options];
+        let more: &[&dyn AsRef<OsStr>] = &[&"--write", &"labels", &"-o", &out, &"--json", &"--threads", &"2"];
+        let output = within(space, &[args, more].concat()).output().unwrap();
+        let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        (output.status.code(), lines, error(&output))
+    };
+    let (code, lines, said) = run(560);
+    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(
+        lines.last().unwrap()["totals"],
+        serde_json::json!({ "done": 3, "kept": 0, "failed": 2 }),
+        "{said}"
+    );
+    let outcomes: Vec<&str> = lines.iter().filter_map(|line| line["id"].as_str()).collect();
+    assert_eq!(outcomes.len(), 5, "each cloud has one outcome: {outcomes:?}");
+    let big = lines.iter().find(|line| line["id"] == "big").unwrap();
+    assert!(big["error"].as_str().unwrap().contains("it ended the process, signal: 6"), "{big}");
+    assert!(said.contains("what was under way is tried alone: ") && said.contains("big"), "{said}");
+    assert!(fs::read_to_string(out.join("index.html")).unwrap().contains("it ended the process"));
+}
+
 #[test]
 fn threads_that_do_not_start_are_an_error() {
     let dir = tempfile::tempdir().unwrap();
