@@ -4,9 +4,10 @@
 use cuda_emulator::{Faults, Gpu as Driver, fail, live_allocations};
 use inputs::Random;
 use partstad::{
-    Device, Error, Parts, Pipeline, Predictions, Result, Segmentation,
+    Device, Error, Observer, Parts, Pipeline, Predictions, Result, Segmentation,
+    batch::{Batch, Segmenter, Shape, Totals, Write, flow},
     device::gpu::Gpu,
-    io::points::PointCloud,
+    io::{ply, points::PointCloud},
     ops::{
         learn::positional::PLACE,
         lift::membership::{Entry, Sets},
@@ -25,6 +26,7 @@ use partstad::{
         train::{self, Epoch, Trainer},
     },
 };
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -36,6 +38,15 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 /// CUDA's codes for too little memory and a failed launch, and one that no version of the enum has.
 const CODES: [i32; 3] = [2, 719, 12_345];
+
+/// What an error says of a code.
+fn cause(code: i32) -> &'static str {
+    match code {
+        2 => "out of memory",
+        719 => "unspecified launch failure (CUDA_ERROR_LAUNCH_FAILED)",
+        _ => "code 12345",
+    }
+}
 
 /// Has every `step`th call of `work` fail, and compares what it gives afterwards.
 fn every_call_fails<T: PartialEq>(what: &str, step: u64, work: impl Fn() -> Result<T>) {
@@ -50,12 +61,7 @@ fn every_call_fails<T: PartialEq>(what: &str, step: u64, work: impl Fn() -> Resu
         let place = format!("{what}: call {at}, {call}, code {code}");
         let done = done.unwrap_or_else(|_| panic!("{place}: a panic"));
         let error = done.err().unwrap_or_else(|| panic!("{place}: no error")).to_string();
-        let cause = match code {
-            2 => error.contains("out of memory"),
-            719 => error.contains("unspecified launch failure (CUDA_ERROR_LAUNCH_FAILED)"),
-            _ => error.contains("code 12345"),
-        };
-        assert!(cause, "{place}: {error}");
+        assert!(error.contains(cause(code)), "{place}: {error}");
         assert_eq!(live_allocations(), live, "{place}: a leak");
         assert!(work().unwrap() == whole, "{place}: another result afterwards");
         *kinds.entry(call).or_default() += 1;
@@ -77,9 +83,9 @@ fn alone<T>(work: impl FnOnce(&Gpu) -> T) -> Option<T> {
     Some(work(&Gpu::new(0).unwrap()))
 }
 
-/// Four walls, two views, four boxes.
-fn lift(gpu: &Gpu) -> Result<(Vec<i32>, Vec<i32>, Vec<f32>)> {
-    let mut random = Random(5);
+/// Four walls.
+fn walls(seed: u64) -> PointCloud {
+    let mut random = Random(seed);
     let wall = |i: usize, u: f64, v: f64| match i % 4 {
         0 => [0.0, u, v],
         1 => [1.0, u, v],
@@ -90,19 +96,107 @@ fn lift(gpu: &Gpu) -> Result<(Vec<i32>, Vec<i32>, Vec<f32>)> {
     let positions = (0..n).map(|i| wall(i, random.uniform().into(), random.uniform().into())).collect();
     let colors =
         (0..n).map(|i| [[0.9, 0.1, 0.1], [0.1, 0.9, 0.1], [0.1, 0.1, 0.9], [0.5; 3]][i % 4]).collect();
+    PointCloud { positions, colors, ..PointCloud::default() }
+}
+
+/// Two small views, and superpoints of few points.
+fn pipeline(gpu: &Gpu) -> Pipeline {
     let mut options = Options::default();
     let pose = |azimuth| Pose { elevation: 10.0, azimuth, distance: 2.2 };
     (options.views.poses, options.views.side, options.views.radius) = (vec![pose(0.0), pose(90.0)], 32, 0.1);
     options.superpoints.small = 5;
-    let cloud = Cloud::fit(&PointCloud { positions, colors, ..PointCloud::default() }, &options.cloud)?;
+    Pipeline::new(Device::Cuda(gpu.clone()), options)
+}
+
+/// Four boxes with masks.
+fn predictions() -> Predictions {
     let box2d = |view, label, x: f32| Box2d { view, label, bbox: [x, 4.0, 12.0, 22.0], score: 0.7 };
     let boxes: Boxes = vec![box2d(0, 0, 3.0), box2d(0, 1, 15.0), box2d(1, 1, 3.0), box2d(1, 0, 15.0)].into();
     let pixels: Vec<bool> = (0..4 * 32 * 32).map(|i| i / 7 % 3 > 0).collect();
-    let predictions = Predictions { masks: Masks::pack(&pixels, 32), ..Predictions::new(boxes) };
-    let pipeline = Pipeline::new(Device::Cuda(gpu.clone()), options);
-    let found: Segmentation = pipeline.lift(&cloud, &Parts::new(["leg", "seat"])?, predictions, &())?;
+    Predictions { masks: Masks::pack(&pixels, 32), ..Predictions::new(boxes) }
+}
+
+fn lift(gpu: &Gpu) -> Result<(Vec<i32>, Vec<i32>, Vec<f32>)> {
+    let pipeline = pipeline(gpu);
+    let cloud = Cloud::fit(&walls(5), &pipeline.options().cloud)?;
+    let found = pipeline.lift(&cloud, &Parts::new(["leg", "seat"])?, predictions(), &())?;
     let scores = found.scores.probabilities.host()?.to_vec();
     Ok((found.labels.of_point.to_vec(), found.instances.of_point.clone(), scores))
+}
+
+/// A pipeline with a device that fails one call of one shape.
+struct Faulty {
+    pipeline: Pipeline,
+    shape: &'static str,
+    /// Which call, and how; what failed.
+    fault: Mutex<(u64, i32, Option<Faults>)>,
+}
+
+impl Segmenter for Faulty {
+    fn segment(&self, shape: &Shape, cloud: &Cloud, observer: &dyn Observer) -> Result<Segmentation> {
+        let lift = || self.pipeline.lift(cloud, &shape.parts, predictions(), observer);
+        if shape.id != self.shape {
+            return lift();
+        }
+        let mut fault = self.fault.lock().unwrap();
+        let (done, faults) = fail(fault.0, fault.1, lift).unwrap();
+        fault.2 = Some(faults);
+        done
+    }
+
+    fn options<'a>(&'a self, _: &'a Shape) -> &'a Options {
+        self.pipeline.options()
+    }
+
+    fn device(&self) -> &Device {
+        self.pipeline.device()
+    }
+
+    fn made_from(&self) -> Value {
+        Value::Null
+    }
+}
+
+/// One shape of three meets a fault of the device: it is an entry, the others are as ever, and the next run makes it.
+fn calls_of_a_batch_fail(gpu: &Gpu, step: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let shape = |(i, id): (usize, &str)| {
+        let cloud = dir.path().join(id).with_extension("ply");
+        ply::write(&cloud, &walls(5 + i as u64), &[]).unwrap();
+        let parts = Parts::new(["leg", "seat"]).unwrap();
+        Shape { id: id.into(), cloud, parts, weights: None, options: None }
+    };
+    let shapes: Vec<Shape> = ["a", "b", "c"].into_iter().enumerate().map(shape).collect();
+    let worker = Faulty { pipeline: pipeline(gpu), shape: "b", fault: Mutex::new((u64::MAX, 0, None)) };
+    let run = |name: &str| {
+        let out = dir.path().join(name);
+        let workers: [&dyn Segmenter; 1] = [&worker];
+        let batch = Batch::begin(&workers, &out, "journal.jsonl", Write::Labels, Value::Null, &()).unwrap();
+        let totals = batch.run(&shapes, &flow::Options::default()).unwrap();
+        let result = |shape: &Shape| std::fs::read(out.join(&shape.id).with_extension("npz")).ok();
+        let error = batch.entries().into_iter().find_map(|entry| entry.error.map(|error| (entry.id, error)));
+        (totals, shapes.iter().map(result).collect::<Vec<_>>(), error)
+    };
+    let (_, whole, _) = run("whole");
+    let calls = worker.fault.lock().unwrap().2.take().unwrap().calls;
+    let live = live_allocations();
+    for at in (0..calls).step_by(step as usize) {
+        let code = CODES[at as usize / step as usize % CODES.len()];
+        *worker.fault.lock().unwrap() = (at, code, None);
+        let name = at.to_string();
+        let (totals, results, error) = run(&name);
+        let call = worker.fault.lock().unwrap().2.take().unwrap().failed;
+        let place = format!("a batch: call {at}, {call:?}, code {code}");
+        assert_eq!(totals, Totals { done: 2, kept: 0, failed: 1 }, "{place}");
+        let (id, error) = error.unwrap_or_else(|| panic!("{place}: no error"));
+        assert!(id == "b" && error.contains(cause(code)), "{place}: {id}: {error}");
+        assert_eq!((&results[0], &results[1], &results[2]), (&whole[0], &None, &whole[2]), "{place}");
+        assert_eq!(live_allocations(), live, "{place}: a leak");
+        worker.fault.lock().unwrap().0 = u64::MAX;
+        let (totals, results, _) = run(&name);
+        assert_eq!((totals, results), (Totals { done: 1, kept: 2, failed: 0 }, whole.clone()), "{place}");
+    }
+    println!("a batch: {} of {calls} calls failed once each", calls.div_ceil(step));
 }
 
 /// A shape of random boxes in random sets.
@@ -158,6 +252,11 @@ fn calls_of_a_lift_fail() {
 }
 
 #[test]
+fn a_batch_outlives_calls_that_fail() {
+    alone(|gpu| calls_of_a_batch_fail(gpu, 97));
+}
+
+#[test]
 fn calls_of_a_training_fail() {
     alone(|gpu| every_call_fails("a training", 17, || train(gpu)));
 }
@@ -167,6 +266,7 @@ fn calls_of_a_training_fail() {
 fn all_calls_fail() {
     alone(|gpu| {
         every_call_fails("a lift", 1, || lift(gpu));
+        calls_of_a_batch_fail(gpu, 1);
         every_call_fails("a training", 1, || train(gpu));
     });
 }
