@@ -144,9 +144,9 @@ impl Scene<'_> {
             Voters::Boxes => &Masks::Boxes,
         };
         // Boxes without masks end where no part does.
-        let superpoints = if options.evidence.border > 0.0 && voters == Voters::Masks {
+        let superpoints = if options.evidence.cuts() && voters == Voters::Masks {
             Cow::Owned(progress.run(Stage::Evidence, || {
-                Evidence::gather(views, boxes, masks, labels)?.split(cloud, superpoints, &options.evidence)
+                Evidence::cut(cloud, superpoints, views, boxes, masks, labels, &options.evidence)
             })?)
         } else {
             Cow::Borrowed(superpoints)

@@ -20,7 +20,9 @@ use partstad::{
     stages::{
         checkpoint::Checkpoint,
         cloud::{self, Colors, Up},
-        evidence, views,
+        evidence,
+        instances::Merge,
+        views,
     },
 };
 use serde_json::{Value, json};
@@ -174,6 +176,12 @@ pub struct Refinements {
     /// Cut superpoints where the masks of several views agree on a border
     #[arg(long)]
     cut_by_masks: bool,
+    /// Find small parts that lie inside one superpoint, where the masks of two views or more agree on them
+    #[arg(long)]
+    small_parts: bool,
+    /// Tell instances of one part apart by the masks, instead of by what touches: doors side by side
+    #[arg(long)]
+    instances_by_masks: bool,
     /// Give points that no view shows the part that surrounds them, instead of none
     #[arg(long)]
     fill_hidden: bool,
@@ -183,7 +191,11 @@ impl Refinements {
     /// The same options with what was asked for.
     pub fn of(&self, mut options: Options) -> Options {
         if self.cut_by_masks {
-            options.evidence = evidence::Options::cut();
+            options.evidence = evidence::Options { free: options.evidence.free, ..evidence::Options::cut() };
+        }
+        options.evidence.free |= self.small_parts;
+        if self.instances_by_masks {
+            options.instances.merge = Merge::Masks;
         }
         options.labels.fill_hidden |= self.fill_hidden;
         options

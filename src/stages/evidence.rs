@@ -4,7 +4,9 @@ use super::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, 
 use crate::{
     error::{Error, Result},
     ops::{
+        expect_len,
         lift::{
+            coarse,
             evidence::{self, Split},
             mask,
             membership::Region,
@@ -22,7 +24,9 @@ use serde::{Deserialize, Serialize};
 pub struct Options {
     /// What a point of new border costs, in squared shares of evidence; 0 leaves the superpoints as they are.
     pub border: f32,
-    /// Pieces of at most this many points are not cut off.
+    /// Whether superpoints give up the points that masks of several views hold, and they do not: small parts.
+    pub free: bool,
+    /// Pieces of at most this many points are not cut off at a border.
     pub small: usize,
     /// Neighbours of each point in the graph, at least 1.
     pub neighbors: usize,
@@ -31,11 +35,16 @@ pub struct Options {
 impl Default for Options {
     /// No cuts, as in the paper.
     fn default() -> Options {
-        Options { border: 0.0, small: 20, neighbors: 10 }
+        Options { border: 0.0, free: false, small: 20, neighbors: 10 }
     }
 }
 
 impl Options {
+    /// Whether superpoints are cut at all.
+    pub fn cuts(&self) -> bool {
+        self.border > 0.0 || self.free
+    }
+
     /// Cuts where several views agree.
     pub fn cut() -> Options {
         Options { border: 1.0, ..Options::default() }
@@ -73,38 +82,35 @@ impl Evidence {
     /// # Errors
     /// [`Error::Invalid`] if boxes, masks and views do not fit together; [`Error::Device`] if they lie on a device that failed.
     pub fn gather(views: &Views, boxes: &Boxes, masks: &Masks, labels: usize) -> Result<Evidence> {
-        if labels == 0 {
-            return Err(Error::invalid("evidence: no part labels; name at least one part"));
-        }
-        boxes.check(views.len(), labels)?;
-        masks.check(boxes.len(), views.side)?;
-        let n = views.screen.len() / views.len().max(1);
-        let visible = (0..views.len())
-            .into_par_iter()
-            .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k)?, n))
-            .collect::<Result<Vec<_>>>()?
-            .concat();
-        let of_view = boxes.by_view(views.len(), |_| true)?;
-        let taps;
-        let region = match masks {
-            Masks::Boxes => Region::Boxes,
-            Masks::Bits(bits) => Region::Bits(bits),
-            Masks::Logits(logits) => {
-                taps = mask::taps(views.side);
-                Region::Logits(logits.host()?, &taps)
-            }
-        };
-        let counts = evidence::cpu::evidence(&evidence::Input {
-            visible: &visible,
-            screen: views.screen.host()?,
-            of_view: &of_view,
-            rects: &boxes.rects()?,
-            box_label: &boxes.labels()?,
-            region,
-            side: views.side,
-            labels,
-        })?;
+        let counts = look(views, boxes, masks, labels, evidence::cpu::evidence)?;
         Ok(Evidence { counts, labels })
+    }
+
+    /// The superpoints without what coarse ones give up ([`Options::free`]), each cut where the evidence changes.
+    ///
+    /// # Errors
+    /// Those of [`Evidence::gather`] and [`Evidence::split`].
+    pub fn cut(
+        cloud: &Cloud,
+        superpoints: &Superpoints,
+        views: &Views,
+        boxes: &Boxes,
+        masks: &Masks,
+        labels: usize,
+        options: &Options,
+    ) -> Result<Superpoints> {
+        let of_point = &superpoints.of_point;
+        let (counts, freed) = look(views, boxes, masks, labels, |input| {
+            expect_len("evidence", "superpoints [N]", of_point.len(), input.visible.len() / views.len())?;
+            let counts = evidence::cpu::evidence(input)?;
+            let freed = options.free.then(|| coarse::cpu::free(input, &counts, of_point));
+            Ok((counts, freed))
+        })?;
+        let evidence = Evidence { counts, labels };
+        match freed {
+            Some(pieces) => evidence.split(cloud, &of_pieces(pieces)?, options),
+            None => evidence.split(cloud, superpoints, options),
+        }
     }
 
     /// The superpoints, each cut where the evidence of its points changes.
@@ -134,6 +140,50 @@ impl Evidence {
                 small: options.small,
             },
         )?;
-        Superpoints::from_labels(&pieces.into_iter().map(|piece| piece as i32).collect::<Vec<_>>())
+        of_pieces(pieces)
     }
+}
+
+fn of_pieces(pieces: Vec<u32>) -> Result<Superpoints> {
+    Superpoints::from_labels(&pieces.into_iter().map(|piece| piece as i32).collect::<Vec<_>>())
+}
+
+/// Looks at points and boxes together, on the host.
+fn look<T>(
+    views: &Views,
+    boxes: &Boxes,
+    masks: &Masks,
+    labels: usize,
+    at: impl FnOnce(&evidence::Input) -> Result<T>,
+) -> Result<T> {
+    if labels == 0 {
+        return Err(Error::invalid("evidence: no part labels; name at least one part"));
+    }
+    boxes.check(views.len(), labels)?;
+    masks.check(boxes.len(), views.side)?;
+    let n = views.screen.len() / views.len().max(1);
+    let visible = (0..views.len())
+        .into_par_iter()
+        .map(|k| visibility::cpu::visible_points(views.pixel_to_point(k)?, n))
+        .collect::<Result<Vec<_>>>()?
+        .concat();
+    let taps;
+    let region = match masks {
+        Masks::Boxes => Region::Boxes,
+        Masks::Bits(bits) => Region::Bits(bits),
+        Masks::Logits(logits) => {
+            taps = mask::taps(views.side);
+            Region::Logits(logits.host()?, &taps)
+        }
+    };
+    at(&evidence::Input {
+        visible: &visible,
+        screen: views.screen.host()?,
+        of_view: &boxes.by_view(views.len(), |_| true)?,
+        rects: &boxes.rects()?,
+        box_label: &boxes.labels()?,
+        region,
+        side: views.side,
+        labels,
+    })
 }

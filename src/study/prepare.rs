@@ -247,7 +247,7 @@ impl Preparer {
         };
         let sample = |voters| {
             let all = json!([VERSION, superpoints, predictions, labels, parts, views, memberships, voters]);
-            let cut = voters == Voters::Masks && evidence.border > 0.0;
+            let cut = voters == Voters::Masks && evidence.cuts();
             key(if cut { json!([all, evidence]) } else { all })
         };
         let samples = Voters::ALL.map(sample);

@@ -6,7 +6,7 @@ use partstad::{
     device::gpu::Gpu,
     ops::lift::{
         extents::Extent,
-        instances::{self, Rules},
+        instances::{self, Merge, Rules},
         labels::{self, Rule},
         membership::{self, Entry, Sets},
         observe::{self, Observed},
@@ -93,7 +93,13 @@ pub fn compare_pieces(
     }
     let cells = superpoints * (parts as usize + 1);
     let probabilities: Vec<f32> = (0..cells).map(|_| random.uniform()).collect();
-    let rules = Rules { max_gap: 0.02, max_size_ratio: 100.0, max_distance: 0.3, min_box_iou: 0.4 };
+    let rules = Rules {
+        merge: Merge::Touching,
+        max_gap: 0.02,
+        max_size_ratio: 100.0,
+        max_distance: 0.3,
+        min_box_iou: 0.4,
+    };
     let input = instances::Input {
         label: &label,
         superpoints: &members,

@@ -1,9 +1,11 @@
 //! From boxes and masks back to points: memberships, votes, labels, instances.
 
+pub mod coarse;
 pub mod confidence;
 pub mod evidence;
 pub mod extents;
 pub mod fill;
+pub mod groups;
 pub mod instances;
 pub mod labels;
 pub mod mask;

@@ -17,10 +17,14 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::ops::lift::instances::Merge;
+
 /// What is merged, and what is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// Which superpoints of a part are one instance.
+    pub merge: Merge,
     /// Superpoints merge only if their 3D bounding boxes are closer than this along every axis, in cloud radii.
     pub max_gap: f32,
     /// They merge only if one has less than this many times the points of the other.
@@ -33,7 +37,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_gap: 0.02, max_size_ratio: 100.0, max_distance: 0.2, min_box_iou: 0.5 }
+        Options {
+            merge: Merge::Touching,
+            max_gap: 0.02,
+            max_size_ratio: 100.0,
+            max_distance: 0.2,
+            min_box_iou: 0.5,
+        }
     }
 }
 
@@ -92,14 +102,14 @@ impl Instances {
             )));
         }
         boxes.check(memberships.views, scores.labels)?;
-        let Options { max_gap, max_size_ratio, max_distance, min_box_iou } = *options;
-        let rules = Rules { max_gap, max_size_ratio, max_distance, min_box_iou };
+        let Options { merge, max_gap, max_size_ratio, max_distance, min_box_iou } = *options;
+        let rules = Rules { merge, max_gap, max_size_ratio, max_distance, min_box_iou };
         let pieces = match device {
-            Device::Cpu => pieces_on_cpu(cloud, superpoints, boxes, memberships, scores, labels, &rules)?,
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => {
+            Device::Cuda(gpu) if merge == Merge::Touching => {
                 device::pieces(gpu, cloud, superpoints, boxes, memberships, scores, labels, &rules)?
             }
+            _ => pieces_on_cpu(cloud, superpoints, boxes, memberships, scores, labels, &rules)?,
         };
         Ok(Instances::of_pieces(&pieces, superpoints, labels))
     }

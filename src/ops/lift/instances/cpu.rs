@@ -1,6 +1,6 @@
 //! CPU reference.
 
-use super::{Extent, Input, Pieces, Result, Rules};
+use super::{Extent, Input, Merge, Pieces, Result, Rules, groups};
 use crate::ops::{
     basic::sum,
     lift::{membership, observe},
@@ -14,18 +14,12 @@ use rayon::prelude::*;
 pub fn instances(input: &Input, rules: &Rules) -> Result<Pieces> {
     let columns = input.check()?;
     let s = input.label.len();
-    let near = near(input, &shares(input), rules);
-    let mut root: Vec<i32> =
-        (0..s as i32).map(|s| if input.label[s as usize] < 0 { -1 } else { s }).collect();
-    for (a, near) in near.iter().enumerate() {
-        for &b in near {
-            let (a, b) = (first(&mut root, a), first(&mut root, b));
-            root[a.max(b)] = a.min(b) as i32;
-        }
-    }
+    let root = match rules.merge {
+        Merge::Touching => touching(input, rules),
+        Merge::Masks => groups::roots(input, rules.max_gap),
+    };
     let mut pieces = vec![vec![]; s];
     for member in (0..s).filter(|&s| input.label[s] >= 0) {
-        root[member] = first(&mut root, member) as i32;
         pieces[root[member] as usize].push(member);
     }
     let (mut points, mut confidence) = (vec![0; s], vec![0.0; s]);
@@ -43,6 +37,24 @@ pub fn instances(input: &Input, rules: &Rules) -> Result<Pieces> {
         *confidence = (sum.total() / *points as f64) as f32;
     }
     Ok(Pieces { root, points, confidence })
+}
+
+/// The first superpoint of what touches and lies in the same boxes.
+fn touching(input: &Input, rules: &Rules) -> Vec<i32> {
+    let s = input.label.len() as i32;
+    let mut root: Vec<i32> = (0..s).map(|s| if input.label[s as usize] < 0 { -1 } else { s }).collect();
+    for (a, near) in near(input, &shares(input), rules).iter().enumerate() {
+        for &b in near {
+            let (a, b) = (first(&mut root, a), first(&mut root, b));
+            root[a.max(b)] = a.min(b) as i32;
+        }
+    }
+    for s in 0..root.len() {
+        if root[s] >= 0 {
+            root[s] = first(&mut root, s) as i32;
+        }
+    }
+    root
 }
 
 /// The share of each superpoint's visible points in each box, NaN where the box's view shows none, `[S, B]`.

@@ -13,6 +13,7 @@
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod groups;
 
 use crate::{
     error::Result,
@@ -22,10 +23,24 @@ use crate::{
     },
     ragged::Ragged,
 };
+use serde::{Deserialize, Serialize};
+
+/// Which superpoints of a part are one piece.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Merge {
+    /// Those that touch and lie in the same boxes (PartSLIP).
+    #[default]
+    Touching,
+    /// Those that the masks of one object hold ([`groups`](crate::ops::lift::groups)). On a CPU.
+    Masks,
+}
 
 /// What is merged, and what is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
+    /// What merges.
+    pub merge: Merge,
     /// Along every axis, in the unit of the extents.
     pub max_gap: f32,
     /// Of points.
@@ -146,7 +161,13 @@ mod tests {
             rects: &[[0.0, 0.0, 20.0, 10.0]],
             views: 1,
         };
-        let rules = Rules { max_gap: 0.1, max_size_ratio: 100.0, max_distance: 0.2, min_box_iou: 0.5 };
+        let rules = Rules {
+            merge: Merge::Touching,
+            max_gap: 0.1,
+            max_size_ratio: 100.0,
+            max_distance: 0.2,
+            min_box_iou: 0.5,
+        };
         let pieces = instances(&input, &rules).unwrap();
         assert_eq!(pieces.root, [0, 0, -1, 3]);
         assert_eq!(pieces.points, [4, 0, 0, 0], "no box confirms the last");

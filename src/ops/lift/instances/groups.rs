@@ -1,0 +1,146 @@
+//! Instances by groups of masks: a superpoint is of the object whose masks hold most of its points.
+
+use super::{Input, cpu::gap};
+use crate::ops::lift::groups::{Overlaps, Owners};
+use std::{cmp::Reverse, collections::BTreeMap};
+
+/// The first superpoint of every superpoint's piece, -1 without a part, `[S]`.
+///
+/// Objects of one part that touch, and that no view shows both of, are one: the two sides of a board. What no mask of its
+/// part holds is of the nearest object that it touches, or alone.
+pub(super) fn roots(input: &Input, max_gap: f32) -> Vec<i32> {
+    let owners = Owners { label: input.box_label, view: input.box_view, views: input.views };
+    let group = Overlaps::of_superpoints(input.observed, input.sets, &owners).groups(&owners);
+    let parted: Vec<usize> = (0..input.label.len()).filter(|&s| input.label[s] >= 0).collect();
+    let mut held: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    let mut left = vec![];
+    for &s in &parted {
+        match holder(input, &group, s) {
+            Some(group) => held.entry(group).or_default().push(s),
+            None => left.push(s),
+        }
+    }
+    let touch = |s: usize, t: usize| gap(&input.extents[s], &input.extents[t]) < max_gap;
+    let mut objects = Vec::<Object>::new();
+    for (first, members) in held {
+        let views = (0..group.len()).filter(|&b| group[b] == first).map(|b| input.box_view[b]).collect();
+        let mut object = Object { label: input.label[members[0]], views, members };
+        // Each that it joins may have kept it from none of the others.
+        for other in &mut objects {
+            if object.label == other.label
+                && !object.views.iter().any(|view| other.views.contains(view))
+                && object.members.iter().any(|&s| other.members.iter().any(|&t| touch(s, t)))
+            {
+                object.views.append(&mut other.views);
+                object.members.append(&mut other.members);
+            }
+        }
+        objects.retain(|object| !object.members.is_empty());
+        objects.push(object);
+    }
+    let mut of = vec![None; input.label.len()];
+    for (i, object) in objects.iter().enumerate() {
+        object.members.iter().for_each(|&s| of[s] = Some(i));
+    }
+    for s in left {
+        let near = parted.iter().filter(|&&t| input.label[t] == input.label[s] && touch(s, t));
+        let near = near.filter_map(|&t| Some((gap(&input.extents[s], &input.extents[t]), of[t]?)));
+        match near.min_by(|a, b| a.0.total_cmp(&b.0)) {
+            Some((_, object)) => objects[object].members.push(s),
+            None => objects.push(Object { label: input.label[s], views: vec![], members: vec![s] }),
+        }
+    }
+    let mut roots = vec![-1; input.label.len()];
+    for Object { members, .. } in objects {
+        let first = members.iter().min().map_or(-1, |&s| s as i32);
+        members.into_iter().for_each(|s| roots[s] = first);
+    }
+    roots
+}
+
+struct Object {
+    label: i32,
+    /// Those that have a mask of it.
+    views: Vec<u32>,
+    members: Vec<usize>,
+}
+
+/// The group of the superpoint's part that holds most of its visible points, the first of equals.
+fn holder(input: &Input, group: &[u32], s: usize) -> Option<u32> {
+    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
+    for (set, count) in input.sets.counts(s) {
+        for &b in set.iter().filter(|&&b| input.box_label[b as usize] as i32 == input.label[s]) {
+            *counts.entry(group[b as usize]).or_default() += count as u64;
+        }
+    }
+    counts.into_iter().max_by_key(|&(group, count)| (count, Reverse(group))).map(|(group, _)| group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ops::lift::{
+            membership::{Entry, Sets},
+            observe::Observed,
+        },
+        ragged::Ragged,
+    };
+
+    /// Superpoints of ten points in a row, each as wide as `width` of the way to the next, that each view shows or not, and
+    /// masks: a view and the superpoints that it holds.
+    fn pieces(label: &[i32], shown: &[&[u32]], masks: &[(u32, &[usize])], width: f32) -> Vec<i32> {
+        let (s, views) = (label.len(), shown.len());
+        let extents: Vec<_> = (0..s).map(|s| [[s as f32, 0.0, 0.0], [s as f32 + width, 1.0, 1.0]]).collect();
+        let counts = (0..s * views).map(|at| shown[at % views][at / views]).collect();
+        let mut sets = Sets::default();
+        masks.iter().zip(0..).for_each(|(_, b)| sets.boxes.push([b]));
+        for s in 0..s {
+            let entry = |(b, (view, held)): (u32, &(u32, &[usize]))| {
+                held.contains(&s).then(|| Entry { set: b, count: shown[*view as usize][s] })
+            };
+            sets.entries.push((0..).zip(masks).filter_map(entry));
+        }
+        let superpoints: Ragged<u32> = (0..s as u32).map(|s| 10 * s..10 * s + 10).collect();
+        let view: Vec<u32> = masks.iter().map(|mask| mask.0).collect();
+        let input = Input {
+            label,
+            superpoints: &superpoints,
+            extents: &extents,
+            observed: &Observed { counts, extents: vec![] },
+            sets: &sets,
+            probabilities: &vec![0.5; 2 * s],
+            box_label: &vec![0; masks.len()],
+            box_view: &view,
+            rects: &vec![[0.0; 4]; masks.len()],
+            views,
+        };
+        roots(&input, 0.02)
+    }
+
+    #[test]
+    fn doors_side_by_side_are_two() {
+        // They touch, and no view holds both in one mask.
+        let shown: &[&[u32]] = &[&[10; 4], &[10; 4]];
+        let masks: &[(u32, &[usize])] = &[(0, &[0, 1]), (0, &[2, 3]), (1, &[0, 1]), (1, &[2, 3])];
+        assert_eq!(pieces(&[0; 4], shown, masks, 1.0), [0, 0, 2, 2]);
+        // A superpoint without the part is in no piece.
+        assert_eq!(pieces(&[0, 0, -1, 0], shown, masks, 1.0), [0, 0, -1, 3]);
+    }
+
+    #[test]
+    fn two_sides_that_no_view_shows_both_of_are_one_if_they_touch() {
+        let shown: &[&[u32]] = &[&[10, 10, 0, 0], &[0, 0, 10, 10]];
+        let masks: &[(u32, &[usize])] = &[(0, &[0, 1]), (1, &[2, 3])];
+        assert_eq!(pieces(&[0; 4], shown, masks, 1.0), [0; 4]);
+        assert_eq!(pieces(&[0; 4], shown, masks, 0.5), [0, 0, 2, 2]);
+    }
+
+    #[test]
+    fn what_no_mask_holds_goes_with_what_it_touches() {
+        let shown: &[&[u32]] = &[&[10, 10, 10, 10, 0]];
+        let masks: &[(u32, &[usize])] = &[(0, &[0]), (0, &[2, 3])];
+        assert_eq!(pieces(&[0; 5], shown, masks, 1.0), [0, 0, 2, 2, 2]);
+        assert_eq!(pieces(&[0; 5], shown, masks, 0.5), [0, 1, 2, 2, 4]);
+    }
+}
