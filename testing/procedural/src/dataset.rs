@@ -1,6 +1,6 @@
 //! Training images: shapes rendered by the project's own rasterizer, with the instance each pixel shows.
 
-use crate::{CATEGORIES, Shape, generate, rng::Rng};
+use crate::{CATEGORIES, Shape, generate_hollow, rng::Rng};
 use partstad::{
     Device, Error, Result,
     stages::{
@@ -107,7 +107,9 @@ fn render(options: &Options, category: &str, seed: u64) -> Result<Vec<Image>> {
         0 => (30_000.0 * 4f64.powf(rng.unit())) as usize,
         points => points,
     };
-    let shape = generate(category, seed, points)?;
+    // Three of five show their inside between the points, as most real clouds do.
+    let inside = if rng.chance(0.6) { rng.range(0.2, 1.0) } else { 0.0 };
+    let shape = generate_hollow(category, seed, points, inside)?;
     let cloud = Cloud::new(&shape.cloud)?;
     let poses = (0..options.views_per_shape).map(|_| pose(&mut rng)).collect();
     let views = Views::render(&Device::Cpu, &cloud, &views::Options { poses, ..Default::default() })?;

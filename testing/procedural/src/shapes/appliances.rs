@@ -50,6 +50,10 @@ pub fn microwave(s: &mut Scene, rng: &mut Rng) {
         if open == 0.0 {
             s.hide(at(dx, 0.0, -0.005), block(dw - 0.02, h - 0.02, d - 0.03, 0.0));
         }
+        if s.is_furnished() {
+            let (tray, r) = (Material::any(rng), 0.4 * dw.min(d));
+            s.put(at(dx, 0.06 - h / 2.0, 0.0), cylinder(r, 0.015, 0.0), &tray);
+        }
         let t = 0.04;
         let width = rng.range(0.02, 0.05);
         let grip = Handle::bar(rng, 0.65 * h, width);
@@ -218,7 +222,8 @@ fn doors(s: &mut Scene, rng: &mut Rng, size: [f64; 3], leaves: &[(f64, f64, f64,
     }
     if shut {
         s.hide(at(0.0, 0.0, -0.005), block(w - 0.02, h - 0.02, d - 0.03, 0.0));
-    } else {
+    }
+    if !shut || s.is_furnished() {
         for i in 1..5 {
             let shelf = Material::light(rng);
             s.put(at(0.0, h * (i as f64 / 5.0 - 0.5), 0.0), block(w - 0.06, 0.012, 0.85 * d, 0.0), &shelf);
@@ -287,7 +292,8 @@ pub fn dishwasher(s: &mut Scene, rng: &mut Rng) {
     let open = if rng.chance(0.65) { 0.0 } else { rng.range(15.0, 92.0) };
     if open == 0.0 {
         s.hide(at(0.0, low + dh / 2.0, -0.005), block(w - 0.01, dh - 0.01, d - 0.02, 0.0));
-    } else {
+    }
+    if open > 0.0 || s.is_furnished() {
         let rack = Material::metal(rng);
         for y in [0.25, 0.6] {
             for i in 0..9 {

@@ -248,7 +248,7 @@ pub fn drawer(
     s.at(at(0.0, 0.0, open), |s| {
         s.part("drawer", |s| {
             front.put(s, w, h, t);
-            if open > 0.0 {
+            if open > 0.0 || s.is_furnished() {
                 let inner = front.material.shaded(0.9);
                 for x in [-0.46 * w, 0.46 * w] {
                     s.put(at(x, -0.05 * h, -depth / 2.0), block(t, 0.75 * h, depth, 0.0), &inner);

@@ -133,6 +133,12 @@ impl Filling {
                 );
             }
             _ => {
+                if s.is_furnished() {
+                    for i in 1..=rng.int(0, 2) {
+                        let y = h * (i as f64 / 3.0 - 0.5);
+                        s.put(at(0.0, y, -d / 2.0), block(w, 0.8 * wall, 0.8 * d, 0.0), body);
+                    }
+                }
                 let leaves = if fw > 0.45 || (fw > 0.3 && rng.chance(0.4)) { 2 } else { 1 };
                 let one = rng.chance(0.5);
                 for leaf in 0..leaves {
