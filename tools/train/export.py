@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import detector
+import lite0
 import segmenter
 from backbone import ConvNorm
 from vocabulary import PART_NAMES, Tokenizer, build_vocabulary
@@ -161,6 +162,10 @@ def main():
         for file in ("sam_encoder.onnx", "sam_decoder.onnx"):
             if args.out.resolve() != args.segmenter.resolve():
                 shutil.copyfile(args.segmenter / file, args.out / file)
+    notice = args.out / "NOTICE"
+    notice.unlink(missing_ok=True)
+    if isinstance(ground.backbone, lite0.Lite0):
+        notice.write_text(lite0.NOTICE)
     write_manifest(args.out, args.nms, ground.backbone)
 
 

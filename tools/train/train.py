@@ -29,16 +29,14 @@ class DetectorTask:
     def __init__(self, data, args):
         self.data, vocabulary = data, build_vocabulary()
         self.tokenizer = Tokenizer(vocabulary)
-        trunk = args.trunk
-        if args.start:
-            trunk = exported.trunk(args.start)
+        trunk = exported.trunk(args.start) if args.start else args.trunk
         self.model = torch.nn.ModuleDict({
             "text": detector.TextEncoder(len(vocabulary), self.tokenizer.ids["."]), "detector": detector.GroundingDetector(trunk)})
-        self.pretrained = self.trunk if args.pretrained else None
+        self.pretrained = None
         if args.pretrained:
-            self.trunk.load_state_dict(torch.load(args.pretrained, weights_only=True))
-            if args.frozen is not None:
-                self.trunk.freeze(args.frozen)
+            self.pretrained = self.trunk
+            self.pretrained.load_state_dict(torch.load(args.pretrained, weights_only=True))
+            self.pretrained.freeze(args.frozen)
 
     @property
     def trunk(self):
@@ -209,7 +207,7 @@ def main():
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--trunk", choices=detector.TRUNKS, default="small", help="the detector's")
     parser.add_argument("--pretrained", type=pathlib.Path, help="the trunk's weights, made by lite0.py; its norms' statistics stay")
-    parser.add_argument("--frozen", type=int, help="stages of the pretrained trunk, after its stem, that do not learn; 6 is all")
+    parser.add_argument("--frozen", type=int, default=2, help="first stages of the pretrained trunk that do not learn, as its stem; 6 is all")
     parser.add_argument("--trunk-rate", type=float, default=0.1, help="the pretrained trunk's learning rate, as a part of --rate")
     parser.add_argument("--start", type=pathlib.Path, help="folder made by export.py to begin from, its batch norms frozen")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
@@ -227,6 +225,7 @@ def main():
         run(0, args)
     else:
         (args.run / "meeting").unlink(missing_ok=True)
+        Dataset(args.data)  # so that its boxes are there
         torch.multiprocessing.spawn(run, (args,), args.processes)
 
 
