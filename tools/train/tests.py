@@ -138,14 +138,23 @@ class TestExport(unittest.TestCase):
 
 
 class TestTraining(unittest.TestCase):
-    def test_two_processes_train_and_a_finished_run_is_not_another(self):
+    def test_two_processes_go_on_where_they_stopped_as_if_they_had_not(self):
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             write_dataset(folder)
-            command = [sys.executable, HERE / "train.py", "detector", folder, "-o", folder / "run", "--steps", "2", "--processes", "2"]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            self.assertEqual(json.loads(out.splitlines()[-1])["step"], 2)
-            other = subprocess.run([*command[:-1], "1"], capture_output=True, text=True)
+
+            def train(run, *more):
+                command = [sys.executable, HERE / "train.py", "detector", folder, "-o", folder / run, "--steps", "4",
+                           "--processes", "2", *more]
+                return subprocess.run(command, capture_output=True, text=True)
+            whole, first, rest = train("whole"), train("broken", "--until", "2"), train("broken")
+            for run in (whole, first, rest):
+                self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertEqual(json.loads(first.stdout.splitlines()[-1])["step"], 2)
+            a, b = (torch.load(folder / run / "detector.pt", weights_only=True)["average"] for run in ("whole", "broken"))
+            for name, tensor in a.items():
+                torch.testing.assert_close(tensor, b[name], rtol=0, atol=0, msg=name)
+            other = train("whole", "--rate", "0.1")
             self.assertNotEqual(other.returncode, 0)
             self.assertIn("settings", other.stderr)
 

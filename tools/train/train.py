@@ -157,7 +157,8 @@ def run(rank, args):
                    checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").replace(checkpoint)
 
-    batches = torch.utils.data.DataLoader(Batches(task, args, rank), batch_size=None, sampler=range(begin, args.steps),
+    end = min(args.until or args.steps, args.steps)
+    batches = torch.utils.data.DataLoader(Batches(task, args, rank), batch_size=None, sampler=range(begin, end),
                                           num_workers=args.workers, pin_memory=args.device != "cpu")
     for step, batch in enumerate(batches, begin):
         loss, terms = task.loss(moved(batch, args.device))
@@ -179,7 +180,7 @@ def run(rank, args):
         since += 1
         for key, value in (terms | {"norm": norm.item()}).items():
             sums[key] = sums.get(key, 0) + value
-        if rank == 0 and ((step + 1) % 50 == 0 or step + 1 == args.steps):
+        if rank == 0 and ((step + 1) % 50 == 0 or step + 1 == end):
             line = {"step": step + 1, "seconds": round(time.time() - started, 1), **{k: round(v / since, 4) for k, v in sums.items()}}
             print(json.dumps(line), file=log, flush=True)
             print(json.dumps(line), flush=True)
@@ -187,8 +188,8 @@ def run(rank, args):
         if rank == 0 and time.time() - last_save > 60 * args.minutes:
             save(step + 1)
             last_save = time.time()
-    if rank == 0:
-        save(args.steps)
+    if rank == 0 and begin < end:
+        save(end)
     if args.processes > 1:
         distributed.barrier()
         distributed.destroy_process_group()
@@ -205,6 +206,7 @@ def main():
     parser.add_argument("data", help="folder made by `procedural dataset`")
     parser.add_argument("-o", "--run", type=pathlib.Path, required=True, help="folder for checkpoints and the log")
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--until", type=int, help="step after which to stop; without it the same command goes on")
     parser.add_argument("--trunk", choices=detector.TRUNKS, default="small", help="the detector's")
     parser.add_argument("--pretrained", type=pathlib.Path, help="the trunk's weights, made by lite0.py; its norms' statistics stay")
     parser.add_argument("--frozen", type=int, default=2, help="first stages of the pretrained trunk that do not learn, as its stem; 6 is all")
