@@ -52,7 +52,7 @@ def load(run, shift=0.0):
     return [m and fuse(m.eval()).requires_grad_(False) for m in (text, ground, segment)]
 
 
-def eighth(name, shape):
+def in_eight_bits(name, shape):
     """Whether these weights are stored in 8 bits: the large products of Lite0, nearly all of its parameters."""
     return "backbone.stages." in name and len(shape) == 4 and shape[1] > 1 and np.prod(shape) >= LARGE
 
@@ -76,7 +76,7 @@ def shrink(path, sizes):
     for tensor in list(model.graph.initializer):
         if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= 256:
             name, values = tensor.name, onnx.numpy_helper.to_array(tensor)
-            if eighth(name, values.shape):
+            if in_eight_bits(name, values.shape):
                 whole, step = quantised(values)
                 tensor.CopyFrom(onnx.numpy_helper.from_array(whole, name + "_i8"))
                 model.graph.initializer.append(onnx.numpy_helper.from_array(step, name + "_step"))
@@ -96,7 +96,7 @@ def shrink(path, sizes):
 def round_weights(model):
     """What `shrink` does to the file, done to the module, so that the two can be compared."""
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if eighth(name, tensor.shape):
+        if in_eight_bits(name, tensor.shape):
             whole, step = quantised(tensor.numpy())
             tensor.data = torch.from_numpy(whole.astype(np.float32) * step)
         elif tensor.is_floating_point() and tensor.numel() >= 256:
