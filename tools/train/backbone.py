@@ -36,6 +36,7 @@ class Backbone(nn.Module):
     """
 
     channels = (32, 64, 128, 160)
+    order, mean, std = "bgr", (103.530, 116.280, 123.675), (57.375, 57.120, 58.395)
 
     def __init__(self):
         super().__init__()

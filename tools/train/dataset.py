@@ -1,12 +1,14 @@
 """Images and part boxes made by `procedural dataset`: DIR/images.npy, DIR/instances.npy, DIR/index.json."""
 
 import json
+import math
 import pathlib
 
 import numpy as np
 import torch
 from scipy import ndimage
 
+from augment import augment
 from vocabulary import OTHER_WORDS, PART_NAMES, SYNONYMS
 
 SIZE = 800
@@ -137,7 +139,7 @@ def prompt(parts, labelled, random):
 
 def normalise(images, mean, std):
     """u8 [N, 3, H, W] to float, channel by channel."""
-    mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (mean, std))
+    mean, std = (torch.tensor(v, device=images.device).reshape(1, 3, 1, 1) for v in (mean, std))
     return (images.float() - mean) / std
 
 
@@ -146,9 +148,9 @@ WINDOWS = ((384, 10), (512, 6), (640, 4), (768, 3))
 SMALLER = 0.3  # share of images shown in a window one size too small for the whole object
 
 
-def draw(data, random):
-    """The window's side and the images of one batch. Each image comes equally often, in the smallest window that
-    shows its whole object, so that little time goes to white background."""
+def draw(data, random, share):
+    """The window's side and the images of a share of one batch. Each image comes equally often, in the smallest window
+    that shows its whole object, so that little time goes to white background."""
     extent = data.extent
     side = np.maximum(extent[:, 2] - extent[:, 0], extent[:, 3] - extent[:, 1]) + 24
     window = np.searchsorted([s for s, _ in WINDOWS[:-1]], side)
@@ -156,16 +158,17 @@ def draw(data, random):
     rates = np.bincount(window, minlength=len(WINDOWS)) / [count for _, count in WINDOWS]
     w = random.choice(len(WINDOWS), p=rates / rates.sum())
     size, count = WINDOWS[w]
-    return size, random.choice(np.flatnonzero(window == w), count)
+    return size, random.choice(np.flatnonzero(window == w), math.ceil(count * share))
 
 
-def detector_batch(data, tokenizer, random):
+def detector_batch(data, tokenizer, random, share=1.0):
     """images u8 [N, 3, S, S] RGB, input_ids and attention_mask [N, L], items for `losses.detector_loss`."""
-    size, chosen = draw(data, random)
+    size, chosen = draw(data, random, share)
     count = len(chosen)
     images, captions, items = [], [], []
     for i in chosen:
         image, instances, rows = data.crop(i, size, random)
+        augment(image, instances, random)
         names, part = prompt(data.index[i]["parts"], data.labelled[data.index[i]["category"]], random)
         images.append(image)
         captions.append(tokenizer.caption(names))
@@ -194,9 +197,9 @@ def detector_batch(data, tokenizer, random):
     return torch.from_numpy(np.stack(images)), input_ids, (input_ids != 0).long(), batch
 
 
-def segmenter_batch(data, random, boxes_per_image=10):
+def segmenter_batch(data, random, share=1.0, boxes_per_image=10):
     """images u8 [N, 3, S, S] RGB, boxes [B, 4] (jittered), image_index [B], instances u8 [N, S, S], codes [B]."""
-    size, chosen = draw(data, random)
+    size, chosen = draw(data, random, share)
     images, maps, boxes, image_index, codes = [], [], [], [], []
     for i in chosen:
         image, instances, rows = data.crop(i, size, random)

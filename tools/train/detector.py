@@ -7,11 +7,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from backbone import Backbone, ConvNorm, merge
+from lite0 import Lite0
 
 STRIDES = (8, 16, 32, 64, 128)
 ANCHOR_SIZES = (32, 64, 128, 256, 512)
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
-MEAN_BGR, STD_BGR = (103.530, 116.280, 123.675), (57.375, 57.120, 58.395)
+TRUNKS = {"small": Backbone, "lite0": Lite0}
 TEXT_WIDTH = 768
 
 
@@ -58,13 +59,18 @@ class LevelHead(nn.Module):
         return [F.relu(norm(self.conv(x))) for norm, x in zip(self.norms, levels)]
 
 
+def trunk_of(names):
+    """Which trunk a detector has whose weights bear these names."""
+    return "lite0" if any("backbone.stages." in name for name in names) else "small"
+
+
 def flat(x):
     """[N, C, h, w] to location-major [N, h * w, C]."""
     return x.flatten(2).transpose(1, 2)
 
 
 class GroundingDetector(nn.Module):
-    """image f32 [N,3,H,W] (BGR, normalised), text_hidden f32 [N,L,768], text_mask i64 [N,L] ->
+    """image f32 [N,3,H,W] (as the trunk wants it), text_hidden f32 [N,L,768], text_mask i64 [N,L] ->
     token_logits [N,A,L], box_regression [N,A,4], centerness [N,A], features [N,A,256]; A = locations of all levels.
 
     `centerness` is the logit of the box's expected IoU. `features` = 64 channels of the pyramid, modulated by the
@@ -73,11 +79,11 @@ class GroundingDetector(nn.Module):
 
     width, hidden, embedding = 64, 192, 96
 
-    def __init__(self):
+    def __init__(self, trunk="small"):
         super().__init__()
-        c4, c8, c16, c32 = Backbone.channels
+        self.backbone = TRUNKS[trunk]()
+        _, c8, c16, c32 = self.backbone.channels
         w = self.width
-        self.backbone = Backbone()
         self.down = nn.ModuleList([ConvNorm(c32, w, 2), ConvNorm(w, w, 2)])
         self.lateral = nn.ModuleList(nn.Conv2d(c, w, 1) for c in (c8, c16, c32, w, w))
         self.smooth = nn.ModuleList(ConvNorm(w, w, relu=False) for _ in STRIDES)

@@ -1,12 +1,13 @@
 """Writes the four ONNX files, vocab.txt and manifest.json of RUN's checkpoints, and checks each against PyTorch.
 
-    python export.py RUN -o ../../models/small
+    python export.py RUN -o ../../models/small [--segmenter FOLDER]
 """
 
 import argparse
 import hashlib
 import json
 import pathlib
+import shutil
 import warnings
 
 import numpy as np
@@ -17,11 +18,13 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import detector
+import lite0
 import segmenter
 from backbone import ConvNorm
-from vocabulary import Tokenizer, build_vocabulary
+from vocabulary import PART_NAMES, Tokenizer, build_vocabulary
 
 OPSET = 18
+LARGE = 65_536
 
 
 def fuse(model):
@@ -33,34 +36,55 @@ def fuse(model):
 
 
 def load(run, shift=0.0):
-    """The averaged weights in eval mode: text encoder, detector, segmenter. `shift` is added to every token logit."""
+    """The averaged weights in eval mode: text encoder, detector, segmenter (None if RUN trained none). `shift` is added to
+    every token logit."""
     vocabulary = build_vocabulary()
     weights = torch.load(run / "detector.pt", weights_only=True, map_location="cpu")["average"]
     text = detector.TextEncoder(len(vocabulary), Tokenizer(vocabulary).ids["."])
     text.load_state_dict({k[5:]: v for k, v in weights.items() if k.startswith("text.")})
-    ground = detector.GroundingDetector()
+    ground = detector.GroundingDetector(detector.trunk_of(weights))
     ground.load_state_dict({k[9:]: v for k, v in weights.items() if k.startswith("detector.")})
     ground.bias.data += shift
-    segment = segmenter.Segmenter()
-    segment.load_state_dict(torch.load(run / "segmenter.pt", weights_only=True, map_location="cpu")["average"])
-    return [fuse(m.eval()).requires_grad_(False) for m in (text, ground, segment)]
+    segment = None
+    if (run / "segmenter.pt").exists():
+        segment = segmenter.Segmenter()
+        segment.load_state_dict(torch.load(run / "segmenter.pt", weights_only=True, map_location="cpu")["average"])
+    return [m and fuse(m.eval()).requires_grad_(False) for m in (text, ground, segment)]
 
 
-def halve(path, sizes):
-    """Weights of 256 numbers and more as fp16 followed by a Cast: half the file, the same fp32 arithmetic. `sizes`
-    gives the shape of each output, its dynamic dimensions by name."""
+def in_eight_bits(name, shape):
+    """Whether these weights are stored in 8 bits: the large products of Lite0, nearly all of its parameters."""
+    return "backbone.stages." in name and len(shape) == 4 and shape[1] > 1 and np.prod(shape) >= LARGE
+
+
+def quantised(weights):
+    """Integers of -127 to 127 and the step of each output channel, [O, 1, 1, 1]."""
+    step = np.maximum(np.abs(weights).max((1, 2, 3), keepdims=True), 1e-12) / np.float32(127)
+    return np.rint(weights / step).astype(np.int8), step.astype(np.float32)
+
+
+def shrink(path, sizes):
+    """Weights of 256 numbers and more as fp16 followed by a Cast, some as int8 followed by a Cast and a product with their
+    steps: a half or a quarter of the file, the same fp32 arithmetic. `sizes` gives the shape of each output, its dynamic
+    dimensions by name."""
     model = onnx.load(path)
     for output in model.graph.output:
         for dim, size in zip(output.type.tensor_type.shape.dim, sizes[output.name]):
             if isinstance(size, int):
                 dim.dim_value = size
     casts = []
-    for tensor in model.graph.initializer:
+    for tensor in list(model.graph.initializer):
         if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= 256:
-            name = tensor.name
-            half = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), name + "_f16")
-            tensor.CopyFrom(half)
-            casts.append(onnx.helper.make_node("Cast", [name + "_f16"], [name], to=onnx.TensorProto.FLOAT))
+            name, values = tensor.name, onnx.numpy_helper.to_array(tensor)
+            if in_eight_bits(name, values.shape):
+                whole, step = quantised(values)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(whole, name + "_i8"))
+                model.graph.initializer.append(onnx.numpy_helper.from_array(step, name + "_step"))
+                casts += [onnx.helper.make_node("Cast", [name + "_i8"], [name + "_whole"], to=onnx.TensorProto.FLOAT),
+                          onnx.helper.make_node("Mul", [name + "_whole", name + "_step"], [name])]
+            else:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), name + "_f16"))
+                casts.append(onnx.helper.make_node("Cast", [name + "_f16"], [name], to=onnx.TensorProto.FLOAT))
     nodes = casts + list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -70,9 +94,12 @@ def halve(path, sizes):
 
 
 def round_weights(model):
-    """What `halve` does to the file, done to the module, so that the two can be compared."""
-    for tensor in list(model.parameters()) + list(model.buffers()):
-        if tensor.is_floating_point() and tensor.numel() >= 256:
+    """What `shrink` does to the file, done to the module, so that the two can be compared."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if in_eight_bits(name, tensor.shape):
+            whole, step = quantised(tensor.numpy())
+            tensor.data = torch.from_numpy(whole.astype(np.float32) * step)
+        elif tensor.is_floating_point() and tensor.numel() >= 256:
             tensor.data = tensor.data.half().float()
 
 
@@ -85,7 +112,7 @@ def export(model, path, examples, outputs, dynamic, shapes):
                           dynamic_axes=dynamic, opset_version=OPSET, dynamo=False)
     results = model(*examples.values())
     results = results if isinstance(results, tuple) else (results,)
-    halve(path, {n: [dynamic[n].get(axis, size) for axis, size in enumerate(r.shape)] for n, r in zip(outputs, results)})
+    shrink(path, {n: [dynamic[n].get(axis, size) for axis, size in enumerate(r.shape)] for n, r in zip(outputs, results)})
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     worst = 0.0
     for inputs in [examples, *shapes]:
@@ -104,6 +131,8 @@ def main():
     parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
     parser.add_argument("--shift", type=float, default=0.0, help="added to every token logit, so that 0.5 is a good score threshold")
     parser.add_argument("--nms", type=float, default=0.6, help="IoU above which the weaker of two boxes of one part goes")
+    parser.add_argument("--segmenter", type=pathlib.Path, default=pathlib.Path("models/small"),
+                        help="folder whose segmenter is taken if RUN trained none")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     text, ground, segment = load(args.run, args.shift)
@@ -127,27 +156,40 @@ def main():
     heads = ["token_logits", "box_regression", "centerness", "features"]
     export(ground, args.out / "grounding_detector.onnx", scene(2, 8), heads, axes | {k: {0: "N"} for k in heads[1:]}, [scene(1, 12)])
 
-    export(segment.encoder, args.out / "sam_encoder.onnx", {"image": torch.randn(2, 3, 800, 800)}, ["image_embeddings"],
+    if segment:
+        export_segmenter(segment, args.out)
+    else:
+        for file in ("sam_encoder.onnx", "sam_decoder.onnx"):
+            if args.out.resolve() != args.segmenter.resolve():
+                shutil.copyfile(args.segmenter / file, args.out / file)
+    notice = args.out / "NOTICE"
+    notice.unlink(missing_ok=True)
+    if isinstance(ground.backbone, lite0.Lite0):
+        notice.write_text(lite0.NOTICE)
+    write_manifest(args.out, args.nms, ground.backbone)
+
+
+def export_segmenter(segment, out):
+    export(segment.encoder, out / "sam_encoder.onnx", {"image": torch.randn(2, 3, 800, 800)}, ["image_embeddings"],
            {"image": {0: "N"}, "image_embeddings": {0: "N"}}, [{"image": torch.randn(1, 3, 800, 800)}])
 
     def prompts(n, b):
         corner = torch.rand(b, 2) * 700
         return {"image_embeddings": torch.randn(n, segmenter.Encoder.channels, 200, 200).relu(),
                 "boxes": torch.cat([corner, corner + torch.rand(b, 2) * 99], 1), "image_index": torch.randint(0, n, (b,))}
-    export(segment.decoder, args.out / "sam_decoder.onnx", prompts(2, 3), ["low_res_logits", "iou"],
+    export(segment.decoder, out / "sam_decoder.onnx", prompts(2, 3), ["low_res_logits", "iou"],
            {"image_embeddings": {0: "N"}, "boxes": {0: "B"}, "image_index": {0: "B"}, "low_res_logits": {0: "B"}, "iou": {0: "B"}},
            [prompts(1, 7), prompts(3, 1)])
-    write_manifest(args.out, args.nms)
 
 
-def write_manifest(out, nms):
+def write_manifest(out, nms, trunk):
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
              for p in sorted(out.iterdir()) if p.suffix in (".onnx", ".txt")}
     manifest = {
         "version": 1, "name": "small", "stand_in": True,
         "detector": {
             "kind": "atss", "text_encoder": "text_encoder.onnx", "model": "grounding_detector.onnx",
-            "image": {"order": "bgr", "scale": 255, "mean": detector.MEAN_BGR, "std": detector.STD_BGR, "size": [800, 800],
+            "image": {"order": trunk.order, "scale": 255, "mean": trunk.mean, "std": trunk.std, "size": [800, 800],
                       "resize": "shorter", "divisor": 32},
             "text": {"tokenizer": "wordpiece", "vocab": "vocab.txt", "separator": " . ", "max_tokens": 256,
                      "known_parts": PART_NAMES},

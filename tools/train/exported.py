@@ -4,6 +4,7 @@ import onnx
 import torch
 
 from backbone import ConvNorm
+from detector import trunk_of
 
 # Products that lost their names, in the order in which the graphs use them.
 FILES = {"text": ("text_encoder", ["qkv", "out", "up", "down", "project"]),
@@ -19,14 +20,26 @@ def shift(norm, bias, gain=1.0):
     norm.bias.copy_(bias)
 
 
+def weights(path):
+    """The numbers in a file by their names in the module."""
+    stored = {t.name: torch.tensor(onnx.numpy_helper.to_array(t)) for t in onnx.load(path).graph.initializer}
+    for name in [n.removesuffix("_i8") for n in stored if n.endswith("_i8")]:
+        stored[name] = stored.pop(f"{name}_i8") * stored.pop(f"{name}_step")
+    return {name.removesuffix("_f16"): tensor.float() for name, tensor in stored.items()}
+
+
+def trunk(folder):
+    """Which trunk a folder's detector has."""
+    return trunk_of(weights(folder / "grounding_detector.onnx"))
+
+
 @torch.no_grad()
 def restore(model, folder):
     """Gives a module's parts called as in FILES the weights in `folder`. What is of use in training only stays as it is."""
     for part, (file, products) in FILES.items():
         if hasattr(model, part):
             module = getattr(model, part)
-            stored = {t.name.removesuffix("_f16"): torch.tensor(onnx.numpy_helper.to_array(t)).float()
-                      for t in onnx.load(folder / f"{file}.onnx").graph.initializer}
+            stored = weights(folder / f"{file}.onnx")
             nameless = [stored.pop(name) for name in list(stored) if name.startswith("onnx::")]
             load(module, stored, nameless, products)
 

@@ -30,7 +30,7 @@ def assign(anchor, counts, boxes, nearest=9):
     than mean + std of all its candidates and whose centre lies inside it. A box too small to hold a centre takes the
     nearest location of the finest level.
     """
-    owner = torch.full((len(anchor),), -1)
+    owner = torch.full((len(anchor),), -1, device=anchor.device)
     if len(boxes) == 0:
         return owner
     centre = (anchor[:, :2] + anchor[:, 2:]) / 2
@@ -104,7 +104,7 @@ def segmenter_loss(logits, quality, windows, image_index, instances, codes):
     """`logits` [B, G, G] over `windows` [B, 4] against the instance maps [N, S, S]. Cells on the object weigh 1; a
     background cell weighs 0.2 where the instance has no pixel around it and 0 in the gaps between its splats."""
     G, S = logits.shape[-1], instances.shape[-1]
-    step = (torch.arange(G) + 0.5) / G
+    step = (torch.arange(G, device=windows.device) + 0.5) / G
     size = windows[:, 2:] - windows[:, :2]
     x, y = (windows[:, i, None] + step * size[:, i, None] for i in (0, 1))
     px, py = x.round().long(), y.round().long()

@@ -1,6 +1,6 @@
 //! Training images: shapes rendered by the project's own rasterizer, with the instance each pixel shows.
 
-use crate::{CATEGORIES, Shape, generate, rng::Rng};
+use crate::{CATEGORIES, Shape, generate_hollow, rng::Rng};
 use partstad::{
     Device, Error, Result,
     stages::{
@@ -32,7 +32,7 @@ pub struct Options {
     pub views_per_shape: usize,
     /// Seed of the first shape; each next one takes the next seed.
     pub seed: u64,
-    /// Points of each shape; drawn between 30,000 and 120,000 if 0.
+    /// Points of each shape; if 0 drawn between 30,000 and 120,000, and up to twice that with an inside.
     pub points: usize,
     /// The categories' names; all of them if empty.
     pub categories: Vec<String>,
@@ -103,11 +103,13 @@ pub fn write(options: &Options, folder: &Path, progress: impl Fn(usize)) -> Resu
 
 fn render(options: &Options, category: &str, seed: u64) -> Result<Vec<Image>> {
     let mut rng = Rng::new(!seed);
+    // Three of five show their inside between the points, as most real clouds do.
+    let inside = if rng.chance(0.6) { rng.range(0.2, 1.0) } else { 0.0 };
     let points = match options.points {
-        0 => (30_000.0 * 4f64.powf(rng.unit())) as usize,
+        0 => (30_000.0 * (1.0 + inside) * 4f64.powf(rng.unit())) as usize,
         points => points,
     };
-    let shape = generate(category, seed, points)?;
+    let shape = generate_hollow(category, seed, points, inside)?;
     let cloud = Cloud::new(&shape.cloud)?;
     let poses = (0..options.views_per_shape).map(|_| pose(&mut rng)).collect();
     let views = Views::render(&Device::Cpu, &cloud, &views::Options { poses, ..Default::default() })?;

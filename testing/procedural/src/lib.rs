@@ -45,22 +45,31 @@ pub struct Category {
     build: fn(&mut Scene, &mut rng::Rng),
 }
 
-/// Makes the shape of a seed with `points` points.
+/// Makes the shape of a seed with `points` points, none of them inside.
 ///
 /// # Errors
 /// [`Error::Invalid`] if there is no such category or no point is wanted.
 pub fn generate(category: &str, seed: u64, points: usize) -> Result<Shape> {
+    generate_hollow(category, seed, points, 0.0)
+}
+
+/// Makes the shape of a seed with its inside: surfaces that lie within others have `inside` times as many points as
+/// those outside. Real clouds are drawn from such surfaces, so that one looks between the points of a shut door.
+///
+/// # Errors
+/// [`Error::Invalid`] if there is no such category or no point is wanted.
+pub fn generate_hollow(category: &str, seed: u64, points: usize, inside: f64) -> Result<Shape> {
     let category = find(category)?;
     if points == 0 {
         return Err(Error::invalid("points: 0; a shape needs at least one"));
     }
-    let (scene, mut rng) = built(category, seed);
+    let (scene, mut rng) = built(category, seed, inside > 0.0);
     let light = material::Light::random(&mut rng);
     let mut turn = |degrees: f64| rng.normal() * degrees.to_radians();
     let pose = if turn(1.0) > 0.5 { [4.0, 1.0, 1.0].map(&mut turn) } else { [0.0; 3] };
     let pose =
         DQuat::from_rotation_y(pose[0]) * DQuat::from_rotation_x(pose[1]) * DQuat::from_rotation_z(pose[2]);
-    let samples = scene.sample(&mut rng, &light, points);
+    let samples = scene.sample(&mut rng, &light, points, inside);
     let place = |p: DVec3| (pose * p).to_array();
     Ok(Shape {
         cloud: PointCloud {
@@ -93,7 +102,7 @@ pub struct LabelledMesh {
 /// [`Error::Invalid`] if there is no such category.
 pub fn mesh(category: &str, seed: u64) -> Result<LabelledMesh> {
     let category = find(category)?;
-    let (scene, _) = built(category, seed);
+    let (scene, _) = built(category, seed, false);
     let mut mesh = Mesh::default();
     let mut made =
         LabelledMesh { mesh: Mesh::default(), parts: category.parts, semantic: vec![], instance: vec![] };
@@ -127,10 +136,13 @@ fn find(category: &str) -> Result<&'static Category> {
     })
 }
 
-fn built(category: &'static Category, seed: u64) -> (Scene, rng::Rng) {
+fn built(category: &'static Category, seed: u64, furnished: bool) -> (Scene, rng::Rng) {
     let name = category.name.bytes().fold(seed, |hash, byte| rng::mix(hash ^ byte as u64));
     let mut rng = rng::Rng::new(name);
     let mut scene = Scene::new(category.parts);
+    if furnished {
+        scene = scene.furnished();
+    }
     (category.build)(&mut scene, &mut rng);
     (scene, rng)
 }
@@ -183,7 +195,11 @@ mod tests {
         scene.part("core", |s| s.put(DVec3::ZERO, solid::block(1.0, 1.0, 1.0, 0.0), &plain));
         scene.put(DVec3::ZERO, solid::block(2.0, 2.0, 2.0, 0.0), &plain);
         let light = material::Light::random(&mut rng);
-        assert!(scene.sample(&mut rng, &light, 500).iter().all(|sample| sample.label == -1));
+        assert!(scene.sample(&mut rng, &light, 500, 0.0).iter().all(|sample| sample.label == -1));
+        let within =
+            scene.sample(&mut rng, &light, 4000, 0.5).iter().filter(|sample| sample.label == 0).count();
+        // 6 of the 30 square units of surface lie within, and get half of their share: 3 of 27.
+        assert!((350..540).contains(&within), "{within}");
     }
 
     #[test]

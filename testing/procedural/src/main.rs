@@ -47,7 +47,7 @@ enum Command {
         /// Seed of the first shape; each next one takes the next seed.
         #[arg(long, default_value_t = 0)]
         seed: u64,
-        /// Points of each shape; 0 draws 30,000 to 120,000.
+        /// Points of each shape; 0 draws 30,000 to 120,000, and up to twice that with an inside.
         #[arg(long, default_value_t = 0)]
         points: usize,
         /// Categories, comma separated; all of them by default.

@@ -11,6 +11,7 @@ use glam::{DAffine3, DQuat, DVec3};
 #[derive(Debug)]
 pub struct Scene {
     parts: &'static [&'static str],
+    furnished: bool,
     frame: DAffine3,
     label: i32,
     instance: i32,
@@ -44,7 +45,25 @@ pub struct Sample {
 impl Scene {
     /// An empty scene whose labels are indices into `parts`.
     pub fn new(parts: &'static [&'static str]) -> Scene {
-        Scene { parts, frame: DAffine3::IDENTITY, label: -1, instance: -1, instances: 0, pieces: vec![] }
+        Scene {
+            parts,
+            furnished: false,
+            frame: DAffine3::IDENTITY,
+            label: -1,
+            instance: -1,
+            instances: 0,
+            pieces: vec![],
+        }
+    }
+
+    /// The scene, to be built with what shut doors and drawers hide.
+    pub fn furnished(self) -> Scene {
+        Scene { furnished: true, ..self }
+    }
+
+    /// Whether what shut doors and drawers hide is wanted.
+    pub fn is_furnished(&self) -> bool {
+        self.furnished
     }
 
     /// What `build` puts belongs to one new instance of a part; to no part if the category does not know the name.
@@ -114,8 +133,9 @@ impl Scene {
         all
     }
 
-    /// `count` points, uniform over the surface that lies in no other solid.
-    pub fn sample(&self, rng: &mut Rng, light: &Light, count: usize) -> Vec<Sample> {
+    /// `count` points, uniform over the surface that lies in no other solid, and `inside` times as dense on the surface
+    /// that does.
+    pub fn sample(&self, rng: &mut Rng, light: &Light, count: usize, inside: f64) -> Vec<Sample> {
         let meshes: Vec<Vec<Triangle>> = self.pieces.iter().map(|piece| piece.solid.triangles()).collect();
         let mut triangles = Vec::new();
         let mut areas = vec![0.0];
@@ -146,7 +166,8 @@ impl Scene {
             let on = |t: &Triangle| t[0] + (t[1] - t[0]) * u + (t[2] - t[0]) * v;
             let position = on(world);
             let buried = obstacles.iter().enumerate().any(|(i, o)| i != *owner && o.contains(position));
-            if buried && tries < 50 * count {
+            let kept = !buried || (inside > 0.0 && rng.chance(inside));
+            if !kept && tries < 50 * count {
                 continue;
             }
             let piece = &self.pieces[*owner];

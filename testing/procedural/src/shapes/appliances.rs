@@ -50,8 +50,12 @@ pub fn microwave(s: &mut Scene, rng: &mut Rng) {
         if open == 0.0 {
             s.hide(at(dx, 0.0, -0.005), block(dw - 0.02, h - 0.02, d - 0.03, 0.0));
         }
+        if s.is_furnished() {
+            let (tray, r) = (Material::any(rng), 0.4 * dw.min(d));
+            s.put(at(dx, 0.06 - h / 2.0, 0.0), cylinder(r, 0.015, 0.0), &tray);
+        }
         let t = 0.04;
-        let width = rng.range(0.02, 0.05);
+        let width = rng.range(0.025, 0.06);
         let grip = Handle::bar(rng, 0.65 * h, width);
         let handle = rng.chance(0.6);
         s.at(at(dx, 0.0, d / 2.0), |s| {
@@ -73,10 +77,14 @@ pub fn microwave(s: &mut Scene, rng: &mut Rng) {
             let (sw, sh) = (0.75 * panel, rng.range(0.08, 0.14) * h);
             s.part("display", |s| s.put(at(0.0, 0.38 * h, 0.026), block(sw, sh, 0.012, 0.0), &screen));
             let (columns, rows) = (rng.int(2, 4), rng.int(2, 7));
-            let keys = if rng.chance(0.5) { Material::light(rng) } else { Material::plastic(rng) };
-            let round = rng.chance(0.4);
+            let keys = match rng.int(0, 2) {
+                0 => plate.shaded(rng.range(0.8, 1.3)),
+                1 => Material::light(rng),
+                _ => Material::plastic(rng),
+            };
+            let (round, fill) = (rng.chance(0.4), rng.range(0.4, 1.0));
             let (cw, ch) = (0.8 * panel / columns as f64, 0.62 * h / rows as f64);
-            let size = [0.72 * cw, (0.7 * ch).min(0.9 * cw), 0.014];
+            let size = [0.8 * fill * cw, fill * (0.75 * ch).min(0.9 * cw), 0.014];
             for i in 0..rows * columns {
                 let (row, column) = (i / columns, i % columns);
                 let x = (column as f64 + 0.5) * cw - 0.4 * panel;
@@ -111,11 +119,13 @@ pub fn oven(s: &mut Scene, rng: &mut Rng) {
     if foot > 0.0 {
         s.put(at(0.0, -h / 2.0 + foot / 2.0, 0.0), block(w, foot, d, 0.0), &m);
         if foot > 0.12 {
-            s.put(
-                at(0.0, -h / 2.0 + foot / 2.0, d / 2.0),
-                block(0.97 * w, 0.85 * foot, 0.04, 0.01),
-                &m.shaded(0.95),
-            );
+            s.part("door", |s| {
+                s.put(
+                    at(0.0, -h / 2.0 + foot / 2.0, d / 2.0),
+                    block(0.97 * w, 0.85 * foot, 0.04, 0.01),
+                    &m.shaded(0.95),
+                )
+            });
         }
     }
     let open = if rng.chance(0.75) { 0.0 } else { rng.range(15.0, 92.0) };
@@ -139,7 +149,8 @@ pub fn oven(s: &mut Scene, rng: &mut Rng) {
         });
     });
     let count = rng.int(3, 8);
-    let (kind, radius) = (rng.int(0, 2), (0.3 * strip).min(0.35 * w / count as f64));
+    let size = rng.range(0.5, 1.0);
+    let (kind, radius) = (rng.int(0, 2), size * (0.3 * strip).min(0.35 * w / count as f64));
     let knobs = if rng.chance(0.5) { dark } else { Material::metal(rng) };
     let mark = Material::light(rng);
     let on_top = rng.chance(0.2);
@@ -204,7 +215,7 @@ fn doors(s: &mut Scene, rng: &mut Rng, size: [f64; 3], leaves: &[(f64, f64, f64,
     };
     let flat = Front::plain(face);
     let length = rng.range(0.25, 0.7);
-    let width = rng.range(0.02, 0.045);
+    let width = rng.range(0.025, 0.08);
     let grip = Handle::bar(rng, length, width);
     let handle = rng.chance(0.85);
     let ajar = rng.chance(0.25);
@@ -218,7 +229,8 @@ fn doors(s: &mut Scene, rng: &mut Rng, size: [f64; 3], leaves: &[(f64, f64, f64,
     }
     if shut {
         s.hide(at(0.0, 0.0, -0.005), block(w - 0.02, h - 0.02, d - 0.03, 0.0));
-    } else {
+    }
+    if !shut || s.is_furnished() {
         for i in 1..5 {
             let shelf = Material::light(rng);
             s.put(at(0.0, h * (i as f64 / 5.0 - 0.5), 0.0), block(w - 0.06, 0.012, 0.85 * d, 0.0), &shelf);
@@ -287,7 +299,8 @@ pub fn dishwasher(s: &mut Scene, rng: &mut Rng) {
     let open = if rng.chance(0.65) { 0.0 } else { rng.range(15.0, 92.0) };
     if open == 0.0 {
         s.hide(at(0.0, low + dh / 2.0, -0.005), block(w - 0.01, dh - 0.01, d - 0.02, 0.0));
-    } else {
+    }
+    if open > 0.0 || s.is_furnished() {
         let rack = Material::metal(rng);
         for y in [0.25, 0.6] {
             for i in 0..9 {

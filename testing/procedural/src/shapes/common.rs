@@ -79,7 +79,7 @@ impl Handle {
     /// A style for fronts about `size` large.
     pub fn random(rng: &mut Rng, size: f64) -> Handle {
         let kind = rng.int(0, 5);
-        let width = size * rng.range(0.02, 0.05);
+        let width = size * rng.range(0.03, 0.11);
         let length = size * if kind == 0 { 0.1 } else { rng.range(0.15, 0.5) };
         let material = match rng.int(0, 4) {
             0 => Material::plastic(rng),
@@ -248,7 +248,7 @@ pub fn drawer(
     s.at(at(0.0, 0.0, open), |s| {
         s.part("drawer", |s| {
             front.put(s, w, h, t);
-            if open > 0.0 {
+            if open > 0.0 || s.is_furnished() {
                 let inner = front.material.shaded(0.9);
                 for x in [-0.46 * w, 0.46 * w] {
                     s.put(at(x, -0.05 * h, -depth / 2.0), block(t, 0.75 * h, depth, 0.0), &inner);
@@ -266,12 +266,18 @@ pub fn drawer(
     });
 }
 
-/// Four panels, a floor, a lid and a back around a hollow of `w` by `h` by `d`, open towards +z.
+/// Two sides, a floor, a lid and a back around a hollow of `w` by `h` by `d`, open towards +z.
 pub fn carcass(s: &mut Scene, w: f64, h: f64, d: f64, wall: f64, m: &Material, back: &Material) {
+    s.put(at(0.0, (h - wall) / 2.0, 0.0), block(w - 2.0 * wall, wall, d, 0.0), m);
+    trough(s, w, h, d, wall, m, back);
+}
+
+/// A carcass without its lid.
+pub fn trough(s: &mut Scene, w: f64, h: f64, d: f64, wall: f64, m: &Material, back: &Material) {
     for sign in [-1.0, 1.0] {
         s.put(at(sign * (w - wall) / 2.0, 0.0, 0.0), block(wall, h, d, 0.0), m);
-        s.put(at(0.0, sign * (h - wall) / 2.0, 0.0), block(w - 2.0 * wall, wall, d, 0.0), m);
     }
+    s.put(at(0.0, (wall - h) / 2.0, 0.0), block(w - 2.0 * wall, wall, d, 0.0), m);
     s.put(at(0.0, 0.0, (wall - d) / 2.0), block(w - 2.0 * wall, h - 2.0 * wall, wall, 0.0), back);
 }
 

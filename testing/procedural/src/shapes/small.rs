@@ -70,7 +70,11 @@ pub fn remote(s: &mut Scene, rng: &mut Rng) {
     s.turn(DVec3::X, tilt, |s| {
         s.put(HERE, plate(rounded(w, h, rng.range(0.01, 0.12)), d), &m);
         s.put(at(0.0, 0.0, d / 2.0), plate(rounded(0.94 * w, 0.97 * h, 0.03), 0.012), &face);
-        let main = if rng.chance(0.5) { Material::light(rng) } else { Material::plastic(rng) };
+        let main = match rng.int(0, 2) {
+            0 => face.shaded(rng.range(0.7, 1.4)),
+            1 => Material::light(rng),
+            _ => Material::plastic(rng),
+        };
         let (columns, rows) = (rng.int(2, 4), rng.int(5, 12));
         let (cw, ch) = (0.88 * w / columns as f64, 0.9 * h / rows as f64);
         let wheel = rng.chance(0.5).then(|| rng.int(1, rows - 3));

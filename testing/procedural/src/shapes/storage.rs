@@ -16,15 +16,17 @@ pub fn furniture(s: &mut Scene, rng: &mut Rng) {
     let back = if rng.chance(0.7) { body.shaded(0.9) } else { Material::wood(rng) };
     let foot = if rng.chance(0.4) { rng.range(0.05, 0.2) } else { rng.range(0.0, 0.1) };
     feet(s, rng, w, d, foot, &body);
+    // Kitchens' cabinets come without their worktop.
+    let covered = h > 1.0 || rng.chance(0.6);
     s.at(at(0.0, foot + h / 2.0, 0.0), |s| {
-        cabinet(s, rng, [w, h, d], &body, &back);
+        cabinet(s, rng, [w, h, d], &body, &back, covered);
     });
-    if rng.chance(0.5) {
+    if covered && rng.chance(0.5) {
         let (over, thick) = (rng.range(1.0, 1.08), rng.range(0.015, 0.05));
         let top = if rng.chance(0.3) { Material::stone(rng) } else { body };
         s.put(at(0.0, foot + h + thick / 2.0, 0.01), block(over * w, thick, over * d, 0.2 * thick), &top);
     }
-    if rng.chance(0.15) {
+    if covered && rng.chance(0.15) {
         let m = Material::any(rng);
         let (x, size) = (rng.range(-0.3, 0.3) * w, rng.range(0.1, 0.3) * w.min(h));
         s.put(at(x, foot + h + size / 2.0, 0.0), block(size, size, 0.4 * d, 0.01), &m);
@@ -46,10 +48,21 @@ fn feet(s: &mut Scene, rng: &mut Rng, w: f64, d: f64, foot: f64, body: &Material
     }
 }
 
-/// A centred carcass of a size, its front filled with doors, drawers and shelves.
-pub fn cabinet(s: &mut Scene, rng: &mut Rng, [w, h, d]: [f64; 3], body: &Material, back: &Material) {
+/// A centred carcass of a size, open above if it is not `covered`, its front filled with doors, drawers and shelves.
+pub fn cabinet(
+    s: &mut Scene,
+    rng: &mut Rng,
+    [w, h, d]: [f64; 3],
+    body: &Material,
+    back: &Material,
+    covered: bool,
+) {
     let wall = rng.range(0.012, 0.03);
-    carcass(s, w, h, d, wall, body, back);
+    if covered {
+        carcass(s, w, h, d, wall, body, back);
+    } else {
+        trough(s, w, h, d, wall, body, back);
+    }
     let face = match rng.int(0, 3) {
         0 => Material::any(rng),
         1 => body.shaded(rng.range(0.8, 1.15)),
@@ -64,6 +77,7 @@ pub fn cabinet(s: &mut Scene, rng: &mut Rng, [w, h, d]: [f64; 3], body: &Materia
         overlay: rng.chance(0.5),
         gap: rng.range(0.002, 0.012),
         depth: d - 2.0 * wall,
+        covered,
     };
     let columns = rng.int(1, ((w / 0.35) as usize).clamp(1, 4));
     let same = rng.chance(0.5);
@@ -102,6 +116,7 @@ struct Filling {
     overlay: bool,
     gap: f64,
     depth: f64,
+    covered: bool,
 }
 
 impl Filling {
@@ -110,7 +125,7 @@ impl Filling {
         let (fw, fh) = (w - 2.0 * self.gap - if self.overlay { 0.0 } else { wall }, h - 2.0 * self.gap);
         let open = if self.shut || rng.chance(0.5) { 0.0 } else { rng.unit() };
         let shelf = rng.chance(0.1);
-        if open == 0.0 && !shelf && rng.chance(0.9) {
+        if open == 0.0 && !shelf && self.covered && rng.chance(0.9) {
             s.hide(at(0.0, 0.0, -0.001), block(w, h, d - 2.0 * wall, 0.0));
         }
         s.at(at(0.0, 0.0, front), |s| match () {
@@ -133,6 +148,12 @@ impl Filling {
                 );
             }
             _ => {
+                if s.is_furnished() {
+                    for i in 1..=rng.int(0, 2) {
+                        let y = h * (i as f64 / 3.0 - 0.5);
+                        s.put(at(0.0, y, -d / 2.0), block(w, 0.8 * wall, 0.8 * d, 0.0), body);
+                    }
+                }
                 let leaves = if fw > 0.45 || (fw > 0.3 && rng.chance(0.4)) { 2 } else { 1 };
                 let one = rng.chance(0.5);
                 for leaf in 0..leaves {

@@ -154,7 +154,7 @@ fn desk(s: &mut Scene, rng: &mut Rng, top: &Top) {
         let x = flip * side * (0.48 * top.w - cw / 2.0);
         let mut own = Rng::new(seed);
         s.at(at(x, (under + foot) / 2.0, 0.0), |s| {
-            cabinet(s, &mut own, [cw, under - foot, d], &top.frame, &top.frame)
+            cabinet(s, &mut own, [cw, under - foot, d], &top.frame, &top.frame, true)
         });
         if foot > 0.02 {
             for (dx, z) in [(-0.42, -0.42), (0.42, -0.42), (-0.42, 0.42), (0.42, 0.42)] {
