@@ -88,7 +88,7 @@ impl Evidence {
         let taps;
         let region = match masks {
             Masks::Boxes => Region::Boxes,
-            Masks::Bits(bits) => Region::Bits(bits),
+            Masks::Bits(bits) => Region::Bits(bits.host()?),
             Masks::Logits(logits) => {
                 taps = mask::taps(views.side);
                 Region::Logits(logits.host()?, &taps)
