@@ -84,7 +84,7 @@ pub mod study;
 pub use device::Device;
 pub use error::{Error, Result};
 pub use observer::Observer;
-pub use parts::Parts;
+pub use parts::{Parts, Template};
 pub use pipeline::{Pipeline, Predictions, Segmentation};
 
 #[cfg(all(doctest, feature = "small-models"))]

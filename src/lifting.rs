@@ -1,8 +1,6 @@
 //! Lifting: the one way from a cloud and its 2D predictions to labels and instances. [`Pipeline`](crate::Pipeline),
 //! preparing for training, evaluating and measuring all go it.
 
-#[cfg(feature = "ort")]
-use crate::models::Models;
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -22,6 +20,11 @@ use crate::{
         views::Views,
         weights::{self, Weights},
     },
+};
+#[cfg(feature = "ort")]
+use crate::{
+    models::{Finder, Models},
+    stages::masks,
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -250,18 +253,35 @@ pub fn predict(
     options: &Options,
     progress: &mut Progress,
 ) -> Result<(Boxes, Masks)> {
-    let boxes =
-        progress.run(Stage::Boxes, || Boxes::detect(views, parts, &models.detector, &options.boxes))?;
-    for (part, why) in boxes.detected.iter().flat_map(|detected| &detected.doubts) {
-        progress.warn(format!("The name {:?} {why}; expect to find little of it.", parts[*part as usize]));
-    }
-    let points = views.screen.len() / views.len();
-    options.check_memory(models.detector.device(), points, boxes.len())?;
-    let masks = match &models.segmenter {
-        Some(segmenter) => {
-            progress.run(Stage::Masks, || Masks::predict(views, &boxes, segmenter, &options.masks))?
+    let warn = |boxes: &Boxes, progress: &mut Progress| {
+        for (part, why) in boxes.detected.iter().flat_map(|detected| &detected.doubts) {
+            let name = &parts[*part as usize];
+            progress.warn(format!("The name {name:?} {why}; expect to find little of it."));
         }
-        None => Masks::Boxes,
     };
-    Ok((boxes, masks))
+    let check_memory = |device: &Device, boxes: &Boxes| {
+        options.check_memory(device, views.screen.len() / views.len(), boxes.len())
+    };
+    match &models.finder {
+        Finder::Boxes(detector, segmenter) => {
+            let boxes =
+                progress.run(Stage::Boxes, || Boxes::detect(views, parts, detector, &options.boxes))?;
+            warn(&boxes, progress);
+            check_memory(detector.device(), &boxes)?;
+            let masks = match segmenter {
+                Some(segmenter) => {
+                    progress.run(Stage::Masks, || Masks::predict(views, &boxes, segmenter, &options.masks))?
+                }
+                None => Masks::Boxes,
+            };
+            Ok((boxes, masks))
+        }
+        Finder::Concepts(concepts) => {
+            let (boxes, masks) = progress
+                .run(Stage::Masks, || masks::find(views, parts, concepts, &options.boxes, &options.masks))?;
+            warn(&boxes, progress);
+            check_memory(concepts.device(), &boxes)?;
+            Ok((boxes, masks))
+        }
+    }
 }

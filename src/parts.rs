@@ -1,8 +1,8 @@
-//! Parts: the names of what is looked for.
+//! Parts: the names of what is looked for, and how models are asked for them.
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::{fmt, ops::Deref};
+use std::{fmt, ops::Deref, str::FromStr};
 
 /// The names of the L parts, in order: trimmed, in lower case, at least one, none empty, none twice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,87 @@ impl fmt::Display for Parts {
     }
 }
 
+/// What to ask models for instead of a part's bare name: `{part} of a chair`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Template(String);
+
+const PART: &str = "{part}";
+const CATEGORY: &str = "{category}";
+
+impl Template {
+    /// `text`: with `{part}` once, and `{category}` where the category of a labelled cloud comes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for other texts.
+    pub fn new(text: &str) -> Result<Template> {
+        let rest = text.replace(CATEGORY, "").replacen(PART, "", 1);
+        if text.contains(PART) && !rest.contains(['{', '}']) && !text.chars().any(char::is_control) {
+            return Ok(Template(text.into()));
+        }
+        Err(Error::invalid(format!(
+            "template {text:?}: it must hold {PART} once, and may hold {CATEGORY}, as in \"{PART} of a {CATEGORY}\""
+        )))
+    }
+
+    /// The same for parts of a category.
+    pub fn of(&self, category: &str) -> Template {
+        Template(self.0.replace(CATEGORY, &category.to_lowercase()))
+    }
+
+    /// What comes before a part's name, and after it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it asks for a category, which is known of labelled clouds alone.
+    pub fn around(&self) -> Result<(&str, &str)> {
+        if self.0.contains(CATEGORY) {
+            return Err(Error::invalid(format!(
+                "option boxes.template is {:?}, but the category is known of labelled clouds alone; write it out",
+                self.0
+            )));
+        }
+        Ok(self.0.split_once(PART).expect("checked when it was made"))
+    }
+
+    /// What to ask for these parts.
+    ///
+    /// # Errors
+    /// As [`Template::around`].
+    pub fn fill(&self, parts: &[impl AsRef<str>]) -> Result<Vec<String>> {
+        let (before, after) = self.around()?;
+        Ok(parts.iter().map(|part| format!("{before}{}{after}", part.as_ref())).collect())
+    }
+}
+
+impl Default for Template {
+    /// The bare name.
+    fn default() -> Template {
+        Template(PART.into())
+    }
+}
+
+impl TryFrom<String> for Template {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Template> {
+        Template::new(&text)
+    }
+}
+
+impl From<Template> for String {
+    fn from(template: Template) -> String {
+        template.0
+    }
+}
+
+impl FromStr for Template {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Template> {
+        Template::new(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +159,19 @@ mod tests {
         refused(&["l\neg"], "control character");
         refused(&["leg", "seat", "LEG"], "\"leg\" is named twice");
         assert!(serde_json::from_str::<Parts>(r#"["a", "A"]"#).is_err());
+    }
+
+    #[test]
+    fn templates_hold_a_part_once() {
+        let template = Template::new("the {part} of a {category}").unwrap();
+        assert!(
+            template.fill(&["leg"]).unwrap_err().to_string().contains("the category is known of labelled")
+        );
+        assert_eq!(template.of("Chair").fill(&["leg", "seat"]).unwrap()[1], "the seat of a chair");
+        assert_eq!(Template::default().around().unwrap(), ("", ""));
+        assert_eq!(serde_json::to_string(&template).unwrap(), "\"the {part} of a {category}\"");
+        for text in ["leg", "{part} {part}", "{part} of {thing}", "{part", "{part}\n", "{Part}", ""] {
+            assert!(Template::new(text).unwrap_err().to_string().contains("must hold {part} once"), "{text}");
+        }
     }
 }

@@ -11,6 +11,8 @@ struct QueriesDims {
     uint32_t slots;
     // Of a part's tokens: 0 = their mean, 1 = the largest.
     uint32_t largest;
+    // Of the boxes: 0 = centre and size, 1 = corners, in parts of the input; 2 = corners in its pixels.
+    uint32_t form;
     float threshold;
     // The head's input, and the image's last column and row within it.
     float width, height, last_x, last_y;
@@ -36,7 +38,7 @@ extern "C" __global__ void __launch_bounds__(256)
     scores[i] = score > d.threshold ? score : 0.0f;
 }
 
-// The boxes of the ranked candidates: from centre and size in parts of the head's input to corners in pixels, clipped.
+// The boxes of the ranked candidates: to corners in pixels of the head's input, clipped.
 // keys [N, M], part_begin [N, P + 1], boxes [N, Q, 4], corners [N, M, 4]. One thread per slot.
 extern "C" __global__ void __launch_bounds__(256)
     queries_decode(const uint64_t* __restrict__ keys, const uint32_t* __restrict__ part_begin,
@@ -46,9 +48,11 @@ extern "C" __global__ void __launch_bounds__(256)
     uint64_t slot = uint64_t(image) * d.slots + own;
     uint32_t query = detection::location_of(keys[slot]);
     float4 box = reinterpret_cast<const float4*>(boxes)[uint64_t(image) * d.queries + query];
+    if (d.form == 0) {
+        box = {box.x - box.z / 2.0f, box.y - box.w / 2.0f, box.x + box.z / 2.0f, box.y + box.w / 2.0f};
+    }
+    float width = d.form == 2 ? 1.0f : d.width, height = d.form == 2 ? 1.0f : d.height;
     reinterpret_cast<float4*>(corners)[slot] = {
-        detection::clip((box.x - box.z / 2.0f) * d.width, d.last_x),
-        detection::clip((box.y - box.w / 2.0f) * d.height, d.last_y),
-        detection::clip((box.x + box.z / 2.0f) * d.width, d.last_x),
-        detection::clip((box.y + box.w / 2.0f) * d.height, d.last_y)};
+        detection::clip(box.x * width, d.last_x), detection::clip(box.y * height, d.last_y),
+        detection::clip(box.z * width, d.last_x), detection::clip(box.w * height, d.last_y)};
 }

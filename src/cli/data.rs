@@ -2,13 +2,12 @@
 
 use super::{
     Global,
-    run::{ModelSettings, Settings},
+    run::{Asking, ModelSettings, Settings},
 };
 use clap::Args;
 use partstad::{
     Result,
     io::staged,
-    models::STAND_IN,
     study::{
         dataset::Dataset,
         prepare::{Predictor, Preparer},
@@ -33,6 +32,8 @@ pub struct Data {
     #[command(flatten)]
     model_settings: ModelSettings,
     #[command(flatten)]
+    asking: Asking,
+    #[command(flatten)]
     settings: Settings,
 }
 
@@ -43,7 +44,7 @@ impl Data {
 
     /// Keeps what it makes in `folder`, if one is given.
     pub fn preparer(&self, global: &Global, folder: Option<&Path>) -> Result<Preparer> {
-        let (device, options) = (self.settings.device()?, self.settings.options()?);
+        let (device, options) = (self.settings.device()?, self.asking.of(self.settings.options()?));
         let predictor = match &self.predictions {
             Some(predictions) => {
                 staged::check_apart(folder.map(|folder| folder.join("shapes")), &[predictions])?;
@@ -61,5 +62,5 @@ impl Data {
 
 /// What a reader must know before believing anything.
 pub fn warnings(preparer: &Preparer) -> Vec<String> {
-    preparer.predictor().stands_in().then(|| STAND_IN.to_string()).into_iter().collect()
+    preparer.predictor().warnings()
 }

@@ -61,12 +61,23 @@ impl Info {
 fn describe(manifest: &Manifest) -> String {
     let kind = if manifest.stand_in { " (small stand-ins for GLIP and SAM)" } else { "" };
     let files = manifest.files.iter().map(|(name, sum)| format!("\n              {name}  sha256 {sum}"));
-    let known = &manifest.detector.text.known_parts;
-    let known = match known.is_empty() {
-        true => String::new(),
-        false => format!("\nknown parts   {}", known.join(", ")),
+    let list = |title: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("\n{title:14}{}", names.join(", ")),
     };
-    format!("{}{kind}{}{known}", manifest.name, files.collect::<String>())
+    let known = list("known parts", manifest.known_parts());
+    let concepts = manifest.concepts.iter().map(|concepts| {
+        let [height, width] = concepts.image.size;
+        let features = if concepts.feature_dim > 0 { "" } else { ", without features of its own" };
+        let stored: Vec<String> = concepts.prompts.keys().cloned().collect();
+        let (stored, text) = (list("stored names", &stored), concepts.text_encoder.is_some());
+        let others = if text { "" } else { "\n              no text encoder: no other names" };
+        format!(
+            "\n              finds concepts in {height} x {width}, {} queries{features}{stored}{others}",
+            concepts.queries
+        )
+    });
+    format!("{}{kind}{}{known}{}", manifest.name, files.collect::<String>(), concepts.collect::<String>())
 }
 
 /// The CUDA devices, or why there is none to use.

@@ -106,7 +106,9 @@ fn describe(report: &Report) -> String {
             ));
         }
     }
-    lines.extend(report.trial.as_ref().map(describe_trial));
+    lines
+        .extend(report.trial.as_ref().map(|trial| describe_trial(trial, report.manifest.concepts.is_some())));
+    lines.extend(report.notes.iter().map(|note| format!("\n{note}")));
     match &report.problems[..] {
         [] => lines.push("\nNothing is wrong.".into()),
         problems => {
@@ -117,22 +119,29 @@ fn describe(report: &Report) -> String {
     lines.join("\n")
 }
 
-fn describe_trial(trial: &Trial) -> String {
+fn describe_trial(trial: &Trial, by_name: bool) -> String {
     let Trial { load, text, detect, boxes, segment, decode, weights, outputs, peak } = trial;
     let mut lines = vec![
         "\nTrial, on the CPU".to_string(),
         format!("  sessions made in      {load:.2} s"),
         format!("  part names encoded in {text:.3} s"),
-        format!("  one view detected in  {detect:.2} s, {boxes} boxes of any score"),
+        match by_name {
+            true => format!("  a name in a view in   {detect:.2} s, {boxes} boxes of any score"),
+            false => format!("  one view detected in  {detect:.2} s, {boxes} boxes of any score"),
+        },
     ];
+    if let (true, Some(decode)) = (by_name, decode) {
+        lines.push(format!("  each further name in  {decode:.2} s"));
+    }
     if let (Some(segment), Some(decode)) = (segment, decode) {
         lines.push(format!("  one view segmented in {segment:.2} s, each further box in {decode:.3} s"));
     }
     let peak = peak.map_or(String::new(), |peak| format!("; this process took {:.0} MB at most", mega(peak)));
     lines.push(format!(
-        "  memory                {:.1} MB of weights, {:.1} MB of detector's outputs a view{peak}",
+        "  memory                {:.1} MB of weights, {:.1} MB of {}{peak}",
         mega(*weights),
-        mega(*outputs)
+        mega(*outputs),
+        if by_name { "the decoder's outputs a name" } else { "detector's outputs a view" }
     ));
     lines.join("\n")
 }

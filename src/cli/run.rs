@@ -5,7 +5,7 @@ use clap::Args;
 #[cfg(feature = "ort")]
 use partstad::models::{self, Models, Provider};
 use partstad::{
-    Device, Error, Parts, Pipeline, Result, Segmentation,
+    Device, Error, Parts, Pipeline, Result, Segmentation, Template,
     input::Input,
     io::{
         path_text,
@@ -100,6 +100,7 @@ pub fn with_flags(message: &str) -> String {
         ("option cloud.up", "--up"),
         ("option mesh.hidden", "--hidden"),
         ("option mesh.points", "--points"),
+        ("option boxes.template", "--template"),
         ("option boxes.threshold", "--score"),
         ("option memberships.views", "--skip-empty-views"),
     ]
@@ -151,6 +152,8 @@ pub struct Segmenting {
     #[arg(long, value_name = "X", value_parser = score)]
     score: Option<f32>,
     #[command(flatten)]
+    asking: Asking,
+    #[command(flatten)]
     refinements: Refinements,
 }
 
@@ -159,7 +162,24 @@ impl Segmenting {
     pub fn options(&self) -> Result<Options> {
         let mut options = self.refinements.of(self.settings.options()?);
         options.boxes.threshold = self.score.unwrap_or(options.boxes.threshold);
-        Ok(options)
+        Ok(self.asking.of(options))
+    }
+}
+
+/// How models are asked for a part.
+#[derive(Args)]
+pub struct Asking {
+    /// What to ask the models for instead of a part's bare name, like "{part} of a chair"; prepare and evaluate also know
+    /// {category} [default: {part}]
+    #[arg(long, value_name = "TEXT")]
+    template: Option<Template>,
+}
+
+impl Asking {
+    /// The same options with what was asked for.
+    pub fn of(&self, mut options: Options) -> Options {
+        options.boxes.template = self.template.clone().unwrap_or(options.boxes.template);
+        options
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
     error::{Error, Result},
     io::{npy::Array, tensors::Tensors},
     ops::detect::detection::{Detection, Thresholds},
+    parts::Template,
 };
 use rayon::prelude::*;
 use std::{
@@ -146,10 +147,10 @@ impl Detector {
         folder: &Folder,
         rules: &manifest::Detector,
     ) -> Result<Detector> {
-        let vocab = folder.read(&rules.text.vocab)?;
-        let path = folder.path(&rules.text.vocab);
-        let tokenizer = Tokenizer::new(&vocab, &rules.text, &path)?;
-        let offsets = rules.text.offsets.iter().map(|(caption, file)| {
+        let manifest::Text { tokenizer, vocab, separator, max_tokens, offsets, .. } = &rules.text;
+        let tokenizer =
+            Tokenizer::new(&folder.read(vocab)?, *tokenizer, separator, *max_tokens, &folder.path(vocab))?;
+        let offsets = offsets.iter().map(|(caption, file)| {
             Ok((
                 caption.clone(),
                 Offset::parse(folder.read(file)?.into_owned(), &folder.path(file), caption)?,
@@ -178,19 +179,19 @@ impl Detector {
         self.rules.feature_dim
     }
 
-    /// Encodes part names; a second call with the same names answers from memory.
+    /// Encodes part names, each asked for as the template says; a second call with the same names answers from memory.
     ///
     /// # Errors
     /// [`Error::Invalid`] for names that make no caption or are more than the detector takes (GLIP: 80), [`Error::Model`]
     /// if the text encoder fails.
-    pub fn prompt(&self, parts: &[impl AsRef<str>]) -> Result<Arc<Prompt>> {
+    pub fn prompt(&self, parts: &[impl AsRef<str>], template: &Template) -> Result<Arc<Prompt>> {
         if let Some(most) = self.rules.head.family().most_parts().filter(|&most| parts.len() > most) {
             let named = parts.len();
             return Err(Error::invalid(format!("{named} part names; the detector takes at most {most}")));
         }
-        let tokens = self.tokenizer.tokenize(parts)?;
+        let tokens = self.tokenizer.tokenize(parts, template)?;
         let prompts = || self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(prompt) = prompts().get(&tokens.caption) {
+        if let Some(prompt) = prompts().get(&tokens.caption).filter(|prompt| prompt.tokens == tokens) {
             return Ok(prompt.clone());
         }
         let shape = [1, tokens.ids.len()];

@@ -82,25 +82,25 @@ impl Images<'_> {
         Ok(bytes / one)
     }
 
-    fn slice(&self, images: Range<usize>) -> View<'_, u8> {
+    pub(super) fn slice(&self, images: Range<usize>) -> View<'_, u8> {
         self.pixels.slice(images.start * self.bytes()..images.end * self.bytes())
     }
 }
 
 /// Resizes, normalises and pads images, in the elements that a model takes.
-struct Preparer {
+pub(super) struct Preparer {
     prepare: Prepare,
     element: Element,
 }
 
 impl Preparer {
-    fn new(gpu: &Gpu, images: &Images, rule: &Image, model: &Model) -> Result<Preparer> {
+    pub(super) fn new(gpu: &Gpu, images: &Images, rule: &Image, model: &Model) -> Result<Preparer> {
         let prepare = Prepare::new(gpu, image::plan(images.size, rule)?)?;
         Ok(Preparer { prepare, element: model.element(0) })
     }
 
     /// `[n, 3, rule.size]`.
-    fn run(&self, gpu: &Gpu, images: &View<u8>) -> Result<Owned> {
+    pub(super) fn run(&self, gpu: &Gpu, images: &View<u8>) -> Result<Owned> {
         Ok(match self.element {
             Element::F16 => Owned::F16(self.prepare.f16(gpu, images)?),
             _ => Owned::F32(self.prepare.f32(gpu, images)?),
@@ -109,7 +109,7 @@ impl Preparer {
 }
 
 /// Hands `items` to `run`, as many at a time as suit the place where the model computes.
-fn in_runs(
+pub(super) fn in_runs(
     gpu: &Gpu,
     model: &Model,
     batch: &Batch,

@@ -68,6 +68,7 @@ impl<'a> Images<'a> {
 pub(super) fn size_within([height, width]: [usize; 2], rule: &Image) -> Result<[usize; 2]> {
     let [rows, columns] = rule.size;
     let (from, to) = match rule.resize {
+        Resize::Squash => return Ok(rule.size),
         Resize::Shorter => (height.min(width), rows.min(columns)),
         Resize::Longer => (height.max(width), rows.max(columns)),
     };

@@ -1,4 +1,4 @@
-//! The models in 2D: a grounding detector and a segmenter, run by ONNX Runtime.
+//! The models in 2D, run by ONNX Runtime: a grounding detector and a segmenter, or a concept segmenter.
 //!
 //! A folder of models holds a [`manifest`], a vocabulary and ONNX files; [`Models::load`] reads it,
 //! [`Models::embedded`] takes the small stand-ins that ship inside this crate.
@@ -9,6 +9,7 @@ mod image;
 mod onnx;
 
 pub mod check;
+pub mod concepts;
 pub mod detector;
 #[cfg(feature = "cuda")]
 pub mod device;
@@ -18,6 +19,7 @@ pub mod segmenter;
 pub mod tokenizer;
 
 pub use self::{
+    concepts::Concepts,
     detector::Detector,
     image::Images,
     manifest::Manifest,
@@ -44,15 +46,27 @@ use std::path::Path;
 pub const STAND_IN: &str = "Boxes and masks come from small stand-in models, not from GLIP and SAM: expect many mistakes, \
                             and do not compare these results with the paper's.";
 
+/// What to say of models whose decoder gives no features.
+pub const NO_FEATURES: &str = "The decoder gives no features of its boxes: score, presence and the mask's shares of view and box \
+                               stand in for them. Weights learned with these models fit no others.";
+
 /// The models of one folder, ready to run. Make them once: sessions are costly.
 #[derive(Debug)]
 pub struct Models {
     /// What the folder says about itself.
     pub manifest: Manifest,
-    /// Finds parts in images.
-    pub detector: Detector,
-    /// Makes masks of boxes, if the folder holds one.
-    pub segmenter: Option<Segmenter>,
+    /// What finds parts in images.
+    pub finder: Finder,
+}
+
+/// What finds parts in images.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)]
+pub enum Finder {
+    /// A detector finds boxes, and a segmenter makes their masks, if the folder holds one.
+    Boxes(Detector, Option<Segmenter>),
+    /// One model finds both.
+    Concepts(Concepts),
 }
 
 impl Models {
@@ -92,15 +106,46 @@ impl Models {
         serde_json::json!({ "name": name, "stand_in": stand_in, "files": files, "onnx_runtime": runtime })
     }
 
+    /// The detector, if boxes are found first.
+    pub fn detector(&self) -> Option<&Detector> {
+        match &self.finder {
+            Finder::Boxes(detector, _) => Some(detector),
+            Finder::Concepts(_) => None,
+        }
+    }
+
+    /// The segmenter of the detector's boxes, if the folder holds one.
+    pub fn segmenter(&self) -> Option<&Segmenter> {
+        match &self.finder {
+            Finder::Boxes(_, segmenter) => segmenter.as_ref(),
+            Finder::Concepts(_) => None,
+        }
+    }
+
+    /// The concept segmenter, if the folder holds one.
+    pub fn concepts(&self) -> Option<&Concepts> {
+        match &self.finder {
+            Finder::Boxes(..) => None,
+            Finder::Concepts(concepts) => Some(concepts),
+        }
+    }
+
     fn open(device: &Device, folder: Folder, options: &Options) -> Result<Models> {
         folder.check_files().collect::<Result<()>>()?;
-        let Manifest { precision, detector, segmenter, .. } = &folder.manifest;
+        let Manifest { precision, detector, segmenter, concepts, .. } = &folder.manifest;
         let sessions = choose::sessions(runtime::load()?, device, options)?.for_half(!precision.is_full());
-        check_deform_conv(&sessions, &folder, &detector.model, options.provider)?;
-        let detector = Detector::new(&sessions, device, &folder, detector)?;
-        let segmenter =
-            segmenter.as_ref().map(|rules| Segmenter::new(&sessions, device, &folder, rules)).transpose()?;
-        Ok(Models { detector, segmenter, manifest: folder.manifest })
+        let finder = match (detector, concepts) {
+            (Some(rules), _) => {
+                check_deform_conv(&sessions, &folder, &rules.model, options.provider)?;
+                let detector = Detector::new(&sessions, device, &folder, rules)?;
+                let segmenter = segmenter.as_ref();
+                let load = |rules| Segmenter::new(&sessions, device, &folder, rules);
+                Finder::Boxes(detector, segmenter.map(load).transpose()?)
+            }
+            (None, Some(rules)) => Finder::Concepts(Concepts::new(&sessions, device, &folder, rules)?),
+            (None, None) => unreachable!("refused when it was read"),
+        };
+        Ok(Models { finder, manifest: folder.manifest })
     }
 }
 

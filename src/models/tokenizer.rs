@@ -4,8 +4,11 @@
 //! paper, which says comma separated. Tokens are BERT's uncased WordPiece between `[CLS]` and `[SEP]`, or what a tokenizer.json
 //! says.
 
-use super::manifest::{Text, TokenizerKind};
-use crate::error::{Error, Result};
+use super::manifest::TokenizerKind;
+use crate::{
+    error::{Error, Result},
+    parts::Template,
+};
 use std::{
     ops::Range,
     panic::{self, AssertUnwindSafe},
@@ -30,6 +33,8 @@ pub struct Tokens {
     pub ids: Vec<i64>,
     /// The tokens of each part, `[P]`; empty if the caption was cut before it.
     pub parts: Vec<Range<usize>>,
+    /// Whether the caption was not cut.
+    pub whole: bool,
     /// The parts of which the vocabulary lacks a word, ascending; the model can hardly find them.
     pub unknown: Vec<usize>,
 }
@@ -44,30 +49,38 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Makes a tokenizer from the content of its vocabulary; `path` is for messages.
+    /// Makes a tokenizer from the content of its vocabulary; `path` is for messages. `separator`: what follows each name in a
+    /// caption; `max_tokens`: longer captions are cut.
     ///
     /// # Errors
-    /// [`Error::Format`] if the vocabulary is not of the kind that `text` says; if one of WordPiece names a token twice or
+    /// [`Error::Format`] if the vocabulary is not of the kind; if one of WordPiece names a token twice or
     /// lacks `[CLS]`, `[SEP]` or `[UNK]`.
-    pub fn new(vocab: &[u8], text: &Text, path: &Path) -> Result<Tokenizer> {
+    pub fn new(
+        vocab: &[u8],
+        kind: TokenizerKind,
+        separator: &str,
+        max_tokens: usize,
+        path: &Path,
+    ) -> Result<Tokenizer> {
         let failed = |e| Error::format(path, format!("not a tokenizer's vocabulary: {e}"));
-        let (mut rules, unknown) = match text.tokenizer {
+        let (mut rules, unknown) = match kind {
             TokenizerKind::Wordpiece => {
                 wordpiece(vocab, path).map(|(rules, unknown)| (rules, Some(unknown)))?
             }
             TokenizerKind::Json => (contained(|| Rules::from_bytes(vocab)).map_err(failed)?, None),
         };
-        let truncation = TruncationParams { max_length: text.max_tokens, ..Default::default() };
+        let truncation = TruncationParams { max_length: max_tokens, ..Default::default() };
         rules.with_truncation(Some(truncation)).map_err(failed)?;
         rules.with_padding(None);
-        Ok(Tokenizer { rules, unknown, separator: text.separator.clone() })
+        Ok(Tokenizer { rules, unknown, separator: separator.into() })
     }
 
-    /// Tokenizes the caption of some parts.
+    /// Tokenizes the caption of some parts, each asked for as the template says; the tokens of a part are its name's alone.
     ///
     /// # Errors
-    /// [`Error::Invalid`] without parts, with an empty name or the same name twice.
-    pub fn tokenize(&self, parts: &[impl AsRef<str>]) -> Result<Tokens> {
+    /// [`Error::Invalid`] without parts, with an empty name or the same name twice, or if the template needs a category.
+    pub fn tokenize(&self, parts: &[impl AsRef<str>], template: &Template) -> Result<Tokens> {
+        let (before, after) = template.around()?;
         if parts.is_empty() {
             return Err(Error::invalid("no part names; give at least one"));
         }
@@ -81,9 +94,11 @@ impl Tokenizer {
             if parts[..p].iter().any(|other| other.as_ref() == name) {
                 return Err(Error::invalid(format!("part {name:?} is named twice")));
             }
+            caption.push_str(before);
             let begin = caption.chars().count();
             caption.push_str(name);
             spans.push(begin..caption.chars().count());
+            caption.push_str(after);
             caption.push_str(&self.separator);
         }
         let encoding = contained(|| self.rules.encode_char_offsets(caption.as_str(), true))
@@ -98,11 +113,11 @@ impl Tokenizer {
                 _ => 0..0,
             }
         };
-        let ids = encoding.get_ids();
+        let (ids, whole) = (encoding.get_ids(), encoding.get_overflowing().is_empty());
         let parts: Vec<Range<usize>> = spans.iter().map(tokens_of).collect();
         let lacks = |part: &Range<usize>| self.unknown.is_some_and(|id| ids[part.clone()].contains(&id));
         let unknown = (0..parts.len()).filter(|&p| lacks(&parts[p])).collect();
-        Ok(Tokens { caption, ids: ids.iter().map(|&id| id.into()).collect(), parts, unknown })
+        Ok(Tokens { caption, ids: ids.iter().map(|&id| id.into()).collect(), parts, whole, unknown })
     }
 }
 
@@ -135,15 +150,9 @@ fn wordpiece(vocab: &[u8], path: &Path) -> Result<(Rules, u32)> {
 mod tests {
     use super::*;
     use serde_json::json;
-    use std::collections::BTreeMap;
-
-    fn text(tokenizer: TokenizerKind, separator: &str, max_tokens: usize) -> Text {
-        let (vocab, separator) = ("vocabulary".into(), separator.into());
-        Text { tokenizer, vocab, separator, max_tokens, offsets: BTreeMap::new(), known_parts: vec![] }
-    }
 
     fn new(vocab: &[u8], kind: TokenizerKind) -> Result<Tokenizer> {
-        Tokenizer::new(vocab, &text(kind, " . ", 256), Path::new("vocabulary"))
+        Tokenizer::new(vocab, kind, " . ", 256, Path::new("vocabulary"))
     }
 
     /// bert-base-uncased where it matters: line numbers are token numbers, other lines are placeholders.
@@ -167,38 +176,38 @@ mod tests {
         let words =
             "keyboard screen shaft touch ##pad camera door drawer table ##top handle foot ##ped ##al lid";
         lines.extend(words.split(' ').map(String::from));
-        let rules = text(TokenizerKind::Wordpiece, " . ", max_tokens);
-        Tokenizer::new(lines.join("\n").as_bytes(), &rules, Path::new("vocab.txt")).unwrap()
+        let (vocab, kind) = (lines.join("\n"), TokenizerKind::Wordpiece);
+        Tokenizer::new(vocab.as_bytes(), kind, " . ", max_tokens, Path::new("vocab.txt")).unwrap()
     }
 
     fn spans(parts: &[&str]) -> Vec<Range<usize>> {
-        bert(256).tokenize(parts).unwrap().parts
+        bert(256).tokenize(parts, &Template::default()).unwrap().parts
     }
 
     #[test]
     fn a_panic_of_the_crate_is_an_error() {
-        let text = Text {
-            tokenizer: TokenizerKind::Json,
-            vocab: "tokenizer.json".into(),
-            separator: ".".into(),
-            max_tokens: 8,
-            offsets: Default::default(),
-            known_parts: vec![],
-        };
         let model = r#"{"type": "WordLevel", "vocab": {"[UNK]": 0}, "unk_token": "[UNK]"}"#;
         let file = format!(r#"{{"version": "1.0", "added_tokens": [], "decoder": nall, "model": {model}}}"#);
-        let error =
-            Tokenizer::new(file.as_bytes(), &text, Path::new("tokenizer.json")).unwrap_err().to_string();
-        assert!(error.contains("tokenizer.json: not a tokenizer's vocabulary"), "{error}");
+        let error = new(file.as_bytes(), TokenizerKind::Json).unwrap_err().to_string();
+        assert!(error.contains("vocabulary: not a tokenizer's vocabulary"), "{error}");
     }
 
     #[test]
     fn chair_as_glip_sees_it() {
-        let tokens = bert(256).tokenize(&["arm", "back", "leg", "seat", "wheel"]).unwrap();
+        let tokens =
+            bert(256).tokenize(&["arm", "back", "leg", "seat", "wheel"], &Template::default()).unwrap();
         assert_eq!(tokens.caption, "arm . back . leg . seat . wheel . ");
         assert_eq!(tokens.ids, [101, 2849, 1012, 2067, 1012, 4190, 1012, 2835, 1012, 5217, 1012, 102]);
         assert_eq!(tokens.parts, [1..2, 3..4, 5..6, 7..8, 9..10]);
         assert!(tokens.unknown.is_empty());
+    }
+
+    #[test]
+    fn a_template_asks_for_more_than_the_name_whose_tokens_alone_are_the_part() {
+        let template = Template::new("arm {part} wheel").unwrap();
+        let tokens = bert(256).tokenize(&["back", "footpedal"], &template).unwrap();
+        assert_eq!(tokens.caption, "arm back wheel . arm footpedal wheel . ");
+        assert_eq!(tokens.parts, [2..3, 6..9]);
     }
 
     #[test]
@@ -211,19 +220,22 @@ mod tests {
 
     #[test]
     fn upper_case_and_accents_fold() {
-        assert_eq!(bert(256).tokenize(&["ARM", "léG"]).unwrap().ids, [101, 2849, 1012, 4190, 1012, 102]);
+        assert_eq!(
+            bert(256).tokenize(&["ARM", "léG"], &Template::default()).unwrap().ids,
+            [101, 2849, 1012, 4190, 1012, 102]
+        );
     }
 
     #[test]
     fn an_unknown_word_is_named_and_spaces_at_the_ends_are_looked_past() {
-        let tokens = bert(256).tokenize(&["arm", "zygote", " leg "]).unwrap();
+        let tokens = bert(256).tokenize(&["arm", "zygote", " leg "], &Template::default()).unwrap();
         assert_eq!(tokens.unknown, [1]);
         assert_eq!(tokens.parts, [1..2, 3..4, 5..6]);
     }
 
     #[test]
     fn a_caption_that_is_too_long_is_cut() {
-        let tokens = bert(6).tokenize(&["arm", "back", "leg"]).unwrap();
+        let tokens = bert(6).tokenize(&["arm", "back", "leg"], &Template::default()).unwrap();
         assert_eq!(tokens.ids, [101, 2849, 1012, 2067, 1012, 102]);
         assert_eq!(tokens.parts, [1..2, 3..4, 0..0]);
     }
@@ -250,10 +262,10 @@ mod tests {
                 "vocab": {"a": 0, "r": 1, "m</w>": 2, "ar": 3, "arm</w>": 4, "l": 5, "e": 6, "g</w>": 7,
                     "<|startoftext|>": 8, "<|endoftext|>": 9},
                 "merges": ["a r", "ar m</w>"]}});
-        let rules = text(TokenizerKind::Json, "<|endoftext|><|startoftext|>", 256);
-        let tokenizer =
-            Tokenizer::new(clip.to_string().as_bytes(), &rules, Path::new("tokenizer.json")).unwrap();
-        let tokens = tokenizer.tokenize(&["ARM", "leg", "leg arm"]).unwrap();
+        let (clip, separator) = (clip.to_string(), "<|endoftext|><|startoftext|>");
+        let path = Path::new("tokenizer.json");
+        let tokenizer = Tokenizer::new(clip.as_bytes(), TokenizerKind::Json, separator, 256, path).unwrap();
+        let tokens = tokenizer.tokenize(&["ARM", "leg", "leg arm"], &Template::default()).unwrap();
         assert_eq!(tokens.ids, [8, 4, 9, 8, 5, 6, 7, 9, 8, 5, 6, 7, 4, 9, 8, 9]);
         assert_eq!(tokens.parts, [1..2, 4..7, 9..13]);
         assert!(tokens.unknown.is_empty());
@@ -261,13 +273,13 @@ mod tests {
 
     #[test]
     fn poison() {
-        let error = |parts: &[&str]| bert(256).tokenize(parts).unwrap_err().to_string();
+        let error = |parts: &[&str]| bert(256).tokenize(parts, &Template::default()).unwrap_err().to_string();
         assert!(error(&[]).contains("no part names"));
         assert!(error(&["arm", " "]).contains("part 1 is empty"));
         assert!(error(&["arm", "leg", "arm"]).contains("\"arm\" is named twice"));
         // Whatever the names hold, the spans stay inside the tokens.
         for name in ["\u{0}", "。", "\u{301}", ".", "[SEP]", "🪑", &"x".repeat(5000)] {
-            let tokens = bert(256).tokenize(&[name, "leg"]).unwrap();
+            let tokens = bert(256).tokenize(&[name, "leg"], &Template::default()).unwrap();
             assert!(tokens.parts.iter().all(|t| t.end <= tokens.ids.len()), "{name:?}: {tokens:?}");
         }
         let wrong = |vocab: &[u8], kind| new(vocab, kind).unwrap_err().to_string();

@@ -170,7 +170,7 @@ fn look<T>(
     let taps;
     let region = match masks {
         Masks::Boxes => Region::Boxes,
-        Masks::Bits(bits) => Region::Bits(bits),
+        Masks::Bits(bits) => Region::Bits(bits.host()?),
         Masks::Logits(logits) => {
             taps = mask::taps(views.side);
             Region::Logits(logits.host()?, &taps)

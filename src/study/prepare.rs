@@ -25,7 +25,10 @@ use crate::{
     },
 };
 #[cfg(feature = "ort")]
-use crate::{lifting::predict, models::Models};
+use crate::{
+    lifting::predict,
+    models::{Models, NO_FEATURES, STAND_IN},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
@@ -76,12 +79,16 @@ impl Predictor {
         }
     }
 
-    /// Whether small models stand in for GLIP and SAM.
-    pub fn stands_in(&self) -> bool {
+    /// What to know of the predictions.
+    pub fn warnings(&self) -> Vec<String> {
         match self {
             #[cfg(feature = "ort")]
-            Predictor::Models(models) => models.manifest.stand_in,
-            Predictor::Folder(_) => false,
+            Predictor::Models(models) => {
+                let manifest = &models.manifest;
+                let known = [(manifest.stand_in, STAND_IN), (manifest.lacks_features(), NO_FEATURES)];
+                known.iter().filter(|(is, _)| *is).map(|(_, words)| words.to_string()).collect()
+            }
+            Predictor::Folder(_) => vec![],
         }
     }
 }
@@ -237,7 +244,8 @@ impl Preparer {
         let predictions = match &self.predictor {
             #[cfg(feature = "ort")]
             Predictor::Models(models) => {
-                key(json!([VERSION, cloud, views, parts, self.options.boxes.threshold, models.manifest]))
+                let asked = self.options.boxes.template.of(&object.category).fill(parts)?;
+                key(json!([VERSION, cloud, views, asked, self.options.boxes.threshold, models.manifest]))
             }
             Predictor::Folder(folder) => {
                 let files = files(&folder.join(object.place()));
@@ -266,7 +274,7 @@ impl Preparer {
         let (boxes, masks) = match &self.predictor {
             #[cfg(feature = "ort")]
             Predictor::Models(models) => {
-                self.detect(models, &views, parts, kept.as_mut(), &keys.predictions)?
+                self.detect(models, &views, (&object.category, parts), kept.as_mut(), &keys.predictions)?
             }
             Predictor::Folder(folder) => read_predictions(&folder.join(object.place()), &views, parts)?,
         };
@@ -290,7 +298,7 @@ impl Preparer {
         &self,
         models: &Models,
         views: &Views,
-        parts: &Parts,
+        (category, parts): (&str, &Parts),
         kept: Option<&mut Kept>,
         key: &str,
     ) -> Result<(Boxes, Masks)> {
@@ -299,7 +307,9 @@ impl Preparer {
         {
             return read_predictions(&kept.folder, views, parts);
         }
-        let (boxes, masks) = predict(models, views, parts, &self.options, &mut Progress::default())?;
+        let mut options = self.options.clone();
+        options.boxes.template = options.boxes.template.of(category);
+        let (boxes, masks) = predict(models, views, parts, &options, &mut Progress::default())?;
         if let Some(kept) = kept {
             let write = |folder: &Path| write_predictions(folder, &boxes, &masks, views.side);
             kept.remake(|made_from| &mut made_from.predictions, key, write)?;

@@ -1,5 +1,8 @@
 use crate::common::{PARTS, first, tiny, views};
-use partstad::stages::boxes::{Boxes, Options};
+use partstad::{
+    Template,
+    stages::boxes::{Boxes, Options},
+};
 use std::sync::Arc;
 
 fn options(batch: usize) -> Options {
@@ -10,13 +13,14 @@ fn options(batch: usize) -> Options {
 fn boxes_do_not_depend_on_the_batch() {
     let models = tiny();
     let ten = views(10, 64, 1);
-    let all = Boxes::detect(&ten, &PARTS, &models.detector, &options(10)).unwrap();
+    let all = Boxes::detect(&ten, &PARTS, models.detector().unwrap(), &options(10)).unwrap();
     assert!(all.len() > 20, "the case must find boxes, found {}", all.len());
     assert_eq!(all.features.len(), all.len() * all.feature_dim);
     for count in [1, 3, 10] {
         for batch in [1, 3, 10] {
             let boxes =
-                Boxes::detect(&first(&ten, count), &PARTS, &models.detector, &options(batch)).unwrap();
+                Boxes::detect(&first(&ten, count), &PARTS, models.detector().unwrap(), &options(batch))
+                    .unwrap();
             let expected: Vec<_> =
                 all.list().unwrap().iter().filter(|b| b.view < count as u32).copied().collect();
             assert_eq!(boxes.list().unwrap(), expected, "{count} views in batches of {batch}");
@@ -28,7 +32,7 @@ fn boxes_do_not_depend_on_the_batch() {
 
 #[test]
 fn order_and_range() {
-    let boxes = Boxes::detect(&views(4, 64, 2), &PARTS, &tiny().detector, &options(4)).unwrap();
+    let boxes = Boxes::detect(&views(4, 64, 2), &PARTS, tiny().detector().unwrap(), &options(4)).unwrap();
     assert!(
         boxes.list().unwrap().is_sorted_by(|a, b| a.view < b.view || a.view == b.view && a.score >= b.score)
     );
@@ -44,8 +48,8 @@ fn order_and_range() {
 #[test]
 fn weak_boxes_are_those_of_a_lower_threshold() {
     let detect = |threshold, weak_threshold| {
-        let options = Options { threshold, weak_threshold, batch: 2 };
-        Boxes::detect(&views(3, 64, 2), &PARTS, &tiny().detector, &options).unwrap()
+        let options = Options { threshold, weak_threshold, batch: 2, ..Options::default() };
+        Boxes::detect(&views(3, 64, 2), &PARTS, tiny().detector().unwrap(), &options).unwrap()
     };
     let (all, split) = (detect(0.4, 0.4), detect(0.6, 0.4));
     assert!(all.weak().unwrap().is_empty() && !split.is_empty());
@@ -59,7 +63,8 @@ fn weak_boxes_are_those_of_a_lower_threshold() {
 #[test]
 fn a_session_forgets_its_last_input() {
     let models = tiny();
-    let detect = |seed| Boxes::detect(&views(3, 64, seed), &PARTS, &models.detector, &options(3)).unwrap();
+    let detect =
+        |seed| Boxes::detect(&views(3, 64, seed), &PARTS, models.detector().unwrap(), &options(3)).unwrap();
     let (a, b) = (detect(1), detect(2));
     assert_ne!(a, b);
     assert_eq!(detect(1), a);
@@ -72,7 +77,7 @@ fn the_prompt_decides_and_is_encoded_once() {
     let views = views(3, 64, 3);
     // High enough that no view has its 100 boxes, where one part would push out the other's.
     let options = Options { batch: 3, threshold: 0.7, ..Options::default() };
-    let detect = |parts: &[&str]| Boxes::detect(&views, parts, &models.detector, &options).unwrap();
+    let detect = |parts: &[&str]| Boxes::detect(&views, parts, models.detector().unwrap(), &options).unwrap();
     let (leg, seat) = (detect(&["leg"]), detect(&["seat"]));
     assert_ne!(leg.list().unwrap(), seat.list().unwrap());
     // The tiny head knows nothing but the words, so their order only renames the labels.
@@ -83,9 +88,24 @@ fn the_prompt_decides_and_is_encoded_once() {
     assert!(!leg.is_empty() && !seat.is_empty());
     assert_eq!(of(&both, 0), of(&seat, 0));
     assert_eq!(of(&both, 1), of(&leg, 0));
-    let prompt = |parts: &[&str]| models.detector.prompt(parts).unwrap();
+    let prompt = |parts: &[&str]| models.detector().unwrap().prompt(parts, &Template::default()).unwrap();
     assert!(Arc::ptr_eq(&prompt(&["arm", "leg"]), &prompt(&["arm", "leg"])));
     assert_ne!(prompt(&["arm", "leg"]), prompt(&["leg", "arm"]));
+}
+
+#[test]
+fn a_template_asks_for_more_than_the_name() {
+    let (models, views) = (tiny(), views(3, 64, 3));
+    let detect = |parts: &[&str], template: &str| {
+        let options = Options { threshold: 0.7, template: template.parse().unwrap(), ..Options::default() };
+        Boxes::detect(&views, parts, models.detector().unwrap(), &options).unwrap()
+    };
+    // The tiny head reads words by themselves, so that what stands around a name changes nothing, but is no part's.
+    let bare = detect(&["leg"], "{part}");
+    assert!(!bare.is_empty());
+    assert_eq!(detect(&["leg"], "arm {part} wheel"), bare);
+    assert_ne!(detect(&["arm leg wheel"], "{part}"), bare);
+    assert_eq!(detect(&["leg"], "{part}"), bare, "the same caption, other names");
 }
 
 #[test]
@@ -106,8 +126,13 @@ fn boxes_are_in_the_pixels_of_the_view() {
         }
     }
     let models = tiny();
-    let detect =
-        |views| Boxes::detect(views, &PARTS, &models.detector, &options(2)).unwrap().list().unwrap().to_vec();
+    let detect = |views| {
+        Boxes::detect(views, &PARTS, models.detector().unwrap(), &options(2))
+            .unwrap()
+            .list()
+            .unwrap()
+            .to_vec()
+    };
     let (small, large) = (detect(&small), detect(&large));
     assert!(!small.is_empty());
     let right = |list: &[partstad::stages::boxes::Box2d]| {
@@ -121,17 +146,20 @@ fn poison() {
     let models = tiny();
     let error = |side, parts: &[&str], threshold| {
         let options = Options { threshold, batch: 1, ..Options::default() };
-        Boxes::detect(&views(1, side, 1), parts, &models.detector, &options).unwrap_err().to_string()
+        Boxes::detect(&views(1, side, 1), parts, models.detector().unwrap(), &options)
+            .unwrap_err()
+            .to_string()
     };
     assert!(error(64, &[], 0.5).contains("no part names"));
     assert!(error(64, &["arm"; 81], 0.5).contains("81 part names; the detector takes at most 80"));
     assert!(error(64, &["arm"], f32::NAN).contains("threshold NaN"));
     let mut broken = views(1, 64, 1);
     broken.images = broken.images.host().unwrap()[1..].to_vec().into();
-    let error = Boxes::detect(&broken, &["arm"], &models.detector, &options(1)).unwrap_err().to_string();
+    let error =
+        Boxes::detect(&broken, &["arm"], models.detector().unwrap(), &options(1)).unwrap_err().to_string();
     assert!(error.contains("not images of 64 x 64"), "{error}");
-    let none = Boxes::detect(&views(0, 64, 1), &["arm"], &models.detector, &options(1)).unwrap();
+    let none = Boxes::detect(&views(0, 64, 1), &["arm"], models.detector().unwrap(), &options(1)).unwrap();
     assert!(none.is_empty());
     // A batch of 0 is taken as 1.
-    Boxes::detect(&views(2, 64, 1), &["arm"], &models.detector, &options(0)).unwrap();
+    Boxes::detect(&views(2, 64, 1), &["arm"], models.detector().unwrap(), &options(0)).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use crate::common::{PARTS, complaint, copy, load, tiny, views};
 use partstad::{
+    Template,
     models::{Manifest, Models},
     stages::boxes::{Boxes, Options},
 };
@@ -27,7 +28,7 @@ pub fn with_detector(file: &str) -> tempfile::TempDir {
 }
 
 /// Enters a file's checksum into the manifest.
-fn sum(folder: &Path, file: &str) {
+pub fn sum(folder: &Path, file: &str) {
     let bytes = fs::read(folder.join(file)).unwrap();
     let sha256: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
     edit(folder, |manifest| manifest["files"][file] = json!(sha256));
@@ -59,7 +60,7 @@ fn a_wrong_signature_is_named() {
 #[test]
 fn a_model_that_gives_nan_is_refused() {
     let models = load(with_detector("nan.onnx").path()).unwrap();
-    let error = Boxes::detect(&views(1, 64, 1), &PARTS, &models.detector, &Options::default())
+    let error = Boxes::detect(&views(1, 64, 1), &PARTS, models.detector().unwrap(), &Options::default())
         .unwrap_err()
         .to_string();
     assert!(error.contains("nan.onnx: output `box_regression` is NaN in 344 elements"), "{error}");
@@ -210,7 +211,7 @@ fn a_manifest_is_written_as_it_was_read() {
 fn a_folder_without_segmenter() {
     let folder = copy();
     edit(folder.path(), |m| _ = m.as_object_mut().unwrap().remove("segmenter"));
-    assert!(load(folder.path()).unwrap().segmenter.is_none());
+    assert!(load(folder.path()).unwrap().segmenter().is_none());
 }
 
 /// A folder with a learned offset of `[rows, 16]` for `caption`, whose file says it belongs to `own`.
@@ -228,7 +229,9 @@ fn with_offset(rows: usize, caption: &str, own: &str) -> tempfile::TempDir {
 
 #[test]
 fn a_learned_offset_serves_its_caption_alone() {
-    let prompt = |models: &Models, parts: &[&str]| models.detector.prompt(parts).unwrap().hidden.clone();
+    let prompt = |models: &Models, parts: &[&str]| {
+        models.detector().unwrap().prompt(parts, &Template::default()).unwrap().hidden.clone()
+    };
     let (plain, learned) = (tiny(), load(with_offset(256, "arm . leg . ", "arm . leg . ").path()).unwrap());
     let (before, after) = (prompt(&plain, &["arm", "leg"]), prompt(&learned, &["arm", "leg"]));
     assert_eq!(before.len(), 6 * 16);
@@ -238,7 +241,8 @@ fn a_learned_offset_serves_its_caption_alone() {
     assert_eq!(prompt(&plain, &["leg", "arm"]), prompt(&learned, &["leg", "arm"]));
 
     let short = load(with_offset(5, "arm . leg . ", "arm . leg . ").path()).unwrap();
-    let error = short.detector.prompt(&["arm", "leg"]).unwrap_err().to_string();
+    let error =
+        short.detector().unwrap().prompt(&["arm", "leg"], &Template::default()).unwrap_err().to_string();
     assert!(
         error.contains("offset.safetensors: `text_offset` is [5, 16]") && error.contains("[6, 16]"),
         "{error}"
@@ -261,7 +265,7 @@ fn more_threads_same_boxes() {
         Boxes::detect(
             &views,
             &PARTS,
-            &models.detector,
+            models.detector().unwrap(),
             &Options { threshold: 0.3, batch: 3, ..Default::default() },
         )
         .unwrap()

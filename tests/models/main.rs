@@ -3,6 +3,7 @@
 
 mod check;
 mod common;
+mod concepts;
 mod detector;
 mod folder;
 mod runtime;

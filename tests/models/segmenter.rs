@@ -18,7 +18,7 @@ fn boxes(of_view: &[u32]) -> Boxes {
 fn predict(views: &Views, boxes: &Boxes, at_once: (usize, usize)) -> Vec<f32> {
     let options = Options { views: at_once.0, boxes: at_once.1 };
     let models = tiny();
-    let masks = Masks::predict(views, boxes, models.segmenter.as_ref().unwrap(), &options).unwrap();
+    let masks = Masks::predict(views, boxes, models.segmenter().unwrap(), &options).unwrap();
     let Masks::Logits(logits) = masks else { panic!("the segmenter gives logits") };
     logits.into_host().unwrap()
 }
@@ -77,7 +77,7 @@ fn boxes_scale_with_the_view() {
 fn poison() {
     let models = tiny();
     let error = |boxes: &Boxes| {
-        let segmenter = models.segmenter.as_ref().unwrap();
+        let segmenter = models.segmenter().unwrap();
         Masks::predict(&views(2, 64, 1), boxes, segmenter, &Options::default()).unwrap_err().to_string()
     };
     assert!(error(&boxes(&[0, 2])).contains("box 1 lies in image 2; there are 2 images"));

@@ -2,7 +2,7 @@
 
 use crate::common::views;
 use partstad::{
-    Device,
+    Device, Template,
     models::{Models, Options},
     stages::{
         boxes::{self, Box2d, Boxes},
@@ -24,13 +24,13 @@ fn shared(a: &Boxes, b: &Boxes) -> f32 {
 fn from_views_to_masks() {
     let models = Models::embedded(&Device::Cpu, &Options { threads: 1, ..Options::default() }).unwrap();
     assert!(models.manifest.stand_in, "small models must say that they stand in");
-    assert_eq!(models.detector.feature_dim(), 256);
+    assert_eq!(models.detector().unwrap().feature_dim(), 256);
     let three = views(3, 800, 7);
     let detect = |views, parts: &[&str], batch| {
         Boxes::detect(
             views,
             parts,
-            &models.detector,
+            models.detector().unwrap(),
             &boxes::Options { threshold: 0.05, batch, ..Default::default() },
         )
         .unwrap()
@@ -50,7 +50,7 @@ fn from_views_to_masks() {
     some.list_mut().unwrap().truncate(5);
     let predict = |views_at_once, boxes_at_once| {
         let options = masks::Options { views: views_at_once, boxes: boxes_at_once };
-        match Masks::predict(&three, &some, models.segmenter.as_ref().unwrap(), &options).unwrap() {
+        match Masks::predict(&three, &some, models.segmenter().unwrap(), &options).unwrap() {
             Masks::Logits(logits) => logits,
             other => panic!("the segmenter gives logits, not {other:?}"),
         }
@@ -74,6 +74,6 @@ fn their_vocabulary_knows_the_parts_of_partnete() {
                  head key knob leg lens lid rotation screen screw seat shaft slider sphere spout switch tabletop \
                  touchpad wheel";
     let parts: Vec<&str> = names.split_whitespace().collect();
-    let prompt = models.detector.prompt(&parts).unwrap();
+    let prompt = models.detector().unwrap().prompt(&parts, &Template::default()).unwrap();
     assert!(prompt.tokens.unknown.is_empty(), "unknown parts: {:?}", prompt.tokens.unknown);
 }

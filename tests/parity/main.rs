@@ -4,6 +4,7 @@
 mod borrowed;
 mod boxes;
 mod clouds;
+mod concepts;
 mod detections;
 mod instances;
 mod memberships;

@@ -5,7 +5,7 @@
 use crate::gpu;
 use cuda_emulator::{Gpu as Driver, Transfers};
 use partstad::{
-    Device, Parts, Pipeline, Result, Segmentation,
+    Device, Parts, Pipeline, Result, Segmentation, Template,
     device::gpu::Gpu,
     io::{hash, points::PointCloud},
     models::{Models, Options, Provider},
@@ -76,6 +76,53 @@ fn tiny(file: &str, nms: f32) -> tempfile::TempDir {
     folder
 }
 
+/// A folder of the tiny concept segmenter with another decoder, and masks of a view that overlap at most by the IoU `nms`.
+fn tiny_concepts(decoder: &str, nms: f32) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manifest: Value =
+        serde_json::from_slice(&fs::read(Path::new(TINY).join("concepts.json")).unwrap()).unwrap();
+    let concepts = &mut manifest["concepts"];
+    (concepts["decoder"], concepts["nms"]) = (json!(decoder), json!(nms));
+    if decoder == BARE {
+        (concepts["score"], concepts["feature_dim"]) = (json!("sigmoid"), json!(0));
+    }
+    manifest["files"][decoder] = json!(hash::sha256(&fs::read(Path::new(TINY).join(decoder)).unwrap()));
+    for file in manifest["files"].as_object().unwrap().keys() {
+        fs::copy(Path::new(TINY).join(file), folder.path().join(file)).unwrap();
+    }
+    fs::write(folder.path().join("manifest.json"), manifest.to_string()).unwrap();
+    folder
+}
+
+const CONCEPTS: &str = "concept_decoder.onnx";
+/// Whose queries have no features.
+const BARE: &str = "concept_bare.onnx";
+
+#[test]
+fn concepts_in_any_runs() {
+    let device = Device::Cuda(gpu());
+    let views = [views(&Device::Cpu, 10, 64), views(&device, 10, 64)];
+    for (file, nms) in [(CONCEPTS, 0.6), (CONCEPTS, 1.0), (BARE, 1.0)] {
+        let folder = tiny_concepts(file, nms);
+        let models = [Device::Cpu, device.clone()]
+            .map(|device| Models::load(&device, folder.path(), &options()).unwrap());
+        let find = |there: usize, [encoded, decoded]: [usize; 2]| {
+            let boxes = boxes::Options { threshold: 0.25, ..Default::default() };
+            let masks = masks::Options { views: encoded, boxes: decoded };
+            masks::find(&views[there], &PARTS, models[there].concepts().unwrap(), &boxes, &masks).unwrap()
+        };
+        let expected = find(0, [1, 1]);
+        assert!(expected.0.len() >= 30, "{} boxes: little to compare", expected.0.len());
+        assert!(!expected.0.weak().unwrap().is_empty());
+        for at_once in [[1, 1], [3, 5], [10, 64], [0, 0]] {
+            assert!(find(0, at_once) == expected, "{file}: {at_once:?} at once on the CPU");
+            if cuda_emulator::install() == Driver::Emulated {
+                assert!(find(1, at_once) == expected, "{file}: {at_once:?} at once on the device");
+            }
+        }
+    }
+}
+
 #[cfg(feature = "small-models")]
 #[test]
 fn boxes_features_and_masks() {
@@ -83,10 +130,10 @@ fn boxes_features_and_masks() {
     let find = |device: &Device| {
         let models = Models::embedded(device, &options()).unwrap();
         let views = views(device, 3, 200);
-        let options = boxes::Options { threshold: 0.3, weak_threshold: 0.1, batch: 2 };
-        let boxes = Boxes::detect(&views, &PARTS, &models.detector, &options).unwrap();
+        let options = boxes::Options { threshold: 0.3, batch: 2, ..boxes::Options::default() };
+        let boxes = Boxes::detect(&views, &PARTS, models.detector().unwrap(), &options).unwrap();
         let options = masks::Options { views: 2, boxes: 3 };
-        let masks = Masks::predict(&views, &boxes, models.segmenter.as_ref().unwrap(), &options).unwrap();
+        let masks = Masks::predict(&views, &boxes, models.segmenter().unwrap(), &options).unwrap();
         (boxes, masks)
     };
     let (expected, expected_masks) = find(&Device::Cpu);
@@ -118,9 +165,10 @@ fn batches_models_in_f16_and_queries_do_not_matter() {
             .map(|device| Models::load(&device, folder.path(), &options()).unwrap());
         let find = |there: usize, [batch, encoded, decoded]: [usize; 3]| {
             let options = boxes::Options { threshold: 0.6, batch, ..Default::default() };
-            let boxes = Boxes::detect(&views[there], &PARTS, &models[there].detector, &options).unwrap();
+            let boxes =
+                Boxes::detect(&views[there], &PARTS, models[there].detector().unwrap(), &options).unwrap();
             let options = masks::Options { views: encoded, boxes: decoded };
-            let segmenter = models[there].segmenter.as_ref().unwrap();
+            let segmenter = models[there].segmenter().unwrap();
             let masks = Masks::predict(&views[there], &boxes, segmenter, &options).unwrap();
             (boxes, masks)
         };
@@ -140,9 +188,14 @@ fn outputs_that_are_not_numbers_are_counted_on_the_device() {
     let device = Device::Cuda(gpu());
     let models = Models::load(&device, tiny("nan.onnx", 0.0).path(), &options()).unwrap();
     let views = views(&device, 2, 64);
-    let error = Boxes::detect(&views, &PARTS, &models.detector, &boxes::Options::default()).unwrap_err();
+    let error =
+        Boxes::detect(&views, &PARTS, models.detector().unwrap(), &boxes::Options::default()).unwrap_err();
     let expected = format!("output `box_regression` is NaN in {} elements", 4 * 86);
     assert!(error.to_string().contains(&expected), "{error}");
+    let models = Models::load(&device, tiny_concepts("concept_nan.onnx", 1.0).path(), &options()).unwrap();
+    let concepts = models.concepts().unwrap();
+    let error = masks::find(&views, &PARTS, concepts, &Default::default(), &Default::default()).unwrap_err();
+    assert!(error.to_string().contains("output `presence` is NaN in 1 elements"), "{error}");
 }
 
 /// A library without a CUDA provider is refused, unless the CPU is allowed.
@@ -193,6 +246,64 @@ fn of_models(boxes: usize, file: &str, tokens: u64, decoded: usize) -> Transfers
     copied
 }
 
+/// The same of a concept segmenter, which copies as much however many boxes there are: images and pyramids of the views, then
+/// in runs of `decoded` pairs the pyramids of `encoded` views, pairs and their answers.
+fn of_concepts(encoded: u64, decoded: u64, tokens: u64) -> Transfers {
+    const PYRAMID: u64 = 3 * (16 * 16 + 4 * 4) * 4;
+    const ANSWER: u64 = 16 * (1 + 4 + 16 * 16 + 8) + 1;
+    let (pairs, runs) = (VIEWS * PARTS.len() as u64, (encoded * PARTS.len() as u64).div_ceil(decoded));
+    Transfers {
+        to_host: VIEWS * 3 * 64 * 64 * 4 + VIEWS * PYRAMID * runs + pairs * (8 + tokens * (16 * 4 + 8)),
+        to_device: VIEWS * PYRAMID + pairs * ANSWER * 4,
+    }
+}
+
+/// What crosses from views to instances, by models of this folder: how many boxes, and what crossed but for the result.
+fn crossing(
+    folder: &Path,
+    prepare: impl Fn(&Models, &Gpu),
+    find: impl Fn(&Models, &Views) -> (Boxes, Masks),
+    weights_from: Option<weights::Options>,
+) -> (usize, Transfers) {
+    let network = Network::<f32>::initial(8 + CODE, 0.05, 3);
+    let (gpu, cloud) = (gpu(), cloud());
+    let device = Device::Cuda(gpu.clone());
+    let models = Models::load(&device, folder, &options()).unwrap();
+    let superpoints = Superpoints::partition(&device, &cloud, &superpoints::Options::default()).unwrap();
+    // The device's copies of the partition and of the prompt stay there for the next views.
+    superpoints.members.device(&gpu).unwrap();
+    superpoints.of_point.device(&gpu).unwrap();
+    prepare(&models, &gpu);
+    let views = views(&device, VIEWS as usize, 64);
+    cloud.positions.device(&gpu).unwrap();
+
+    let before = transfers(&gpu);
+    let (boxes, masks) = find(&models, &views);
+    let options = memberships::Options::default();
+    let memberships = Memberships::find(&device, &superpoints, &views, &boxes, &masks, &options).unwrap();
+    let weights = match &weights_from {
+        Some(options) => Weights::new(&device, &boxes, options).unwrap(),
+        None => network.weigh(&device, &boxes, &views).unwrap(),
+    };
+    let scores = Scores::vote(&device, &memberships, &boxes, &weights, PARTS.len()).unwrap();
+    let labels = Labels::assign(&device, &superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
+    let options = instances::Options::default();
+    Instances::merge(&device, &cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options)
+        .unwrap();
+    let after = transfers(&gpu);
+
+    assert!(scores.valid.host().unwrap().contains(&1), "the boxes must hold something");
+    let list = boxes.list().unwrap();
+    assert!((0..VIEWS as u32).all(|view| list.iter().any(|b| b.view == view)), "every view must have boxes");
+    // Labels of points and superpoints; root, size and confidence of every superpoint's piece.
+    let result = 4 * (cloud.len() + 4 * superpoints.len()) as u64;
+    let crossed = Transfers {
+        to_device: after.to_device - before.to_device,
+        to_host: after.to_host - before.to_host - result,
+    };
+    (list.len(), crossed)
+}
+
 /// From rasterization to instances the host learns counts and the result, and the device gets tables, whose sizes do not
 /// depend on what is found. What models on the CPU have to copy is left out.
 #[test]
@@ -202,54 +313,27 @@ fn nothing_but_counts_crosses() {
     }
     const ENCODED: usize = 2;
     const DECODED: usize = 7;
-    let network = Network::<f32>::initial(8 + CODE, 0.05, 3);
+    const TOKENS: u64 = 8;
+    let less = |a: Transfers, b: Transfers| Transfers {
+        to_device: a.to_device - b.to_device,
+        to_host: a.to_host - b.to_host,
+    };
     let own = |file, nms, weights_from: Option<weights::Options>| {
-        let (gpu, cloud) = (gpu(), cloud());
-        let device = Device::Cuda(gpu.clone());
-        let models = Models::load(&device, tiny(file, nms).path(), &options()).unwrap();
-        let superpoints = Superpoints::partition(&device, &cloud, &superpoints::Options::default()).unwrap();
-        // The device's copies of the partition and of the prompt stay there for the next views.
-        superpoints.members.device(&gpu).unwrap();
-        superpoints.of_point.device(&gpu).unwrap();
-        let prompt = models.detector.prompt(&PARTS).unwrap();
-        prompt.hidden.device(&gpu).unwrap();
-        prompt.mask.device(&gpu).unwrap();
-        let views = views(&device, VIEWS as usize, 64);
-        cloud.positions.device(&gpu).unwrap();
-
-        let before = transfers(&gpu);
-        let options = boxes::Options { batch: 2, ..boxes::Options::default() };
-        let boxes = Boxes::detect(&views, &PARTS, &models.detector, &options).unwrap();
-        let options = masks::Options { views: ENCODED, boxes: DECODED };
-        let masks = Masks::predict(&views, &boxes, models.segmenter.as_ref().unwrap(), &options).unwrap();
-        let options = memberships::Options::default();
-        let memberships = Memberships::find(&device, &superpoints, &views, &boxes, &masks, &options).unwrap();
-        let weights = match &weights_from {
-            Some(options) => Weights::new(&device, &boxes, options).unwrap(),
-            None => network.weigh(&device, &boxes, &views).unwrap(),
+        let prompt =
+            |models: &Models| models.detector().unwrap().prompt(&PARTS, &Template::default()).unwrap();
+        let prepare = |models: &Models, gpu: &Gpu| {
+            prompt(models).hidden.device(gpu).unwrap();
+            prompt(models).mask.device(gpu).unwrap();
         };
-        let scores = Scores::vote(&device, &memberships, &boxes, &weights, PARTS.len()).unwrap();
-        let labels =
-            Labels::assign(&device, &superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
-        let options = instances::Options::default();
-        Instances::merge(&device, &cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options)
-            .unwrap();
-        let after = transfers(&gpu);
-
-        assert!(scores.valid.host().unwrap().contains(&1), "the boxes must hold something");
-        let list = boxes.list().unwrap();
-        assert!(
-            (0..VIEWS as u32).all(|view| list.iter().any(|b| b.view == view)),
-            "every view must have boxes"
-        );
-        let models = of_models(list.len(), file, prompt.tokens.ids.len() as u64, DECODED);
-        // Labels of points and superpoints; root, size and confidence of every superpoint's piece.
-        let result = 4 * (cloud.len() + 4 * superpoints.len()) as u64;
-        let crossed = Transfers {
-            to_device: after.to_device - before.to_device - models.to_device,
-            to_host: after.to_host - before.to_host - models.to_host - result,
+        let find = |models: &Models, views: &Views| {
+            let options = boxes::Options { batch: 2, ..boxes::Options::default() };
+            let boxes = Boxes::detect(views, &PARTS, models.detector().unwrap(), &options).unwrap();
+            let options = masks::Options { views: ENCODED, boxes: DECODED };
+            let masks = Masks::predict(views, &boxes, models.segmenter().unwrap(), &options).unwrap();
+            (boxes, masks)
         };
-        (list.len(), crossed)
+        let (boxes, crossed) = crossing(tiny(file, nms).path(), prepare, find, weights_from);
+        (boxes, less(crossed, of_models(boxes, file, TOKENS, DECODED)))
     };
     let confidence = weights::Options::Confidence { scale: 10.0, null: 5.0 };
     for (file, overlap, weights_from) in [
@@ -263,6 +347,30 @@ fn nothing_but_counts_crosses() {
         assert_eq!(of_few, of_many, "to the device and to the host, for {few} and {many} boxes");
         // Boxes of the views, NaN of the detector's 4 outputs in 2 runs and of the segmenter's 3, and a few of the memberships.
         assert!(of_few.to_host <= 4 * (VIEWS + 8 + 3 + 8), "{of_few:?}");
+    }
+
+    const PAIRS: usize = 4;
+    let own = |nms, weights_from: Option<weights::Options>| {
+        let prompt = |models: &Models| models.concepts().unwrap().prompt(&PARTS).unwrap();
+        let prepare = |models: &Models, gpu: &Gpu| {
+            prompt(models).hidden.device(gpu).unwrap();
+            prompt(models).mask.device(gpu).unwrap();
+        };
+        let find = |models: &Models, views: &Views| {
+            let boxes = boxes::Options { threshold: 0.25, ..Default::default() };
+            let masks = masks::Options { views: ENCODED, boxes: PAIRS };
+            masks::find(views, &PARTS, models.concepts().unwrap(), &boxes, &masks).unwrap()
+        };
+        let (boxes, crossed) = crossing(tiny_concepts(CONCEPTS, nms).path(), prepare, find, weights_from);
+        (boxes, less(crossed, of_concepts(ENCODED as u64, PAIRS as u64, TOKENS)))
+    };
+    for weights_from in [Some(confidence), None] {
+        let ((few, of_few), (many, of_many)) = (own(0.0, weights_from), own(1.0, weights_from));
+        assert!(few * 2 < many, "{few} and {many} boxes: little to compare");
+        assert_eq!(of_few, of_many, "to the device and to the host, for {few} and {many} boxes");
+        // Found and weak of the views' names and of the views; NaN of 2 outputs in 2 runs and of 5 in 4; memberships.
+        let names = VIEWS * PARTS.len() as u64;
+        assert!(of_few.to_host <= 4 * (2 * names + 2 * VIEWS + 4 + 20 + 8), "{of_few:?}");
     }
 }
 

@@ -7,7 +7,6 @@ use crate::{
 };
 use partstad::{
     Device, Error, Observer,
-    models::STAND_IN,
     study::{
         dataset::Dataset,
         evaluate::{Evaluator, Run},
@@ -72,8 +71,7 @@ pub fn evaluate<'py>(
         };
         let preparer = Preparer::new(device, options, predictor, prepared)?;
         let note = format!("Splits: {}. 2D predictions: {}.", splits.join(", "), preparer.predictor());
-        let warnings: Vec<String> =
-            preparer.predictor().stands_in().then(|| STAND_IN.to_string()).into_iter().collect();
+        let warnings = preparer.predictor().warnings();
         let about = json!({
             "splits": splits, "options": preparer.options(), "predictions": preparer.predictor().description(),
             "warnings": warnings,

@@ -63,7 +63,7 @@ impl Chosen {
 
     fn record(&self, models: &Models) -> Value {
         let mut record = models.record();
-        record["known_parts"] = json!(models.manifest.detector.text.known_parts);
+        record["known_parts"] = json!(models.manifest.known_parts());
         record["folder"] = json!(self.folder.as_deref().map(Path::to_string_lossy));
         record["options"] = json!(self.options);
         record

@@ -5,7 +5,7 @@ use ort::{
     value::{Outlet, TensorElementType, ValueType},
 };
 use serde::Serialize;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// Element types of the contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum Dim {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
     /// Its name in the graph.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What its elements may be.
     pub elements: &'static [Element],
     /// Its axes.
@@ -54,18 +54,18 @@ pub struct Port {
 
 impl Port {
     /// A port of f32.
-    pub fn f32(name: &'static str, dims: &[Dim]) -> Port {
-        Port { name, elements: &[Element::F32], dims: dims.to_vec() }
+    pub fn f32(name: impl Into<Cow<'static, str>>, dims: &[Dim]) -> Port {
+        Port { name: name.into(), elements: &[Element::F32], dims: dims.to_vec() }
     }
 
     /// A port of f32 or f16, as the file has it.
-    pub fn float(name: &'static str, dims: &[Dim]) -> Port {
-        Port { name, elements: &[Element::F32, Element::F16], dims: dims.to_vec() }
+    pub fn float(name: impl Into<Cow<'static, str>>, dims: &[Dim]) -> Port {
+        Port { name: name.into(), elements: &[Element::F32, Element::F16], dims: dims.to_vec() }
     }
 
     /// A port of i64.
-    pub fn i64(name: &'static str, dims: &[Dim]) -> Port {
-        Port { name, elements: &[Element::I64], dims: dims.to_vec() }
+    pub fn i64(name: impl Into<Cow<'static, str>>, dims: &[Dim]) -> Port {
+        Port { name: name.into(), elements: &[Element::I64], dims: dims.to_vec() }
     }
 }
 

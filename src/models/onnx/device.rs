@@ -136,7 +136,7 @@ impl Model {
             .zip(inputs)
             .map(|(port, (shape, data))| {
                 let at = data.address(gpu);
-                binding::Tensor { name: port.name, element: data.element(), shape, at }
+                binding::Tensor { name: &port.name, element: data.element(), shape, at }
             })
             .collect();
         let outputs: Vec<binding::Tensor> = self
@@ -147,7 +147,7 @@ impl Model {
             .zip(outputs)
             .map(|((port, shape), output)| {
                 let at = output.device_ptr_mut(gpu.stream()).0;
-                binding::Tensor { name: port.name, element: Element::F32, shape, at: at as *mut _ }
+                binding::Tensor { name: &port.name, element: Element::F32, shape, at: at as *mut _ }
             })
             .collect();
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);

@@ -108,14 +108,14 @@ impl Model {
                 Values::I64(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
             };
             values
-                .push((port.name.into(), value.map_err(|e| failed(format!("input `{}`: {e}", port.name)))?));
+                .push((port.name.clone(), value.map_err(|e| failed(format!("input `{}`: {e}", port.name)))?));
         }
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let results = session.run(values).map_err(|e| self.failure(&e))?;
         let mut outputs = vec![];
         for port in &self.contract.outputs {
             let wrong = |why: String| failed(format!("output `{}` {why}", port.name));
-            let value = results.get(port.name).ok_or_else(|| wrong("is missing".into()))?;
+            let value = results.get(&*port.name).ok_or_else(|| wrong("is missing".into()))?;
             let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| wrong(e.to_string()))?;
             let differs =
                 |(&dim, &n): (&contract::Dim, &i64)| symbols.length(dim).is_some_and(|e| e as i64 != n);

@@ -2,6 +2,7 @@
 
 pub mod atss;
 pub mod boxes;
+pub mod concepts;
 pub mod detection;
 pub mod model_input;
 pub mod nms;

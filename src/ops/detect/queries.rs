@@ -13,6 +13,17 @@ pub enum Phrase {
     Max,
 }
 
+/// What a query's box is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Centre, width and height, in parts of the detector's input.
+    Center,
+    /// Left, top, right, bottom, in parts of the detector's input.
+    Corners,
+    /// Left, top, right, bottom, in pixels of the detector's input.
+    CornerPixels,
+}
+
 /// The numbers of the post-processing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
@@ -26,7 +37,7 @@ pub struct Rules {
 
 /// CPU reference.
 pub mod cpu {
-    use super::{Phrase, Rules};
+    use super::{Form, Phrase, Rules};
     use crate::{
         error::Result,
         ops::{
@@ -64,7 +75,8 @@ pub mod cpu {
             for (part, span) in parts.iter().enumerate() {
                 let score = score(&logits[span.clone()], rules.phrase);
                 if score > threshold {
-                    found.push(Detection { location, part, score, corners: corners(center, input, size) });
+                    let corners = corners(center, Form::Center, input, size);
+                    found.push(Detection { location, part, score, corners });
                 }
             }
         }
@@ -80,21 +92,29 @@ pub mod cpu {
         }
     }
 
-    fn corners([cx, cy, w, h]: [f32; 4], input: [usize; 2], size: [usize; 2]) -> [f32; 4] {
-        let [height, width] = input.map(|pixels| pixels as f32);
-        [
-            clip((cx - w / 2.0) * width, size[1]),
-            clip((cy - h / 2.0) * height, size[0]),
-            clip((cx + w / 2.0) * width, size[1]),
-            clip((cy + h / 2.0) * height, size[0]),
-        ]
+    /// A box's corners in pixels of the detector's input, clipped to the image within it.
+    pub(in crate::ops) fn corners(
+        of: [f32; 4],
+        form: Form,
+        [height, width]: [usize; 2],
+        size: [usize; 2],
+    ) -> [f32; 4] {
+        let [a, b, c, d] = of;
+        let (ends, scale) = match form {
+            Form::Center => {
+                ([a - c / 2.0, b - d / 2.0, a + c / 2.0, b + d / 2.0], [width as f32, height as f32])
+            }
+            Form::Corners => (of, [width as f32, height as f32]),
+            Form::CornerPixels => (of, [1.0, 1.0]),
+        };
+        std::array::from_fn(|i| clip(ends[i] * scale[i % 2], size[1 - i % 2]))
     }
 }
 
 /// On a CUDA device, all images of a batch at once: bit for bit what the reference finds.
 #[cfg(feature = "cuda")]
 pub mod cuda {
-    use super::{Phrase, Rules};
+    use super::{Form, Phrase, Rules};
     use crate::{
         device::gpu::{
             Gpu, blocks,
@@ -168,6 +188,7 @@ pub mod cuda {
             parts: parts as u32,
             slots: workspace.slots() as u32,
             largest: (rules.phrase == Phrase::Max) as u32,
+            form: Form::Center as u32,
             threshold: thresholds.weak,
             width: input[1] as f32,
             height: input[0] as f32,

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     io::{budget, npy, staged},
     ops::detect::boxes,
+    parts::Template,
     ragged::Ragged,
 };
 use serde::{Deserialize, Serialize};
@@ -27,11 +28,13 @@ pub struct Options {
     /// Views that go through the detector in one run; the boxes do not depend on it. 0 = on a device as many as its
     /// memory holds, up to ten; on a CPU one, which is as fast as ten and takes a quarter of the memory.
     pub batch: usize,
+    /// What to ask for a part.
+    pub template: Template,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { threshold: 0.5, weak_threshold: 0.1, batch: 0 }
+        Options { threshold: 0.5, weak_threshold: 0.1, batch: 0, template: Template::default() }
     }
 }
 
@@ -456,9 +459,13 @@ fn check_features(features: &[f32], dim: usize) -> Result<(), String> {
 }
 
 #[cfg(feature = "ort")]
+pub(super) use detect::Asked;
+
+#[cfg(feature = "ort")]
 mod detect {
     use super::{Box2d, Boxes, Detected, Options};
     use crate::{
+        device::twin::Twin,
         error::Result,
         models::{Detector, Images},
         ops::detect::detection::{Detection, Thresholds},
@@ -468,7 +475,7 @@ mod detect {
     use {
         super::OnDevice,
         crate::{
-            device::{Device, twin::Twin},
+            device::{Device, gpu::Gpu},
             models::device as on_device,
             ops::detect::detection::cuda as detection,
         },
@@ -488,39 +495,74 @@ mod detect {
             detector: &Detector,
             options: &Options,
         ) -> Result<Boxes> {
-            let prompt = detector.prompt(parts)?;
-            let Options { threshold, weak_threshold, .. } = *options;
-            let weak_threshold = weak_threshold.min(threshold);
-            let thresholds = Thresholds { found: threshold, weak: weak_threshold };
-            let detected = |weak| Detected { threshold, weak_threshold, weak, doubts: prompt.doubts.clone() };
+            let prompt = detector.prompt(parts, &options.template)?;
+            let asked = Asked { options, doubts: &prompt.doubts, feature_dim: detector.feature_dim() };
             #[cfg(feature = "cuda")]
             if let Device::Cuda(gpu) = detector.device() {
                 let pixels = &*views.images.device(gpu)?;
                 let images = on_device::Images { pixels, size: [views.side; 2] };
-                let found = detector.detect_on(gpu, images, &prompt, thresholds, options.batch)?;
-                let there = |boxes, per_view| {
-                    let detection::Boxes { views, parts: labels, scores, bboxes, rects, features } = boxes;
-                    let list = OnDevice { views, labels, scores, bboxes, rects, per_view };
-                    (Twin::on_device(gpu, list), Twin::on_device(gpu, features))
-                };
-                let (list, features) = there(found.boxes, found.per_view);
-                let (weak, _) = there(found.weak, found.weak_per_view);
-                let detected = Some(detected(weak));
-                return Ok(Boxes { list, features, feature_dim: detector.feature_dim(), detected });
+                let found = detector.detect_on(gpu, images, &prompt, asked.thresholds(), options.batch)?;
+                return Ok(asked.found_on(gpu, found));
             }
             let images = Images { pixels: views.images.host()?, height: views.side, width: views.side };
-            let (mut list, mut features, mut weak) = (vec![], vec![], vec![]);
-            for (view, found) in (0..).zip(detector.detect(images, &prompt, thresholds, options.batch)?) {
+            let found = detector.detect(images, &prompt, asked.thresholds(), options.batch)?;
+            let features = found.iter().flat_map(|found| &found.features).copied().collect();
+            let lists = found.iter().map(|found| (&found.boxes[..], &found.weak[..]));
+            Ok(asked.found(lists, features))
+        }
+    }
+
+    /// What a model was asked for.
+    pub(in crate::stages) struct Asked<'a> {
+        pub options: &'a Options,
+        /// As in [`Detected`].
+        pub doubts: &'a [(u32, String)],
+        /// Channels of a box's feature.
+        pub feature_dim: usize,
+    }
+
+    impl Asked<'_> {
+        /// The scores that count; a weak threshold above the other counts as the other.
+        pub fn thresholds(&self) -> Thresholds {
+            let Options { threshold, weak_threshold, .. } = *self.options;
+            Thresholds { found: threshold, weak: weak_threshold.min(threshold) }
+        }
+
+        fn detected(&self, weak: Twin<Vec<Box2d>>) -> Option<Detected> {
+            let Thresholds { found: threshold, weak: weak_threshold } = self.thresholds();
+            Some(Detected { threshold, weak_threshold, weak, doubts: self.doubts.to_vec() })
+        }
+
+        /// The boxes that were found in each view, and the weak ones. `features`: of those found.
+        pub fn found<'b>(
+            &self,
+            views: impl Iterator<Item = (&'b [Detection], &'b [Detection])>,
+            features: Vec<f32>,
+        ) -> Boxes {
+            let (mut list, mut weak) = (vec![], vec![]);
+            for (view, (found, doubtful)) in (0..).zip(views) {
                 let of_view = |b: &Detection| {
                     let [x1, y1, x2, y2] = b.corners;
                     Box2d { view, label: b.part as u32, bbox: [x1, y1, x2 - x1, y2 - y1], score: b.score }
                 };
-                list.extend(found.boxes.iter().map(of_view));
-                weak.extend(found.weak.iter().map(of_view));
-                features.extend(found.features);
+                list.extend(found.iter().map(of_view));
+                weak.extend(doubtful.iter().map(of_view));
             }
-            let boxes = Boxes::with_features(list, features, detector.feature_dim());
-            Ok(Boxes { detected: Some(detected(weak.into())), ..boxes })
+            let detected = self.detected(weak.into());
+            Boxes { detected, ..Boxes::with_features(list, features, self.feature_dim) }
+        }
+
+        /// The same of boxes that stay on a device.
+        #[cfg(feature = "cuda")]
+        pub fn found_on(&self, gpu: &Gpu, found: on_device::Found) -> Boxes {
+            let there = |boxes, per_view| {
+                let detection::Boxes { views, parts: labels, scores, bboxes, rects, features } = boxes;
+                let list = OnDevice { views, labels, scores, bboxes, rects, per_view };
+                (Twin::on_device(gpu, list), Twin::on_device(gpu, features))
+            };
+            let (list, features) = there(found.boxes, found.per_view);
+            let (weak, _) = there(found.weak, found.weak_per_view);
+            Boxes { list, features, feature_dim: self.feature_dim, detected: self.detected(weak) }
         }
     }
 }

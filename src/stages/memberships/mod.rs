@@ -157,7 +157,7 @@ impl Memberships {
             rects: &boxes.rects()?,
             region: match masks {
                 Masks::Boxes => Region::Boxes,
-                Masks::Bits(bits) => Region::Bits(bits),
+                Masks::Bits(bits) => Region::Bits(bits.host()?),
                 Masks::Logits(logits) => {
                     taps = mask::taps(views.side);
                     Region::Logits(finite(logits.host()?)?, &taps)

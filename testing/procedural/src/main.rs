@@ -204,7 +204,7 @@ fn run(command: Command) -> Result<()> {
             let predictions = match &models {
                 Some(models) if perfect_boxes => {
                     let none = || Error::invalid("--perfect-boxes: these models have no segmenter");
-                    Predictions::segmenter(models.segmenter.as_ref().ok_or_else(none)?)
+                    Predictions::segmenter(models.segmenter().ok_or_else(none)?)
                 }
                 Some(models) => vec![Predictions::models(models)],
                 None => Predictions::truth(),

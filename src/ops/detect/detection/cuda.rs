@@ -89,9 +89,9 @@ pub struct Workspace {
     /// Where those of each part begin, `[N, P + 1]`.
     pub(in crate::ops) part_begin: Buffer<u32>,
     kept: Buffer<u32>,
-    chosen: Buffer<u32>,
+    pub(in crate::ops) chosen: Buffer<u32>,
     /// How many boxes each image has, and how many weak ones, `[N, 2]`.
-    found: Buffer<u32>,
+    pub(in crate::ops) found: Buffer<u32>,
 }
 
 /// What a search leaves of a batch's images.
@@ -104,6 +104,13 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// `counts`: found and weak, `[N, 2]`.
+    pub(in crate::ops) fn of(counts: &[u32]) -> Counts {
+        let (pairs, _) = counts.as_chunks::<2>();
+        let (found, weak) = pairs.iter().map(|&[found, weak]| (found, weak)).unzip();
+        Counts { found, weak }
+    }
+
     /// Nothing in any of `images` images.
     pub fn none(images: usize) -> Counts {
         Counts { found: vec![0; images], weak: vec![0; images] }
@@ -233,10 +240,7 @@ impl Workspace {
         let Workspace { keys, corners, part_begin, kept, chosen, found, .. } = self;
         kernels::detection_suppress(gpu, [d.parts, images as u32, 1], keys, corners, part_begin, kept, d)?;
         kernels::detection_order(gpu, grid, keys, part_begin, chosen, found, d)?;
-        let counts = gpu.download(&found.slice(..2 * images))?;
-        let (pairs, _) = counts.as_chunks::<2>();
-        let (found, weak) = pairs.iter().map(|&[found, weak]| (found, weak)).unzip();
-        Ok(Counts { found, weak })
+        Ok(Counts::of(&gpu.download(&found.slice(..2 * images))?))
     }
 }
 

@@ -27,21 +27,31 @@ use crate::{
 const BLOCK: u32 = 256;
 const WARP: usize = 32;
 
-/// The taps of the view's side ([`mask::taps`]), on the device.
+/// The taps of an axis ([`mask::taps`]), on the device.
 #[derive(Debug)]
 pub struct Taps {
-    first: Buffer<u32>,
-    weights: Buffer<f32>,
+    pub(in crate::ops) first: Buffer<u32>,
+    pub(in crate::ops) weights: Buffer<f32>,
 }
 
 impl Taps {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if the driver refuses.
     pub fn new(gpu: &Gpu, side: usize) -> Result<Taps> {
-        let taps = mask::taps(side);
+        Taps::of(gpu, &mask::taps(side))
+    }
+
+    /// # Errors
+    /// As [`Taps::new`].
+    pub fn of(gpu: &Gpu, taps: &[mask::Tap]) -> Result<Taps> {
         let first: Vec<u32> = taps.iter().map(|tap| tap.first).collect();
         let weights: Vec<f32> = taps.iter().flat_map(|tap| tap.weights).collect();
         Ok(Taps { first: gpu.upload(&first)?, weights: gpu.upload(&weights)? })
+    }
+
+    /// Rows or columns of the image.
+    pub(in crate::ops) fn len(&self) -> usize {
+        self.first.len()
     }
 }
 

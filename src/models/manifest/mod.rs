@@ -1,10 +1,16 @@
 //! `manifest.json`: what a folder of models holds and how to feed it.
 
-use super::heads::{Head, need};
-use crate::{
-    error::{Error, Result},
-    ops::detect::normalize::{Normalization, Order},
+mod concepts;
+mod image;
+
+pub(super) use self::concepts::MOST_TOKENS;
+pub use self::{
+    concepts::{Boxes, ConceptText, Concepts, Score},
+    image::{Image, Resize},
 };
+
+use super::heads::{Head, need};
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
 
@@ -21,16 +27,20 @@ pub struct Manifest {
     pub name: String,
     /// Whether these are small models that stand in for GLIP and SAM.
     pub stand_in: bool,
-    /// What the detector's head and the segmenter compute in.
+    /// What the models compute in; text encoders compute in f32.
     #[serde(default, skip_serializing_if = "Precision::is_full")]
     pub precision: Precision,
     /// SHA-256 in hexadecimal of every file that is used, by its name in the folder.
     pub files: BTreeMap<String, String>,
-    /// The text-conditioned grounding detector.
-    pub detector: Detector,
-    /// The box-prompted segmenter; without one the boxes vote themselves.
-    #[serde(default)]
+    /// The text-conditioned grounding detector; either this or `concepts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<Detector>,
+    /// The box-prompted segmenter of the detector's boxes; without one the boxes vote themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmenter: Option<Segmenter>,
+    /// The concept segmenter, which finds boxes and masks at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concepts: Option<Concepts>,
 }
 
 /// What a model computes in.
@@ -73,41 +83,6 @@ pub struct Detector {
     pub max_det: usize,
     /// Channels of a box's feature.
     pub feature_dim: usize,
-}
-
-/// How images become a model's input: resized, channels ordered and normalised, zeros appended right and below.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Image {
-    /// Order of the channels.
-    pub order: Order,
-    /// What white is before mean and deviation: 255 or 1.
-    pub scale: f32,
-    /// Subtracted, per channel in the model's order.
-    pub mean: [f32; 3],
-    /// Divided by, per channel in the model's order.
-    pub std: [f32; 3],
-    /// Height and width of the input.
-    pub size: [usize; 2],
-    /// How the image is brought to size.
-    pub resize: Resize,
-    /// Both sides of `size` are multiples of this.
-    #[serde(default = "one")]
-    pub divisor: usize,
-}
-
-fn one() -> usize {
-    1
-}
-
-/// Ways to resize; the aspect stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Resize {
-    /// The shorter side becomes the smaller of `size` (GLIP).
-    Shorter,
-    /// The longer side becomes the larger of `size` (SAM).
-    Longer,
 }
 
 /// How part names become tokens.
@@ -167,6 +142,16 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The names of parts that the detector was trained on, if it knows few.
+    pub fn known_parts(&self) -> &[String] {
+        self.detector.as_ref().map_or(&[], |detector| &detector.text.known_parts)
+    }
+
+    /// Whether four numbers stand in for the features of boxes.
+    pub fn lacks_features(&self) -> bool {
+        self.concepts.as_ref().is_some_and(|concepts| concepts.feature_dim == 0)
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.version != VERSION {
             let found = self.version;
@@ -174,9 +159,28 @@ impl Manifest {
                 "manifest version {found} is not {VERSION}; use a matching release of partstad"
             ));
         }
-        let mut used = vec![&self.detector.text_encoder, &self.detector.model, &self.detector.text.vocab];
-        used.extend(self.detector.text.offsets.values());
+        match (&self.detector, &self.segmenter, &self.concepts) {
+            (Some(_), _, None) | (None, None, Some(_)) => {}
+            (Some(_), _, Some(_)) => {
+                return Err("there are a detector and concepts; a folder holds one of the two".into());
+            }
+            (None, Some(_), Some(_)) => {
+                return Err(
+                    "there are a segmenter and concepts, which make masks themselves; remove the segmenter"
+                        .into(),
+                );
+            }
+            (None, _, None) => {
+                return Err("there is no detector, and there are no concepts; one is needed".into());
+            }
+        }
+        let mut used: Vec<&String> = vec![];
+        if let Some(Detector { text_encoder, model, text, .. }) = &self.detector {
+            used.extend([text_encoder, model, &text.vocab]);
+            used.extend(text.offsets.values());
+        }
         used.extend(self.segmenter.iter().flat_map(|s| [&s.encoder, &s.decoder]));
+        used.extend(self.concepts.iter().flat_map(Concepts::files));
         if let Some(name) = used.into_iter().find(|&name| !self.files.contains_key(name)) {
             return Err(format!("{name:?} is used but has no SHA-256 under files"));
         }
@@ -187,23 +191,10 @@ impl Manifest {
                 "files: {name:?} must be the plain name of a file in the manifest's own folder"
             ));
         }
-        self.detector.check().map_err(|e| format!("detector.{e}"))?;
-        self.segmenter.as_ref().map_or(Ok(()), |s| s.check().map_err(|e| format!("segmenter.{e}")))
-    }
-}
-
-impl Image {
-    /// The arithmetic from bytes to the model's values.
-    pub fn normalization(&self) -> Normalization {
-        Normalization { order: self.order, scale: self.scale, mean: self.mean, std: self.std }
-    }
-
-    fn check(&self) -> Result<(), String> {
-        need(self.scale > 0.0 && self.scale.is_finite(), "image.scale must be above 0")?;
-        need(self.mean.iter().all(|x| x.is_finite()), "image.mean must be finite")?;
-        need(self.std.iter().all(|&x| x > 0.0 && x.is_finite()), "image.std must be above 0")?;
-        let fits = |&n: &usize| (1..=4096).contains(&n) && self.divisor > 0 && n.is_multiple_of(self.divisor);
-        need(self.size.iter().all(fits), "image.size must be two multiples of image.divisor in 1..=4096")
+        let within = |section: &'static str| move |e: String| format!("{section}.{e}");
+        self.detector.iter().try_for_each(|d| d.check().map_err(within("detector")))?;
+        self.segmenter.iter().try_for_each(|s| s.check().map_err(within("segmenter")))?;
+        self.concepts.iter().try_for_each(|c| c.check().map_err(within("concepts")))
     }
 }
 

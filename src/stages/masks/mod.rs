@@ -1,8 +1,13 @@
 //! Masks: which pixels each box claims.
 
+#[cfg(feature = "ort")]
+mod concepts;
+#[cfg(feature = "ort")]
+pub use concepts::find;
+
 use super::boxes::Boxes;
 use crate::{
-    device::twin::{Mirrored, Twin},
+    device::twin::Twin,
     error::{Error, Result},
     io::npy,
     ops::lift::mask,
@@ -10,13 +15,14 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// How to segment. 0 = on a device as many as its memory holds; on a CPU one view and 32 boxes.
+/// How to segment. 0 = on a device as many as its memory holds; on a CPU one view, and 32 boxes or
+/// one name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Views that go through the encoder in one run.
     pub views: usize,
-    /// Boxes that go through the decoder in one run.
+    /// Boxes, or with a concept segmenter names in views, that go through the decoder in one run.
     pub boxes: usize,
 }
 
@@ -31,7 +37,7 @@ pub enum Masks {
     /// SAM's mask logits, `[B, 256, 256]`, sampled at a pixel without ever making a full mask.
     Logits(Twin<Vec<f32>>),
     /// Full masks, one bit a pixel, row-major, least significant bit first, `[B, ceil(H * W / 8)]`.
-    Bits(Mirrored<Vec<u8>>),
+    Bits(Twin<Vec<u8>>),
 }
 
 /// A value of a mask, as far as it matters for what the values mean; in ascending order.
@@ -134,8 +140,10 @@ impl Masks {
     pub fn write(&self, path: &Path, boxes: &Boxes, side: usize) -> Result<()> {
         let mut archive = npy::ArchiveWriter::create(path)?;
         boxes.list()?;
-        if let Masks::Logits(logits) = self {
-            logits.host()?;
+        match self {
+            Masks::Boxes => {}
+            Masks::Logits(logits) => _ = logits.host()?,
+            Masks::Bits(bits) => _ = bits.host()?,
         }
         let masks = (0..boxes.len()).flat_map(|b| self.full(boxes, b, side).expect("fetched above"));
         archive.member("mask", &[boxes.len(), side, side], masks)?;
@@ -183,7 +191,7 @@ impl Masks {
                 let size = LOGIT_SIDE * LOGIT_SIDE;
                 &mask::cpu::expand(&logits.host()?[b * size..][..size], &mask::taps(side))?
             }
-            Masks::Bits(bits) => &bits[b * mask::bytes(side * side)..][..mask::bytes(side * side)],
+            Masks::Bits(bits) => &bits.host()?[b * mask::bytes(side * side)..][..mask::bytes(side * side)],
         };
         Ok((0..side * side).map(|pixel| mask::cpu::bit(bits, pixel) as u8).collect())
     }
