@@ -149,6 +149,9 @@ pub struct Segmenter {
     pub encoder: String,
     /// File of the box decoder.
     pub decoder: String,
+    /// File of the point decoder, if it answers points too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<String>,
     /// How images become the encoder's input, whose frame the boxes are given in: square, 1024 for SAM.
     pub image: Image,
     /// Channels and side of the embedding: 256 and 64 for SAM.
@@ -176,7 +179,9 @@ impl Manifest {
         }
         let mut used = vec![&self.detector.text_encoder, &self.detector.model, &self.detector.text.vocab];
         used.extend(self.detector.text.offsets.values());
-        used.extend(self.segmenter.iter().flat_map(|s| [&s.encoder, &s.decoder]));
+        used.extend(
+            self.segmenter.iter().flat_map(|s| [&s.encoder, &s.decoder].into_iter().chain(&s.points)),
+        );
         if let Some(name) = used.into_iter().find(|&name| !self.files.contains_key(name)) {
             return Err(format!("{name:?} is used but has no SHA-256 under files"));
         }

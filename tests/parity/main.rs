@@ -7,6 +7,7 @@ mod clouds;
 mod detections;
 mod instances;
 mod memberships;
+mod merge;
 mod models;
 mod neighbors;
 mod network;

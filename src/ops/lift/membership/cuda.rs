@@ -30,8 +30,8 @@ const WARP: usize = 32;
 /// The taps of the view's side ([`mask::taps`]), on the device.
 #[derive(Debug)]
 pub struct Taps {
-    first: Buffer<u32>,
-    weights: Buffer<f32>,
+    pub(crate) first: Buffer<u32>,
+    pub(crate) weights: Buffer<f32>,
 }
 
 impl Taps {
