@@ -41,7 +41,7 @@ impl Regions {
     /// # Errors
     /// [`Error::Invalid`] if the length does not fit or a number is below -1.
     pub fn new(of_pixel: Vec<i32>, side: usize) -> Result<Regions> {
-        if of_pixel.len() % (side * side).max(1) != 0 {
+        if !of_pixel.len().is_multiple_of((side * side).max(1)) {
             return Err(Error::invalid(format!(
                 "regions: {} pixels are not a number of views of {side} x {side}",
                 of_pixel.len()

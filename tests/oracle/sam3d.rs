@@ -47,7 +47,7 @@ fn groups_are_transferred_and_tidied() {
     let least: Vec<i64> = member(&path, "small_threshold");
     let range = |offsets: &[i64], k: usize| offsets[k] as usize..offsets[k + 1] as usize;
     assert_eq!(least.len(), 400);
-    for k in 0..400 {
+    for (k, &least) in least.iter().enumerate() {
         let (s, t) = (range(&of_source, k), range(&of_target, k));
         let source = &source[s];
         let above = (source.iter().max().unwrap() + 1) as u32;
@@ -56,7 +56,7 @@ fn groups_are_transferred_and_tidied() {
         let found = transfer(&input).unwrap();
         assert_eq!(found, result[t.clone()], "case {k}");
         assert_eq!(compact(&found).0, dense[t.clone()], "case {k}");
-        assert_eq!(without_small(&found, least[k] as u32), large[t], "case {k}");
+        assert_eq!(without_small(&found, least as u32), large[t], "case {k}");
     }
 }
 
