@@ -75,6 +75,7 @@ pub mod output;
 pub mod parts;
 pub mod pipeline;
 pub mod ragged;
+pub mod sam3d;
 pub mod satr;
 pub mod segmentation;
 pub mod stages;

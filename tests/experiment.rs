@@ -4,6 +4,7 @@
 use partstad::{
     Device,
     io::npy,
+    sam3d::Regions,
     stages::{checkpoint::Checkpoint, cloud::Cloud, views::Views},
     study::{
         dataset::Dataset,
@@ -293,12 +294,71 @@ fn without_masks_the_boxes_methods_are_compared() {
         told["figures"].as_array().unwrap().iter().map(|f| f["run"]["method"].as_str().unwrap()).collect();
     let satr = ["satr", "satr-sp", "satr-knn", "satr-knn-sp"];
     assert_eq!(methods, [&["partslip"][..], &satr, &["box-ceiling", "ceiling"]].concat());
-    assert_eq!(told["without_masks"], serde_json::json!(["no-weights", "confidence"]));
+    let boxes = ["sam3d-boxes", "sam3d-boxes-voxels", "sam3d-boxes-voxels-0.02"];
+    assert_eq!(
+        told["without_masks"],
+        serde_json::json!([&["no-weights", "confidence"][..], &boxes].concat())
+    );
+    let regions = ["sam3d", "sam3d-voxels", "sam3d-voxels-0.02"];
+    assert_eq!(told["without_regions"], serde_json::json!(regions));
     let notes = fs::read_to_string(example.root.path().join("out/results.md")).unwrap();
     assert!(notes.contains("have no masks: no-weights, confidence"), "{notes}");
 }
 
 /// Clouds of a new category, labels in files beside them, no split: listed, checked, prepared, trained on, measured.
+/// Regions made from the truth are found again, and have no labels; the masks of boxes are something else.
+#[test]
+fn sam3d_finds_instances_without_labels() {
+    let example = Example::new();
+    let data = Dataset::open(&example.data()).unwrap();
+    for object in data.objects("test").unwrap() {
+        let (points, truth) = object.read(data.parts[&object.category].len()).unwrap();
+        let views = Views::render(&Device::Cpu, &Cloud::new(&points).unwrap(), &Default::default()).unwrap();
+        let region = |&point: &i32| usize::try_from(point).map_or(-1, |point| truth.instance[point]);
+        let of_pixel = views.pixel_to_point.host().unwrap().iter().map(region).collect();
+        let path = example.predictions().join(object.place()).join("regions.npz");
+        Regions::new(of_pixel, views.side).unwrap().write(&path).unwrap();
+    }
+    let told = example.json("evaluate", "out", &["--compare"]);
+    let of = |method: &str| {
+        let all = told["figures"].as_array().unwrap();
+        all.iter().find(|f| f["run"]["method"] == method).unwrap_or_else(|| panic!("{method}"))
+    };
+    let agnostic = |method: &str| of(method)["categories"]["Kettle"]["map50_agnostic"].as_f64().unwrap();
+    for method in ["sam3d", "sam3d-voxels", "sam3d-voxels-0.02", "sam3d-boxes", "sam3d-boxes-voxels"] {
+        let kettle = &of(method)["categories"]["Kettle"];
+        assert!(kettle["miou"].is_null() && kettle["map50"].is_null(), "{method}: {kettle}");
+        assert_eq!(kettle["iou"].as_array().unwrap().iter().filter(|iou| !iou.is_null()).count(), 0);
+        assert!(agnostic(method) > 0.0, "{method}: {kettle}");
+    }
+    assert!(agnostic("sam3d") > 0.9, "{}", agnostic("sam3d"));
+    assert!(agnostic("sam3d") > agnostic("sam3d-boxes"));
+    assert_eq!(told["unlabelled"], serde_json::json!([]));
+    assert!(told["objects"][0]["miou"].as_array().unwrap().iter().any(Value::is_null));
+
+    // Alone it has a page too, and parts are not taken to be missing.
+    let alone = example.json("evaluate", "alone", &["--method", "sam3d"]);
+    assert_eq!(alone["unlabelled"], serde_json::json!([]));
+
+    let (code, text, error) = example.run("evaluate", "paper", &["--table", "paper"]);
+    assert_eq!(code, Some(0), "{error}");
+    for said in
+        ["Table 1: mIoU", "SATR+SP", "SAM3D", "58.0", "Missing categories: Box", "Missing rows", "PartSTAD"]
+    {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let file = |name: &str| fs::read_to_string(example.root.path().join("paper").join(name)).unwrap();
+    let tables = file("tables.csv");
+    assert!(tables.lines().any(|line| line.starts_with("3,sam3d,,,")), "{tables}");
+    assert!(tables.lines().any(|line| line.starts_with("1,partslip,Kettle,spout,")), "{tables}");
+    assert!(!tables.contains("1,sam3d,"), "{tables}");
+    let shown = ["the cloud", "the ground truth", "SATR", "SATR+SP", "SAM3D", "SAM3D (boxes)", "PartSLIP"];
+    for what in shown {
+        assert!(file("results.html").contains(&format!("alt=\"{what}\"")), "{what}");
+    }
+    assert!(file("results.md").contains("## Is the paper's order seen?"));
+}
+
 #[test]
 fn labels_of_ones_own_go_the_whole_way() {
     let example = Example::new();

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 10] = [
     &["device", "io"],
     &["ops"],
     &["mesh", "models"],
-    &["stages"],
+    &["stages", "sam3d"],
     &["options"],
     &["input", "lifting", "satr", "segmentation"],
     &["pipeline", "output", "study"],

@@ -4,6 +4,7 @@
 // gates (boxes that may hold a superpoint), runs (equal sets of neighbouring points, counted), the runs sorted by
 // (view, set) and then by superpoint (ops::sort), ranks of both orders (ops::scan), and the arrays of `Sets`.
 #include "iou.cuh"
+#include "taps.cuh"
 
 struct MembershipDims {
     double min_iou;        // of a superpoint's extent with a box, to look at the box
@@ -61,13 +62,7 @@ struct InLogits {
         for (uint32_t i = 0; i < 3; i++) across[i] = tap_weights[3 * column + i], down[i] = tap_weights[3 * row + i];
     }
     __device__ bool operator()(uint32_t box) const {
-        if (!inside) return false;
-        const float* at = logits + size_t(box) * SIDE * SIDE + first;
-        float sum = 0.0f;
-        for (uint32_t i = 0; i < 3; i++, at += SIDE) {
-            sum += down[i] * (across[0] * at[0] + across[1] * at[1] + across[2] * at[2]);
-        }
-        return sum > 0.0f;
+        return inside && tapped(logits + size_t(box) * SIDE * SIDE + first, across, down) > 0.0f;
     }
 };
 

@@ -5,14 +5,14 @@ use super::{
     data::{self, Data},
     progress,
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use partstad::{
     Error, Result,
     error::one_line,
     io::path_text,
     study::{
         dataset::Object,
-        evaluate::{Evaluation, Evaluator, Run},
+        evaluate::{Evaluation, Evaluator, Paper, Run},
         methods::Method,
     },
 };
@@ -40,6 +40,9 @@ pub struct Evaluate {
     /// Print the methods side by side, as the paper's tables do
     #[arg(long)]
     compare: bool,
+    /// Evaluate what a table of the paper has, and write it: rows, means, published means, what is missing, seconds
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "compare"])]
+    table: Option<Tables>,
     /// Categories to evaluate, separated by commas [default: all that the data holds]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     category: Vec<String>,
@@ -54,10 +57,18 @@ pub struct Evaluate {
     out: PathBuf,
 }
 
+/// Tables to make.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Tables {
+    /// Tables 1, 2 and 3 of the PartSTAD paper
+    Paper,
+}
+
 const EXAMPLES: &str = "\
 Examples:
   partstad evaluate partnete --method no-weights -o out
-  partstad evaluate partnete --weights weights --compare --prepared prepared -o out";
+  partstad evaluate partnete --weights weights --compare --prepared prepared -o out
+  partstad evaluate partnete --weights seed-0 --weights seed-1 --table paper --prepared prepared -o out";
 
 fn methods() -> String {
     let width = Method::ALL.iter().map(|method| method.name.len()).max().unwrap_or(0);
@@ -70,7 +81,10 @@ impl Evaluate {
         let data = self.data.open()?;
         let objects = data.select(&self.splits, &self.category)?;
         self.check_weights(&objects)?;
-        let runs = Run::all(&self.method, &self.weights, self.compare);
+        let runs = match self.table {
+            Some(Tables::Paper) => Run::paper(&self.weights),
+            None => Run::all(&self.method, &self.weights, self.compare),
+        };
         let bar = progress::objects("evaluate", objects.len());
         let preparer = self.data.preparer(global, self.prepared.as_deref())?;
         let warnings = data::warnings(&preparer);
@@ -81,6 +95,9 @@ impl Evaluate {
         let note = format!("Splits: {}. 2D predictions: {}.", self.splits.join(", "), preparer.predictor());
         let mut evaluator =
             Evaluator::new(preparer, runs).map_err(|e| Error::invalid(format!("{e}; --weights names it")))?;
+        if self.table.is_some() {
+            evaluator = evaluator.picturing_all();
+        }
         for object in &objects {
             bar.set_message(one_line(&object.place().to_string_lossy()));
             if let Some(failure) = evaluator.add(object, &data.parts[&object.category]) {
@@ -93,10 +110,11 @@ impl Evaluate {
         for warning in &warnings {
             super::warn(warning);
         }
-        evaluation.write(&self.out, &[vec![note], warnings].concat())?;
+        let paper = self.table.map(|Tables::Paper| evaluation.paper());
+        evaluation.write(&self.out, &[vec![note], warnings].concat(), paper.as_ref())?;
         let mut told = json!(evaluation);
         told["about"] = about;
-        global.report(told, &self.text(&evaluation))?;
+        global.report(told, &self.text(&evaluation, paper.as_ref()))?;
         match evaluation.failures.len() {
             0 => Ok(()),
             failed => Err(Error::invalid(format!("{failed} of {} objects failed", objects.len()))),
@@ -135,12 +153,16 @@ impl Evaluate {
         Ok(())
     }
 
-    fn text(&self, evaluation: &Evaluation) -> String {
+    fn text(&self, evaluation: &Evaluation, paper: Option<&Paper>) -> String {
         let compared = evaluation.comparisons();
-        let tables = if self.compare && !compared.is_empty() { compared } else { evaluation.details() };
+        let tables = match paper {
+            Some(paper) => paper.tables.clone(),
+            None if self.compare && !compared.is_empty() => compared,
+            None => evaluation.details(),
+        };
         let tables = tables.iter().map(|table| format!("{}\n{}", table.title, table.text()));
         let mut text = tables.collect::<Vec<_>>().join("\n");
-        for note in evaluation.notes() {
+        for note in paper.map_or(&[][..], |paper| &paper.missing).iter().cloned().chain(evaluation.notes()) {
             text += &format!("\n{note}");
         }
         text + &format!("\nLook at {}", self.out.join("results.html").display())

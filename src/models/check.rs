@@ -87,6 +87,7 @@ pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Res
     }
     if let Some(rules) = &files.manifest.segmenter {
         named.extend([&rules.encoder, &rules.decoder].into_iter().zip(segmenter::contracts(rules)));
+        named.extend(rules.points.iter().map(|file| (file, segmenter::point_contract(rules))));
     }
     if let Some(rules) = &files.manifest.concepts {
         named.extend(concepts::contracts(rules));
@@ -173,6 +174,9 @@ impl Trial {
         let (_, all) = timed(|| segmenter.segment(first, &prompts, 1, BOXES))?;
         self.segment = Some(one);
         self.decode = Some(((all - one) / (BOXES - 1) as f64).max(0.0));
+        if segmenter.answers_points() {
+            segmenter.answer(first, &[[0.5 * f64::from(side); 2]; 2], |_, _, _| Ok(()))?;
+        }
         Ok(())
     }
 

@@ -15,6 +15,7 @@ pub mod detector;
 pub mod device;
 pub mod heads;
 pub mod manifest;
+pub mod points;
 pub mod segmenter;
 pub mod tokenizer;
 

@@ -28,9 +28,11 @@ pub struct Segmenter {
     pub(super) rules: manifest::Segmenter,
     pub(super) encoder: Model,
     pub(super) decoder: Model,
+    pub(super) points: Option<Model>,
     device: Device,
     pub(super) images: Batch,
     pub(super) boxes: Batch,
+    pub(super) prompts: Batch,
 }
 
 /// A box of one of the images.
@@ -63,6 +65,26 @@ pub(super) fn contracts(rules: &manifest::Segmenter) -> [Contract; 2] {
     ]
 }
 
+/// Masks that a point is answered with: of a whole, a part and a piece of it.
+pub const MASKS: usize = 3;
+
+/// What the point decoder takes and gives.
+pub(super) fn point_contract(rules: &manifest::Segmenter) -> Contract {
+    let [channels, side] = rules.embedding.map(Fixed);
+    let (n, p, masks, logits) = (Free("N"), Free("P"), Fixed(MASKS), Fixed(LOGITS));
+    Contract {
+        inputs: vec![
+            Port::f32("image_embeddings", &[n, channels, side, side]),
+            Port::f32("points", &[p, Fixed(2)]),
+            Port::i64("image_index", &[p]),
+        ],
+        outputs: vec![
+            Port::f32("low_res_logits", &[p, masks, logits, logits]),
+            Port::f32("iou", &[p, masks]),
+        ],
+    }
+}
+
 impl Segmenter {
     pub(super) fn new(
         sessions: &Sessions,
@@ -72,13 +94,17 @@ impl Segmenter {
     ) -> Result<Segmenter> {
         let [encoder, decoder] = contracts(rules);
         let memory = sessions.options().batch_memory;
+        let points =
+            |file: &String| Model::new(&sessions.ungraphed(), &folder.source(file)?, point_contract(rules));
         Ok(Segmenter {
+            points: rules.points.as_ref().map(points).transpose()?,
             rules: rules.clone(),
             encoder: Model::new(sessions, &folder.source(&rules.encoder)?, encoder)?,
             decoder: Model::new(&sessions.ungraphed(), &folder.source(&rules.decoder)?, decoder)?,
             device: device.clone(),
             images: Batch::new("view", 1, 10, memory),
             boxes: Batch::new("box", 32, 256, memory),
+            prompts: Batch::new("point", 64, 64, memory),
         })
     }
 

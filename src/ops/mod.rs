@@ -1,12 +1,14 @@
 //! The operations: slices in, slices out, each with its CPU reference (`cpu`) and, beside it, its kernel's launch (`cuda`).
 //!
 //! The families follow the data: what all use, then what partitions a cloud, renders it, detects in its views, lifts the
-//! detections back, to superpoints or to the faces of a surface, and learns to weigh them. `kernels/` has the same folders.
+//! detections back, to superpoints or to the faces of a surface, merges what views say of points, and learns to weigh
+//! detections. `kernels/` has the same folders.
 
 pub mod basic;
 pub mod detect;
 pub mod learn;
 pub mod lift;
+pub mod merge;
 pub mod partition;
 pub mod surface;
 pub mod views;
@@ -23,7 +25,7 @@ pub(crate) fn expect_len(op: &str, what: &str, found: usize, wanted: usize) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::{basic::*, detect::*, learn::*, lift::*, partition::*, surface::*, views::*};
+    use super::{basic::*, detect::*, learn::*, lift::*, merge::*, partition::*, surface::*, views::*};
     use crate::{error::Result, ragged::Ragged};
 
     #[test]
@@ -53,7 +55,7 @@ mod tests {
             labels: 1,
         };
         assert!(evidence::cpu::split(&seen, &split(1)).is_ok());
-        let refused: [(&str, Result<()>); 26] = [
+        let refused: [(&str, Result<()>); 29] = [
             ("softmax", softmax::cpu::forward(&[0.0f32; 3], 0).map(drop)),
             ("matmul", matrix(3).map(drop)),
             ("matmul", matmul::cpu::multiply(matrix(2).unwrap(), matrix(2).unwrap()).map(drop)),
@@ -84,6 +86,12 @@ mod tests {
             ("centre", {
                 let input = centre::Input { vertices: &points, faces: &[[0, 1, 1]], areas: &[] };
                 centre::cpu::centres(&input, &Ragged::default()).map(drop)
+            }),
+            ("frame", frame::cpu::frame(&[0], &[], 1).map(drop)),
+            ("paint", paint::cpu::paint(&[0; 3], 33).map(drop)),
+            ("transfer", {
+                let input = transfer::Input { source: &[0], target: &[0], matched: &[], above: 1 };
+                transfer::cpu::transfer(&input).map(drop)
             }),
             ("scores", {
                 let shown = Ragged::from_iter([[(0, 1)]]);

@@ -266,9 +266,17 @@ impl Surface {
 
     /// The vertex of a face that is nearest to every point, of as near ones the lowest; None on a surface without faces, `[N]`.
     pub fn nearest(&self, points: &[[f32; 3]]) -> Vec<Option<u32>> {
+        self.nearest_of(&self.last_faces(), points)
+    }
+
+    /// The last face of every vertex, -1 = none, `[V]`.
+    fn last_faces(&self) -> Vec<i32> {
+        scores::cpu::last_faces(&self.faces, self.vertices.len())
+    }
+
+    fn nearest_of(&self, last: &[i32], points: &[[f32; 3]]) -> Vec<Option<u32>> {
         // In f32 two vertices may seem as near that are not.
         const CANDIDATES: usize = 8;
-        let last = scores::cpu::last_faces(&self.faces, self.vertices.len());
         let used = (0..).zip(&self.vertices).filter(|&(v, _)| last[v as usize] >= 0);
         let tree = Tree::with_indices(used.map(|(v, &p)| (p, v)));
         let nearest = |found: &mut Found, p: &[f32; 3]| {
@@ -411,19 +419,22 @@ impl Scores {
     /// The part of every vertex: that of the last face that has it; P = "unknown", -1 = of no face, `[V]`.
     pub fn of_vertices(&self, surface: &Surface) -> Vec<i32> {
         let labels = self.labels();
-        let last = scores::cpu::last_faces(&surface.faces, surface.vertices.len());
-        last.into_iter().map(|face| usize::try_from(face).map_or(-1, |face| labels[face])).collect()
+        surface
+            .last_faces()
+            .into_iter()
+            .map(|face| usize::try_from(face).map_or(-1, |face| labels[face]))
+            .collect()
     }
 
     /// The scores of places: those of the nearest vertex's last face, `[N, P]`. `points`: in the unit of the surface.
     pub fn of_points(&self, surface: &Surface, points: &[[f32; 3]]) -> Scores {
-        let last = scores::cpu::last_faces(&surface.faces, surface.vertices.len());
+        let last = surface.last_faces();
         let row = |vertex: Option<u32>| match vertex {
             Some(vertex) => &self.of_face[last[vertex as usize] as usize * self.parts..][..self.parts],
             None => &[],
         };
         let mut of_face = Vec::with_capacity(points.len() * self.parts);
-        for vertex in surface.nearest(points) {
+        for vertex in surface.nearest_of(&last, points) {
             let row = row(vertex);
             of_face.extend_from_slice(row);
             of_face.extend(std::iter::repeat_n(0.0, self.parts - row.len()));

@@ -5,8 +5,12 @@ use crate::{
     error::{Error, Result},
     lifting::{Scene, Voters},
     options::Options,
+    sam3d::Regions,
     stages::{instances::Instances, labels::Labels, weights},
-    study::satr,
+    study::{
+        sam3d,
+        satr::{Of, Through},
+    },
 };
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
@@ -31,8 +35,10 @@ pub enum Way {
     Vote(Voters, Weighing),
     /// Some other way.
     Label(Labeller),
-    /// Some other way that finds no instances.
-    Semantic(SemanticLabeller),
+    /// The boxes score a surface, whose scores label points; there are no instances.
+    Surface(Through, Of),
+    /// Masks without labels become instances without labels.
+    Unlabelled(Source, Joiner),
     /// No method, but the best that the labels of the superpoints could be.
     Ceiling(Bound),
 }
@@ -40,8 +46,17 @@ pub enum Way {
 /// From a scene and part names to labels and instances.
 pub type Labeller = fn(&Device, &Scene, &[String], &Options) -> Result<(Labels, Instances)>;
 
-/// From a scene and part names to labels alone.
-pub type SemanticLabeller = fn(&Device, &Scene, &[String], &Options) -> Result<Labels>;
+/// From masks without labels to instances without labels.
+pub type Joiner = fn(&Device, &Scene, &Regions, &Options) -> Result<Instances>;
+
+/// Where masks without labels come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A segmenter that is not told what to look for.
+    Everything,
+    /// The masks of the detector's boxes.
+    Boxes,
+}
 
 /// Where the weights of the votes come from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,6 +79,16 @@ pub enum Bound {
 }
 
 impl Way {
+    /// Whether it needs masks of the boxes.
+    pub fn needs_masks(&self) -> bool {
+        matches!(self, Way::Vote(Voters::Masks, _) | Way::Unlabelled(Source::Boxes, _))
+    }
+
+    /// Whether it needs masks of whatever there is.
+    pub fn needs_regions(&self) -> bool {
+        matches!(self, Way::Unlabelled(Source::Everything, _))
+    }
+
     /// What the detector's confidence weighs.
     pub const CONFIDENCE: weights::Options =
         weights::Options::Confidence { scale: weights::INITIAL, null: weights::INITIAL / 2.0 };
@@ -100,14 +125,26 @@ methods! {
         "masks vote with weights learned by cross entropy";
     PARTSTAD = "partstad", "PartSTAD", Way::Vote(Voters::Masks, Weighing::Learned("")),
         "masks vote with weights learned by mRIoU";
-    SATR = "satr", "SATR", Way::Semantic(satr::mesh),
+    SATR = "satr", "SATR", Way::Surface(Through::Mesh, Of::Vertices),
         "boxes score the faces under them, by distances on a mesh through the cloud; no instances";
-    SATR_SP = "satr-sp", "SATR+SP", Way::Semantic(satr::mesh_superpoints),
+    SATR_SP = "satr-sp", "SATR+SP", Way::Surface(Through::Mesh, Of::Superpoints),
         "the same, every superpoint having the mean scores of its points";
-    SATR_KNN = "satr-knn", "SATR (kNN)", Way::Semantic(satr::knn),
+    SATR_KNN = "satr-knn", "SATR (kNN)", Way::Surface(Through::Points, Of::Vertices),
         "SATR without a mesh: boxes score points, by distances in a graph of neighbours; no instances";
-    SATR_KNN_SP = "satr-knn-sp", "SATR+SP (kNN)", Way::Semantic(satr::knn_superpoints),
+    SATR_KNN_SP = "satr-knn-sp", "SATR+SP (kNN)", Way::Surface(Through::Points, Of::Superpoints),
         "the same, every superpoint having the mean scores of its points";
+    SAM3D = "sam3d", "SAM3D", Way::Unlabelled(Source::Everything, sam3d::as_asked),
+        "all masks of every view, merged by the points they share; instances without labels";
+    SAM3D_VOXELS = "sam3d-voxels", "SAM3D (voxels 0.05)", Way::Unlabelled(Source::Everything, sam3d::voxels),
+        "the same, thinned to one point in voxels of 0.05, as published";
+    SAM3D_FINE = "sam3d-voxels-0.02", "SAM3D (voxels 0.02)", Way::Unlabelled(Source::Everything, sam3d::fine_voxels),
+        "the same in voxels of 0.02";
+    SAM3D_BOXES = "sam3d-boxes", "SAM3D (boxes)", Way::Unlabelled(Source::Boxes, sam3d::as_asked),
+        "no SAM3D: the masks of the detector's boxes, without their labels, merged as in sam3d";
+    SAM3D_BOXES_VOXELS = "sam3d-boxes-voxels", "SAM3D (boxes, voxels 0.05)",
+        Way::Unlabelled(Source::Boxes, sam3d::voxels), "the same, merged as in sam3d-voxels";
+    SAM3D_BOXES_FINE = "sam3d-boxes-voxels-0.02", "SAM3D (boxes, voxels 0.02)",
+        Way::Unlabelled(Source::Boxes, sam3d::fine_voxels), "the same, merged as in sam3d-voxels-0.02";
     BOX_CEILING = "box-ceiling", "box ceiling", Way::Ceiling(Bound::Boxes),
         "every superpoint has its most frequent true label among those of the boxes that hold it";
     CEILING = "ceiling", "ceiling", Way::Ceiling(Bound::Partition),

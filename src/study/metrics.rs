@@ -8,7 +8,11 @@
 use super::{dataset::Truth, targets};
 use crate::{
     error::{Error, Result},
-    stages::{instances::Instances, labels::Labels, superpoints::Superpoints},
+    stages::{
+        instances::{Instances, UNLABELLED},
+        labels::Labels,
+        superpoints::Superpoints,
+    },
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -101,7 +105,7 @@ impl Category {
         Category { labels, objects: 0, iou: vec![], detections: vec![], instances: vec![0; labels] }
     }
 
-    /// Adds an object.
+    /// Adds an object. Instances without a label count where parts do not matter.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the lengths differ or a label is outside.
@@ -138,7 +142,7 @@ impl Category {
             }
         }
         for (i, instance) in instances.list.iter().enumerate() {
-            if instance.label as usize >= self.labels {
+            if instance.label as usize >= self.labels && instance.label != UNLABELLED {
                 return Err(Error::invalid(format!(
                     "metrics: instance {i} has label {}, but the category {} parts",
                     instance.label, self.labels
@@ -181,7 +185,8 @@ impl Category {
     /// falling confidence, finds the free true instance of highest IoU.
     fn average_precision(&self, part: Option<u32>) -> Option<f64> {
         // A part that no object has was not labelled: what was found of it is neither right nor wrong.
-        let is_part = |label: u32| part.map_or(self.instances[label as usize] > 0, |part| part == label);
+        let is_there = |label: u32| label == UNLABELLED || self.instances[label as usize] > 0;
+        let is_part = |label: u32| part.map_or(is_there(label), |part| part == label);
         let truths =
             (0..self.labels).filter(|&j| is_part(j as u32)).map(|j| self.instances[j]).sum::<usize>();
         if truths == 0 {
@@ -284,6 +289,17 @@ mod tests {
         category.add(&labels, &instances, &true_of(&[0, 1], &[0, 1])).unwrap();
         category.add(&labels, &instances, &true_of(&[0, 0], &[0, 0])).unwrap();
         approx::assert_relative_eq!(category.summary().map50_agnostic.unwrap(), (1.0 + 1.0) / 3.0);
+    }
+
+    #[test]
+    fn instances_without_a_label_count_where_parts_do_not_matter() {
+        let (labels, instances) = object(&[-1, -1, -1], &[0, 0, 1], &[(UNLABELLED, 1.0), (UNLABELLED, 1.0)]);
+        let mut category = Category::new(2);
+        category.add(&labels, &instances, &true_of(&[0, 0, 0], &[0, 0, 1])).unwrap();
+        let summary = category.summary();
+        assert_eq!((summary.map50, summary.map50_agnostic), (Some(0.0), Some(1.0)));
+        let wrong = object(&[-1], &[0], &[(2, 1.0)]);
+        assert!(category.add(&wrong.0, &wrong.1, &true_of(&[0], &[0])).is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod evaluate;
 pub mod methods;
 pub mod metrics;
 pub mod prepare;
+pub mod sam3d;
 pub mod sample;
 pub mod satr;
 pub mod targets;

@@ -5,7 +5,8 @@
 //! ```text
 //! <split>/<Category>/<id>.safetensors          the sample, the boxes' masks voting
 //! no-sam/<split>/<Category>/<id>.safetensors   the sample, the boxes themselves voting
-//! shapes/<split>/<Category>/<id>/              superpoints.npy, pred.json, features.npy, masks.npz, made-from.json
+//! shapes/<split>/<Category>/<id>/              superpoints.npy, pred.json, features.npy, masks.npz, regions.npz,
+//!                                              made-from.json
 //! ```
 //! Training reads the samples alone; `shapes` saves time when something changes, and may be deleted.
 
@@ -17,6 +18,7 @@ use crate::{
     lifting::{Scene, Voters},
     observer::Progress,
     options::Options,
+    sam3d::Regions,
     stages::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
     study::{
         dataset::{Object, Truth},
@@ -27,7 +29,7 @@ use crate::{
 #[cfg(feature = "ort")]
 use crate::{
     lifting::predict,
-    models::{Models, NO_FEATURES, STAND_IN},
+    models::{Models, NO_FEATURES, STAND_IN, Segmenter},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -46,7 +48,8 @@ pub enum Predictor {
     #[cfg(feature = "ort")]
     Models(Box<Models>),
     /// Files of any detector: `<folder>/<split>/<Category>/<id>/` with `pred.json`, `features.npy` (or `.npz`) and
-    /// `masks.npz`, as `partstad lift` reads them. Without masks the boxes vote; features are needed for training only.
+    /// `masks.npz`, as `partstad lift` reads them. Without masks the boxes vote; features are needed for training only. SAM3D
+    /// takes `regions.npz` or `regions.npy` ([`Regions::read`]).
     Folder(PathBuf),
 }
 
@@ -146,6 +149,7 @@ struct Keys {
 struct MadeFrom {
     superpoints: String,
     predictions: String,
+    regions: String,
 }
 
 impl Preparer {
@@ -189,6 +193,49 @@ impl Preparer {
     /// [`Error::Io`] and [`Error::Format`] for the object's files and those kept; [`Error::Model`] if a model fails.
     pub fn shape(&self, object: &Object, parts: &Parts) -> Result<Shape> {
         self.make(object, parts, &self.keys(object, parts)?)
+    }
+
+    /// Whether there are, or can be made, regions of an object's views.
+    pub fn has_regions(&self, object: &Object) -> bool {
+        match &self.predictor {
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => models.segmenter().is_some_and(Segmenter::answers_points),
+            Predictor::Folder(folder) => regions_of(&folder.join(object.place())).exists(),
+        }
+    }
+
+    /// All masks of an object's views, whatever they show.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the models answer no points, [`Error::Model`] if they fail; [`Error::Io`] and [`Error::Format`] for
+    /// files.
+    pub fn regions(&self, object: &Object, views: &Views) -> Result<Regions> {
+        match &self.predictor {
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => {
+                let Some(segmenter) = models.segmenter() else {
+                    return Err(Error::invalid("sam3d: models without a segmenter; give some with SAM"));
+                };
+                let make = || Regions::everything(&self.device, views, segmenter, &self.options.sam3d);
+                let Some(mut kept) = self.kept(object)? else { return make() };
+                let crate::sam3d::Options { top, whole, masks, .. } = &self.options.sam3d;
+                let cloud = hash::sha256_of_file(&object.cloud)?;
+                let all = json!([VERSION, cloud, self.options.views, top, whole, masks, models.manifest]);
+                let (key, path) = (hash::sha256(all.to_string().as_bytes()), regions_of(&kept.folder));
+                if kept.made_from.regions == key {
+                    return Regions::read(&path, views);
+                }
+                let regions = make()?;
+                kept.remake(|made_from| &mut made_from.regions, &key, |_| regions.write(&path))?;
+                Ok(regions)
+            }
+            Predictor::Folder(folder) => Regions::read(&regions_of(&folder.join(object.place())), views),
+        }
+    }
+
+    fn kept(&self, object: &Object) -> Result<Option<Kept>> {
+        let folder = self.folder.as_ref().map(|folder| folder.join("shapes").join(object.place()));
+        folder.map(Kept::open).transpose()
     }
 
     /// Writes the samples of an object, those with masks and those without, unless they are there already.
@@ -267,8 +314,7 @@ impl Preparer {
         let named = |e: Error| Error::format(&object.cloud, e.to_string());
         self.options.check_memory(&self.device, points.len(), 0).map_err(|e| no_room(&object.cloud, e))?;
         let cloud = Cloud::new(&points).map_err(named)?;
-        let kept = self.folder.as_ref().map(|folder| Kept::open(folder.join("shapes").join(object.place())));
-        let mut kept = kept.transpose()?;
+        let mut kept = self.kept(object)?;
         let superpoints = self.superpoints(&cloud, kept.as_mut(), &keys.superpoints)?;
         let views = Views::render(&self.device, &cloud, &self.options.views)?;
         let (boxes, masks) = match &self.predictor {
@@ -409,6 +455,11 @@ fn files(folder: &Path) -> [Option<PathBuf>; 3] {
         first(&["features.npy", "features.npz"]),
         first(&["masks.npz", "masks.npy"]),
     ]
+}
+
+fn regions_of(folder: &Path) -> PathBuf {
+    let array = folder.join("regions.npy");
+    if array.exists() { array } else { folder.join("regions.npz") }
 }
 
 fn read_predictions(folder: &Path, views: &Views, parts: &Parts) -> Result<(Boxes, Masks)> {

@@ -26,52 +26,52 @@ const NORMALS: [usize; 2] = [16, 15];
 /// Of the balls that find the mesh, in mean distances to the nearest neighbour.
 const RADII: [f32; 3] = [1.0, 1.5, 2.5];
 
-/// SATR on a mesh through the thinned cloud. Every point is what the nearest vertex is.
+/// What is scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Through {
+    /// A mesh through the thinned cloud (SATR).
+    Mesh,
+    /// The thinned cloud itself, without a mesh.
+    Points,
+}
+
+/// Whose scores label a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The nearest vertex's.
+    Vertices,
+    /// The mean ones of its superpoint's points.
+    Superpoints,
+}
+
+/// The scores of all points: those of the nearest vertex, or of the nearest point of the thinned cloud.
 ///
 /// # Errors
 /// [`Error::Invalid`] if the scene does not fit together or no mesh can be made, [`Error::Device`] if the device fails.
-pub fn mesh(device: &Device, scene: &Scene, parts: &[String], _: &Options) -> Result<Labels> {
-    Ok(of_points(&on_mesh(device, scene, parts)?))
-}
-
-/// The same; every superpoint is what the mean scores of its points say.
-///
-/// # Errors
-/// As [`mesh()`].
-pub fn mesh_superpoints(device: &Device, scene: &Scene, parts: &[String], _: &Options) -> Result<Labels> {
-    Ok(of_superpoints(scene, &on_mesh(device, scene, parts)?))
-}
-
-/// SATR without a mesh, on the thinned cloud. Every point is what the nearest one of it is.
-///
-/// # Errors
-/// [`Error::Invalid`] if the scene does not fit together, [`Error::Device`] if the device fails.
-pub fn knn(device: &Device, scene: &Scene, parts: &[String], options: &Options) -> Result<Labels> {
-    Ok(of_points(&on_points(device, scene, parts, options)?))
-}
-
-/// The same; every superpoint is what the mean scores of its points say.
-///
-/// # Errors
-/// As [`knn()`].
-pub fn knn_superpoints(
+pub fn scores(
     device: &Device,
     scene: &Scene,
     parts: &[String],
     options: &Options,
-) -> Result<Labels> {
-    Ok(of_superpoints(scene, &on_points(device, scene, parts, options)?))
+    through: Through,
+) -> Result<Scores> {
+    match through {
+        Through::Mesh => on_mesh(device, scene, parts),
+        Through::Points => on_points(device, scene, parts, options),
+    }
 }
 
-fn of_points(scores: &Scores) -> Labels {
-    Labels { of_point: known(scores).into(), ..Labels::default() }
-}
-
-fn of_superpoints(scene: &Scene, scores: &Scores) -> Labels {
-    let superpoints = &scene.superpoints;
-    let of_superpoint = known(&scores.means(&superpoints.members));
-    let of_point = superpoints.spread(&of_superpoint).into();
-    Labels { of_superpoint: of_superpoint.into(), of_point, ..Labels::default() }
+/// The labels that scores of the points give.
+pub fn labels(scene: &Scene, scores: &Scores, of: Of) -> Labels {
+    match of {
+        Of::Vertices => Labels { of_point: known(scores).into(), ..Labels::default() },
+        Of::Superpoints => {
+            let superpoints = &scene.superpoints;
+            let of_superpoint = known(&scores.means(&superpoints.members));
+            let of_point = superpoints.spread(&of_superpoint).into();
+            Labels { of_superpoint: of_superpoint.into(), of_point, ..Labels::default() }
+        }
+    }
 }
 
 /// The labels of rows of scores; nothing where no box counts.

@@ -1,9 +1,17 @@
-use crate::common::{tiny, views};
-use partstad::stages::{
-    boxes::{Box2d, Boxes},
-    masks::{LOGIT_SIDE, Masks, Options},
-    views::Views,
+use crate::common::{copy, load, tiny, views};
+use partstad::{
+    Device,
+    io::hash,
+    models::{Images, Models},
+    sam3d::{self, Regions},
+    stages::{
+        boxes::{Box2d, Boxes},
+        masks::{LOGIT_SIDE, Masks, Options},
+        views::Views,
+    },
 };
+use serde_json::Value;
+use std::fs;
 
 const LOGITS: usize = LOGIT_SIDE * LOGIT_SIDE;
 
@@ -85,4 +93,78 @@ fn poison() {
     let mut broken = boxes(&[0]);
     broken.list_mut().unwrap()[0].bbox[2] = f32::INFINITY;
     assert!(error(&broken).contains("not finite"));
+}
+
+/// The tiny models with the point decoder, of which the manifest knows.
+fn answering() -> (tempfile::TempDir, Models) {
+    let folder = copy();
+    let path = folder.path().join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["segmenter"]["points"] = "sam_points.onnx".into();
+    manifest["files"]["sam_points.onnx"] =
+        hash::sha256_of_file(&folder.path().join("sam_points.onnx")).unwrap().into();
+    fs::write(&path, manifest.to_string()).unwrap();
+    let models = load(folder.path()).unwrap();
+    (folder, models)
+}
+
+/// The tiny decoder answers with squares of 8, 16 and 32 pixels around the point, at 64 x 64; 0.95, 0.9 and 0.85 sure.
+#[test]
+fn points_are_answered_with_three_masks() {
+    let (_folder, models) = answering();
+    let segmenter = models.segmenter().unwrap();
+    assert!(segmenter.answers_points());
+    for (side, scale) in [(64, 1.0), (128, 2.0)] {
+        let views = views(1, side, 3);
+        let pixels = views.images.host().unwrap();
+        let image = Images { pixels, height: side, width: side };
+        let points = [[20.0 * scale, 30.0 * scale], [40.0 * scale, 8.0 * scale]];
+        let mut seen = 0;
+        let check = |some: std::ops::Range<usize>, logits: &[f32], iou: &[f32]| {
+            seen += some.len();
+            assert_eq!((logits.len(), iou), (6 * LOGITS, &[0.95, 0.9, 0.85, 0.95, 0.9, 0.85][..]));
+            for (c, logits) in logits.chunks_exact(LOGITS).enumerate() {
+                let (reach, [x, y]) = ([4.0, 8.0, 16.0][c % 3], points[c / 3].map(|at| at / scale));
+                let far = |i: usize, at: f64| ((i as f64 + 0.5) / 4.0 - at).abs();
+                for (i, &logit) in logits.iter().enumerate() {
+                    let expected = reach - far(i % LOGIT_SIDE, x).max(far(i / LOGIT_SIDE, y));
+                    assert!((f64::from(logit) - expected).abs() < 1e-4, "mask {c}, logit {i}");
+                }
+            }
+            Ok(())
+        };
+        segmenter.answer(image, &points, check).unwrap();
+        assert_eq!(seen, 2);
+    }
+    let boxes_alone = tiny();
+    let boxes_alone = boxes_alone.segmenter().unwrap();
+    let views = views(1, 64, 3);
+    let image = Images { pixels: views.images.host().unwrap(), height: 64, width: 64 };
+    let error = boxes_alone.answer(image, &[[1.0; 2]], |_, _, _| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("answer boxes, not points"), "{error}");
+}
+
+/// Prompts 16 pixels apart, whose surest masks are squares of 8: each its own, nothing else is sure enough.
+#[test]
+fn everything_in_a_view_is_found() {
+    let (_folder, models) = answering();
+    let views = views(2, 64, 3);
+    let options = sam3d::Options {
+        masks: sam3d::masks::Options {
+            points_per_side: 4,
+            min_iou: 0.9,
+            min_stability: 0.3,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let regions =
+        Regions::everything(&Device::Cpu, &views, models.segmenter().unwrap(), &options).unwrap();
+    for (i, &region) in regions.of_pixel.iter().enumerate() {
+        let near = |at: usize| (at as f32 + 0.5).rem_euclid(16.0) - 8.0;
+        let (x, y) = (i % 64, i / 64 % 64);
+        let inside = near(x).abs().max(near(y).abs()) < 4.0;
+        let prompt = (y / 16 * 4 + x / 16) as i32;
+        assert_eq!(region, if inside { 15 - prompt } else { -1 }, "pixel {x}, {y}");
+    }
 }

@@ -4,6 +4,7 @@
 mod adaptation;
 mod detector;
 mod lifting;
+mod sam3d;
 mod satr;
 mod superpoints;
 mod views;

@@ -8,6 +8,7 @@ mod concepts;
 mod detections;
 mod instances;
 mod memberships;
+mod merge;
 mod models;
 mod neighbors;
 mod network;

@@ -17,7 +17,7 @@ import manifest
 TYPES = ("f16", "bf16", "bf16-imitated")
 
 # The models that see images, by their places in a manifest.
-LARGE = (("detector", "model"), ("segmenter", "encoder"), ("segmenter", "decoder"), ("concepts", "vision_encoder"), ("concepts", "decoder"))
+LARGE = (("detector", "model"), ("segmenter", "encoder"), ("segmenter", "decoder"), ("segmenter", "points"), ("concepts", "vision_encoder"), ("concepts", "decoder"))
 
 # A protobuf holds at most 2 GiB; what is larger keeps its weights in a second file beside it.
 LARGEST_FILE = 1_800_000_000
@@ -27,7 +27,7 @@ def convert_folder(source: pathlib.Path, target: pathlib.Path, type: str = "f16"
     """Writes the folder `source` to `target`, its large models in one of `TYPES`."""
     rules = manifest.read(source)
     target.mkdir(parents=True, exist_ok=True)
-    large = {rules[section][name] for section, name in LARGE if rules.get(section)}
+    large = {rules[section][name] for section, name in LARGE if name in (rules.get(section) or {})}
     files = {}
     for file in rules["files"]:
         if file in large:

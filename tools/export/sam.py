@@ -1,4 +1,4 @@
-"""SAM: its image encoder, and a decoder that answers a box as PartSTAD asks for it."""
+"""SAM: its image encoder, a decoder that answers a box as PartSTAD asks for it, and one that answers points as SAM3D does."""
 
 import importlib
 import pathlib
@@ -42,13 +42,10 @@ def tokens_to_map(merging: nn.Module, inputs: tuple[torch.Tensor]) -> torch.Tens
     return x.unflatten(1, merging.input_resolution).permute(0, 3, 1, 2) if x.ndim == 3 else x
 
 
-class BoxDecoder(nn.Module):
-    """Prompt encoder and mask decoder of a Sam, for boxes of several images in one run.
+class Decoder(nn.Module):
+    """Prompt encoder and mask decoder of a Sam, for prompts of several images in one run."""
 
-    A box is the two tokens of its corners and nothing else. Of the four masks it takes token 0, as the authors'
-    predict(multimask_output=False) does; the package's own ONNX decoder picks another (SamOnnxModel adds a padding point and
-    ranks tokens 1 to 3).
-    """
+    masks = slice(0, 0)  # of the four that it has tokens for
 
     def __init__(self, sam: nn.Module) -> None:
         super().__init__()
@@ -56,27 +53,53 @@ class BoxDecoder(nn.Module):
         # Constants of the graph, rather than nodes that every run computes again.
         self.register_buffer("positions", sam.prompt_encoder.get_dense_pe().detach(), persistent=False)
 
-    def forward(self, image_embeddings: torch.Tensor, boxes: torch.Tensor, image_index: torch.Tensor):
-        """`[N, C, S, S]`, `[B, 4]` x1 y1 x2 y2 in pixels of the encoder's input, `[B]` -> `[B, 1, 4S, 4S]`, `[B, 1]`."""
+    def decode(self, image_embeddings: torch.Tensor, prompts: torch.Tensor, image_index: torch.Tensor):
+        """`[N, C, S, S]`, `[B, T, C]`, `[B]` -> `[B, masks, 4S, 4S]`, `[B, masks]`."""
         mask = self.mask
-        corners = self.corners(boxes)
-        tokens = torch.cat([mask.iou_token.weight, mask.mask_tokens.weight]).expand(corners.shape[0], -1, -1)
+        tokens = torch.cat([mask.iou_token.weight, mask.mask_tokens.weight]).expand(prompts.shape[0], -1, -1)
         image = image_embeddings.index_select(0, image_index) + self.prompt.no_mask_embed.weight[:, :, None, None]
         channels, side = image.shape[1], image.shape[2]
-        tokens, image = mask.transformer(image, self.positions.expand_as(image), torch.cat([tokens, corners], 1))
+        tokens, image = mask.transformer(image, self.positions.expand_as(image), torch.cat([tokens, prompts], 1))
         image = mask.output_upscaling(image.transpose(1, 2).reshape(-1, channels, side, side))
-        weights = mask.output_hypernetworks_mlps[0](tokens[:, 1])
-        logits = (weights[:, None] @ image.flatten(2)).reshape(-1, 1, image.shape[2], image.shape[3])
-        return logits, mask.iou_prediction_head(tokens[:, 0])[:, :1]
+        chosen = range(mask.num_mask_tokens)[self.masks]
+        weights = torch.stack([mask.output_hypernetworks_mlps[i](tokens[:, 1 + i]) for i in chosen], 1)
+        logits = (weights @ image.flatten(2)).reshape(-1, len(chosen), image.shape[2], image.shape[3])
+        return logits, mask.iou_prediction_head(tokens[:, 0])[:, self.masks]
 
-    def corners(self, boxes: torch.Tensor) -> torch.Tensor:
-        """The tokens `[B, 2, C]` of the boxes' two corners."""
+    def codes(self, points: torch.Tensor) -> torch.Tensor:
+        """The codes `[..., C]` of positions `[..., 2]` in pixels of the encoder's input."""
         height, width = self.prompt.input_image_size
         # Half a pixel more: a corner is the centre of its pixel.
-        points = (boxes.reshape(-1, 2, 2) + 0.5) / boxes.new_tensor([width, height])
+        points = (points + 0.5) / points.new_tensor([width, height])
         angles = 2 * torch.pi * ((2 * points - 1) @ self.prompt.pe_layer.positional_encoding_gaussian_matrix)
+        return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+class BoxDecoder(Decoder):
+    """A box is the two tokens of its corners and nothing else.
+
+    Of the four masks it takes token 0, as the authors' predict(multimask_output=False) does; the package's own ONNX decoder
+    picks another (SamOnnxModel adds a padding point and ranks tokens 1 to 3).
+    """
+
+    masks = slice(0, 1)
+
+    def forward(self, image_embeddings: torch.Tensor, boxes: torch.Tensor, image_index: torch.Tensor):
+        """`[N, C, S, S]`, `[B, 4]` x1 y1 x2 y2 in pixels of the encoder's input, `[B]` -> `[B, 1, 4S, 4S]`, `[B, 1]`."""
         kinds = torch.cat([self.prompt.point_embeddings[2].weight, self.prompt.point_embeddings[3].weight])
-        return torch.cat([angles.sin(), angles.cos()], -1) + kinds
+        return self.decode(image_embeddings, self.codes(boxes.reshape(-1, 2, 2)) + kinds, image_index)
+
+
+class PointDecoder(Decoder):
+    """A point is its token and a padding token, as there is no box; its masks are 1 to 3, as in SAM's automatic masks."""
+
+    masks = slice(1, 4)
+
+    def forward(self, image_embeddings: torch.Tensor, points: torch.Tensor, image_index: torch.Tensor):
+        """`[N, C, S, S]`, `[P, 2]` x y in pixels of the encoder's input, `[P]` -> `[P, 3, 4S, 4S]`, `[P, 3]`."""
+        tokens = self.codes(points[:, None]) + self.prompt.point_embeddings[1].weight
+        padding = self.prompt.not_a_point_embed.weight.expand(points.shape[0], 1, -1)
+        return self.decode(image_embeddings, torch.cat([tokens, padding], 1), image_index)
 
 
 # transformers' names of SamModel's tensors and the official ones, in the order of replacement.
@@ -122,7 +145,7 @@ def official(state: State) -> State:
 
 
 def export(sam: nn.Module, out: pathlib.Path) -> None:
-    """Writes sam_encoder.onnx, sam_decoder.onnx and their part of the manifest to the folder `out`."""
+    """Writes sam_encoder.onnx, sam_decoder.onnx, sam_points.onnx and their part of the manifest to the folder `out`."""
     size = sam.image_encoder.img_size
     out.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(1)
@@ -143,13 +166,21 @@ def export(sam: nn.Module, out: pathlib.Path) -> None:
         return {"image_embeddings": torch.randn(n, channels, side, side, generator=generator), "boxes": boxes,
                 "image_index": torch.randint(0, n, (b,), generator=generator)}
 
+    def points(n, p):
+        return {"image_embeddings": torch.randn(n, channels, side, side, generator=generator),
+                "points": torch.rand(p, 2, generator=generator) * size,
+                "image_index": torch.randint(0, n, (p,), generator=generator)}
+
     graph.export(sam.image_encoder, out / "sam_encoder.onnx", image(2), {"image_embeddings": (None, channels, side, side)},
                  {"image": {0: "N"}}, [image(1)], TOLERANCE)
     graph.export(BoxDecoder(sam), out / "sam_decoder.onnx", prompts(2, 3),
                  {"low_res_logits": (None, 1, 4 * side, 4 * side), "iou": (None, 1)},
                  {"image_embeddings": {0: "N"}, "boxes": {0: "B"}, "image_index": {0: "B"}}, [prompts(1, 1), prompts(3, 7)], TOLERANCE)
+    graph.export(PointDecoder(sam), out / "sam_points.onnx", points(2, 3),
+                 {"low_res_logits": (None, 3, 4 * side, 4 * side), "iou": (None, 3)},
+                 {"image_embeddings": {0: "N"}, "points": {0: "P"}, "image_index": {0: "P"}}, [points(1, 1), points(3, 7)], TOLERANCE)
     manifest.update(out, "segmenter", {
-        "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx",
+        "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx", "points": "sam_points.onnx",
         "image": {"order": "rgb", "scale": 255, "mean": MEAN_RGB, "std": STD_RGB, "size": [size, size], "resize": "longer"},
         "embedding": [channels, side]})
 

@@ -85,7 +85,7 @@ pub fn evaluate<'py>(
         }
         let evaluation = evaluator.finish();
         if let Some(out) = out {
-            evaluation.write(&out, &[vec![note], warnings].concat())?;
+            evaluation.write(&out, &[vec![note], warnings].concat(), None)?;
         }
         let mut told = json!(evaluation);
         told["about"] = about;

@@ -124,6 +124,9 @@ pub struct Segmenter {
     pub encoder: String,
     /// File of the box decoder.
     pub decoder: String,
+    /// File of the point decoder, if it answers points too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<String>,
     /// How images become the encoder's input, whose frame the boxes are given in: square, 1024 for SAM.
     pub image: Image,
     /// Channels and side of the embedding: 256 and 64 for SAM.
@@ -179,7 +182,9 @@ impl Manifest {
             used.extend([text_encoder, model, &text.vocab]);
             used.extend(text.offsets.values());
         }
-        used.extend(self.segmenter.iter().flat_map(|s| [&s.encoder, &s.decoder]));
+        used.extend(
+            self.segmenter.iter().flat_map(|s| [&s.encoder, &s.decoder].into_iter().chain(&s.points)),
+        );
         used.extend(self.concepts.iter().flat_map(Concepts::files));
         if let Some(name) = used.into_iter().find(|&name| !self.files.contains_key(name)) {
             return Err(format!("{name:?} is used but has no SHA-256 under files"));

@@ -47,10 +47,13 @@ impl Default for Options {
     }
 }
 
+/// The part of an instance of which nobody knows what it is.
+pub const UNLABELLED: u32 = u32::MAX;
+
 /// One piece of a part.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Instance {
-    /// Its part, below L.
+    /// Its part, below L, or [`UNLABELLED`].
     pub label: u32,
     /// Number of points.
     pub points: u32,

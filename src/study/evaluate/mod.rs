@@ -3,17 +3,25 @@
 //! What does not depend on the method (views, superpoints, boxes, masks) is made once per shape and shared by all.
 
 mod page;
+mod paper;
+mod picture;
+mod shared;
 mod tables;
 
-pub use self::tables::{Figure, Table, details};
+pub use self::{
+    paper::Paper,
+    tables::{Figure, Table, details},
+};
 
-use crate::parts::Parts;
+use self::{
+    picture::{Picture, colored},
+    shared::Gatherer,
+};
 use crate::{
     error::{Error, Result},
-    io::png,
     lifting::{Gathered, Scene, Voters, Weigher},
     observer::Progress,
-    output::palette,
+    parts::Parts,
     stages::{
         boxes::Boxes,
         checkpoint::Checkpoint,
@@ -26,14 +34,15 @@ use crate::{
         methods::{Bound, Method, Way, Weighing},
         metrics::{Category, Summary, mean, semantic_iou},
         prepare::{Preparer, Shape},
+        satr,
         targets::Targets,
     },
 };
-use rayon::prelude::*;
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     path::PathBuf,
+    time::Instant,
 };
 
 /// A method with the weights that it uses.
@@ -82,6 +91,9 @@ pub struct Figures {
     pub visible_miou: BTreeMap<String, Option<f64>>,
     /// Categories without learned weights, which the constant ones stood in for.
     pub constant: Vec<String>,
+    /// Seconds that it took, without what several methods share.
+    #[serde(skip)]
+    pub seconds: f64,
 }
 
 /// An object and how well each run did on it.
@@ -115,23 +127,19 @@ pub struct Evaluation {
     pub objects: Vec<ObjectFigures>,
     /// Objects that are in no figure.
     pub failures: Vec<Failure>,
-    /// Methods whose masks vote, left out as the predictions have none.
+    /// Methods that need the boxes' masks, left out as the predictions have none.
     pub without_masks: Vec<Method>,
+    /// Methods that need masks without labels, left out as there are none and no segmenter that answers points.
+    pub without_regions: Vec<Method>,
+    /// Seconds that reading, rendering and predicting took, and what voters hold, scores of surfaces and regions: what methods
+    /// share.
+    #[serde(skip)]
+    pub shared_seconds: f64,
     /// Of every category, the best and the worst object of one run, which is `pictured`.
     #[serde(skip)]
     pictures: Vec<Picture>,
     #[serde(skip)]
     pictured: usize,
-}
-
-/// An object in one view: as it is, as it should be labelled, and as it was; PNG files.
-#[derive(Debug, Clone)]
-struct Picture {
-    category: String,
-    id: String,
-    parts: Parts,
-    miou: f64,
-    images: [Vec<u8>; 3],
 }
 
 /// Takes in one object after the other.
@@ -141,9 +149,12 @@ pub struct Evaluator {
     categories: BTreeMap<String, Parts>,
     runs: Vec<Running>,
     pictured: usize,
+    pictures_all: bool,
     objects: Vec<ObjectFigures>,
     failures: Vec<Failure>,
     without_masks: Vec<Method>,
+    without_regions: Vec<Method>,
+    shared_seconds: f64,
     pictures: BTreeMap<String, Vec<Picture>>,
 }
 
@@ -155,6 +166,7 @@ struct Running {
     categories: BTreeMap<String, [Category; 2]>,
     networks: BTreeMap<String, Option<Network>>,
     constant: Vec<String>,
+    seconds: f64,
 }
 
 impl Evaluator {
@@ -174,18 +186,31 @@ impl Evaluator {
                 run.method
             )));
         }
-        let running =
-            |run| Running { run, categories: BTreeMap::new(), networks: BTreeMap::new(), constant: vec![] };
+        let running = |run| Running {
+            run,
+            categories: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            constant: vec![],
+            seconds: 0.0,
+        };
         Ok(Evaluator {
             preparer,
             categories: BTreeMap::new(),
             pictured: pictured(runs.iter()),
             runs: runs.into_iter().map(running).collect(),
+            pictures_all: false,
             objects: vec![],
             failures: vec![],
             without_masks: vec![],
+            without_regions: vec![],
+            shared_seconds: 0.0,
             pictures: BTreeMap::new(),
         })
+    }
+
+    /// Pictures show what every method made of an object, each method's first run, side by side.
+    pub fn picturing_all(self) -> Evaluator {
+        Evaluator { pictures_all: true, ..self }
     }
 
     /// Evaluates one more object; one that fails is noted and returned. `parts`: the names of its category's parts.
@@ -200,19 +225,29 @@ impl Evaluator {
     }
 
     fn try_add(&mut self, object: &Object, parts: &Parts) -> Result<()> {
+        let begin = Instant::now();
         let shape = self.preparer.shape(object, parts)?;
         let Shape { scene, truth } = &shape;
         let seen = seen(scene)?;
-        if !scene.voters().contains(&Voters::Masks) && self.objects.is_empty() {
-            self.leave_masks_out();
+        if self.objects.is_empty() {
+            if !scene.voters().contains(&Voters::Masks) {
+                self.leave_out(Way::needs_masks, |this| &mut this.without_masks);
+            }
+            if !self.preparer.has_regions(object) {
+                self.leave_out(Way::needs_regions, |this| &mut this.without_regions);
+            }
         }
-        let mut gathered =
-            Gatherer { scene, preparer: &self.preparer, labels: parts.len(), made: BTreeMap::new() };
-        let (mut found, mut miou) = (vec![], vec![]);
+        let mut gathered = Gatherer::new(scene, &self.preparer, object, parts);
+        gathered.seconds = begin.elapsed().as_secs_f64();
+        let (mut found, mut miou, mut seconds) = (vec![], vec![], vec![]);
         for running in &mut self.runs {
+            let (begin, shared) = (Instant::now(), gathered.seconds);
             let mut label = || {
-                let (labels, instances) = running.label(&mut gathered, truth, &object.category, parts)?;
-                let iou = semantic_iou(&labels.of_point, &truth.semantic, parts.len())?;
+                let (labels, instances) = running.label(&mut gathered, truth, &object.category)?;
+                let iou = match running.run.method.way {
+                    Way::Unlabelled(..) => vec![],
+                    _ => semantic_iou(&labels.of_point, &truth.semantic, parts.len())?,
+                };
                 if instances.of_point.len() != truth.semantic.len() {
                     let (n, wanted) = (instances.of_point.len(), truth.semantic.len());
                     return Err(Error::invalid(format!("instances of {n} points, not {wanted}")));
@@ -223,7 +258,10 @@ impl Evaluator {
                 label().map_err(|e| Error::invalid(format!("method {}: {e}", running.run.method)))?;
             found.push((labels, instances));
             miou.push(iou);
+            seconds.push(begin.elapsed().as_secs_f64() - (gathered.seconds - shared));
         }
+        self.shared_seconds += gathered.seconds;
+        self.runs.iter_mut().zip(seconds).for_each(|(running, seconds)| running.seconds += seconds);
         // Nothing is counted before everything has gone well, so that all runs count the same objects.
         for (running, (labels, instances)) in self.runs.iter_mut().zip(&found) {
             let new = || [(); 2].map(|()| Category::new(parts.len()));
@@ -243,7 +281,13 @@ impl Evaluator {
             let at = pictures.partition_point(|picture| picture.miou >= miou);
             // Only the best and the worst are shown.
             if pictures.len() < 2 || at == 0 || at == pictures.len() {
-                pictures.insert(at, Picture::new(object, parts, &shape, &found[self.pictured].0, miou)?);
+                let title = |i: usize| self.runs[i].run.method.title;
+                let first = |&i: &usize| !(0..i).any(|j| title(j) == title(i));
+                let shown: Vec<(&str, &[i32])> = match self.pictures_all {
+                    true => (0..found.len()).filter(first).map(|i| (title(i), colored(&found[i]))).collect(),
+                    false => vec![("the result", colored(&found[self.pictured]))],
+                };
+                pictures.insert(at, Picture::new(object, parts, &shape, &shown, miou)?);
                 if pictures.len() == 3 {
                     pictures.remove(1);
                 }
@@ -254,34 +298,36 @@ impl Evaluator {
         Ok(())
     }
 
-    /// Leaves out the runs whose masks vote, unless there is no other.
-    fn leave_masks_out(&mut self) {
-        let needs_masks = |running: &Running| matches!(running.run.method.way, Way::Vote(Voters::Masks, _));
-        if self.runs.iter().all(needs_masks) {
+    /// Leaves out the runs that need something, unless there is no other.
+    fn leave_out(&mut self, needs: fn(&Way) -> bool, list: fn(&mut Evaluator) -> &mut Vec<Method>) {
+        let needs = |running: &Running| needs(&running.run.method.way);
+        if self.runs.iter().all(needs) {
             return;
         }
-        let (left_out, runs) = std::mem::take(&mut self.runs).into_iter().partition::<Vec<_>, _>(needs_masks);
-        self.without_masks.extend(left_out.iter().map(|running| running.run.method));
-        self.without_masks.dedup();
+        let (left_out, runs) = std::mem::take(&mut self.runs).into_iter().partition::<Vec<_>, _>(needs);
+        let mut methods: Vec<Method> = left_out.iter().map(|running| running.run.method).collect();
+        methods.dedup();
+        *list(self) = methods;
         self.pictured = pictured(runs.iter().map(|running| &running.run));
         self.runs = runs;
     }
 
     /// The figures of what was added.
     pub fn finish(self) -> Evaluation {
-        let figures: Vec<Figures> = self.runs.into_iter().map(Running::figures).collect();
         let absent = |(category, parts): (&String, &Parts)| {
-            let iou = &figures[0].categories[category].iou;
+            let iou = self.runs[0].categories[category][0].summary().iou;
             let absent = parts.iter().zip(iou).filter(|(_, iou)| iou.is_none());
             absent.map(|(part, _)| (category.clone(), part.clone())).collect::<Vec<_>>()
         };
         Evaluation {
             unlabelled: self.categories.iter().flat_map(absent).collect(),
-            figures,
+            figures: self.runs.into_iter().map(Running::figures).collect(),
             parts: self.categories,
             objects: self.objects,
             failures: self.failures,
             without_masks: self.without_masks,
+            without_regions: self.without_regions,
+            shared_seconds: self.shared_seconds,
             pictures: self.pictures.into_values().flatten().collect(),
             pictured: self.pictured,
         }
@@ -299,14 +345,20 @@ impl Running {
         gathered: &mut Gatherer,
         truth: &Truth,
         category: &str,
-        parts: &Parts,
     ) -> Result<(Labels, Instances)> {
         let (device, options) = (gathered.preparer.device(), gathered.preparer.options());
-        let (scene, progress) = (gathered.scene, &mut Progress::default());
+        let (scene, parts, progress) = (gathered.scene, gathered.parts, &mut Progress::default());
         let no_instances = || Instances { of_point: vec![NONE; scene.cloud.len()], ..Instances::default() };
         let (voters, weighing) = match self.run.method.way {
             Way::Label(label) => return label(device, scene, parts, options),
-            Way::Semantic(label) => return Ok((label(device, scene, parts, options)?, no_instances())),
+            Way::Surface(through, of) => {
+                return Ok((satr::labels(scene, gathered.scores(through)?, of), no_instances()));
+            }
+            Way::Unlabelled(source, join) => {
+                let instances = join(device, scene, gathered.regions(source)?, options)?;
+                let none = vec![NONE; scene.cloud.len()];
+                return Ok((Labels { of_point: none.into(), ..Labels::default() }, instances));
+            }
             Way::Ceiling(bound) => {
                 let best =
                     best_labels(gathered.of(scene.voters()[0])?, &scene.boxes, truth, parts.len(), bound)?;
@@ -349,43 +401,25 @@ impl Running {
     }
 
     fn figures(self) -> Figures {
-        let labels_alone = matches!(self.run.method.way, Way::Ceiling(_) | Way::Semantic(_));
-        let summary = |category: &Category| match category.summary() {
-            s if labels_alone => {
-                Summary { ap50: vec![None; s.ap50.len()], map50: None, map50_agnostic: None, ..s }
+        let way = self.run.method.way;
+        let summary = |category: &Category| {
+            let s = category.summary();
+            let none = || vec![None; s.iou.len()];
+            match way {
+                Way::Ceiling(_) | Way::Surface(..) => {
+                    Summary { ap50: none(), map50: None, map50_agnostic: None, ..s }
+                }
+                Way::Unlabelled(..) => Summary { iou: none(), miou: None, ap50: none(), map50: None, ..s },
+                Way::Vote(..) | Way::Label(_) => s,
             }
-            s => s,
         };
         let by_category = || self.categories.iter().map(|(name, both)| (name.clone(), both));
         Figures {
             categories: by_category().map(|(name, [all, _])| (name, summary(all))).collect(),
-            visible_miou: by_category().map(|(name, [_, visible])| (name, visible.summary().miou)).collect(),
+            visible_miou: by_category().map(|(name, [_, visible])| (name, summary(visible).miou)).collect(),
             run: self.run,
             constant: self.constant,
-        }
-    }
-}
-
-/// What voters hold of one scene, found when the first method asks for it.
-struct Gatherer<'s> {
-    scene: &'s Scene<'static>,
-    preparer: &'s Preparer,
-    labels: usize,
-    made: BTreeMap<Voters, Gathered<'s>>,
-}
-
-impl<'s> Gatherer<'s> {
-    fn of(&mut self, voters: Voters) -> Result<&Gathered<'s>> {
-        let (device, options) = (self.preparer.device(), self.preparer.options());
-        match self.made.entry(voters) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => Ok(entry.insert(self.scene.gather(
-                device,
-                voters,
-                self.labels,
-                options,
-                &mut Progress::default(),
-            )?)),
+            seconds: self.seconds,
         }
     }
 }
@@ -422,54 +456,4 @@ fn seen(scene: &Scene) -> Result<Vec<bool>> {
         }
     }
     Ok(seen)
-}
-
-/// Pixels along the longer side of a picture, at most.
-const PICTURE_SIDE: usize = 240;
-
-impl Picture {
-    fn new(object: &Object, parts: &Parts, shape: &Shape, labels: &Labels, miou: f64) -> Result<Picture> {
-        let (truth, views) = (&shape.truth.semantic, &shape.scene.views);
-        let maps = views.pixel_to_point.host()?;
-        let labelled = |k: &usize| {
-            let shown = maps[k * views.side * views.side..][..views.side * views.side].par_iter();
-            shown.filter(|&&point| point >= 0 && truth[point as usize] >= 0).count()
-        };
-        // Of the views that show as many labelled pixels, the first.
-        let k = (0..views.len()).rev().max_by_key(labelled).unwrap_or(0);
-        let (map, side) = (views.pixel_to_point(k)?, views.side);
-        let shown = || (0..map.len()).filter(|&pixel| map[pixel] >= 0);
-        let range = |of: fn(usize, usize) -> usize| {
-            let (low, high) = shown().fold((side, 0), |(low, high), pixel| {
-                (low.min(of(pixel, side)), high.max(of(pixel, side) + 1))
-            });
-            if low < high { low..high } else { 0..side }
-        };
-        let (columns, rows) = (range(|pixel, side| pixel % side), range(|pixel, side| pixel / side));
-        let step = columns.len().max(rows.len()).div_ceil(PICTURE_SIDE);
-        let (width, height) = (columns.len().div_ceil(step), rows.len().div_ceil(step));
-        let image = |color: &dyn Fn(usize) -> [u8; 3]| {
-            let pixels = rows
-                .clone()
-                .step_by(step)
-                .flat_map(|y| columns.clone().step_by(step).flat_map(move |x| color(y * side + x)));
-            png::encode_rgb(&pixels.collect::<Vec<u8>>(), width, height)
-        };
-        let rgb = views.image(k)?;
-        let by = |labels: &[i32], pixel: usize| match usize::try_from(map[pixel]) {
-            Ok(point) => palette::color(labels[point]),
-            Err(_) => [255; 3],
-        };
-        Ok(Picture {
-            category: object.category.clone(),
-            id: object.id.clone(),
-            parts: parts.clone(),
-            miou,
-            images: [
-                image(&|pixel| std::array::from_fn(|c| rgb[3 * pixel + c])),
-                image(&|pixel| by(truth, pixel)),
-                image(&|pixel| by(&labels.of_point, pixel)),
-            ],
-        })
-    }
 }

@@ -1,6 +1,6 @@
 //! An evaluation to look at: one page that needs no network.
 
-use super::{Evaluation, Picture, tables::Table};
+use super::{Evaluation, Paper, Picture, tables::Table};
 use crate::{
     error::Result,
     io::staged::{self, Folder},
@@ -14,29 +14,34 @@ impl Evaluation {
     /// Writes into a folder, which is made if need be: `results.csv`, `results.md`, `results.json`, and `results.html`
     /// with pictures of the best and the worst object of every category: PartSTAD's, or else the first run's.
     ///
-    /// `about`: what else a reader must know.
+    /// `about`: what else a reader must know. `paper`: the paper's tables, which come first and are `tables.csv` too.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
-    pub fn write(&self, folder: &Path, about: &[String]) -> Result<()> {
+    pub fn write(&self, folder: &Path, about: &[String], paper: Option<&Paper>) -> Result<()> {
+        let about = &[about, paper.map_or(&[], |paper| &paper.missing)].concat()[..];
+        let compared = paper.map_or_else(|| self.comparisons(), |paper| paper.tables.clone());
         let staged = Folder::begin(folder)?;
         let write = |name: &str, text: String| staged::write_all(&staged.path().join(name), text.as_bytes());
         write("results.csv", self.csv())?;
-        write("results.md", self.markdown(about))?;
-        write("results.html", self.html(about))?;
+        if let Some(paper) = paper {
+            write("tables.csv", paper.csv.clone())?;
+        }
+        write("results.md", self.markdown(about, &compared))?;
+        write("results.html", self.html(about, &compared))?;
         write("results.json", format!("{:#}\n", serde_json::json!(self)))?;
         staged.finish("results.json")
     }
 
-    fn markdown(&self, about: &[String]) -> String {
+    fn markdown(&self, about: &[String], compared: &[Table]) -> String {
         let notes = about.iter().cloned().chain(self.notes());
         let notes: String = notes.map(|note| format!("- {note}\n")).collect();
         let table = |table: &Table| format!("\n## {}\n\n{}", table.title, table.markdown());
-        let tables = [self.comparisons(), self.details(), vec![self.legend()]].concat();
+        let tables = [compared, &self.details(), &[self.legend()]].concat();
         format!("# Evaluation\n\n{notes}{}", tables.iter().map(table).collect::<String>())
     }
 
-    fn html(&self, about: &[String]) -> String {
+    fn html(&self, about: &[String], compared: &[Table]) -> String {
         let notes = about.iter().cloned().chain(self.notes());
         let notes: String = notes.map(|note| format!("<p class=\"note\">{}</p>\n", escaped(&note))).collect();
         let heading = |table: &Table| escaped(&table.title);
@@ -49,7 +54,7 @@ impl Evaluation {
             let (heading, body) = (heading(table), body(table, "wide"));
             format!("<details><summary>{heading}, by part</summary>{body}</details>\n")
         };
-        let (compared, detailed) = (self.comparisons(), self.details());
+        let detailed = self.details();
         let detailed = match compared.is_empty() {
             true => detailed.iter().map(|table| open(table, "wide")).collect::<String>(),
             false => format!("<section>{}</section>", detailed.iter().map(closed).collect::<String>()),
@@ -67,6 +72,13 @@ impl Evaluation {
                     counted(self.parts.len(), "category", "categories")
                 ),
             )
+            .replace(
+                "{{results}}",
+                match self.pictures.iter().all(|picture| picture.images.len() == 3) {
+                    true => "the result",
+                    false => "what every method made of it",
+                },
+            )
             .replace("{{pictured}}", &escaped(&self.figures[self.pictured].title()))
             .replace("{{pictures}}", &self.pictures.iter().map(Picture::html).collect::<String>())
             .replace("{{tables}}", &tables)
@@ -76,10 +88,14 @@ impl Evaluation {
 
 impl Picture {
     fn html(&self) -> String {
-        let image = |(bytes, what): (&Vec<u8>, &str)| {
-            format!("<img src=\"data:image/png;base64,{}\" alt=\"{what}\">", STANDARD.encode(bytes))
+        let image = |(what, bytes): &(String, Vec<u8>)| {
+            let (what, bytes) = (escaped(what), STANDARD.encode(bytes));
+            let caption = if self.images.len() > 3 { what.clone() } else { String::new() };
+            format!(
+                "<span class=\"image\"><img src=\"data:image/png;base64,{bytes}\" alt=\"{what}\">{caption}</span>"
+            )
         };
-        let images = self.images.iter().zip(["the cloud", "the ground truth", "the result"]).map(image);
+        let images = self.images.iter().map(image);
         let key = |(part, j): (&String, i32)| {
             let [r, g, b] = palette::color(j);
             let swatch = format!("<span class=\"swatch\" style=\"background: rgb({r} {g} {b})\"></span>");

@@ -95,7 +95,7 @@ impl Figure {
 }
 
 /// What the row of means is called.
-const MEAN: &str = "mean over categories";
+pub(super) const MEAN: &str = "mean over categories";
 
 /// One run: a row per category, and the mean over them. `parts`: the categories' part names.
 pub fn details(
@@ -240,6 +240,13 @@ impl Evaluation {
             let names = self.without_masks.iter().map(|method| method.name.to_string());
             notes.push(format!("Left out, as the 2D predictions have no masks: {}.", list(names.collect())));
         }
+        if !self.without_regions.is_empty() {
+            let names = self.without_regions.iter().map(|method| method.name.to_string());
+            notes.push(format!(
+                "Left out, as no segmenter answers points and there is no regions.npz (docs/methods.md): {}.",
+                list(names.collect())
+            ));
+        }
         for failure in &self.failures {
             notes.push(format!("Failed, and in no figure: {}: {}", failure.object.display(), failure.error));
         }
@@ -262,7 +269,7 @@ fn percent(value: Option<f64>) -> String {
 }
 
 /// Mean and sample standard deviation.
-fn spread(values: &[Option<f64>]) -> String {
+pub(super) fn spread(values: &[Option<f64>]) -> String {
     let Some(middle) = mean(values.iter().copied()) else { return percent(None) };
     let there: Vec<f64> = values.iter().copied().flatten().collect();
     if there.len() < 2 {
@@ -273,7 +280,7 @@ fn spread(values: &[Option<f64>]) -> String {
 }
 
 /// A field of CSV.
-fn quoted(field: &str) -> String {
+pub(super) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

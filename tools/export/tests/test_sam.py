@@ -52,6 +52,19 @@ def test_the_decoder_is_the_packages_with_mask_token_0():
         torch.testing.assert_close(iou[b:b + 1], score, rtol=1e-5, atol=1e-5)
 
 
+def test_the_point_decoder_is_the_packages_with_mask_tokens_1_to_3():
+    model = tiny()
+    embeddings, points, index = torch.randn(3, CHANNELS, SIDE, SIDE), torch.rand(5, 2) * SIZE, torch.tensor([2, 0, 0, 1, 2])
+    logits, iou = sam.PointDecoder(model)(embeddings, points, index)
+    for p, image in enumerate(index):
+        sparse, dense = model.prompt_encoder(points=(points[p:p + 1, None], torch.ones(1, 1)), boxes=None, masks=None)
+        expected, score = model.mask_decoder(
+            image_embeddings=embeddings[image:image + 1], image_pe=model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense, multimask_output=True)
+        torch.testing.assert_close(logits[p:p + 1], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(iou[p:p + 1], score, rtol=1e-5, atol=1e-5)
+
+
 def test_onnx_runtime_computes_the_model(tmp_path, check):
     model = tiny()
     sam.export(model, tmp_path)
@@ -65,14 +78,21 @@ def test_onnx_runtime_computes_the_model(tmp_path, check):
     torch.testing.assert_close(torch.from_numpy(logits), expected[0], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(torch.from_numpy(iou), expected[1], rtol=1e-4, atol=1e-4)
 
+    points = torch.rand(6, 2) * SIZE
+    index = torch.tensor([1, 1, 0, 2, 2, 0])
+    logits, iou = run("sam_points.onnx", {"image_embeddings": embeddings, "points": points, "image_index": index})
+    expected = sam.PointDecoder(model)(embeddings, points, index)
+    torch.testing.assert_close(torch.from_numpy(logits), expected[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(iou), expected[1], rtol=1e-4, atol=1e-4)
+
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["segmenter"]["embedding"] == [CHANNELS, SIDE]
     assert manifest["segmenter"]["image"]["size"] == [SIZE, SIZE]
-    assert set(manifest["files"]) == {"sam_encoder.onnx", "sam_decoder.onnx"}
+    assert set(manifest["files"]) == {"sam_encoder.onnx", "sam_decoder.onnx", "sam_points.onnx"}
     report = check(with_detector(tmp_path))
     assert report["problems"] == [] and report["trial"]["segment"] > 0
 
-    for file in ("sam_encoder.onnx", "sam_decoder.onnx"):
+    for file in ("sam_encoder.onnx", "sam_decoder.onnx", "sam_points.onnx"):
         half.convert(tmp_path / file, tmp_path / "bf16.onnx", "bf16")
         with pytest.raises(Exception, match="Could not find an implementation"):
             onnxruntime.InferenceSession(tmp_path / "bf16.onnx")

@@ -30,8 +30,8 @@ const WARP: usize = 32;
 /// The taps of an axis ([`mask::taps`]), on the device.
 #[derive(Debug)]
 pub struct Taps {
-    pub(in crate::ops) first: Buffer<u32>,
-    pub(in crate::ops) weights: Buffer<f32>,
+    pub(crate) first: Buffer<u32>,
+    pub(crate) weights: Buffer<f32>,
 }
 
 impl Taps {

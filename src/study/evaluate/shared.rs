@@ -1,0 +1,88 @@
+//! What methods share of one scene, made when the first of them asks for it.
+
+use crate::{
+    error::Result,
+    lifting::{Gathered, Scene, Voters},
+    observer::Progress,
+    parts::Parts,
+    sam3d::Regions,
+    satr::Scores,
+    study::{
+        dataset::Object,
+        methods::Source,
+        prepare::Preparer,
+        satr::{self, Through},
+    },
+};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Instant,
+};
+
+/// What voters hold, scores of surfaces, regions.
+pub(super) struct Gatherer<'s> {
+    pub scene: &'s Scene<'static>,
+    pub preparer: &'s Preparer,
+    object: &'s Object,
+    pub parts: &'s Parts,
+    made: BTreeMap<Voters, Gathered<'s>>,
+    scores: BTreeMap<Through, Scores>,
+    regions: BTreeMap<Source, Regions>,
+    /// That making them took.
+    pub seconds: f64,
+}
+
+impl<'s> Gatherer<'s> {
+    pub fn new(
+        scene: &'s Scene<'static>,
+        preparer: &'s Preparer,
+        object: &'s Object,
+        parts: &'s Parts,
+    ) -> Gatherer<'s> {
+        let (made, scores, regions) = Default::default();
+        Gatherer { scene, preparer, object, parts, made, scores, regions, seconds: 0.0 }
+    }
+
+    pub fn of(&mut self, voters: Voters) -> Result<&Gathered<'s>> {
+        let (device, options) = (self.preparer.device(), self.preparer.options());
+        let (scene, labels) = (self.scene, self.parts.len());
+        let gather = || scene.gather(device, voters, labels, options, &mut Progress::default());
+        made(&mut self.made, voters, &mut self.seconds, gather)
+    }
+
+    pub fn scores(&mut self, through: Through) -> Result<&Scores> {
+        let (device, options) = (self.preparer.device(), self.preparer.options());
+        let (scene, parts) = (self.scene, self.parts);
+        let score = || satr::scores(device, scene, parts, options, through);
+        made(&mut self.scores, through, &mut self.seconds, score)
+    }
+
+    pub fn regions(&mut self, source: Source) -> Result<&Regions> {
+        let (preparer, object, Scene { views, boxes, masks, .. }) = (self.preparer, self.object, self.scene);
+        let find = || match source {
+            Source::Everything => preparer.regions(object, views),
+            Source::Boxes => {
+                let options = &preparer.options().sam3d;
+                Regions::of_boxes(preparer.device(), views, boxes, masks, options)
+            }
+        };
+        made(&mut self.regions, source, &mut self.seconds, find)
+    }
+}
+
+fn made<'m, K: Ord, T>(
+    all: &'m mut BTreeMap<K, T>,
+    key: K,
+    seconds: &mut f64,
+    make: impl FnOnce() -> Result<T>,
+) -> Result<&'m T> {
+    match all.entry(key) {
+        Entry::Occupied(entry) => Ok(entry.into_mut()),
+        Entry::Vacant(entry) => {
+            let begin = Instant::now();
+            let value = make()?;
+            *seconds += begin.elapsed().as_secs_f64();
+            Ok(entry.insert(value))
+        }
+    }
+}
