@@ -47,7 +47,7 @@ pub fn check(shapes: &[Shape]) -> Result<()> {
 }
 
 /// Whether the batch itself has files of that name.
-fn is_own(id: &str) -> bool {
+pub fn is_own(id: &str) -> bool {
     let first = id.split('/').next().unwrap_or_default();
     first == sheet::THUMBNAILS
         || first == sheet::PAGE

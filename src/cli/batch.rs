@@ -309,12 +309,12 @@ impl BatchCommand {
     }
 }
 
-/// A path as an id; one that is no UTF-8 is told from those that look alike.
+/// A path as an id; one that is no UTF-8, or has characters that no id may have, is told from those that look alike.
 fn id_of(path: &Path) -> String {
-    let text = path_text(path).replace('\\', "/");
+    let text = path_text(path).replace('\\', "/").replace(char::is_control, "_");
     match path.to_str() {
-        Some(_) => text,
-        None => format!("{text}-{}", &hash::sha256(path.as_os_str().as_encoded_bytes())[..8]),
+        Some(same) if same.replace('\\', "/") == text => text,
+        _ => format!("{text}-{}", &hash::sha256(path.as_os_str().as_encoded_bytes())[..8]),
     }
 }
 
@@ -357,11 +357,16 @@ fn clouds(input: &Path, out: &Path) -> Result<Vec<(Option<String>, PathBuf)>> {
         let files =
             walk::files(input)?.into_iter().filter(|file| Input::is_readable(file) && !is_label(file));
         let files: Vec<PathBuf> = files.filter(|file| !inside(&input.join(file))).collect();
+        // Without the extension, unless others are or lie where that leads, or the batch itself.
         let stem = |file: &PathBuf| file.with_extension("");
-        let mut alike: BTreeMap<PathBuf, usize> = BTreeMap::new();
-        files.iter().for_each(|file| *alike.entry(stem(file)).or_default() += 1);
+        let mut taken: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        for file in &files {
+            file.ancestors().skip(1).for_each(|folder| *taken.entry(folder.into()).or_default() += 1);
+            *taken.entry(stem(file)).or_default() += 1;
+        }
         let named = |file: &PathBuf| {
-            let name = if alike[&stem(file)] == 1 { stem(file) } else { file.clone() };
+            let short = stem(file);
+            let name = if taken[&short] == 1 && !list::is_own(&id_of(&short)) { short } else { file.clone() };
             (Some(id_of(&name)), input.join(file))
         };
         let found: Vec<_> = files.iter().map(named).collect();
@@ -438,9 +443,5 @@ impl Watcher for Lines<'_> {
         Lines::tell(self.global, self.bar, entry);
         self.bar.set_message(entry.id.clone());
         self.bar.inc(1);
-    }
-
-    fn stops(&self) -> bool {
-        self.ward.is_some_and(Ward::is_left)
     }
 }

@@ -14,15 +14,11 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
 /// Names the file with the [`Ward`] of a process.
 const VARIABLE: &str = "PARTSTAD_BATCH_WARD";
-
-/// Standard input has ended, whose other end the watching process holds.
-static LEFT: AtomicBool = AtomicBool::new(false);
 
 /// What a watched process may do, and where it says what it does.
 #[derive(Serialize, Deserialize)]
@@ -47,21 +43,19 @@ impl Ward {
     pub fn of_this_process() -> Result<Option<Ward>> {
         let Some(path) = std::env::var_os(VARIABLE).map(PathBuf::from) else { return Ok(None) };
         let text = fs::read(&path).map_err(Error::io(&path))?;
-        thread::spawn(|| {
+        let ward = serde_json::from_slice(&text).map_err(|e| Error::format(&path, e.to_string()))?;
+        thread::spawn(move || {
+            // The watching process holds the other end, and takes it along when it goes. Nothing is lost by ending anywhere.
             let _ = std::io::stdin().read_to_end(&mut vec![]);
-            LEFT.store(true, Ordering::Relaxed);
+            path.parent().map(fs::remove_dir_all);
+            std::process::exit(1);
         });
-        serde_json::from_slice(&text).map(Some).map_err(|e| Error::format(&path, e.to_string()))
+        Ok(Some(ward))
     }
 
     /// Whether it is of the whole batch, and not of one cloud.
     pub fn is_whole(&self) -> bool {
         self.only.is_none()
-    }
-
-    /// Whether who watches this process is gone.
-    pub fn is_left(&self) -> bool {
-        LEFT.load(Ordering::Relaxed)
     }
 
     /// Whether the process may do a cloud.

@@ -1,16 +1,17 @@
 //! Content hashes.
 
+use super::budget;
 use crate::error::{Error, Result};
 use sha2::{Digest, Sha256};
-use std::{fs::File, io, path::Path};
+use std::{io, path::Path};
 
 /// The SHA-256 of a file's content in hexadecimal.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be read.
+/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no file.
 pub fn sha256_of_file(path: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    let mut file = File::open(path).map_err(Error::io(path))?;
+    let (mut file, _) = budget::open(path)?;
     io::copy(&mut file, &mut DigestWriter(&mut hash)).map_err(Error::io(path))?;
     Ok(hexadecimal(&hash.finalize()))
 }

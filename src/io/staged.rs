@@ -198,8 +198,12 @@ impl Folder {
     /// Begins results in the folder `place`, which is made if need be.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be written; [`Error::Format`] if another process is writing there.
+    /// [`Error::Io`] if it cannot be written; [`Error::Format`] if another process is writing there; [`Error::Invalid`]
+    /// for the empty path.
     pub fn begin(place: &Path) -> Result<Folder> {
+        if place.as_os_str().is_empty() {
+            return Err(Error::invalid("the folder to write to has no name; `.` is the current one"));
+        }
         let missing = place.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
         let made = missing.map(Path::to_path_buf).collect();
         fs::create_dir_all(place).map_err(Error::io(place))?;

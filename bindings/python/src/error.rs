@@ -23,6 +23,7 @@ pub fn exception(py: Python, error: Error) -> PyErr {
         if let Error::Io { path, source } = &error {
             exception.setattr("filename", path.as_os_str())?;
             exception.setattr("errno", source.raw_os_error())?;
+            exception.setattr("strerror", source.to_string())?;
         }
         Ok(PyErr::from_value(exception))
     };

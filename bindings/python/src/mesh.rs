@@ -2,13 +2,15 @@
 
 use crate::{
     arrays::array,
-    error::invalid,
+    error::{OrRaise, invalid},
     work::{self},
 };
 use numpy::ndarray::Ix2;
 use partstad::{
+    Device,
     io::meshes,
     mesh::{Options, Sampled},
+    pipeline,
 };
 use pyo3::prelude::*;
 use std::{
@@ -70,6 +72,9 @@ impl Mesh {
         hidden: bool,
     ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let (mesh, options) = (self.mesh(), Options { points, seed, hidden });
+        pipeline::Options::default()
+            .check_memory(&Device::Cpu, points.unwrap_or_default(), 0)
+            .or_raise(py)?;
         let sampled = work::run(py, None, move |_| mesh.sample(&options))?;
         let (n, cloud) = (sampled.points.len(), &sampled.points);
         let places = array(py, Ix2(n, 3), cloud.positions.as_flattened().to_vec())?;

@@ -1,5 +1,7 @@
 """What is taken, and what is refused by name."""
 
+import pickle
+
 import numpy as np
 import pytest
 from conftest import BOXES, PARTS
@@ -292,7 +294,9 @@ def test_devices_and_models_that_are_none(small, lifter, tmp_path):
 def test_files_that_are_none(lifter, tmp_path):
     with pytest.raises(FileNotFoundError) as missing:
         partstad.read(tmp_path / "a.ply")
-    assert missing.value.errno == 2 and str(tmp_path / "a.ply") in str(missing.value)
+    assert missing.value.errno == 2 and str(missing.value).startswith(str(tmp_path / "a.ply")), missing.value
+    again = pickle.loads(pickle.dumps(missing.value))
+    assert (str(again), again.errno, again.filename) == (str(missing.value), 2, missing.value.filename)
     (tmp_path / "a.ply").write_bytes(b"ply\n")
     for call in (partstad.read, partstad.Mesh.read, lambda path: lifter.superpoints(path)):
         with pytest.raises(partstad.FormatError, match="a.ply"):

@@ -130,6 +130,8 @@ def test_meshes(tmp_path):
     with pytest.raises(partstad.InvalidError, match="no mesh"):
         drawn.faces()
     mesh.sample(points=5000, seed=1)
+    with pytest.raises(partstad.OutOfMemoryError):
+        mesh.sample(points=10**9)
     with pytest.raises(partstad.InvalidError, match="not drawn on this mesh"):
         drawn.faces(mesh)
     with pytest.raises(partstad.InvalidError, match="colours of its own"):

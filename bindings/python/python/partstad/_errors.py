@@ -1,5 +1,7 @@
 """What can go wrong. Each message names the file or argument, the value found and the remedy."""
 
+from typing import Any
+
 
 class Error(Exception):
     """Any error of partstad."""
@@ -7,6 +9,13 @@ class Error(Exception):
 
 class FileError(Error, OSError):
     """A file could not be opened, read or written."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        told = {name: getattr(self, name) for name in ("errno", "strerror", "filename")}
+        return type(self), self.args, told
 
 
 class NotFoundError(FileError, FileNotFoundError):
