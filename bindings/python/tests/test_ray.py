@@ -103,6 +103,16 @@ def test_errors_are_a_column(shapes, tmp_path):
     assert "finite" in found["error"][3].as_py()
 
 
+def test_a_folder_holds_results_of_one_choice(tmp_path):
+    partstad.ray.Segment(out=tmp_path / "out", **OPTIONS)
+    partstad.ray.Segment(out=tmp_path / "out", **OPTIONS)
+    for other in ({"parts": PARTS[:2]}, {"views": {"side": 101}}, {"superpoints": True}, {"models": None}):
+        with pytest.raises(partstad.InvalidError, match="other parts, options or models"):
+            partstad.ray.Segment(out=tmp_path / "out", **(OPTIONS | other))
+    with pytest.raises(partstad.InvalidError, match="parts: none"):
+        partstad.ray.Segment(parts=[])
+
+
 class Watched(partstad.ray.Segment):
     """Writes down which process works on which shape."""
 
@@ -188,7 +198,7 @@ def test_a_job_goes_on_where_it_stopped(cluster, tmp_path):
     assert partstad.ray.retry(out) == 1
     missing.write_bytes(CLOUD.read_bytes())
     # What a killed writer leaves is no result.
-    next(out.iterdir()).joinpath(".leftover").write_bytes(b"half")
+    next(path for path in out.iterdir() if path.is_dir()).joinpath(".leftover").write_bytes(b"half")
     assert job(items) == {2: None}
     rows = ray.data.read_parquet(str(out)).take_all()
     assert sorted(row["id"] for row in rows) == [1, 2, 3] and all(row["error"] is None for row in rows)

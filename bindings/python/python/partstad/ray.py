@@ -17,10 +17,11 @@ It needs pyarrow. Ray itself is asked only for what it gave an actor.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -29,7 +30,7 @@ import pyarrow.fs
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from . import Pipeline
+from . import InvalidError, Pipeline, __version__
 
 __all__ = ["Segment", "retry"]
 
@@ -56,7 +57,8 @@ class Segment:
 
     With `out`, a folder that all machines see or an address that pyarrow knows (`s3://bucket/results`), such a row becomes a
     Parquet file of its own, whose name its id alone decides and that comes whole or not at all. Shapes whose files are there
-    are left out. What is returned lacks the lists then, and has the shapes that were done now.
+    are left out. What is returned lacks the lists then, and has the shapes that were done now. A folder holds the results of
+    one choice of parts, options and models; another one is refused. Clouds are told by their ids alone.
 
     `parts` and `options` are those of `Pipeline`. `device`: None takes the GPU that Ray gave the actor, if it did, else the
     CPU. `threads`: 0 takes as many as the CPUs that Ray gave it.
@@ -80,6 +82,12 @@ class Segment:
         self.pipeline = Pipeline(
             models, device or ("cuda" if gpus else "cpu"), threads=threads or cpus, **options
         )
+        if not parts:
+            raise InvalidError("parts: none; name at least one")
+        if self.out is not None:
+            known = (self.pipeline.models or {}).get("files")
+            made_from = [__version__, parts, self.arrays, self.pipeline.options, known, str(options.get("network"))]
+            _claim(self.out, json.dumps(made_from, sort_keys=True, default=list))
 
     def __call__(self, batch: Batch) -> pa.Table:
         ids = batch["id"] if isinstance(batch["id"], pa.ChunkedArray) else pa.chunked_array([pa.array(batch["id"])])
@@ -180,6 +188,23 @@ def _place(folder: Any) -> tuple[Any, str]:
     return pa.fs.LocalFileSystem(), os.path.abspath(folder)
 
 
+def _claim(out: tuple[Any, str], made_from: str) -> None:
+    """Refuses a folder of results that were made from something else."""
+    system, root = out
+    path = f"{root}/.made-from.json"
+    if system.get_file_info(path).type == pa.fs.FileType.NotFound:
+        system.create_dir(root, recursive=True)
+        _write(system, path, lambda to: _write_text(system, to, made_from))
+    with system.open_input_stream(path) as file:
+        if file.read().decode() != made_from:
+            raise InvalidError(f"{root} holds results of other parts, options or models; give another folder, or remove it")
+
+
+def _write_text(system: Any, path: str, text: str) -> None:
+    with system.open_output_stream(path) as file:
+        file.write(text.encode())
+
+
 def _is_there(out: tuple[Any, str], id: Any) -> bool:
     system, root = out
     return bool(system.get_file_info(f"{root}/{_name(id)}").type == pa.fs.FileType.File)
@@ -188,13 +213,16 @@ def _is_there(out: tuple[Any, str], id: Any) -> bool:
 def _put(out: tuple[Any, str], id: Any, row: pa.Table) -> None:
     system, root = out
     path = f"{root}/{_name(id)}"
-    folder = path.rsplit("/", 1)[0]
-    system.create_dir(folder, recursive=True)
+    system.create_dir(path.rsplit("/", 1)[0], recursive=True)
+    _write(system, path, lambda to: pyarrow.parquet.write_table(row, to, filesystem=system, compression="zstd"))
+
+
+def _write(system: Any, path: str, write: Callable[[str], None]) -> None:
     # An object of a store comes whole or not at all; a file is moved when it is whole. Readers of Parquet pass over names
     # with a dot in front.
     is_local = isinstance(system, pa.fs.LocalFileSystem)
-    fresh = f"{folder}/.{uuid.uuid4().hex}" if is_local else path
-    pyarrow.parquet.write_table(row, fresh, filesystem=system, compression="zstd")
+    fresh = f"{path.rsplit('/', 1)[0]}/.{uuid.uuid4().hex}" if is_local else path
+    write(fresh)
     if is_local:
         system.move(fresh, path)
 
