@@ -25,6 +25,19 @@ def average(found: list[np.ndarray], truth: list[np.ndarray]) -> tuple[float, fl
     return float(np.mean(of_limit)), float(np.mean(of_limit[0]))
 
 
+def threshold(found: list[np.ndarray], truth: list[np.ndarray]) -> float:
+    """The score above which the boxes of all parts together have the best F1 at IoU 0.5."""
+    score, hit = (np.concatenate(x) for x in ([f[:, 5] for f in found], [match(f, t) for f, t in zip(found, truth)]))
+    score, hit = score[hit >= 0], hit[hit >= 0]
+    if not hit.any():
+        return 0.5
+    order = np.argsort(-score, kind="stable")
+    score, hits = score[order], np.cumsum(hit[order])
+    # F1 = 2 hits / (found + boxes); the threshold lies halfway to the next score.
+    best = int(np.argmax(hits / (np.arange(1, len(hits) + 1) + sum(int((t[:, 6] == KEPT).sum()) for t in truth))))
+    return float((score[best] + (score[best + 1] if best + 1 < len(score) else 0)) / 2)
+
+
 def at_recalls(score: np.ndarray, hit: np.ndarray, count: int) -> float:
     """The mean, over 101 recalls, of the best precision at that recall or a higher one."""
     hit = hit[np.argsort(-score, kind="stable")]

@@ -44,8 +44,9 @@ class Schedule:
     seed: int = 0
 
 
-def measure(frozen: Frozen, views: list[shots.View], prompt: Prompt, table: torch.Tensor | None, keep: bool = False) -> tuple[float, float]:
-    """AP and AP50 of boxes in the views at full size."""
+def detect(frozen: Frozen, views: list[shots.View], prompt: Prompt, table: torch.Tensor | None,
+           keep: bool = False) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What is found and what is there in each view, at full size."""
     found, truth = [], []
     with torch.no_grad():
         for i, view in enumerate(views):
@@ -54,7 +55,7 @@ def measure(frozen: Frozen, views: list[shots.View], prompt: Prompt, table: torc
             truth.append(scaled(view.boxes, size, view.image.shape))
             if not keep:
                 frozen.kept.pop((None, frozen.side, False))
-    return precision.average(found, truth)
+    return found, truth
 
 
 def scaled(boxes: np.ndarray, size: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
@@ -104,7 +105,7 @@ def learn(frozen: Frozen, views: list[shots.View], prompt: Prompt, schedule: Sch
             total.append(step(frozen, views, prompt, table, chosen))
             torch.nn.utils.clip_grad_norm_([table], schedule.clip)
             optimizer.step()
-        ap, ap50 = measure(frozen, views, prompt, table, keep=True)
+        ap, ap50 = precision.average(*detect(frozen, views, prompt, table, keep=True))
         tell(f"epoch {epoch + 1}: loss {np.mean(total):.4f}, AP {ap:.4f}, AP50 {ap50:.4f}, rate {optimizer.param_groups[0]['lr']:.1e}, "
              f"{time.time() - started:.0f} s")
         # QUIRK zero-ap: GLIP's training does not tell the schedule of an AP of 0.
@@ -141,9 +142,12 @@ def tune(args: argparse.Namespace) -> None:
         frozen.kept.clear()
         for split in [args.split, *args.measure]:
             some = own if split == args.split else views(shots.find(args.clouds, split, args.category)[1])
-            before, after = (measure(frozen, some, prompt, t) for t in (None, table))
-            print(f"{split}: {len(some)} views, AP {before[0]:.3f} before, {after[0]:.3f} after; "
-                  f"AP50 {before[1]:.3f} before, {after[1]:.3f} after", flush=True)
+            both = [detect(frozen, some, prompt, t) for t in (None, table)]
+            (ap, ap50), (ap_after, ap50_after) = (precision.average(*x) for x in both)
+            print(f"{split}: {len(some)} views, AP {ap:.3f} before, {ap_after:.3f} after; AP50 {ap50:.3f} before, {ap50_after:.3f} after", flush=True)
+            if split == args.split:
+                before, after = (precision.threshold(*x) for x in both)
+                print(f"the best F1 there is that of boxes above a score of {before:.2f} before, {after:.2f} after (--score)", flush=True)
         if args.device != "cpu":
             print(f"{torch.cuda.get_device_name()}: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB at most")
         offset.write(frozen.whole(table).cpu(), names, args.category, args.out)

@@ -35,6 +35,14 @@ def test_order_counts_across_images_and_overlap_decides():
     assert precision.average([np.array([row(0, 0, 0.5)]), np.zeros((0, 6))], t)[1] == pytest.approx(51 / 101)
 
 
+def test_the_threshold_has_the_best_f1():
+    t = [truth((0, 0, KEPT), (30, 1, KEPT), (60, 0, KEPT))]
+    # Two of three found by the two strongest: F1 0.8; the third comes after four that are false.
+    found = [np.array([row(0, 0, 0.8), row(30, 1, 0.6), *(row(100, 0, 0.4),) * 4, row(60, 0, 0.2)])]
+    assert precision.threshold(found, t) == pytest.approx(0.5)
+    assert precision.threshold([np.zeros((0, 6))], t) == 0.5
+
+
 def test_what_was_left_out_counts_neither_way():
     t = [truth((0, 0, KEPT), (30, 0, IGNORED))]
     assert precision.average([np.array([row(30, 0, 0.9), row(0, 0, 0.5)])], t) == (1.0, 1.0)
