@@ -102,6 +102,8 @@ def test_no_offset_is_the_detector_as_it_was(frozen):
     for a, b, c in zip(frozen.outputs(seen, prompt), frozen.outputs(seen, prompt, zero), frozen.outputs(seen, prompt, zero + 1)):
         assert torch.equal(a, b) and not torch.equal(a, c)
     assert size == (160, 160)
+    written = frozen.whole(zero + 1)
+    assert written.shape == prompt.hidden.shape and written[:, :32].all() and not written[:, 32:].any()
 
 
 def test_an_image_is_mirrored_with_its_boxes(tiny_glip):
