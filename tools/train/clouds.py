@@ -16,10 +16,10 @@ from PIL import Image
 SIZE = 800
 
 
-def render(partstad, cloud, poses=None):
+def render(partstad, cloud, poses=None, options=()):
     """Images u8 [views, SIZE, SIZE, 3] from `poses`, or the usual ten, and the point that each pixel shows, -1 for none."""
     with tempfile.TemporaryDirectory() as out:
-        command = [partstad, "render", cloud, "-o", out]
+        command = [partstad, "render", cloud, "-o", out, *options]
         if poses is not None:
             file = pathlib.Path(out) / "poses.json"
             file.write_text(json.dumps({"poses": poses}))

@@ -7,6 +7,7 @@ fewer than 20 pixels show the instance, if a side is one pixel, or where that fu
 
 import json
 import pathlib
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ class Shape:
     name: str
     cloud: pathlib.Path
     labels: pathlib.Path
+    parts: int
     instances: pathlib.Path | None = None
     first: int = 0
     none: int | None = None
@@ -46,27 +48,30 @@ class Shape:
 def find(data: pathlib.Path, split: str, category: str) -> tuple[list[str], list[Shape]]:
     """The part names of a category, and its shapes in a split, by name."""
     index, meta = data / "dataset.json", data / "PartNetE_meta.json"
-    if index.is_file():
-        content = json.loads(index.read_text())
-        names = content["categories"]
-        shapes = [Shape(e["id"], data / e["cloud"], data / e.get("labels", e["cloud"]), data / e["instances"] if "instances" in e else None,
-                        content.get("first_label", 0), content.get("no_label"))
-                  for e in content["objects"] if (e["split"], e["category"]) == (split, category)]
-    elif meta.is_file():
-        names = json.loads(meta.read_text())
-        shapes = [Shape(f.name, f / "pc.ply", f / "label.npy") for f in (data / split / category).glob("*") if f.is_dir()]
-    else:
+    content = next((json.loads(file.read_text()) for file in (index, meta) if file.is_file()), None)
+    if content is None:
         raise Refused(f"{data}: neither dataset.json (`partstad dataset init` writes it) nor PartNetE_meta.json is there")
+    names = content["categories"] if index.is_file() else content
+    parts = len(names.get(category, []))
+    if index.is_file():
+        shapes = [Shape(e["id"], data / e["cloud"], data / e.get("labels", e["cloud"]), parts,
+                        data / e["instances"] if e.get("instances") else None, content.get("first_label", 0), content.get("no_label"))
+                  for e in content["objects"] if (e["split"], e["category"]) == (split, category)]
+    else:
+        shapes = [Shape(f.name, f / "pc.ply", f / "label.npy", parts) for f in (data / split / category).glob("*") if f.is_dir()]
     if category not in names:
         raise Refused(f"{data}: no category {category!r}; there are {', '.join(sorted(names))}")
     return names[category], sorted(shapes, key=lambda shape: shape.name)
 
 
-def views(shape: Shape, partstad: str) -> Iterator[View]:
+def views(shape: Shape, partstad: str, options: tuple[str, ...] = ()) -> Iterator[View]:
     """The ten views of `partstad render` with the boxes of what they show."""
     semantic, instance = truth(shape)
     code, labels = clouds.instances_of(semantic, instance)
-    images, owners = clouds.render(partstad, shape.cloud)
+    try:
+        images, owners = clouds.render(partstad, shape.cloud, options=options)
+    except (OSError, subprocess.CalledProcessError) as e:
+        raise Refused(f"{shape.cloud}: could not be rendered: {e}; --partstad names the program") from None
     if code.shape[0] <= owners.max():
         raise Refused(f"{shape.labels}: {len(code)} labels; {shape.cloud} has more points")
     for image, owner in zip(images, owners):
@@ -89,6 +94,8 @@ def truth(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     semantic = np.where(semantic == shape.none, -1, semantic - shape.first) if shape.none is not None else semantic - shape.first
     if len(semantic) != len(instance):
         raise Refused(f"{shape.labels}: {len(semantic)} labels, but {len(instance)} instances")
+    if semantic.max(initial=-1) >= shape.parts:
+        raise Refused(f"{shape.labels}: label {semantic.max() + shape.first} is no part's; there are {shape.parts} from {shape.first} on")
     return np.maximum(semantic, -1), instance
 
 
@@ -113,8 +120,8 @@ def columns(path: pathlib.Path) -> tuple[np.ndarray | None, np.ndarray | None]:
     return column(SEMANTIC), column(INSTANCE)
 
 
-def vertices(path: pathlib.Path) -> np.ndarray:
-    """The vertices of a binary little-endian PLY file, a record each."""
+def vertices(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The properties of the vertices in a binary little-endian PLY file."""
     content = path.read_bytes()
     end = content.index(b"end_header\n") + len(b"end_header\n")
     lines = [line.split() for line in content[:end].decode("ascii", "replace").splitlines()]

@@ -131,8 +131,10 @@ def tune(args: argparse.Namespace) -> None:
         offset.check_free(names, args.category, args.out)
         prompt = frozen.prompt(names)
 
+        up = ("--up", args.up) if args.up else ()
+
         def views(some):
-            return [view for shape in some for view in shots.views(shape, args.partstad)]
+            return [view for shape in some for view in shots.views(shape, args.partstad, up)]
 
         own = views(shapes)
         print(f"{args.category}: {len(shapes)} shapes, {sum(len(v.kept) > 0 for v in own)} views with "
@@ -189,6 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
         added.add_argument("--seed", type=int, default=0)
         added.add_argument("--device", default="cpu", help="cpu or cuda")
         added.add_argument("--threads", type=int, default=1)
+        added.add_argument("--up", metavar="AXIS", help="which way is up in the clouds: x, y, z, -x, -y or -z [default: y]")
         added.add_argument("--partstad", default="partstad", help="the program that renders")
         added.set_defaults(run=tune, detector=detector)
         return added

@@ -1,5 +1,6 @@
 """Labelled clouds to images and boxes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -69,4 +70,9 @@ def test_what_cannot_be_used_is_named(tmp_path, table):
     for file, message in (("label.npy", "holds no instances"), ("missing.npy", "not labels"), ("text.ply", "not labels")):
         (tmp_path / "text.ply").write_text("ply\nformat ascii 1.0\nelement vertex 1\nproperty int label\nend_header\n1\n")
         with pytest.raises(Refused, match=message):
-            shots.truth(shots.Shape("a", tmp_path / "a.ply", tmp_path / file))
+            shots.truth(shots.Shape("a", tmp_path / "a.ply", tmp_path / file, 2))
+    _, (shape,) = shots.find(table, "train", "Table")
+    with pytest.raises(Refused, match="label 1 is no part's; there are 1 from 0 on"):
+        shots.truth(dataclasses.replace(shape, parts=1))
+    with pytest.raises(Refused, match="could not be rendered: .*--partstad names the program"):
+        next(shots.views(shape, "no-such-program"))

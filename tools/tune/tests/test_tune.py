@@ -169,7 +169,7 @@ def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, pa
     cloud = table / "train/Table/1/pc.ply"
     frozen = anchored.of_stand_in(SMALL, out, "cpu")
     prompt = frozen.prompt(["leg", "tabletop"])
-    seen, size = frozen.look(0, next(iter(shots.views(shots.Shape("1", cloud, cloud.with_name("label.npy")), partstad))).image, 800)
+    seen, size = frozen.look(0, next(iter(shots.views(shots.Shape("1", cloud, cloud.with_name("label.npy"), 2), partstad))).image, 800)
     found = {}
     for models, used in ((out, learned), (SMALL, None)):
         done = subprocess.run([partstad, "segment", cloud, "--parts", "leg,tabletop", "--models", models, "--score", "0.3",
