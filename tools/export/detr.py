@@ -61,15 +61,18 @@ class Detector(nn.Module):
 
         A box is its centre, width and height in parts of the image.
         """
-        model = self.model
+        return self.decode(self.levels(image), text_hidden, text_mask)
+
+    def decode(self, maps: tuple[list[Tensor], list[Tensor]], text_hidden: Tensor, text_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where image and text meet: the outputs of `forward` for what `levels` gave."""
+        model, (levels, positions) = self.model, maps
         token = text_mask > 0
         sees, places = phrases((text_hidden[:, :, -1] > 0.5) & token)
-        levels, positions = self.levels(image)
         sizes = [tuple(x.shape[2:]) for x in levels]
         flat = torch.cat([x.flatten(2).transpose(1, 2) for x in levels], 1)
         # Images are never padded: everything is valid.
         geometry = dict(
-            spatial_shapes=torch.tensor(sizes), spatial_shapes_list=sizes, valid_ratios=torch.ones(image.shape[0], len(sizes), 2),
+            spatial_shapes=torch.tensor(sizes), spatial_shapes_list=sizes, valid_ratios=torch.ones(flat.shape[0], len(sizes), 2),
             level_start_index=torch.tensor([sum(h * w for h, w in sizes[:i]) for i in range(len(sizes))]), return_dict=True)
         valid = torch.ones(flat.shape[:2], dtype=torch.bool)
         encoded = model.encoder(

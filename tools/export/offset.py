@@ -37,12 +37,29 @@ def check_base(state: State, base: State) -> None:
 
 def write(offset: Tensor, parts: list[str], name: str, out: pathlib.Path) -> None:
     """Writes the offset of the caption of `parts` to `out`/offset-`name`.safetensors and enters it into the manifest."""
-    detector = manifest.read(out).get("detector")
-    if detector is None:
-        raise Refused(f"{out}: holds no detector; export the base there first")
-    caption = "".join(part + SEPARATOR for part in parts)
-    file = f"offset-{name}.safetensors"
+    detector = check_free(parts, name, out)
+    caption, file = caption_of(parts), file_of(name)
     save_file({"text_offset": offset}, out / file, {"caption": caption})
     detector["text"].setdefault("offsets", {})[caption] = file
     manifest.update(out, "detector", detector)
-    print(f"{file}: {offset.shape[0]} tokens, for the caption {caption!r} alone")
+    print(f"{file}: {int(offset.ne(0).any(1).sum())} tokens of the caption {caption!r} alone")
+
+
+def check_free(parts: list[str], name: str, out: pathlib.Path) -> dict:
+    """The detector's part of the manifest in `out`; refused if there is none, or if it has another offset for this caption."""
+    detector = manifest.read(out).get("detector")
+    if detector is None:
+        raise Refused(f"{out}: holds no detector; export the base there first")
+    other = detector["text"].get("offsets", {}).get(caption_of(parts), file_of(name))
+    if other != file_of(name):
+        raise Refused(f"{out}: {other} is there for the same caption, {caption_of(parts)!r}; use another folder, or remove it from the "
+                      "manifest")
+    return detector
+
+
+def caption_of(parts: list[str]) -> str:
+    return "".join(part + SEPARATOR for part in parts)
+
+
+def file_of(name: str) -> str:
+    return f"offset-{name}.safetensors"

@@ -11,20 +11,22 @@ import subprocess
 import tempfile
 
 import numpy as np
+from PIL import Image
 
 SIZE = 800
 
 
-def render(partstad, cloud, poses):
-    """The point that each pixel shows, [views, SIZE, SIZE], from `poses`, or the usual ten if None."""
+def render(partstad, cloud, poses=None, options=()):
+    """Images u8 [views, SIZE, SIZE, 3] from `poses`, or the usual ten, and the point that each pixel shows, -1 for none."""
     with tempfile.TemporaryDirectory() as out:
-        command = [partstad, "render", cloud, "-o", out]
+        command = [partstad, "render", cloud, "-o", out, *options]
         if poses is not None:
             file = pathlib.Path(out) / "poses.json"
             file.write_text(json.dumps({"poses": poses}))
             command += ["--views", file]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return np.load(pathlib.Path(out) / "pixel_to_point.npy")
+        owners = np.load(pathlib.Path(out) / "pixel_to_point.npy")
+        return np.stack([np.asarray(Image.open(pathlib.Path(out) / f"{k}.png").convert("RGB")) for k in range(len(owners))]), owners
 
 
 def pose(random):
@@ -32,11 +34,18 @@ def pose(random):
     return {"elevation": random.uniform(-35, 60), "azimuth": random.uniform(0, 360), "distance": random.uniform(1.9, 2.6)}
 
 
-def colours(path):
-    """u8 [N, 3] of a binary little-endian PLY with x y z float and red green blue uchar."""
-    content = path.read_bytes()
-    header = content.index(b"end_header\n") + 11
-    return np.frombuffer(content[header:], np.dtype([("position", "<f4", 3), ("colour", "u1", 3)]))["colour"]
+def instances_of(semantic, instance):
+    """A byte for each point, 255 = no part's, and the labels of the instances 1, 2, ... that it numbers."""
+    known = [k for k in np.unique(instance[semantic >= 0]) if k >= 0][:254]
+    code = np.full(len(semantic), 255, np.uint8)
+    for position, k in enumerate(known):
+        code[instance == k] = position + 1
+    return code, [int(semantic[instance == k][0]) for k in known]
+
+
+def map_of(owners, code):
+    """The instance that each pixel shows, 0 = background."""
+    return np.where(owners >= 0, code[owners], 0).astype(np.uint8)
 
 
 def main():
@@ -56,22 +65,15 @@ def main():
     index = []
     for folder in objects:
         label = np.load(folder / "label.npy", allow_pickle=True).item()
-        semantic, instance = label["semantic_seg"], label["instance_seg"]
-        known = [k for k in np.unique(instance[semantic >= 0]) if k >= 0][:254]
-        code = np.full(len(semantic), 255, np.uint8)
-        for position, k in enumerate(known):
-            code[instance == k] = position + 1
-        colour = (colours(folder / "pc.ply") / 255 * 0.99999 * 255).astype(np.uint8)
-        owners = render(args.partstad, folder / "pc.ply", None)
+        code, labels = instances_of(label["semantic_seg"], label["instance_seg"])
+        views = [render(args.partstad, folder / "pc.ply")]
         if args.more:
-            more = render(args.partstad, folder / "pc.ply", [pose(random) for _ in range(args.more)])
-            owners = np.concatenate([owners, more])
-        for owner in owners:
-            seen = owner >= 0
-            images[len(index)] = np.where(seen[..., None], colour[owner], 254)
-            instances[len(index)] = np.where(seen, code[owner], 0)
+            views.append(render(args.partstad, folder / "pc.ply", [pose(random) for _ in range(args.more)]))
+        for image, owner in (view for some in views for view in zip(*some)):
+            images[len(index)] = image
+            instances[len(index)] = map_of(owner, code)
             index.append({"category": folder.parent.name, "seed": int(folder.name), "parts": parts[folder.parent.name],
-                          "instances": [{"label": int(semantic[instance == k][0])} for k in known]})
+                          "instances": [{"label": label} for label in labels]})
     (args.out / "index.json").write_text(json.dumps(index))
     print(f"{len(objects)} clouds, {len(index)} images")
 

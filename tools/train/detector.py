@@ -102,17 +102,24 @@ class GroundingDetector(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, image, text_hidden, text_mask, auxiliary=False):
+        return self.head(self.pyramid(image), text_hidden, text_mask, auxiliary)
+
+    def pyramid(self, image):
+        """Five levels [N, C, h, w] of the image alone."""
         _, x8, x16, x32 = self.backbone(image)
         x64 = self.down[0](x32)
         bottom_up = [x8, x16, x32, x64, self.down[1](x64)]
         levels = [lateral(x) for lateral, x in zip(self.lateral, bottom_up)]
         for i in range(len(levels) - 2, -1, -1):
             levels[i] = merge(levels[i + 1], levels[i])
+        return [smooth(x) for smooth, x in zip(self.smooth, levels)]
 
+    def head(self, levels, text_hidden, text_mask, auxiliary=False):
+        """Where image and text meet: the outputs of `forward`."""
         seen = text_mask.to(text_hidden.dtype)[:, :, None]
         prompt = (text_hidden * seen).sum(1) / seen.sum(1).clamp(min=1)
         gain, shift = self.modulate(prompt)[:, :, None, None].chunk(2, 1)
-        levels = [F.relu(smooth(x) * (1 + gain) + shift) for smooth, x in zip(self.smooth, levels)]
+        levels = [F.relu(x * (1 + gain) + shift) for x in levels]
 
         pyramid = torch.cat([flat(x) for x in levels], 1)
         hidden = F.relu(self.expand(torch.cat([flat(x) for x in self.tower(levels)], 1)))
@@ -126,10 +133,10 @@ class GroundingDetector(nn.Module):
         return outputs
 
 
-def anchors(height, width):
+def anchors(height, width, sizes=ANCHOR_SIZES):
     """Anchor boxes [A, 4] (x1, y1, x2, y2 with inclusive corners) and the number of locations of each level."""
     boxes, counts = [], []
-    for stride, size in zip(STRIDES, ANCHOR_SIZES):
+    for stride, size in zip(STRIDES, sizes):
         height_l, width_l = math.ceil(height / stride), math.ceil(width / stride)
         y, x = torch.meshgrid(torch.arange(height_l), torch.arange(width_l), indexing="ij")
         centre = torch.stack([x, y], -1).reshape(-1, 2) * stride + (stride - 1) / 2

@@ -31,12 +31,6 @@ class Models:
         self.tokenizer = Tokenizer((folder / "vocab.txt").read_text().split("\n")[:-1])
         self.session = {n: onnxruntime.InferenceSession(folder / f"{n}.onnx", options, providers=["CPUExecutionProvider"])
                         for n in ("text_encoder", "grounding_detector", "sam_encoder", "sam_decoder")}
-        anchors = []
-        for stride, size in zip(self.manifest["detector"]["strides"], self.manifest["detector"]["anchor_sizes"]):
-            n = math.ceil(SIZE / stride)
-            y, x = np.mgrid[:n, :n]
-            anchors.append(np.stack([x, y, np.full((n, n), size / stride)], -1).reshape(-1, 3) * stride + np.array([1, 1, 0]) * (stride - 1) / 2)
-        self.anchor = np.concatenate(anchors)  # centre x, y, size
         self.prompts = {}
 
     def prompt(self, names):
@@ -52,23 +46,13 @@ class Models:
         x = image[..., ::-1] if spec["order"] == "bgr" else image
         return ((x - np.array(spec["mean"])) / np.array(spec["std"])).transpose(2, 0, 1)[None].astype(np.float32)
 
-    def detect(self, image, names, lowest=0.05):
-        """Rows (x1, y1, x2, y2, label, score, probability, quality) of one image, strongest first."""
+    def detect(self, image, names):
+        """`detections` of one image."""
         hidden, mask, spans = self.prompt(tuple(names))
-        logits, regression, centerness = self.session["grounding_detector"].run(
+        outputs = self.session["grounding_detector"].run(
             ["token_logits", "box_regression", "centerness"],
             {"image": self.image(image, "detector"), "text_hidden": hidden, "text_mask": mask})
-        p = np.stack([sigmoid(logits[0, :, a:b]).mean(1) for a, b in spans], 1)
-        quality = sigmoid(centerness[0])
-        score = np.sqrt(p * quality[:, None])
-        at, label = np.nonzero((p > lowest) & (score > lowest))
-        x, y, size = self.anchor[at].T
-        dx, dy, dw, dh = regression[0, at].T
-        w, h = (np.exp(np.minimum(d / 5, math.log(1000 / 16))) * size - 1 for d in (dw, dh))
-        x, y = x + dx / 10 * size, y + dy / 10 * size
-        box = np.clip(np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1), 0, SIZE - 1)
-        rows = np.column_stack([box, label, score[at, label], p[at, label], quality[at]])
-        return suppress(rows[np.argsort(-rows[:, 5], kind="stable")[:1000]], self.manifest["detector"]["nms"])
+        return detections(self.manifest["detector"], [output[0] for output in outputs], spans, (SIZE, SIZE))
 
     def masks(self, image, boxes):
         """bool [B, 256, 256]."""
@@ -78,6 +62,27 @@ class Models:
         logits = self.session["sam_decoder"].run(["low_res_logits"], {
             "image_embeddings": embedding, "boxes": boxes.astype(np.float32), "image_index": np.zeros(len(boxes), np.int64)})[0]
         return logits[:, 0] > 0
+
+
+def detections(rules, outputs, spans, size, lowest=0.05):
+    """Rows (x1, y1, x2, y2, label, score, probability, quality) of the outputs for one image of `size` (height, width) by the
+    `rules` of the manifest, strongest first."""
+    logits, regression, centerness = outputs
+    anchor = []  # centre x, y, size
+    for stride, side in zip(rules["strides"], rules["anchor_sizes"]):
+        y, x = np.mgrid[:math.ceil(size[0] / stride), :math.ceil(size[1] / stride)]
+        anchor.append(np.stack([x, y, np.full(x.shape, side / stride)], -1).reshape(-1, 3) * stride + np.array([1, 1, 0]) * (stride - 1) / 2)
+    p = np.stack([sigmoid(logits[:, a:b]).mean(1) for a, b in spans], 1)
+    quality = sigmoid(centerness)
+    score = np.sqrt(p * quality[:, None])
+    at, label = np.nonzero((p > lowest) & (score > lowest))
+    x, y, side = np.concatenate(anchor)[at].T
+    dx, dy, dw, dh = regression[at].T
+    w, h = (np.exp(np.minimum(d / 5, math.log(1000 / 16))) * side - 1 for d in (dw, dh))
+    x, y = x + dx / 10 * side, y + dy / 10 * side
+    box = np.clip(np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], 1), 0, np.array([size[1], size[0]] * 2) - 1)
+    rows = np.column_stack([box, label, score[at, label], p[at, label], quality[at]])
+    return suppress(rows[np.argsort(-rows[:, 5], kind="stable")[:1000]], rules["nms"])
 
 
 def iou(a, b):
@@ -102,8 +107,8 @@ def suppress(rows, limit, most=100):
     return rows[sorted(kept)[:most]]
 
 
-def match(found, truth):
-    """Flags of `found` rows (sorted by score): 1 hit, 0 false, -1 not counted; at IoU 0.5 within each label."""
+def match(found, truth, limit=0.5):
+    """Flags of `found` rows (sorted by score): 1 hit, 0 false, -1 not counted; at IoU `limit` within each label."""
     flags = np.zeros(len(found), int)
     if len(truth) == 0 or len(found) == 0:
         return flags
@@ -112,7 +117,7 @@ def match(found, truth):
     for i in range(len(found)):
         open_ = np.where(taken | (truth[:, 6] != KEPT), 0, overlap[i])
         j = int(open_.argmax())
-        if open_[j] >= 0.5:
+        if open_[j] >= limit:
             taken[j], flags[i] = True, 1
         elif overlap[i, truth[:, 6] != KEPT].max(initial=0) >= 0.3:
             flags[i] = -1

@@ -23,12 +23,12 @@ def iou(a, b, generalised=False):
     return value
 
 
-def assign(anchor, counts, boxes, nearest=9):
+def assign(anchor, counts, boxes, nearest=9, adopt=True):
     """ATSS (Zhang et al. 2020): the index of the box that each location answers for, -1 for none.
 
     Candidates of a box are the `nearest` locations of each level; it takes those whose anchor overlaps it by more
-    than mean + std of all its candidates and whose centre lies inside it. A box too small to hold a centre takes the
-    nearest location of the finest level.
+    than mean + std of all its candidates and whose centre lies inside it. With `adopt`, a box too small to hold a centre
+    takes the nearest location of the finest level.
     """
     owner = torch.full((len(anchor),), -1, device=anchor.device)
     if len(boxes) == 0:
@@ -46,11 +46,12 @@ def assign(anchor, counts, boxes, nearest=9):
     value = overlap.gather(1, candidates)
     limit = value.mean(1, keepdim=True) + value.std(1, keepdim=True)
     point = centre[candidates]
-    inside = (point >= boxes[:, None, :2]).all(-1) & (point <= boxes[:, None, 2:]).all(-1)
+    inside = torch.cat([point - boxes[:, None, :2], boxes[:, None, 2:] - point], -1).amin(-1) > 0.01
     positive = torch.zeros_like(overlap, dtype=torch.bool)
     positive.scatter_(1, candidates, (value >= limit) & inside)
-    lonely = ~positive.any(1)
-    positive[lonely, closest[lonely]] = True
+    if adopt:
+        lonely = ~positive.any(1)
+        positive[lonely, closest[lonely]] = True
     best, index = torch.where(positive, overlap, -1.0).max(0)
     owner[best >= 0] = index[best >= 0]
     return owner

@@ -97,7 +97,7 @@ pub struct Text {
     pub separator: String,
     /// Longer captions are cut, special tokens included.
     pub max_tokens: usize,
-    /// Files of offsets that PartSLIP learned for one caption each, by caption: safetensors with `text_offset`, f32 `[>= L,
+    /// Files of offsets that were learned for one caption each, by caption: safetensors with `text_offset`, f32 `[>= L,
     /// D]`, added to the text encoder's output.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub offsets: BTreeMap<String, String>,

@@ -6,33 +6,23 @@ import re
 import onnxruntime
 import pytest
 import torch
-from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 from transformers.models.grounding_dino.modeling_grounding_dino import generate_masks_with_special_tokens_and_transfer_map
 
 import detr
+import tiny
 from checkpoint import Refused
 
-SIZE, WORDS, QUERIES, CHANNELS = 160, 1100, 12, 32
+SIZE = 160
 IDS = torch.tensor([[101, 5, 6, 1012, 7, 1012, 102], [101, 8, 1012, 9, 10, 11, 102]])
 
 
 @pytest.fixture
 def dino():
-    swin = SwinConfig(image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4, out_indices=[2, 3, 4])
-    bert = BertConfig(vocab_size=WORDS, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-                      max_position_embeddings=64)
-    model = GroundingDinoForObjectDetection(GroundingDinoConfig(
-        backbone_config=swin, text_config=bert, num_queries=QUERIES, d_model=CHANNELS, max_text_len=64, encoder_layers=1,
-        decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=32, decoder_ffn_dim=32,
-        encoder_n_points=2, decoder_n_points=2)).eval().requires_grad_(False)
-    for name, tensor in model.named_parameters():
-        if tensor.ndim > 1 and "sampling_offsets" not in name:
-            torch.nn.init.normal_(tensor, std=0.15)
-    return model
+    return tiny.dino()
 
 
 def words(path):
-    path.write_text("\n".join(["[UNK]", "[CLS]", "[SEP]", *(f"word{i}" for i in range(WORDS - 3))]) + "\n")
+    path.write_text("\n".join(["[UNK]", "[CLS]", "[SEP]", *(f"word{i}" for i in range(tiny.WORDS - 3))]) + "\n")
     return path
 
 

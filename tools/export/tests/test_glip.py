@@ -18,21 +18,12 @@ from transformers.models.grounding_dino.modeling_grounding_dino import Grounding
 import dyhead
 import glip
 import half
-from bert import Bert, BertConfig
+from bert import Bert
 from checkpoint import Refused, check_vocabulary, load
 from swin import FeaturePyramid, Swin
+from tiny import GLIP, randomize
 
-# The windows of 7 divide none of the maps' sides, so that they are padded; the last two levels are odd.
-TINY = glip.Config((16, (2, 1, 1, 1), (1, 2, 2, 4), 7), layers=1, text=BertConfig(40, 32, 2, 4, 64), channels=32,
-                   fusion=(64, 4), groups=4, size=160)
-UNFUSED = dataclasses.replace(TINY, fusion=None)
-
-
-def randomize(module):
-    """Weights so large that no part of the network is without effect."""
-    for tensor in module.parameters():
-        torch.nn.init.normal_(tensor, std=0.2 if tensor.ndim > 1 else 0.5)
-    return module.eval().requires_grad_(False)
+UNFUSED = dataclasses.replace(GLIP, fusion=None)
 
 
 @pytest.fixture
@@ -66,7 +57,7 @@ def test_swin_is_torchvisions():
 
 
 def test_bert_is_transformers():
-    c = TINY.text
+    c = GLIP.text
     ours = randomize(Bert(c))
     theirs = BertModel(TheirBertConfig(vocab_size=c.vocabulary, hidden_size=c.channels, num_hidden_layers=c.layers,
                                        num_attention_heads=c.heads, intermediate_size=c.inner), add_pooling_layer=False).eval()
@@ -122,7 +113,7 @@ def test_the_coarser_level_reads_the_finer_levels_offsets_from_their_memory():
             assert small[image, channel, row, column] == memory[(channel * 2 + row) * 3 + column]
 
 
-@pytest.mark.parametrize("config", [TINY, UNFUSED], ids=["fused", "unfused"])
+@pytest.mark.parametrize("config", [GLIP, UNFUSED], ids=["fused", "unfused"])
 def test_onnx_runtime_computes_the_model(config, tmp_path, vocabulary, check):
     model = randomize(glip.Glip(config))
     out = tmp_path / "tiny"
@@ -157,7 +148,7 @@ def test_onnx_runtime_computes_the_model(config, tmp_path, vocabulary, check):
 
 
 def test_the_text_matters_and_padding_does_not():
-    model = randomize(glip.Glip(TINY))
+    model = randomize(glip.Glip(GLIP))
     image, text = torch.randn(1, 3, 160, 160), torch.randn(1, 5, 32)
     short = model(image, text, torch.ones(1, 5, dtype=torch.int64))
     padded = model(image, torch.cat([text, torch.randn(1, 4, 32)], 1), torch.tensor([[1] * 5 + [0] * 4]))
@@ -222,7 +213,7 @@ def test_the_real_sizes_by_names_and_shapes(size, parameters, shapes):
 
 
 def test_a_wrong_checkpoint_is_named(vocabulary, tmp_path):
-    model = glip.Glip(TINY)
+    model = glip.Glip(GLIP)
     state = model.state_dict()
     extra = {"rpn.tunable_linear.weight": torch.zeros(1000, 32), "rpn.anchor_generator.cell_anchors.0": torch.zeros(1, 4),
              "rpn.head.cls_logits.bias": torch.zeros(80), "language_backbone.body.model.embeddings.position_ids": torch.zeros(1, 512)}
