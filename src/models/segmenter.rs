@@ -94,13 +94,15 @@ impl Segmenter {
     ) -> Result<Segmenter> {
         let [encoder, decoder] = contracts(rules);
         let memory = sessions.options().batch_memory;
-        let points =
-            |file: &String| Model::new(&sessions.ungraphed(), &folder.source(file)?, point_contract(rules));
+        let ungraphed = sessions.ungraphed();
+        // Where points are answered images come from the host, at addresses that no graph knows.
+        let of_encoder = if rules.points.is_some() { &ungraphed } else { sessions };
+        let points = |file: &String| Model::new(&ungraphed, &folder.source(file)?, point_contract(rules));
         Ok(Segmenter {
             points: rules.points.as_ref().map(points).transpose()?,
             rules: rules.clone(),
-            encoder: Model::new(sessions, &folder.source(&rules.encoder)?, encoder)?,
-            decoder: Model::new(&sessions.ungraphed(), &folder.source(&rules.decoder)?, decoder)?,
+            encoder: Model::new(of_encoder, &folder.source(&rules.encoder)?, encoder)?,
+            decoder: Model::new(&ungraphed, &folder.source(&rules.decoder)?, decoder)?,
             device: device.clone(),
             images: Batch::new("view", 1, 10, memory),
             boxes: Batch::new("box", 32, 256, memory),

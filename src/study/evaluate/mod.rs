@@ -91,7 +91,7 @@ pub struct Figures {
     pub visible_miou: BTreeMap<String, Option<f64>>,
     /// Categories without learned weights, which the constant ones stood in for.
     pub constant: Vec<String>,
-    /// Seconds that it took, without what several methods share.
+    /// Seconds that it would have taken alone, once views and predictions were there.
     #[serde(skip)]
     pub seconds: f64,
 }
@@ -131,8 +131,7 @@ pub struct Evaluation {
     pub without_masks: Vec<Method>,
     /// Methods that need masks without labels, left out as there are none and no segmenter that answers points.
     pub without_regions: Vec<Method>,
-    /// Seconds that reading, rendering and predicting took, and what voters hold, scores of surfaces and regions: what methods
-    /// share.
+    /// Seconds that reading, partitioning, rendering and predicting took, which all methods need.
     #[serde(skip)]
     pub shared_seconds: f64,
     /// Of every category, the best and the worst object of one run, which is `pictured`.
@@ -238,10 +237,10 @@ impl Evaluator {
             }
         }
         let mut gathered = Gatherer::new(scene, &self.preparer, object, parts);
-        gathered.seconds = begin.elapsed().as_secs_f64();
+        let shared = begin.elapsed().as_secs_f64();
         let (mut found, mut miou, mut seconds) = (vec![], vec![], vec![]);
         for running in &mut self.runs {
-            let (begin, shared) = (Instant::now(), gathered.seconds);
+            let (begin, saved) = (Instant::now(), gathered.seconds_saved);
             let mut label = || {
                 let (labels, instances) = running.label(&mut gathered, truth, &object.category)?;
                 let iou = match running.run.method.way {
@@ -258,9 +257,9 @@ impl Evaluator {
                 label().map_err(|e| Error::invalid(format!("method {}: {e}", running.run.method)))?;
             found.push((labels, instances));
             miou.push(iou);
-            seconds.push(begin.elapsed().as_secs_f64() - (gathered.seconds - shared));
+            seconds.push(begin.elapsed().as_secs_f64() + gathered.seconds_saved - saved);
         }
-        self.shared_seconds += gathered.seconds;
+        self.shared_seconds += shared;
         self.runs.iter_mut().zip(seconds).for_each(|(running, seconds)| running.seconds += seconds);
         // Nothing is counted before everything has gone well, so that all runs count the same objects.
         for (running, (labels, instances)) in self.runs.iter_mut().zip(&found) {

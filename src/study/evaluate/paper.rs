@@ -148,7 +148,7 @@ impl Evaluation {
         let row = |name: String, seconds: f64| vec![name, each(seconds), format!("{:.3}", seconds / count)];
         let rows = self.figures.iter().map(|figures| row(figures.title(), figures.seconds));
         let shared =
-            row("shared: reading, rendering, predicting, gathering, surfaces".into(), self.shared_seconds);
+            row("all of them: reading, superpoints, views, boxes, masks".into(), self.shared_seconds);
         let header = ["method", "seconds", "an object"].map(String::from).to_vec();
         Table { title: "Time".into(), header, rows: std::iter::once(shared).chain(rows).collect() }
     }

@@ -19,17 +19,20 @@ use std::{
     time::Instant,
 };
 
+/// Things with the seconds that it took to make them.
+type Made<K, T> = BTreeMap<K, (T, f64)>;
+
 /// What voters hold, scores of surfaces, regions.
 pub(super) struct Gatherer<'s> {
     pub scene: &'s Scene<'static>,
     pub preparer: &'s Preparer,
     object: &'s Object,
     pub parts: &'s Parts,
-    made: BTreeMap<Voters, Gathered<'s>>,
-    scores: BTreeMap<Through, Scores>,
-    regions: BTreeMap<Source, Regions>,
-    /// That making them took.
-    pub seconds: f64,
+    made: Made<Voters, Gathered<'s>>,
+    scores: Made<Through, Scores>,
+    regions: Made<Source, Regions>,
+    /// That making them anew would have taken where they were there already.
+    pub seconds_saved: f64,
 }
 
 impl<'s> Gatherer<'s> {
@@ -40,21 +43,21 @@ impl<'s> Gatherer<'s> {
         parts: &'s Parts,
     ) -> Gatherer<'s> {
         let (made, scores, regions) = Default::default();
-        Gatherer { scene, preparer, object, parts, made, scores, regions, seconds: 0.0 }
+        Gatherer { scene, preparer, object, parts, made, scores, regions, seconds_saved: 0.0 }
     }
 
     pub fn of(&mut self, voters: Voters) -> Result<&Gathered<'s>> {
         let (device, options) = (self.preparer.device(), self.preparer.options());
         let (scene, labels) = (self.scene, self.parts.len());
         let gather = || scene.gather(device, voters, labels, options, &mut Progress::default());
-        made(&mut self.made, voters, &mut self.seconds, gather)
+        made(&mut self.made, voters, &mut self.seconds_saved, gather)
     }
 
     pub fn scores(&mut self, through: Through) -> Result<&Scores> {
         let (device, options) = (self.preparer.device(), self.preparer.options());
         let (scene, parts) = (self.scene, self.parts);
         let score = || satr::scores(device, scene, parts, options, through);
-        made(&mut self.scores, through, &mut self.seconds, score)
+        made(&mut self.scores, through, &mut self.seconds_saved, score)
     }
 
     pub fn regions(&mut self, source: Source) -> Result<&Regions> {
@@ -66,23 +69,26 @@ impl<'s> Gatherer<'s> {
                 Regions::of_boxes(preparer.device(), views, boxes, masks, options)
             }
         };
-        made(&mut self.regions, source, &mut self.seconds, find)
+        made(&mut self.regions, source, &mut self.seconds_saved, find)
     }
 }
 
 fn made<'m, K: Ord, T>(
-    all: &'m mut BTreeMap<K, T>,
+    all: &'m mut Made<K, T>,
     key: K,
-    seconds: &mut f64,
+    saved: &mut f64,
     make: impl FnOnce() -> Result<T>,
 ) -> Result<&'m T> {
     match all.entry(key) {
-        Entry::Occupied(entry) => Ok(entry.into_mut()),
+        Entry::Occupied(entry) => {
+            let (value, seconds) = entry.into_mut();
+            *saved += *seconds;
+            Ok(value)
+        }
         Entry::Vacant(entry) => {
             let begin = Instant::now();
             let value = make()?;
-            *seconds += begin.elapsed().as_secs_f64();
-            Ok(entry.insert(value))
+            Ok(&entry.insert((value, begin.elapsed().as_secs_f64())).0)
         }
     }
 }
