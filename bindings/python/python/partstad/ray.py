@@ -176,7 +176,8 @@ def _triples(value: Any) -> NDArray[Any]:
 
 def _name(id: Any) -> str:
     """The file of a shape within a folder of results, which its id alone decides."""
-    digest = hashlib.sha256(str(id).encode("utf-8", "surrogatepass")).hexdigest()
+    # 7 and "7" are two.
+    digest = hashlib.sha256(json.dumps(id, default=str).encode()).hexdigest()
     return f"{digest[:2]}/{digest[:40]}.parquet"
 
 
