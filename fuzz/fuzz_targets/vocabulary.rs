@@ -2,23 +2,15 @@
 //! Vocabularies of WordPiece.
 
 use libfuzzer_sys::fuzz_target;
-use partstad::models::{
-    manifest::{Text, TokenizerKind},
-    tokenizer::Tokenizer,
+use partstad::{
+    Template,
+    models::{manifest::TokenizerKind, tokenizer::Tokenizer},
 };
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 fuzz_target!(|data: &[u8]| {
-    let text = Text {
-        tokenizer: TokenizerKind::Wordpiece,
-        vocab: "vocab.txt".into(),
-        separator: " . ".into(),
-        max_tokens: 16,
-        offsets: BTreeMap::new(),
-        known_parts: vec![],
-    };
-    if let Ok(tokenizer) = Tokenizer::new(data, &text, Path::new("vocab.txt"))
-        && let Ok(tokens) = tokenizer.tokenize(&["arm", "caf\u{e9} \u{4e2d}"])
+    if let Ok(tokenizer) = Tokenizer::new(data, TokenizerKind::Wordpiece, " . ", 16, Path::new("vocab.txt"))
+        && let Ok(tokens) = tokenizer.tokenize(&["arm", "caf\u{e9} \u{4e2d}"], &Template::default())
     {
         assert!(tokens.ids.len() <= 16 && tokens.parts.iter().all(|part| part.end <= tokens.ids.len()));
     }

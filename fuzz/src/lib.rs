@@ -43,7 +43,9 @@ pub fn check_mesh(path: &Path) {
     assert!([0, v].contains(&mesh.normals.len()) && [0, v].contains(&mesh.colors.len()));
     assert!(mesh.texcoords.iter().all(|set| set.len() == v) && [0, f].contains(&mesh.face_colors.len()));
     for hidden in [false, true] {
-        let Ok(sampled) = mesh.sample(&Options { points: Some(50), hidden, ..Options::default() }) else { continue };
+        let Ok(sampled) = mesh.sample(&Options { points: Some(50), hidden, ..Options::default() }) else {
+            continue;
+        };
         check(&sampled.points);
         let n = sampled.points.len();
         let faces = sampled.faces(&mesh, &vec![0; n], &vec![0; n]).expect("of this mesh");

@@ -79,10 +79,9 @@ pub mod cpu {
             }
         }
         let mut pieces = superpoint_of.to_vec();
-        let mut next = superpoint_of.iter().max().map_or(0, |&last| last + 1);
-        for points in freed.into_values().filter(|points| points.len() >= LEAST) {
-            points.into_iter().for_each(|p| pieces[p] = next);
-            next += 1;
+        let first = superpoint_of.iter().max().map_or(0, |&last| last + 1);
+        for (piece, points) in (first..).zip(freed.into_values().filter(|points| points.len() >= LEAST)) {
+            points.into_iter().for_each(|p| pieces[p] = piece);
         }
         pieces
     }

@@ -41,6 +41,10 @@ pub struct Owners<'a> {
     pub views: usize,
 }
 
+/// Of a piece of the cloud and a box: tells the boxes of the same view, itself among them, that hold points with it, and how
+/// many.
+type Together<'a> = dyn Fn(usize, u32, &mut dyn FnMut(u32, u32)) + Sync + 'a;
+
 impl Overlaps {
     /// From single points. `held`: the boxes that hold each point where their view shows it, ascending, `[N]`; `visible`:
     /// which points each view shows, `[K, N]`.
@@ -72,11 +76,11 @@ impl Overlaps {
     }
 
     /// `counts`: the boxes of every piece of the cloud, and how many of its visible points each holds; `shown`: how many
-    /// points of a piece a view shows; `same`: tells what a box holds together with those of its view, and with itself.
+    /// points of a piece a view shows.
     fn sum(
         counts: &Ragged<(u32, u32)>,
         shown: &(dyn Fn(usize, usize) -> u32 + Sync),
-        same: &(dyn Fn(usize, u32, &mut dyn FnMut(u32, u32)) + Sync),
+        same: &Together,
         owners: &Owners,
     ) -> Overlaps {
         let Owners { label, view, views } = *owners;
