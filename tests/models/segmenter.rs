@@ -158,8 +158,7 @@ fn everything_in_a_view_is_found() {
         },
         ..Default::default()
     };
-    let regions =
-        Regions::everything(&Device::Cpu, &views, models.segmenter().unwrap(), &options).unwrap();
+    let regions = Regions::everything(&Device::Cpu, &views, models.segmenter().unwrap(), &options).unwrap();
     for (i, &region) in regions.of_pixel.iter().enumerate() {
         let near = |at: usize| (at as f32 + 0.5).rem_euclid(16.0) - 8.0;
         let (x, y) = (i % 64, i / 64 % 64);
