@@ -126,7 +126,9 @@ fn chosen(rows: &[u32], points: &[u32], groups: &[i32]) -> Frame {
 }
 
 /// Two frames as one. First the second one's groups take those of the first, then the first one's, as they were, take those
-/// that the second one's became; so a pair that passes the first test alone stays apart.
+/// that the second one's became.
+///
+/// QUIRK twice: a pair that passes the first test alone stays apart, and the order of the frames matters.
 fn pair(places: &Places, first: Part<Frame>, second: Part<Frame>, rules: &Rules) -> Result<Part<Frame>> {
     let [a, b] = [&first, &second].map(|part| without_small(&part.frame.groups, rules.small));
     let matched = |of: &Part<Frame>, to: &Part<Frame>| matches(places, &to.frame, &of.frame, rules.matched);

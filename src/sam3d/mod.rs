@@ -85,7 +85,7 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Top {
-    /// The one with the highest predicted IoU (the authors').
+    /// The one with the highest predicted IoU (the authors'). QUIRK top: that of the whole object often hides its parts.
     Sure,
     /// The smallest, and of as small ones the surest.
     Small,

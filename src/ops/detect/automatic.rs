@@ -45,8 +45,10 @@ pub fn is_cut(corners: [u32; 4], crop: Crop, [width, height]: [u32; 2]) -> bool 
 /// Greedy suppression: the boxes that stay, by falling score, of equals the earlier one first. A box goes if its IoU with one
 /// that stays exceeds `limit`.
 ///
-/// Corners belong to the box, and yet its width is their difference: boxes one pixel wide have no area, and their IoU of 0 / 0
-/// suppresses nothing.
+/// QUIRK boxes: masks of other shapes with the same box are taken for one.
+///
+/// QUIRK no-area: corners belong to the box, and yet its width is their difference: boxes one pixel wide have no area, and their
+/// IoU of 0 / 0 suppresses nothing.
 pub fn suppress(corners: &[[u32; 4]], scores: &[f32], limit: f32) -> Vec<usize> {
     let area = |[left, top, right, bottom]: [f32; 4]| (right - left) * (bottom - top);
     let iou = |a: usize, b: usize| {

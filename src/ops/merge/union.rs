@@ -1,6 +1,9 @@
 //! One point of each place: the first of those with equal keys, in the order of the keys.
 //!
 //! The key of a point is its number, or the hash of the voxel that it lies in.
+//!
+//! QUIRK first: of a voxel one point is kept as it is, with its group, and neither their mean nor a vote. The authors' code keeps
+//! an unspecified one; this is what it does with a stable sort.
 
 /// CPU reference.
 pub mod cpu {
