@@ -73,7 +73,7 @@ impl Options {
     pub fn check_memory(&self, device: &Device, points: usize, boxes: usize) -> Result<()> {
         let (needed, free) = (self.memory_of(device, points, boxes), memory::free());
         let (most, why) = match (self.memory, free) {
-            (Some(most), _) => (most, "the option memory allows"),
+            (Some(most), _) => (most, "is what the option memory allows"),
             (None, Some(free)) => (free, "is free (of the machine, its control group, or by ulimit)"),
             (None, None) => return Ok(()),
         };

@@ -181,8 +181,9 @@ impl Segmentation {
                 format!("{found} whose masks hold no visible point: they are empty, or of other images")
             } else {
                 format!(
-                    "{found} that hold no visible point: they lie beside the object, or are of other images or in another \
-                     unit (pixels: x, y, width, height)"
+                    "{} no visible point: beside the object, of other images or in another unit (pixels: x, y, width, \
+                     height)",
+                    counted(boxes.len(), "box holds", "boxes hold")
                 )
             });
         };

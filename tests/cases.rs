@@ -227,7 +227,7 @@ fn nothing_found_is_said() {
     assert!(found.warnings[0].contains("There is no box"), "{:?}", found.warnings);
     let corner = r#"[{"image_id": 0, "category_id": 1, "bbox": [0, 0, 2, 2], "score": 0.9}]"#;
     let found = lift(&Boxes::parse(corner, 2, 2).unwrap(), Masks::Boxes);
-    assert!(found.warnings[0].contains("\"back\": 1 box that hold no visible point"), "{:?}", found.warnings);
+    assert!(found.warnings[0].contains("\"back\": 1 box holds no visible point"), "{:?}", found.warnings);
     assert_eq!(found.warnings[1], "No point is \"seat\": no box is given.");
     let options = Options { views: views::Options { radius: 1e-4, ..views() }, ..Options::default() };
     let predictions = Predictions::new(Boxes::default());

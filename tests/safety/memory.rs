@@ -74,7 +74,7 @@ fn the_others_of_a_batch_go_on() {
     let said = error(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
-        said.contains("big.ply: 200000 points") && said.contains("95 MiB the option memory allows"),
+        said.contains("big.ply: 200000 points") && said.contains("95 MiB is what the option memory allows"),
         "{said}"
     );
     assert!(out.join("pc/run.json").exists() && !out.join("big").exists());
