@@ -457,7 +457,16 @@ fn concept_segmenters_go_the_whole_way() {
     let cloud = test.join("pc.ply").to_string_lossy().into_owned();
     for args in [
         &["prepare", "data", "--category", "Kettle", "--splits", "train", "-o", "prepared"][..],
-        &["evaluate", "data", "--method", "partstad,no-weights", "--weights", "w.safetensors", "-o", "figures"],
+        &[
+            "evaluate",
+            "data",
+            "--method",
+            "partstad,no-weights",
+            "--weights",
+            "w.safetensors",
+            "-o",
+            "figures",
+        ],
         &["segment", &cloud, "--parts", "lid,handle,spout", "--weights", "w.safetensors", "-o", "one"],
         &["batch", &cloud, "--parts", "lid,handle,spout", "-o", "many"],
     ] {
@@ -473,7 +482,8 @@ fn concept_segmenters_go_the_whole_way() {
     let found: Value = serde_json::from_slice(&fs::read(root.join("one/run.json")).unwrap()).unwrap();
     assert_eq!(found["parameters"]["options"]["boxes"]["template"], "leg arm {part} leg");
     assert!(fs::read_to_string(root.join("one/boxes.json")).unwrap().matches("score").count() > 5);
-    let (code, told) = run(&["segment", &cloud, "--parts", "lid", "--template", "{part} of a {category}", "-o", "two"]);
+    let (code, told) =
+        run(&["segment", &cloud, "--parts", "lid", "--template", "{part} of a {category}", "-o", "two"]);
     assert!(code == Some(1) && told.contains("--template is \"{part} of a {category}\""), "{told}");
     let (code, told) = run(&["info", "--models", "models"]);
     assert!(code == Some(0) && told.contains("finds concepts in 64 x 64, 16 queries"), "{told}");
