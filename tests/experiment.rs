@@ -432,3 +432,59 @@ fn labels_of_ones_own_go_the_whole_way() {
     let pot = &results["figures"][1]["categories"]["pot"];
     assert!(pot["miou"].as_f64().unwrap() > 0.5 && pot["map50"].is_null(), "{pot}");
 }
+
+/// Models that find boxes and masks at once: prepared with, trained on, measured; then clouds without labels.
+#[test]
+fn concept_segmenters_go_the_whole_way() {
+    let example = Example::new();
+    let (root, tiny) = (example.root.path(), Path::new("tests/fixtures/models"));
+    let mut manifest: Value = serde_json::from_slice(&fs::read(tiny.join("concepts.json")).unwrap()).unwrap();
+    manifest["stand_in"] = false.into();
+    fs::create_dir(root.join("models")).unwrap();
+    fs::write(root.join("models/manifest.json"), manifest.to_string()).unwrap();
+    for file in manifest["files"].as_object().unwrap().keys() {
+        fs::copy(tiny.join(file), root.join("models").join(file)).unwrap();
+    }
+    fs::write(root.join("low.json"), r#"{"boxes": {"threshold": 0.25}, "views": {"side": 200}}"#).unwrap();
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_partstad")).args(args).current_dir(root).output();
+        let output = output.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let ask = ["--models", "models", "--options", "low.json", "--template", "leg arm {part} leg"];
+    let test = fs::read_dir(root.join("data/test/Kettle")).unwrap().next().unwrap().unwrap().path();
+    let cloud = test.join("pc.ply").to_string_lossy().into_owned();
+    for args in [
+        &["prepare", "data", "--category", "Kettle", "--splits", "train", "-o", "prepared"][..],
+        &[
+            "evaluate",
+            "data",
+            "--method",
+            "partstad,no-weights",
+            "--weights",
+            "w.safetensors",
+            "-o",
+            "figures",
+        ],
+        &["segment", &cloud, "--parts", "lid,handle,spout", "--weights", "w.safetensors", "-o", "one"],
+        &["batch", &cloud, "--parts", "lid,handle,spout", "-o", "many"],
+    ] {
+        let category = if args[0] == "evaluate" { &["--category", "Kettle"][..] } else { &[] };
+        let (code, told) = run(&[args, &ask, category].concat());
+        assert!(code == Some(0) && !told.contains("features"), "{args:?}: {told}");
+        if args[0] == "prepare" {
+            let train = ["train", "prepared", "--category", "Kettle", "--epochs", "2", "-o", "w.safetensors"];
+            let (code, told) = run(&train);
+            assert_eq!(code, Some(0), "{told}");
+        }
+    }
+    let found: Value = serde_json::from_slice(&fs::read(root.join("one/run.json")).unwrap()).unwrap();
+    assert_eq!(found["parameters"]["options"]["boxes"]["template"], "leg arm {part} leg");
+    assert!(fs::read_to_string(root.join("one/boxes.json")).unwrap().matches("score").count() > 5);
+    let (code, told) =
+        run(&["segment", &cloud, "--parts", "lid", "--template", "{part} of a {category}", "-o", "two"]);
+    assert!(code == Some(1) && told.contains("--template is \"{part} of a {category}\""), "{told}");
+    let (code, told) = run(&["info", "--models", "models"]);
+    assert!(code == Some(0) && told.contains("finds concepts in 64 x 64, 16 queries"), "{told}");
+}

@@ -20,6 +20,7 @@ __device__ inline int32_t round(int32_t sum) { return min(max(sum >> BITS, 0), 2
 
 __device__ inline void store(float* out, float value) { *out = value; }
 __device__ inline void store(__half* out, float value) { *out = __float2half_rn(value); }
+__device__ inline void store(uint8_t* out, float value) { *out = uint8_t(value); }
 
 template <class T>
 __device__ inline void run(const uint8_t* __restrict__ images, const uint32_t* __restrict__ row_first,
@@ -76,5 +77,13 @@ extern "C" __global__ void __launch_bounds__(256)
 model_input_f16(const uint8_t* __restrict__ images, const uint32_t* __restrict__ row_first,
             const int32_t* __restrict__ row_weights, const uint32_t* __restrict__ column_first,
             const int32_t* __restrict__ column_weights, __half* __restrict__ out, ModelInputDims d) {
+    model_input::run(images, row_first, row_weights, column_first, column_weights, out, d);
+}
+
+// As model_input_f32, where no value is anything but an integer from 0 to 255: scale 1, mean 0, std 1.
+extern "C" __global__ void __launch_bounds__(256)
+model_input_u8(const uint8_t* __restrict__ images, const uint32_t* __restrict__ row_first,
+            const int32_t* __restrict__ row_weights, const uint32_t* __restrict__ column_first,
+            const int32_t* __restrict__ column_weights, uint8_t* __restrict__ out, ModelInputDims d) {
     model_input::run(images, row_first, row_weights, column_first, column_weights, out, d);
 }

@@ -90,7 +90,10 @@ pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Res
         named.extend(rules.points.iter().map(|file| (file, segmenter::point_contract(rules))));
     }
     if let Some(rules) = &files.manifest.concepts {
-        named.extend(concepts::contracts(rules));
+        match concepts::contracts(rules) {
+            Ok(contracts) => named.extend(contracts),
+            Err(e) => problems.push(format!("{}: concepts.{e}", folder.join("manifest.json").display())),
+        }
     }
     let mut models = vec![];
     for (file, contract) in named {
@@ -107,7 +110,11 @@ pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Res
         problems.extend(wrong.map(|problem| format!("{}: {problem}", folder.join(file).display())));
         models.push(Checked { file: file.clone(), bytes: size(file) + size(&format!("{file}.data")), ports });
     }
-    let notes = files.manifest.lacks_features().then(|| NO_FEATURES.into()).into_iter().collect();
+    let foreign = files.manifest.concepts.is_some()
+        && problems.iter().any(|problem| problem.contains(contract::UNKNOWN));
+    let ports = "What the inputs and outputs of other exports are is said in concepts.ports of the manifest (docs/models.md).";
+    let known = [(files.manifest.lacks_features(), NO_FEATURES), (foreign, ports)];
+    let notes = known.iter().filter(|(is, _)| *is).map(|(_, words)| words.to_string()).collect();
     let mut report = Report { manifest: files.manifest, models, problems, notes, trial: None };
     if report.problems.is_empty() {
         let mut trial = Trial { weights: report.models.iter().map(|m| m.bytes).sum(), ..Trial::default() };
@@ -188,7 +195,7 @@ impl Trial {
         let first = Images { pixels: both.get(0), ..both };
         let any = Thresholds::only(0.0);
         let one = concepts.prompt(&names[..1])?;
-        let (alone, seconds) = timed(|| concepts.find(first, &one, any, 1, 1))?;
+        let (mut alone, seconds) = timed(|| concepts.find(first, &one, any, 1, 1))?;
         (self.detect, self.boxes) = (seconds, alone[0].boxes.len());
         let mut problems = vec![];
         let two = concepts.find(both, &one, any, 2, 1)?;
@@ -198,6 +205,7 @@ impl Trial {
             self.decode = Some(((seconds - self.detect) / (names.len() - 1) as f64).max(0.0));
             let together = concepts.find(first, &prompt, any, 1, names.len())?;
             problems.extend(farthest(&each[0], &together[0], "where names are asked for together", NAMES));
+            alone = each;
         }
         if let Some(b) = alone[0].boxes.iter().find(|b| b.score > 1.0) {
             problems.push(format!(

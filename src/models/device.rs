@@ -103,6 +103,7 @@ impl Preparer {
     pub(super) fn run(&self, gpu: &Gpu, images: &View<u8>) -> Result<Owned> {
         Ok(match self.element {
             Element::F16 => Owned::F16(self.prepare.f16(gpu, images)?),
+            Element::U8 => Owned::U8(self.prepare.u8(gpu, images)?),
             _ => Owned::F32(self.prepare.f32(gpu, images)?),
         })
     }

@@ -410,7 +410,7 @@ fn check_says_what_is_wrong() {
     assert!(report.problems[0].contains("output `presence` is NaN"), "{:?}", report.problems);
     let logits = folder(|m| {
         m["concepts"]["score"] = json!("probability");
-        m["concepts"]["image"]["scale"] = json!(255);
+        m["concepts"]["image"]["mean"] = json!([300, 300, 300]);
     });
     let report = check(logits.path());
     assert!(report.problems.iter().any(|p| p.contains("correct concepts.score")), "{:?}", report.problems);
@@ -425,4 +425,151 @@ fn lifting_takes_boxes_and_masks_at_once() {
     let (boxes, masks) = lifting::predict(&models, &views, &parts, &options, &mut progress).unwrap();
     assert!(boxes.len() > 3 && matches!(masks, Masks::Bits(_)));
     assert_eq!(boxes.detected.as_ref().unwrap().doubts.len(), 1);
+}
+
+/// The same weights in graphs of other layouts: what is read is the same.
+#[test]
+fn exports_of_other_layouts_find_the_same() {
+    let views = views(3, 64, 8);
+    let own = find_all(&overlapping(0.6), &views, &NAMES, [0, 0]);
+    assert!(own.0.len() > 10);
+    let compare = |folder: TempDir, what: &str| {
+        let models = load(folder.path()).unwrap();
+        let all = find_all(&models, &views, &NAMES, [0, 0]);
+        for at_once in [[1, 1], [2, 4], [3, 9]] {
+            assert!(find_all(&models, &views, &NAMES, at_once) == all, "{what}, {at_once:?} at once");
+        }
+        let (boxes, masks) = all;
+        assert_eq!(boxes.len(), own.0.len(), "{what}");
+        // Their own arithmetic rounds in its own way.
+        for (b, (x, y)) in boxes.list().unwrap().iter().zip(own.0.list().unwrap()).enumerate() {
+            assert!((x.view, x.label) == (y.view, y.label) && (x.score - y.score).abs() < 1e-5, "{what}");
+            assert!(x.bbox.iter().zip(y.bbox).all(|(a, b)| (a - b).abs() < 1e-3), "{what}: {x:?} {y:?}");
+            let (x, y) = (masks.full(&boxes, b, 64).unwrap(), own.1.full(&own.0, b, 64).unwrap());
+            assert!(x.iter().zip(&y).filter(|(a, b)| a != b).count() < 5, "{what}: the mask of {b}");
+        }
+        let report = check::check(folder.path(), &NAMES, &partstad::models::Options::default()).unwrap();
+        assert_eq!(report.problems, [""; 0], "{what}");
+    };
+    compare(single(|_| ()), "single");
+    compare(aligned(|_| ()), "aligned");
+    let one_view = |m: &mut Value| m["concepts"]["pairs"] = json!("single");
+    compare(aligned(one_view), "aligned, one by one");
+}
+
+/// One image in bytes, one name, tokens first, padding masked, constants.
+fn single(change: impl FnOnce(&mut Value)) -> TempDir {
+    let folder = with_decoder("concept_single.onnx", |m| {
+        m["concepts"]["nms"] = json!(0.6);
+        m["concepts"]["vision_encoder"] = json!("raw_vision.onnx");
+        m["concepts"]["text_encoder"] = json!("fixed_text.onnx");
+        let image = &mut m["concepts"]["image"];
+        (image["scale"], image["mean"], image["std"]) = (json!(255), json!([0, 0, 0]), json!([1, 1, 1]));
+        m["concepts"]["prompt_tokens"] = json!(8);
+        m["concepts"]["pairs"] = json!("single");
+        m["concepts"]["ports"] = json!({
+            "vision_encoder": {"inputs": {"pixels": {"from": "image", "axes": ["C", "H", "W"]}}},
+            "text_encoder": {
+                "inputs": {"tokens": "ids"},
+                "outputs": {"hidden": {"name": "memory", "axes": ["L", "T", "D"]}}
+            },
+            "decoder": {
+                "inputs": {
+                    "language": {"from": "prompt", "axes": ["L", "B", "D"]},
+                    "language_padding": {"from": "prompt_mask", "as": "padding"},
+                    "height": {"fill": 64, "axes": []},
+                    "spare_boxes": {"fill": 0, "axes": [8, 1, 4]}
+                },
+                "outputs": {
+                    "logits": {"name": "logits", "axes": ["B", "Q", 1]},
+                    "presence": {"name": "presence", "axes": ["B", 1]}
+                }
+            }
+        });
+    });
+    sum(folder.path(), "raw_vision.onnx");
+    sum(folder.path(), "fixed_text.onnx");
+    edit(folder.path(), change);
+    folder
+}
+
+/// A view for every name, corners, prompts of a fixed length.
+fn aligned(change: impl FnOnce(&mut Value)) -> TempDir {
+    with_decoder("concept_aligned.onnx", |m| {
+        m["concepts"]["nms"] = json!(0.6);
+        m["concepts"]["prompt_tokens"] = json!(8);
+        m["concepts"]["pairs"] = json!("aligned");
+        m["concepts"]["boxes"] = json!("corners");
+        m["concepts"]["ports"] = json!({
+            "decoder": {
+                "inputs": {
+                    "text_hidden": "prompt", "text_mask": "prompt_mask",
+                    "spare_labels": {"fill": -10, "axes": ["B", 1]}
+                },
+                "outputs": {"presence": {"name": "presence", "axes": ["B", 1]}}
+            }
+        });
+        change(m);
+    })
+}
+
+#[test]
+fn bad_ports() {
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 16] = [
+        (|m| m["concepts"]["pairs"] = json!("each"), "unknown variant `each`"),
+        (|m| m["concepts"]["ports"]["detector"] = json!({}), "unknown field `detector`"),
+        (|m| m["concepts"]["prompt_tokens"] = json!(7), "concepts.prompt_tokens must be in 8..=4096"),
+        (|m| decoder(m)["inputs"]["height"] = json!({"from": 3}), "an input is a role"),
+        (
+            |m| decoder(m)["inputs"]["height"] = json!("size"),
+            "ports.decoder.inputs: \"size\" is none of prompt, prompt_mask",
+        ),
+        (
+            |m| decoder(m)["inputs"]["height"] = json!({"fill": 1, "axes": ["Q"]}),
+            "ports.decoder.inputs.height: axes are lengths",
+        ),
+        (
+            |m| decoder(m)["inputs"]["height"] = json!({"fill": 1, "axes": [65536, 65536]}),
+            "16777216 numbers at most",
+        ),
+        (
+            |m| decoder(m)["inputs"]["language"]["as"] = json!("padding"),
+            "prompt_mask alone can be \"padding\"",
+        ),
+        (
+            |m| decoder(m)["inputs"]["language"]["axes"] = json!(["D", "B", "L"]),
+            "prompt has axes [D, B, L]; they must be those of [B, L, D]",
+        ),
+        (
+            |m| _ = decoder(m)["inputs"].as_object_mut().unwrap().remove("language"),
+            "must say which input is the prompt",
+        ),
+        (
+            |m| decoder(m)["outputs"]["scores"] = json!("logits"),
+            "ports.decoder.outputs: \"scores\" is none of logits, boxes, masks",
+        ),
+        (|m| m["concepts"]["pairs"] = json!("aligned"), "asks for pairs \"single\""),
+        (
+            |m| m["concepts"]["image"]["scale"] = json!(1),
+            "takes images in u8, so that the manifest's concepts.image needs scale 255",
+        ),
+        (|m| decoder(m)["inputs"]["spare_boxes"]["axes"] = json!([4, 1, 4]), "`spare_boxes` should be"),
+        (
+            |m| _ = decoder(m)["inputs"].as_object_mut().unwrap().remove("height"),
+            "input `height` (i64 []) is none that the contract knows",
+        ),
+        (|m| decoder(m)["outputs"]["boxes"] = json!("pred_boxes"), "there is no output `pred_boxes`"),
+    ];
+    for (change, expected) in cases {
+        let message = complaint(single(change).path());
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+    let unknown = single(|m| _ = decoder(m)["inputs"].as_object_mut().unwrap().remove("height"));
+    let report = check::check(unknown.path(), &NAMES, &partstad::models::Options::default()).unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("concepts.ports")), "{:?}", report.notes);
+}
+
+fn decoder(manifest: &mut Value) -> &mut Value {
+    &mut manifest["concepts"]["ports"]["decoder"]
 }

@@ -86,7 +86,35 @@ fn tiny_concepts(decoder: &str, nms: f32) -> tempfile::TempDir {
     if decoder == BARE {
         (concepts["score"], concepts["feature_dim"]) = (json!("sigmoid"), json!(0));
     }
-    manifest["files"][decoder] = json!(hash::sha256(&fs::read(Path::new(TINY).join(decoder)).unwrap()));
+    let concepts = manifest["concepts"].as_object_mut().unwrap();
+    let mut set = |fields: Value| concepts.extend(fields.as_object().unwrap().clone());
+    let mut used = vec![decoder];
+    if [SINGLE, ALIGNED].contains(&decoder) {
+        set(json!({"prompt_tokens": 8}));
+    }
+    if decoder == ALIGNED {
+        set(json!({"pairs": "aligned", "boxes": "corners", "ports": {"decoder": {
+            "inputs": {"text_hidden": "prompt", "text_mask": "prompt_mask", "spare_labels": {"fill": -10, "axes": ["B", 1]}},
+            "outputs": {"presence": {"name": "presence", "axes": ["B", 1]}}}}}));
+    }
+    if decoder == SINGLE {
+        used.push("raw_vision.onnx");
+        set(json!({"pairs": "single", "vision_encoder": "raw_vision.onnx",
+            "image": {"order": "rgb", "scale": 255, "mean": [0, 0, 0], "std": [1, 1, 1], "size": [64, 64], "resize": "squash"},
+            "ports": {
+                "vision_encoder": {"inputs": {"pixels": {"from": "image", "axes": ["C", "H", "W"]}}},
+                "decoder": {
+                    "inputs": {
+                        "language": {"from": "prompt", "axes": ["L", "B", "D"]},
+                        "language_padding": {"from": "prompt_mask", "as": "padding"},
+                        "height": {"fill": 64, "axes": []}, "spare_boxes": {"fill": 0, "axes": [8, 1, 4]}},
+                    "outputs": {
+                        "logits": {"name": "logits", "axes": ["B", "Q", 1]},
+                        "presence": {"name": "presence", "axes": ["B", 1]}}}}}));
+    }
+    for decoder in used {
+        manifest["files"][decoder] = json!(hash::sha256(&fs::read(Path::new(TINY).join(decoder)).unwrap()));
+    }
     for file in manifest["files"].as_object().unwrap().keys() {
         fs::copy(Path::new(TINY).join(file), folder.path().join(file)).unwrap();
     }
@@ -95,6 +123,9 @@ fn tiny_concepts(decoder: &str, nms: f32) -> tempfile::TempDir {
 }
 
 const CONCEPTS: &str = "concept_decoder.onnx";
+/// Of other layouts.
+const SINGLE: &str = "concept_single.onnx";
+const ALIGNED: &str = "concept_aligned.onnx";
 /// Whose queries have no features.
 const BARE: &str = "concept_bare.onnx";
 
@@ -102,7 +133,7 @@ const BARE: &str = "concept_bare.onnx";
 fn concepts_in_any_runs() {
     let device = Device::Cuda(gpu());
     let views = [views(&Device::Cpu, 10, 64), views(&device, 10, 64)];
-    for (file, nms) in [(CONCEPTS, 0.6), (CONCEPTS, 1.0), (BARE, 1.0)] {
+    for (file, nms) in [(CONCEPTS, 0.6), (CONCEPTS, 1.0), (BARE, 1.0), (SINGLE, 0.6), (ALIGNED, 0.6)] {
         let folder = tiny_concepts(file, nms);
         let models = [Device::Cpu, device.clone()]
             .map(|device| Models::load(&device, folder.path(), &options()).unwrap());
@@ -354,7 +385,6 @@ fn nothing_but_counts_crosses() {
         let prompt = |models: &Models| models.concepts().unwrap().prompt(&PARTS).unwrap();
         let prepare = |models: &Models, gpu: &Gpu| {
             prompt(models).hidden.device(gpu).unwrap();
-            prompt(models).mask.device(gpu).unwrap();
         };
         let find = |models: &Models, views: &Views| {
             let boxes = boxes::Options { threshold: 0.25, ..Default::default() };

@@ -1,12 +1,20 @@
 //! The concept segmenter on a CUDA device: from images there to boxes and masks there.
 
-use super::{Concepts, Prompt, Source, Wiring, check_thresholds};
+use super::{Concepts, Prompt, Source, Wired, Wiring, check_thresholds};
 use crate::{
     device::gpu::{Buffer, Gpu},
     error::Result,
     models::{
         device::{Found, Images, Preparer, in_runs},
-        onnx::tensor::cuda::Values,
+        manifest::ports::Pairs,
+        onnx::{
+            contract::Symbols,
+            model::Model,
+            tensor::{
+                self,
+                cuda::{Owned, Values},
+            },
+        },
     },
     ops::detect::{
         concepts::cuda::{self, Answer, Frame, Rows},
@@ -49,10 +57,10 @@ impl Concepts {
         let preparer = Preparer::new(gpu, &images, &self.rules.image, &self.vision)?;
         let mut workspace: Option<Workspace> = None;
         let (mut found, mut weak, mut masks) = ((vec![], vec![]), (vec![], vec![]), vec![]);
-        in_runs(gpu, &self.vision, &self.views, 0..count, images_at_once, |some| {
+        in_runs(gpu, &self.vision, &self.views, 0..count, self.images_at_once(images_at_once), |some| {
             let features = self.look_on(gpu, &preparer, &images, some.clone())?;
             let mut runs = vec![];
-            in_runs(gpu, &self.decoder, &self.pairs, 0..some.len() * names, pairs_at_once, |pairs| {
+            let mut run = |pairs: Range<usize>| {
                 let workspace = match &mut workspace {
                     Some(large) if large.most() >= pairs.len() => large,
                     small => small.insert(cuda::workspace(gpu, pairs.len(), self.rules.queries)?),
@@ -65,7 +73,11 @@ impl Concepts {
                 self.decoder.check_nans(&gpu.download(&nans)?)?;
                 runs.push(rows);
                 Ok(())
-            })?;
+            };
+            for group in self.groups(some.len(), names) {
+                let at_once = self.pairs_at_once(pairs_at_once);
+                in_runs(gpu, &self.decoder, &self.pairs, group, at_once, &mut run)?;
+            }
             let rows = Rows::concat(gpu, runs)?;
             let remaining = rows.remaining(gpu, &frame, names, some.start, &rules, thresholds.found)?;
             found.0.extend(remaining.counts.found);
@@ -92,17 +104,10 @@ impl Concepts {
         images: &Images,
         some: Range<usize>,
     ) -> Result<Vec<Buffer<f32>>> {
-        let [height, width] = self.rules.image.size;
         let input = preparer.run(gpu, &images.slice(some.clone()))?;
-        let mut features =
-            buffers(gpu, &Wiring::lens(&self.wiring.vision.outputs, &[("N", some.len())].into()))?;
-        let mut nans = gpu.zeros(features.len())?;
-        self.vision.run_on(
-            gpu,
-            &[(&[some.len(), 3, height, width], input.values())],
-            &mut features.iter_mut().map(|output| output.as_view_mut()).collect::<Vec<_>>(),
-            &mut nans,
-        )?;
+        let symbols = Symbols::from([("N", some.len())]);
+        let give = |_| Ok(Given::There(input.values()));
+        let (features, nans) = run(gpu, &self.vision, &self.wiring.vision, &symbols, give)?;
         self.vision.check_nans(&gpu.download(&nans)?)?;
         Ok(features)
     }
@@ -116,33 +121,26 @@ impl Concepts {
         pairs: Range<usize>,
     ) -> Result<(Vec<Buffer<f32>>, Buffer<u32>)> {
         let symbols = self.symbols(features[0].len(), pairs.len(), prompt.tokens);
-        let views: Vec<i64> = pairs.clone().map(|pair| (pair / prompt.names) as i64).collect();
-        let views = gpu.upload(&views)?;
         let one = prompt.hidden.len() / prompt.names;
-        let (mut texts, mut counts) =
-            (gpu.alloc(pairs.len() * one)?, gpu.alloc(pairs.len() * prompt.tokens)?);
-        let (hidden, mask) = (prompt.hidden.device(gpu)?, prompt.mask.device(gpu)?);
-        for (b, pair) in pairs.clone().enumerate() {
-            let (p, l) = (pair % prompt.names, prompt.tokens);
-            gpu.copy(&hidden.slice(p * one..(p + 1) * one), &mut texts.slice_mut(b * one..(b + 1) * one))?;
-            gpu.copy(&mask.slice(p * l..(p + 1) * l), &mut counts.slice_mut(b * l..(b + 1) * l))?;
-        }
-        let values = |source: &Source| match *source {
-            Source::Feature(level) => Values::F32(&features[level]),
-            Source::ImageIndex => Values::I64(&views),
-            Source::Prompt => Values::F32(&texts),
-            Source::PromptMask => Values::I64(&counts),
+        let hidden = prompt.hidden.device(gpu)?;
+        let names: Vec<usize> = pairs.clone().map(|pair| pair % prompt.names).collect();
+        let texts = rows(gpu, &hidden, &names, one)?;
+        let give = |input: usize| match self.wiring.decoder.sources[input] {
+            Source::Feature(level) if self.wiring.pairs == Pairs::Indexed => {
+                Ok(Given::There(Values::F32(&features[level])))
+            }
+            Source::Feature(level) => {
+                let views = self.views_of(&pairs, prompt.names);
+                let rows = rows(gpu, &features[level], &views, self.feature_len(level))?;
+                Ok(Given::Made(Owned::F32(rows)))
+            }
+            Source::Prompt => Ok(Given::There(Values::F32(&texts))),
+            other => {
+                let here = self.of_host(other, self.decoder.element(input), prompt, &pairs);
+                Ok(Given::Made(Owned::upload(gpu, &here)?))
+            }
         };
-        let shapes = self.shapes(&symbols);
-        let sources = self.wiring.sources.iter();
-        let inputs: Vec<_> =
-            shapes.iter().zip(sources).map(|(shape, source)| (&shape[..], values(source))).collect();
-        let mut outputs = buffers(gpu, &Wiring::lens(&self.wiring.decoder.outputs, &symbols))?;
-        let mut nans = gpu.zeros(outputs.len())?;
-        let mut room: Vec<_> = outputs.iter_mut().map(|output| output.as_view_mut()).collect();
-        self.decoder.run_on(gpu, &inputs, &mut room, &mut nans)?;
-        drop(room);
-        Ok((outputs, nans))
+        run(gpu, &self.decoder, &self.wiring.decoder, &symbols, give)
     }
 
     /// What the decoder's outputs are.
@@ -164,6 +162,55 @@ impl Concepts {
     }
 }
 
-fn buffers(gpu: &Gpu, lens: &[usize]) -> Result<Vec<Buffer<f32>>> {
-    lens.iter().map(|&len| gpu.alloc(len)).collect()
+/// Values of an input, with their memory or without.
+enum Given<'a> {
+    There(Values<'a>),
+    Made(Owned),
+}
+
+impl Given<'_> {
+    fn values(&self) -> Values<'_> {
+        match self {
+            Given::There(values) => *values,
+            Given::Made(values) => values.values(),
+        }
+    }
+}
+
+/// Runs a graph on what `give` says that its inputs are, by their place: every output, and how many of its values are NaN.
+fn run<'a>(
+    gpu: &Gpu,
+    model: &Model,
+    wired: &Wired,
+    symbols: &Symbols,
+    give: impl Fn(usize) -> Result<Given<'a>>,
+) -> Result<(Vec<Buffer<f32>>, Buffer<u32>)> {
+    let shapes = wired.shapes(symbols);
+    let given = |(input, shape): (usize, &Vec<usize>)| match wired.sources[input] {
+        Source::Constant(fill) => {
+            let fill = vec![fill; shape.iter().product()];
+            let here = tensor::Owned::floats(fill, model.element(input));
+            Ok(Given::Made(Owned::upload(gpu, &here)?))
+        }
+        _ => give(input),
+    };
+    let given = shapes.iter().enumerate().map(given).collect::<Result<Vec<_>>>()?;
+    let inputs: Vec<_> =
+        shapes.iter().zip(&given).map(|(shape, given)| (&shape[..], given.values())).collect();
+    let lens = Wiring::lens(&wired.contract.outputs, symbols);
+    let mut outputs = lens.iter().map(|&len| gpu.alloc(len)).collect::<Result<Vec<_>>>()?;
+    let mut nans = gpu.zeros(outputs.len())?;
+    let mut room: Vec<_> = outputs.iter_mut().map(|output| output.as_view_mut()).collect();
+    model.run_on(gpu, &inputs, &mut room, &mut nans)?;
+    drop(room);
+    Ok((outputs, nans))
+}
+
+/// Some rows of so many values each.
+fn rows(gpu: &Gpu, from: &Buffer<f32>, rows: &[usize], one: usize) -> Result<Buffer<f32>> {
+    let mut to = gpu.alloc(rows.len() * one)?;
+    for (i, row) in rows.iter().enumerate() {
+        gpu.copy(&from.slice(row * one..(row + 1) * one), &mut to.slice_mut(i * one..(i + 1) * one))?;
+    }
+    Ok(to)
 }

@@ -7,18 +7,18 @@ mod wiring;
 #[cfg(feature = "cuda")]
 pub use self::device::FoundOnDevice;
 
-use self::wiring::{Source, Wiring};
+use self::wiring::{Source, Wired, Wiring};
 use super::{
     batch::Batch,
     detector::check_thresholds,
     folder::Folder,
     image::{self, Images},
-    manifest::{self, Score},
+    manifest::{self, Score, ports::Pairs},
     onnx::{
-        contract::{Contract, Symbols},
+        contract::{Contract, Element, Symbols},
         model::Model,
         session::Sessions,
-        tensor::Values,
+        tensor::{Owned, Values},
     },
     tokenizer::Tokenizer,
 };
@@ -81,7 +81,7 @@ pub struct Prompt {
     /// What the text encoder says of each, `[P, L, D]`.
     pub hidden: Mirrored<Vec<f32>>,
     /// 1 for the tokens that count, `[P, L]`.
-    pub mask: Mirrored<Vec<i64>>,
+    pub mask: Vec<i64>,
     /// Names that the model can hardly find, below P, and why.
     pub doubts: Vec<(u32, String)>,
 }
@@ -116,13 +116,52 @@ struct Frame {
     input: [usize; 2],
 }
 
+/// Values of an input, with their memory or without.
+enum Given<'a> {
+    There(Values<'a>),
+    Made(Owned),
+}
+
+impl Given<'_> {
+    fn values(&self) -> Values<'_> {
+        match self {
+            Given::There(values) => *values,
+            Given::Made(values) => values.values(),
+        }
+    }
+}
+
+/// Runs a graph on what `give` says that its inputs are, by their source, elements and number of values.
+fn run<'a, T>(
+    model: &Model,
+    wired: &Wired,
+    symbols: &Symbols,
+    give: impl Fn(Source, Element, usize) -> Given<'a>,
+    read: impl FnOnce(&[&[f32]]) -> Result<T>,
+) -> Result<T> {
+    let shapes = wired.shapes(symbols);
+    let sources = wired.sources.iter().zip(&shapes).enumerate();
+    let given: Vec<Given> = sources
+        .map(|(i, (&source, shape))| {
+            let (element, len) = (model.element(i), shape.iter().product());
+            match source {
+                Source::Constant(fill) => Given::Made(Owned::floats(vec![fill; len], element)),
+                other => give(other, element, len),
+            }
+        })
+        .collect();
+    let inputs: Vec<_> =
+        shapes.iter().zip(&given).map(|(shape, given)| (&shape[..], given.values())).collect();
+    model.run(&inputs, read)
+}
+
 /// The graphs' files, and what each takes and gives.
-pub(super) fn contracts(rules: &manifest::Concepts) -> Vec<(&String, Contract)> {
-    let Wiring { vision, text, decoder, .. } = Wiring::new(rules);
-    let mut named = vec![(&rules.vision_encoder, vision)];
-    named.extend(rules.text_encoder.iter().map(|file| (file, text.clone())));
-    named.push((&rules.decoder, decoder));
-    named
+pub(super) fn contracts(rules: &manifest::Concepts) -> Result<Vec<(&String, Contract)>, String> {
+    let Wiring { vision, text, decoder, .. } = Wiring::new(rules)?;
+    let mut named = vec![(&rules.vision_encoder, vision.contract)];
+    named.extend(rules.text_encoder.iter().map(|file| (file, text.contract.clone())));
+    named.push((&rules.decoder, decoder.contract));
+    Ok(named)
 }
 
 impl Stored {
@@ -165,12 +204,14 @@ impl Concepts {
         folder: &Folder,
         rules: &manifest::Concepts,
     ) -> Result<Concepts> {
-        let wiring = Wiring::new(rules);
+        let manifest = folder.path("manifest.json");
+        let wiring = Wiring::new(rules).map_err(|e| Error::format(manifest, format!("concepts.{e}")))?;
         let text = match (&rules.text_encoder, &rules.text) {
-            (Some(file), Some(manifest::ConceptText { tokenizer, vocab, max_tokens })) => {
+            (Some(file), Some(manifest::ConceptText { tokenizer, vocab, max_tokens, .. })) => {
                 let path = folder.path(vocab);
                 let tokenizer = Tokenizer::new(&folder.read(vocab)?, *tokenizer, "", *max_tokens, &path)?;
-                Some((tokenizer, Model::new(&sessions.on_cpu(), &folder.source(file)?, wiring.text.clone())?))
+                let contract = wiring.text.contract.clone();
+                Some((tokenizer, Model::new(&sessions.on_cpu(), &folder.source(file)?, contract)?))
             }
             _ => None,
         };
@@ -179,15 +220,21 @@ impl Concepts {
             Ok((name.clone(), Stored::parse(data, &folder.path(file), name, rules.prompt_dim)?))
         });
         let memory = sessions.options().batch_memory;
+        let source = |file: &String| folder.source(file);
+        let vision = Model::new(sessions, &source(&rules.vision_encoder)?, wiring.vision.contract.clone())?;
+        let manifest::Image { scale, mean, std, .. } = rules.image;
+        if vision.element(0) == Element::U8 && (scale, mean, std) != (255.0, [0.0; 3], [1.0; 3]) {
+            return Err(Error::Model(format!(
+                "{}: takes images in u8, so that the manifest's concepts.image needs scale 255, mean 0 and std 1",
+                folder.path(&rules.vision_encoder).display()
+            )));
+        }
+        let contract = wiring.decoder.contract.clone();
         Ok(Concepts {
             text,
             stored: stored.collect::<Result<_>>()?,
-            vision: Model::new(sessions, &folder.source(&rules.vision_encoder)?, wiring.vision.clone())?,
-            decoder: Model::new(
-                &sessions.ungraphed(),
-                &folder.source(&rules.decoder)?,
-                wiring.decoder.clone(),
-            )?,
+            vision,
+            decoder: Model::new(&sessions.ungraphed(), &source(&rules.decoder)?, contract)?,
             wiring,
             rules: rules.clone(),
             device: device.clone(),
@@ -229,7 +276,7 @@ impl Concepts {
     /// Number of values of the decoder's outputs for a pair.
     pub(super) fn output_len(&self) -> usize {
         let symbols = Symbols::from([("B", 1)]);
-        Wiring::lens(&self.wiring.decoder.outputs, &symbols).iter().sum()
+        Wiring::lens(&self.wiring.decoder.contract.outputs, &symbols).iter().sum()
     }
 
     /// Encodes names, each by itself; a second call with the same names answers from memory.
@@ -258,6 +305,15 @@ impl Concepts {
         // As long as any name may be, so that what is said of one does not depend on the others.
         let most = self.rules.text.as_ref().map_or(1, |text| text.max_tokens);
         let tokens = encoded.iter().map(|one| one.mask.len()).fold(most, usize::max);
+        let tokens = match self.rules.prompt_tokens {
+            Some(fixed) if tokens > fixed => {
+                return Err(Error::invalid(format!(
+                    "a stored prompt has {tokens} tokens; these models take {fixed} at most"
+                )));
+            }
+            Some(fixed) => fixed,
+            None => tokens,
+        };
         let (mut hidden, mut mask) = (vec![], vec![]);
         for (p, one) in encoded.iter().enumerate() {
             hidden.extend_from_slice(&one.hidden);
@@ -265,8 +321,7 @@ impl Concepts {
             mask.extend_from_slice(&one.mask);
             mask.resize((p + 1) * tokens, 0);
         }
-        let (hidden, mask) = (hidden.into(), mask.into());
-        let prompt = Arc::new(Prompt { names: names.len(), tokens, hidden, mask, doubts });
+        let prompt = Arc::new(Prompt { names: names.len(), tokens, hidden: hidden.into(), mask, doubts });
         prompts().insert(names, prompt.clone());
         Ok(prompt)
     }
@@ -289,10 +344,18 @@ impl Concepts {
         } else if !tokens.unknown.is_empty() {
             doubt("has a word that is not in the text encoder's vocabulary".into());
         }
-        let shape = [1, tokens.ids.len()];
-        let mask = vec![1; tokens.ids.len()];
-        let inputs = [(&shape[..], Values::I64(&tokens.ids)), (&shape[..], Values::I64(&mask))];
-        let hidden = model.run(&inputs, |outputs| Ok(outputs[0].to_vec()))?;
+        let (mut ids, mut mask) = (tokens.ids, vec![]);
+        mask.resize(ids.len(), 1);
+        if let (Some(fixed), Some(text)) = (self.rules.prompt_tokens, &self.rules.text) {
+            ids.resize(fixed, text.pad);
+            mask.resize(fixed, 0);
+        }
+        let symbols = Symbols::from([("T", 1), ("L", ids.len())]);
+        let give = |source, element, _| match source {
+            Source::Ids => Given::There(Values::I64(&ids)),
+            _ => Given::Made(Owned::integers(&mask, element)),
+        };
+        let hidden = run(model, &self.wiring.text, &symbols, give, |outputs| Ok(outputs[0].to_vec()))?;
         Ok(Stored { hidden, mask })
     }
 
@@ -314,14 +377,16 @@ impl Concepts {
         check_thresholds(thresholds)?;
         let frame = self.frame(images.size())?;
         let mut found = vec![];
-        self.views.on_cpu(0..images.len(), images_at_once, |some| {
+        self.views.on_cpu(0..images.len(), self.images_at_once(images_at_once), |some| {
             let images = images.slice(some);
             let features = self.look(images)?;
             let mut candidates = vec![];
-            self.pairs.on_cpu(0..images.len() * prompt.names, pairs_at_once, |some| {
-                candidates.extend(self.answer(&features, prompt, some, &frame, thresholds.weak)?);
-                Ok(())
-            })?;
+            for group in self.groups(images.len(), prompt.names) {
+                self.pairs.on_cpu(group, self.pairs_at_once(pairs_at_once), |some| {
+                    candidates.extend(self.answer(&features, prompt, some, &frame, thresholds.weak)?);
+                    Ok(())
+                })?;
+            }
             for of_view in candidates.chunks(prompt.names) {
                 found.push(self.remaining(of_view, &frame, thresholds.found)?);
             }
@@ -330,12 +395,31 @@ impl Concepts {
         Ok(found)
     }
 
+    fn images_at_once(&self, asked: usize) -> usize {
+        if self.wiring.one_image { 1 } else { asked }
+    }
+
+    fn pairs_at_once(&self, asked: usize) -> usize {
+        if self.wiring.pairs == Pairs::Single { 1 } else { asked }
+    }
+
+    /// The pairs of so many views, view after view, in groups of those that may go through the decoder together.
+    fn groups(&self, views: usize, names: usize) -> Vec<Range<usize>> {
+        match self.wiring.pairs {
+            Pairs::Indexed | Pairs::Aligned => std::iter::once(0..views * names).collect(),
+            Pairs::OneView | Pairs::Single => (0..views).map(|v| v * names..(v + 1) * names).collect(),
+        }
+    }
+
     /// What the vision encoder makes of images: every output, `[N, ...]`.
     fn look(&self, images: Images) -> Result<Vec<Vec<f32>>> {
-        let [height, width] = self.rules.image.size;
+        let wired = &self.wiring.vision;
+        let symbols = Symbols::from([("N", images.len())]);
         let input = image::prepare(images, &self.rules.image, self.vision.element(0))?;
-        let inputs = [(&[images.len(), 3, height, width][..], input.values())];
-        self.vision.run(&inputs, |outputs| Ok(outputs.iter().map(|output| output.to_vec()).collect()))
+        let give = |_, _, _| Given::There(input.values());
+        run(&self.vision, wired, &symbols, give, |outputs| {
+            Ok(outputs.iter().map(|output| output.to_vec()).collect())
+        })
     }
 
     /// What the decoder finds for some pairs, view after view, of views with these features.
@@ -347,25 +431,24 @@ impl Concepts {
         frame: &Frame,
         threshold: f32,
     ) -> Result<Vec<Candidates>> {
-        let (hidden, mask) = (prompt.hidden.len() / prompt.names, prompt.tokens);
+        let hidden = prompt.hidden.len() / prompt.names;
         let symbols = self.symbols(features[0].len(), pairs.len(), prompt.tokens);
-        let views: Vec<i64> = pairs.clone().map(|pair| (pair / prompt.names) as i64).collect();
-        let names = || pairs.clone().map(|pair| pair % prompt.names);
-        let texts: Vec<f32> = names().flat_map(|p| &prompt.hidden[p * hidden..][..hidden]).copied().collect();
-        let masks: Vec<i64> = names().flat_map(|p| &prompt.mask[p * mask..][..mask]).copied().collect();
-        let values = |source: &Source| match *source {
-            Source::Feature(level) => Values::F32(&features[level]),
-            Source::ImageIndex => Values::I64(&views),
-            Source::Prompt => Values::F32(&texts),
-            Source::PromptMask => Values::I64(&masks),
+        let names = pairs.clone().map(|pair| pair % prompt.names);
+        let texts: Vec<f32> = names.flat_map(|p| &prompt.hidden[p * hidden..][..hidden]).copied().collect();
+        let give = |source, element, _| match source {
+            Source::Feature(level) if self.wiring.pairs == Pairs::Indexed => {
+                Given::There(Values::F32(&features[level]))
+            }
+            Source::Feature(level) => {
+                let one = self.feature_len(level);
+                let views = self.views_of(&pairs, prompt.names);
+                let rows = views.iter().flat_map(|&view| &features[level][view * one..][..one]);
+                Given::Made(Owned::F32(rows.copied().collect()))
+            }
+            Source::Prompt => Given::There(Values::F32(&texts)),
+            other => Given::Made(self.of_host(other, element, prompt, &pairs)),
         };
-        let shapes = self.shapes(&symbols);
-        let inputs: Vec<_> = shapes
-            .iter()
-            .zip(&self.wiring.sources)
-            .map(|(shape, source)| (&shape[..], values(source)))
-            .collect();
-        self.decoder.run(&inputs, |outputs| {
+        run(&self.decoder, &self.wiring.decoder, &symbols, give, |outputs| {
             let one = |b: usize| {
                 let rows: Vec<&[f32]> = outputs
                     .iter()
@@ -377,16 +460,33 @@ impl Concepts {
         })
     }
 
-    /// Shapes of the decoder's inputs.
-    fn shapes(&self, symbols: &Symbols) -> Vec<Vec<usize>> {
-        let shape = |port| symbols.shape(port).expect("no other symbols");
-        self.wiring.decoder.inputs.iter().map(shape).collect()
+    /// The views whose features a run of these pairs takes, where it is not told which is whose.
+    fn views_of(&self, pairs: &Range<usize>, names: usize) -> Vec<usize> {
+        match self.wiring.pairs {
+            Pairs::Indexed | Pairs::Aligned => pairs.clone().map(|pair| pair / names).collect(),
+            Pairs::OneView | Pairs::Single => vec![pairs.start / names],
+        }
+    }
+
+    /// What the host knows of some pairs: their views, and which tokens count.
+    fn of_host(&self, source: Source, element: Element, prompt: &Prompt, pairs: &Range<usize>) -> Owned {
+        let Source::PromptMask { padding } = source else {
+            return Owned::I64(pairs.clone().map(|pair| (pair / prompt.names) as i64).collect());
+        };
+        let l = prompt.tokens;
+        let counts = pairs.clone().flat_map(|pair| &prompt.mask[pair % prompt.names * l..][..l]);
+        let ones: Vec<i64> = counts.map(|&counts| if padding { 1 - counts } else { counts }).collect();
+        Owned::integers(&ones, element)
+    }
+
+    /// Number of values of a view's feature.
+    fn feature_len(&self, level: usize) -> usize {
+        self.rules.features.values().nth(level).expect("there is one").iter().product()
     }
 
     /// Lengths of the decoder's axes, for features whose first level has so many values, and so many pairs and tokens.
     fn symbols(&self, first: usize, pairs: usize, tokens: usize) -> Symbols {
-        let one: usize = self.rules.features.values().next().expect("there is one").iter().product();
-        Symbols::from([("N", first / one), ("B", pairs), ("L", tokens)])
+        Symbols::from([("N", first / self.feature_len(0)), ("B", pairs), ("L", tokens)])
     }
 
     /// From the decoder's outputs for one pair to boxes with features and masks.

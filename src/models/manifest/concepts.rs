@@ -1,6 +1,10 @@
 //! The section `concepts`: a segmenter that finds what a name says, as SAM 3 does.
 
-use super::{TokenizerKind, image::Image};
+use super::{
+    image::Image,
+    ports::{Pairs, Ports},
+    text::TokenizerKind,
+};
 use crate::models::heads::need;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,6 +47,15 @@ pub struct Concepts {
     pub max_det: usize,
     /// Channels of a box's feature; 0 = the decoder gives none.
     pub feature_dim: usize,
+    /// Tokens of a prompt, L, if the graphs fix them; shorter ones are padded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<usize>,
+    /// How pairs of a view and a name go through the decoder.
+    #[serde(default, skip_serializing_if = "Pairs::are_own")]
+    pub pairs: Pairs,
+    /// What the graphs call their inputs and outputs.
+    #[serde(default, skip_serializing_if = "Ports::are_own")]
+    pub ports: Ports,
 }
 
 /// How one name becomes tokens.
@@ -55,6 +68,9 @@ pub struct ConceptText {
     pub vocab: String,
     /// Longer names are cut, special tokens included.
     pub max_tokens: usize,
+    /// The token that fills names up to `prompt_tokens`.
+    #[serde(default)]
+    pub pad: i64,
 }
 
 /// Scoring rules.
@@ -91,7 +107,7 @@ pub enum Boxes {
 }
 
 /// Most tokens of a prompt.
-pub(in crate::models) const MOST_TOKENS: usize = 4096;
+pub const MOST_TOKENS: usize = 4096;
 
 impl Concepts {
     /// All files that are used.
@@ -124,11 +140,19 @@ impl Concepts {
         )?;
         for (name, shape) in &self.features {
             let fits = (1..=8).contains(&shape.len()) && shape.iter().all(|n| (1..=4096).contains(n));
-            // The decoder's own ports.
-            let taken = ["image_index", "text_hidden", "text_mask"].contains(&&name[..]);
+            let ports = &self.ports.decoder.inputs;
+            let taken = match ports.is_empty() {
+                true => ["image_index", "text_hidden", "text_mask"].contains(&&name[..]),
+                false => ports.contains_key(name),
+            };
             need(fits, &format!("features.{name} must be 1 to 8 lengths in 1..=4096"))?;
             need(!taken, &format!("features.{name} has the name of another input of the decoder"))?;
         }
+        let longest = self.text.as_ref().map_or(1, |text| text.max_tokens);
+        need(
+            self.prompt_tokens.is_none_or(|n| (longest..=MOST_TOKENS).contains(&n)),
+            &format!("prompt_tokens must be in {longest}..={MOST_TOKENS}"),
+        )?;
         let width = |n: usize| (1..=65536).contains(&n);
         need(width(self.prompt_dim), "prompt_dim must be in 1..=65536")?;
         need(width(self.queries), "queries must be in 1..=65536")?;

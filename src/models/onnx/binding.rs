@@ -67,6 +67,8 @@ enum Value<'a> {
     F16(TensorRefMut<'a, f16>),
     F32(TensorRefMut<'a, f32>),
     I64(TensorRefMut<'a, i64>),
+    Bool(TensorRefMut<'a, bool>),
+    U8(TensorRefMut<'a, u8>),
 }
 
 impl Value<'_> {
@@ -75,6 +77,8 @@ impl Value<'_> {
             Value::F16(tensor) => tensor.ptr(),
             Value::F32(tensor) => tensor.ptr(),
             Value::I64(tensor) => tensor.ptr(),
+            Value::Bool(tensor) => tensor.ptr(),
+            Value::U8(tensor) => tensor.ptr(),
         }
     }
 }
@@ -87,6 +91,8 @@ fn value<'a>(memory: &MemoryInfo, tensor: &Tensor<'a>) -> ort::Result<Value<'a>>
             Element::F16 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::F16),
             Element::F32 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::F32),
             Element::I64 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::I64),
+            Element::Bool => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::Bool),
+            Element::U8 => TensorRefMut::from_raw(memory, tensor.at, shape).map(Value::U8),
         }
     }
 }

@@ -16,6 +16,10 @@ pub enum Element {
     F32,
     /// 64-bit integer.
     I64,
+    /// Truth, a byte each.
+    Bool,
+    /// 8-bit integer from 0.
+    U8,
 }
 
 impl Element {
@@ -25,6 +29,8 @@ impl Element {
             TensorElementType::Float16 => Some(Element::F16),
             TensorElementType::Float32 => Some(Element::F32),
             TensorElementType::Int64 => Some(Element::I64),
+            TensorElementType::Bool => Some(Element::Bool),
+            TensorElementType::Uint8 => Some(Element::U8),
             _ => None,
         }
     }
@@ -53,6 +59,11 @@ pub struct Port {
 }
 
 impl Port {
+    /// A port of any of these.
+    pub fn of(name: impl Into<Cow<'static, str>>, elements: &'static [Element], dims: Vec<Dim>) -> Port {
+        Port { name: name.into(), elements, dims }
+    }
+
     /// A port of f32.
     pub fn f32(name: impl Into<Cow<'static, str>>, dims: &[Dim]) -> Port {
         Port { name: name.into(), elements: &[Element::F32], dims: dims.to_vec() }
@@ -75,6 +86,8 @@ impl fmt::Display for Element {
             Element::F16 => "f16",
             Element::F32 => "f32",
             Element::I64 => "i64",
+            Element::Bool => "bool",
+            Element::U8 => "u8",
         })
     }
 }
@@ -189,6 +202,9 @@ impl fmt::Display for Symbols {
     }
 }
 
+/// What is said of an input that only the model has.
+pub const UNKNOWN: &str = "is none that the contract knows";
+
 /// Every input and output of the contract beside the model's, then the inputs that only the model has.
 pub fn compare(session: &Session, contract: &Contract) -> Vec<Comparison> {
     let mut ports = vec![];
@@ -213,7 +229,7 @@ pub fn compare(session: &Session, contract: &Contract) -> Vec<Comparison> {
     }
     for outlet in session.inputs() {
         if contract.inputs.iter().all(|port| port.name != outlet.name()) {
-            let problem = Some(format!("input `{}` is none that the contract knows", outlet.name()));
+            let problem = Some(format!("input `{}` ({}) {UNKNOWN}", outlet.name(), shape(outlet)));
             let (name, model) = (outlet.name().to_string(), Some(shape(outlet)));
             ports.push(Comparison { kind: "input", name, contract: None, model, problem });
         }

@@ -106,6 +106,8 @@ impl Model {
                 Values::F16(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
                 Values::F32(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
                 Values::I64(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
+                Values::Bool(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
+                Values::U8(data) => TensorRef::from_array_view((*shape, data)).map(SessionInputValue::from),
             };
             values
                 .push((port.name.clone(), value.map_err(|e| failed(format!("input `{}`: {e}", port.name)))?));

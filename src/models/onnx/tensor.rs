@@ -12,6 +12,10 @@ pub enum Values<'a> {
     F32(&'a [f32]),
     /// 64-bit integers.
     I64(&'a [i64]),
+    /// Truths.
+    Bool(&'a [bool]),
+    /// 8-bit integers from 0.
+    U8(&'a [u8]),
 }
 
 macro_rules! values {
@@ -23,6 +27,8 @@ macro_rules! values {
                     $type::F16(values) => values.len(),
                     $type::F32(values) => values.len(),
                     $type::I64(values) => values.len(),
+                    $type::Bool(values) => values.len(),
+                    $type::U8(values) => values.len(),
                 }
             }
 
@@ -32,6 +38,8 @@ macro_rules! values {
                     $type::F16(_) => Element::F16,
                     $type::F32(_) => Element::F32,
                     $type::I64(_) => Element::I64,
+                    $type::Bool(_) => Element::Bool,
+                    $type::U8(_) => Element::U8,
                 }
             }
         }
@@ -49,14 +57,29 @@ pub enum Owned {
     F32(Vec<f32>),
     /// 64-bit integers.
     I64(Vec<i64>),
+    /// Truths.
+    Bool(Vec<bool>),
+    /// 8-bit integers from 0.
+    U8(Vec<u8>),
 }
 
 impl Owned {
-    /// Floats as a model takes them: rounded to the nearest, if it takes f16.
+    /// Floats as a model takes them: rounded to the nearest, if it takes f16; whole ones alone, if it takes integers.
     pub fn floats(values: Vec<f32>, element: Element) -> Owned {
         match element {
             Element::F16 => Owned::F16(values.into_iter().map(f16::from_f32).collect()),
-            _ => Owned::F32(values),
+            Element::F32 => Owned::F32(values),
+            Element::I64 => Owned::I64(values.into_iter().map(|x| x as i64).collect()),
+            Element::Bool => Owned::Bool(values.into_iter().map(|x| x != 0.0).collect()),
+            Element::U8 => Owned::U8(values.into_iter().map(|x| x as u8).collect()),
+        }
+    }
+
+    /// Integers as a model takes them: as they are, or whether they are not 0.
+    pub fn integers(values: &[i64], element: Element) -> Owned {
+        match element {
+            Element::Bool => Owned::Bool(values.iter().map(|&x| x != 0).collect()),
+            _ => Owned::I64(values.to_vec()),
         }
     }
 
@@ -66,6 +89,8 @@ impl Owned {
             Owned::F16(values) => Values::F16(values),
             Owned::F32(values) => Values::F32(values),
             Owned::I64(values) => Values::I64(values),
+            Owned::Bool(values) => Values::Bool(values),
+            Owned::U8(values) => Values::U8(values),
         }
     }
 }
@@ -94,6 +119,10 @@ pub mod cuda {
         F32(&'a Buffer<f32>),
         /// 64-bit integers.
         I64(&'a Buffer<i64>),
+        /// Truths, a byte each.
+        Bool(&'a Buffer<u8>),
+        /// 8-bit integers from 0.
+        U8(&'a Buffer<u8>),
     }
     values!(Values);
 
@@ -104,6 +133,10 @@ pub mod cuda {
                 Values::F16(values) => super::Owned::F16(gpu.download(*values)?),
                 Values::F32(values) => super::Owned::F32(gpu.download(*values)?),
                 Values::I64(values) => super::Owned::I64(gpu.download(*values)?),
+                Values::Bool(values) => {
+                    super::Owned::Bool(gpu.download(*values)?.into_iter().map(|x| x != 0).collect())
+                }
+                Values::U8(values) => super::Owned::U8(gpu.download(*values)?),
             })
         }
 
@@ -113,6 +146,7 @@ pub mod cuda {
                 Values::F16(values) => values.device_ptr(gpu.stream()).0,
                 Values::F32(values) => values.device_ptr(gpu.stream()).0,
                 Values::I64(values) => values.device_ptr(gpu.stream()).0,
+                Values::Bool(values) | Values::U8(values) => values.device_ptr(gpu.stream()).0,
             };
             at as *mut c_void
         }
@@ -127,9 +161,29 @@ pub mod cuda {
         F32(Buffer<f32>),
         /// 64-bit integers.
         I64(Buffer<i64>),
+        /// Truths, a byte each.
+        Bool(Buffer<u8>),
+        /// 8-bit integers from 0.
+        U8(Buffer<u8>),
     }
 
     impl Owned {
+        /// Values that the host has.
+        ///
+        /// # Errors
+        /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
+        pub fn upload(gpu: &Gpu, values: &super::Owned) -> Result<Owned> {
+            Ok(match values {
+                super::Owned::F16(values) => Owned::F16(gpu.upload(values)?),
+                super::Owned::F32(values) => Owned::F32(gpu.upload(values)?),
+                super::Owned::I64(values) => Owned::I64(gpu.upload(values)?),
+                super::Owned::Bool(values) => {
+                    Owned::Bool(gpu.upload(bytemuck::cast_slice::<bool, u8>(values))?)
+                }
+                super::Owned::U8(values) => Owned::U8(gpu.upload(values)?),
+            })
+        }
+
         /// Room for as many values.
         ///
         /// # Errors
@@ -139,6 +193,8 @@ pub mod cuda {
                 Values::F16(values) => Owned::F16(gpu.alloc(values.len())?),
                 Values::F32(values) => Owned::F32(gpu.alloc(values.len())?),
                 Values::I64(values) => Owned::I64(gpu.alloc(values.len())?),
+                Values::Bool(values) => Owned::Bool(gpu.alloc(values.len())?),
+                Values::U8(values) => Owned::U8(gpu.alloc(values.len())?),
             })
         }
 
@@ -148,6 +204,8 @@ pub mod cuda {
                 Owned::F16(values) => Values::F16(values),
                 Owned::F32(values) => Values::F32(values),
                 Owned::I64(values) => Values::I64(values),
+                Owned::Bool(values) => Values::Bool(values),
+                Owned::U8(values) => Values::U8(values),
             }
         }
 
@@ -160,6 +218,8 @@ pub mod cuda {
                 (Owned::F16(to), Values::F16(from)) => gpu.copy(*from, to),
                 (Owned::F32(to), Values::F32(from)) => gpu.copy(*from, to),
                 (Owned::I64(to), Values::I64(from)) => gpu.copy(*from, to),
+                (Owned::Bool(to), Values::Bool(from)) => gpu.copy(*from, to),
+                (Owned::U8(to), Values::U8(from)) => gpu.copy(*from, to),
                 _ => unreachable!("made like it"),
             }
         }

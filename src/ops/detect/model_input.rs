@@ -167,6 +167,28 @@ pub mod cuda {
             Ok(out)
         }
 
+        /// As [`Prepare::f32`], for a plan whose numbers stay those of the pixels: scale 255, mean 0, deviation 1.
+        ///
+        /// # Errors
+        /// As [`Prepare::f32`].
+        pub fn u8(&self, gpu: &Gpu, images: &impl DevicePtr<u8>) -> Result<Buffer<u8>> {
+            let (n, grid, d) = self.launch(images.len())?;
+            let mut out = gpu.alloc(n * self.plan.len())?;
+            let Prepare { rows, columns, .. } = self;
+            kernels::model_input_u8(
+                gpu,
+                grid,
+                images,
+                &rows.first,
+                &rows.weights,
+                &columns.first,
+                &columns.weights,
+                &mut out,
+                d,
+            )?;
+            Ok(out)
+        }
+
         fn launch(&self, bytes: usize) -> Result<(usize, [u32; 3], ModelInputDims)> {
             let n = self.plan.check(bytes)?;
             let Plan { from, to, padded, rule } = self.plan;
