@@ -8,6 +8,11 @@ pub mod cpu {
     use super::Extent;
     use crate::ragged::Ragged;
 
+    /// The largest gap between two bounding boxes along an axis; negative where they overlap.
+    pub fn gap(a: &Extent, b: &Extent) -> f32 {
+        (0..3).map(|i| (a[0][i] - b[1][i]).max(b[0][i] - a[1][i])).fold(f32::NEG_INFINITY, f32::max)
+    }
+
     /// The box of each of S groups.
     ///
     /// `positions`: `[N]`; `groups`: the points of each, `[S]`.

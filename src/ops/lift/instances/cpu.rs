@@ -1,9 +1,9 @@
 //! CPU reference.
 
-use super::{Extent, Input, Merge, Pieces, Result, Rules, groups};
+use super::{Input, Merge, Pieces, Result, Rules, groups};
 use crate::ops::{
     basic::sum,
-    lift::{membership, observe},
+    lift::{extents::cpu::gap, membership, observe},
 };
 use rayon::prelude::*;
 
@@ -89,11 +89,6 @@ fn near(input: &Input, shares: &[f64], rules: &Rules) -> Vec<Vec<usize>> {
         false => (a + 1..s).filter(|&b| belongs(a, b)).collect(),
     };
     (0..s).into_par_iter().map(later).collect()
-}
-
-/// The largest gap between two bounding boxes along an axis; negative where they overlap.
-pub fn gap(a: &Extent, b: &Extent) -> f32 {
-    (0..3).map(|i| (a[0][i] - b[1][i]).max(b[0][i] - a[1][i])).fold(f32::NEG_INFINITY, f32::max)
 }
 
 /// How much the shares of two superpoints in the boxes of a part differ.

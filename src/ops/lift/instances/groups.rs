@@ -1,7 +1,10 @@
 //! Instances by groups of masks: a superpoint is of the object whose masks hold most of its points.
 
-use super::{Input, cpu::gap};
-use crate::ops::lift::groups::{Overlaps, Owners};
+use super::Input;
+use crate::ops::lift::{
+    extents::cpu::gap,
+    groups::{Overlaps, Owners},
+};
 use std::{cmp::Reverse, collections::BTreeMap};
 
 /// The first superpoint of every superpoint's piece, -1 without a part, `[S]`.

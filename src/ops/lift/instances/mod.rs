@@ -110,7 +110,7 @@ impl Input<'_> {
 #[cfg(test)]
 mod tests {
     use super::{cpu::*, *};
-    use crate::ops::lift::membership::Entry;
+    use crate::ops::lift::{extents::cpu::gap, membership::Entry};
 
     #[test]
     fn shares_differ_over_the_boxes_of_views_that_see_both() {
