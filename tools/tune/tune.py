@@ -200,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
     added.add_argument("--size", choices=("glip-t-a", "glip-t", "glip-l"), required=True)
     command("grounding-dino", "an offset of GroundingDINO's text", of_grounding_dino, "folder with config.json and model.safetensors",
             Schedule.rate)
-    command("small", "an offset of the stand-in's text", of_small, "folder of the stand-in, models/small", Schedule.rate)
+    command("small", "an offset of the stand-in's text", of_small, "folder of the stand-in, models/small", 0.01)
 
     added = commands.add_parser("rows", help=rows.__doc__.splitlines()[0], description=rows.__doc__.splitlines()[0])
     added.add_argument("checkpoint", type=pathlib.Path, help="a few-shot checkpoint of PartSLIP's kind, or an offset's file")
