@@ -39,8 +39,9 @@ pub struct Segment {
     /// .glb, .gltf, .obj, .stl
     #[arg(required = true, value_name = "CLOUD")]
     clouds: Vec<PathBuf>,
-    /// What to look for, separated by commas. The names are read together, as one caption: other names beside a name
-    /// change what is found of it. `partstad info` lists those that the models inside this program know
+    /// What to look for, separated by commas. Detectors read the names together, as one caption: other names beside a name
+    /// change what is found of it; a concept segmenter reads each by itself. `partstad info` lists those that the models
+    /// inside this program know
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     parts: Vec<String>,
     /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
