@@ -98,12 +98,12 @@ mod tests {
         let counts = (0..s * views).map(|at| shown[at % views][at / views]).collect();
         let mut sets = Sets::default();
         masks.iter().zip(0..).for_each(|(_, b)| sets.boxes.push([b]));
-        for s in 0..s {
+        (0..s).for_each(|s| {
             let entry = |(b, (view, held)): (u32, &(u32, &[usize]))| {
                 held.contains(&s).then(|| Entry { set: b, count: shown[*view as usize][s] })
             };
             sets.entries.push((0..).zip(masks).filter_map(entry));
-        }
+        });
         let superpoints: Ragged<u32> = (0..s as u32).map(|s| 10 * s..10 * s + 10).collect();
         let view: Vec<u32> = masks.iter().map(|mask| mask.0).collect();
         let input = Input {
