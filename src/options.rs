@@ -111,7 +111,7 @@ mod tests {
         let refused = tight.check_memory(&Device::Cpu, 1_000_000, 0).unwrap_err().to_string();
         assert!(
             refused.contains("1000000 points in 10 views of 100 x 100")
-                && refused.contains("100 MiB the option"),
+                && refused.contains("100 MiB is what the option memory allows"),
             "{refused}"
         );
     }
