@@ -1,8 +1,8 @@
 //! Superpoints that are coarser than the masks: a knob in the middle of a door.
 //!
-//! A group of masks ([`groups`](super::groups)) frees its points from the superpoints that have another label, if most of
-//! its masks lie mostly in such, in two views or more. A point is freed if more than half of the views that show it, and two or more, have a mask of
-//! the group that holds it. Of several groups it follows the one of the largest share.
+//! A group of masks ([`groups`](super::groups)) frees points from superpoints of another label if half of its masks or more,
+//! in two views or more, lie mostly in such. A point is freed if more than half of the views that show it, and two or more,
+//! hold it by a mask of the group. Of several groups it follows the one that most views hold it by.
 
 use super::{
     evidence::{Evidence, Input},

@@ -28,7 +28,6 @@ pub(super) fn roots(input: &Input, max_gap: f32) -> Vec<i32> {
     for (first, members) in held {
         let views = (0..group.len()).filter(|&b| group[b] == first).map(|b| input.box_view[b]).collect();
         let mut object = Object { label: input.label[members[0]], views, members };
-        // Each that it joins may have kept it from none of the others.
         for other in &mut objects {
             if object.label == other.label
                 && !object.views.iter().any(|view| other.views.contains(view))
