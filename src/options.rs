@@ -38,7 +38,7 @@ pub struct Options {
     pub labels: labels::Options,
     /// How to merge instances.
     pub instances: instances::Options,
-    /// How masks without labels become groups of points, where they are compared ([`sam3d`](crate::sam3d)).
+    /// How masks without labels become groups of points, where they are compared ([`crate::sam3d`]).
     pub sam3d: sam3d::Options,
     /// The bytes of memory that a cloud may take on the host; none = what is free when it begins.
     pub memory: Option<u64>,

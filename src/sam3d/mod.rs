@@ -1,7 +1,7 @@
 //! SAM3D: from masks without labels, in views, to groups of points (Yang et al., *SAM3D: Segment Anything in 3D Scenes*, 2023),
 //! as its authors' code merges them.
 //!
-//! The [masks](masks) of a view are painted over each other into [`Regions`]. Each point that the view shows has the region of
+//! The [masks] of a view are painted over each other into [`Regions`]. Each point that the view shows has the region of
 //! most of its pixels. Views are [merged](merging) two by two: points match, groups that share enough of them become one. In
 //! the end every point of the cloud takes the group of the nearest merged point.
 //!

@@ -21,8 +21,7 @@ const VIEWS: usize = 2;
 pub mod cpu {
     use super::*;
 
-    /// The piece of every point, `[N]`: each lies within one superpoint. `evidence`: what [`evidence()`](
-    /// crate::ops::lift::evidence::cpu::evidence()) counted of the same input.
+    /// The piece of every point, `[N]`: each lies within one superpoint. `evidence`: the counts of the same input.
     pub fn free(input: &Input, evidence: &Evidence, superpoint_of: &[u32]) -> Vec<u32> {
         let Input { visible, of_view, box_label, labels, .. } = *input;
         let (n, views) = (superpoint_of.len(), of_view.len());
