@@ -63,7 +63,8 @@ fn run(device: &Device, scene: &Scene, milliseconds: &mut [f64; 6]) -> Result<An
     lap();
     let labels = Labels::assign(device, superpoints, &scores, &PARTS, &labels::Options::default())?;
     lap();
-    let options = instances::Options::default();
+    // All of it on the device; by masks the host groups.
+    let options = instances::Options::authors();
     let instances =
         Instances::merge(device, cloud, superpoints, boxes, &memberships, &scores, &labels, &options)?;
     lap();

@@ -67,7 +67,8 @@ pub fn parse(group: &str, source: &str) -> Result<(Vec<Kernel>, Vec<Scalars>), S
 fn kernel(head: &str) -> Result<Kernel, String> {
     let bounds = head.split_once("__launch_bounds__(").ok_or("no __launch_bounds__")?.1;
     let (block, rest) = bounds.split_once(')').ok_or("__launch_bounds__ is not closed")?;
-    let block = block.trim().parse().map_err(|_| "__launch_bounds__ is not one literal number")?;
+    let block = block.split(',').next().unwrap_or(block);
+    let block = block.trim().parse().map_err(|_| "__launch_bounds__ does not begin with a literal number")?;
     let (name, parameters) = rest.split_once('(').ok_or("no parameters")?;
     let parameters = parameters.rsplit_once(')').ok_or("the parameters are not closed")?.0;
     let mut kernel = Kernel {
@@ -156,7 +157,7 @@ fn launch(out: &mut String, index: usize, kernel: &Kernel) {
     }
     writeln!(out, "/// ```").unwrap();
     writeln!(out, "#[allow(clippy::too_many_arguments)]").unwrap();
-    write!(out, "pub fn {name}(gpu: &Gpu, grid: [u32; 3]").unwrap();
+    write!(out, "pub(crate) fn {name}(gpu: &Gpu, grid: [u32; 3]").unwrap();
     for Pointer { name, element, mutable } in pointers {
         let of = if *mutable { "&mut impl DevicePtrMut" } else { "&impl DevicePtr" };
         write!(out, ", {name}: {of}<{element}>").unwrap();
@@ -180,7 +181,8 @@ fn launch(out: &mut String, index: usize, kernel: &Kernel) {
     writeln!(out, "    let mut arguments = [{}];", arguments.join(", ")).unwrap();
     writeln!(
         out,
-        "    // SAFETY: the arguments have the number, order and types of the kernel's parameters."
+        "    // SAFETY: the arguments have the number, order and types of the kernel's parameters; the operation that calls has \
+         checked that the buffers are as long as its comment says."
     )
     .unwrap();
     writeln!(out, "    unsafe {{ gpu.launch({index}, grid, bytes, &mut arguments) }}\n}}\n").unwrap();

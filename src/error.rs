@@ -1,6 +1,9 @@
 //! One error type for the whole crate. Every message names the file or argument, the value found, and the remedy.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
 
 /// What went wrong, in words that name the file or argument, the value found and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +60,14 @@ impl Error {
     /// An argument outside what the operation accepts.
     pub fn invalid(message: impl Into<String>) -> Error {
         Error::Invalid(message.into())
+    }
+}
+
+/// Refuses an option that is out of range. `name`: as files write it, like `views.side`; `range`: what it must be.
+pub(crate) fn in_range(holds: bool, name: &str, value: impl Display, range: &str) -> Result<()> {
+    match holds {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("option {name} is {value}; it must be {range}"))),
     }
 }
 

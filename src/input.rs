@@ -142,10 +142,13 @@ impl Input {
     }
 }
 
-/// Names the file that a lack of memory is of.
+/// Names the file whose cloud an error is of. Errors of reading and writing already name theirs.
 pub fn named(path: &Path, error: Error) -> Error {
+    let name = |message: String| format!("{}: {message}", path.display());
     match error {
-        Error::Memory(message) => Error::Memory(format!("{}: {message}", path.display())),
+        Error::Memory(message) => Error::Memory(name(message)),
+        Error::Model(message) => Error::Model(name(message)),
+        Error::Device(message) => Error::Device(name(message)),
         other => other,
     }
 }

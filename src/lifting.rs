@@ -24,6 +24,7 @@ use crate::{
 #[cfg(feature = "ort")]
 use crate::{
     models::{Finder, Models},
+    parts::Template,
     stages::masks,
 };
 use serde::{Deserialize, Serialize};
@@ -240,6 +241,25 @@ impl Ballot<'_> {
     }
 }
 
+/// A name that a model can hardly find, and why.
+#[cfg(feature = "ort")]
+fn in_words(parts: &[String], (part, why): &(u32, String)) -> String {
+    format!("The name {:?} {why}; expect to find little of it.", parts[*part as usize])
+}
+
+/// What to say of the names that models can hardly find, before they look for any.
+///
+/// # Errors
+/// [`Error::Invalid`] if the models cannot be asked for the parts, [`Error::Model`] if a text encoder fails.
+#[cfg(feature = "ort")]
+pub fn doubts(models: &Models, parts: &[String], template: &Template) -> Result<Vec<String>> {
+    let in_words = |doubts: &[(u32, String)]| doubts.iter().map(|doubt| in_words(parts, doubt)).collect();
+    Ok(match &models.finder {
+        Finder::Boxes(detector, _) => in_words(&detector.prompt(parts, template)?.doubts),
+        Finder::Concepts(concepts) => in_words(&concepts.prompt(&template.fill(parts)?)?.doubts),
+    })
+}
+
 /// The 2D half: what models find in the views. The boxes vote themselves where there is no segmenter.
 ///
 /// # Errors
@@ -254,10 +274,8 @@ pub fn predict(
     progress: &mut Progress,
 ) -> Result<(Boxes, Masks)> {
     let warn = |boxes: &Boxes, progress: &mut Progress| {
-        for (part, why) in boxes.detected.iter().flat_map(|detected| &detected.doubts) {
-            let name = &parts[*part as usize];
-            progress.warn(format!("The name {name:?} {why}; expect to find little of it."));
-        }
+        let doubts = boxes.detected.iter().flat_map(|detected| &detected.doubts);
+        doubts.for_each(|doubt| progress.warn(in_words(parts, doubt)));
     };
     let check_memory = |device: &Device, boxes: &Boxes| {
         options.check_memory(device, views.screen.len() / views.len(), boxes.len())

@@ -38,13 +38,18 @@ fn soft_limit(text: &str, key: &str) -> Option<u64> {
 fn group(line: &str) -> Option<u64> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (kind, group) = (parts.next()?, parts.next()?);
-    let (root, limit, taken, cached) = match kind {
-        "" => ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file "),
+    let (root, limit, taken, spare): (&str, &str, &str, &[&str]) = match kind {
+        "" => (
+            "/sys/fs/cgroup",
+            "memory.max",
+            "memory.current",
+            &["inactive_file", "active_file", "slab_reclaimable"],
+        ),
         "memory" => (
             "/sys/fs/cgroup/memory",
             "memory.limit_in_bytes",
             "memory.usage_in_bytes",
-            "total_inactive_file ",
+            &["total_inactive_file", "total_active_file"],
         ),
         _ => return None,
     };
@@ -52,14 +57,19 @@ fn group(line: &str) -> Option<u64> {
         let folder = Path::new(root).join(folder);
         let number = |name: &str| read(folder.join(name))?.trim().parse::<u64>().ok();
         let stat = read(folder.join("memory.stat")).unwrap_or_default();
-        let cache = stat.lines().find_map(|line| line.strip_prefix(cached)?.parse::<u64>().ok());
         // The kernel gives up what it only keeps of files.
-        let taken = number(taken)?.saturating_sub(cache.unwrap_or(0));
+        let taken = number(taken)?.saturating_sub(sum(&stat, spare));
         Some(number(limit)?.saturating_sub(taken))
     };
     // Inside a container the group is the root of what can be seen.
     let groups = Path::new(group.trim_start_matches('/')).ancestors();
     groups.filter_map(left).min()
+}
+
+/// The sum of these lines `inactive_file 123` of a memory.stat.
+fn sum(stat: &str, keys: &[&str]) -> u64 {
+    let rows = stat.lines().filter_map(|line| line.split_once(' '));
+    rows.filter(|(key, _)| keys.contains(key)).filter_map(|(_, bytes)| bytes.parse::<u64>().ok()).sum()
 }
 
 #[cfg(test)]
@@ -76,6 +86,8 @@ mod tests {
         assert_eq!(soft_limit(limits, "Max address space"), Some(2_097_152_000));
         assert_eq!(soft_limit(limits, "Max data size"), None);
         assert_eq!(group("1:cpu:/a"), None);
+        let stat = "file 9\ninactive_file 1\nactive_file 2\ntotal_active_file 4\n";
+        assert_eq!(sum(stat, &["inactive_file", "active_file", "slab_reclaimable"]), 3);
     }
 
     #[cfg(target_os = "linux")]

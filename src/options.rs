@@ -40,7 +40,8 @@ pub struct Options {
     pub instances: instances::Options,
     /// How masks without labels become groups of points, where they are compared ([`crate::sam3d`]).
     pub sam3d: sam3d::Options,
-    /// The bytes of memory that a cloud may take on the host; none = what is free when it begins.
+    /// The bytes of memory that a cloud may take on the host; none = what is free when it begins, of a batch's clouds when
+    /// the batch begins.
     pub memory: Option<u64>,
 }
 
@@ -54,6 +55,31 @@ const SCREEN: f64 = 16.0;
 const PIXEL: f64 = 18.0;
 
 impl Options {
+    /// Checks that every option is in its range, also those that a run does not need. A [`Pipeline`](crate::Pipeline) does so
+    /// before each cloud.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first that is not, as files write it: `views.side`.
+    pub fn check(&self) -> Result<()> {
+        self.superpoints.check()?;
+        self.views.check()?;
+        self.boxes.check()?;
+        self.evidence.check()?;
+        self.memberships.check()?;
+        self.weights.check()?;
+        self.instances.check()?;
+        self.sam3d.check()
+    }
+
+    /// As they are, but those on which no result of `segment` depends as by default: how much memory may be taken, how
+    /// much the models get at once, and what only comparisons use.
+    pub(crate) fn of_result(&self) -> Options {
+        let mut options = Options { sam3d: sam3d::Options::default(), memory: None, ..self.clone() };
+        options.boxes.batch = 0;
+        options.masks = masks::Options::default();
+        options
+    }
+
     /// Bytes that a cloud of `points` takes on the host at most, and its boxes with their masks, if `device` computes; ONNX
     /// Runtime's own memory apart. The factors were measured.
     pub fn memory_of(&self, device: &Device, points: usize, boxes: usize) -> u64 {
@@ -73,7 +99,10 @@ impl Options {
     pub fn check_memory(&self, device: &Device, points: usize, boxes: usize) -> Result<()> {
         let (needed, free) = (self.memory_of(device, points, boxes), memory::free());
         let (most, why) = match (self.memory, free) {
-            (Some(most), _) => (most, "is what the option memory allows"),
+            (Some(most), _) => (
+                most,
+                "is what the option memory allows (in a batch without it: what was free when it began)",
+            ),
             (None, Some(free)) => (free, "is free (of the machine, its control group, or by ulimit)"),
             (None, None) => return Ok(()),
         };
@@ -95,6 +124,35 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_out_of_range_are_named() {
+        Options::default().check().unwrap();
+        for (json, words) in [
+            (r#"{"superpoints": {"lambda": -1}}"#, "superpoints.lambda is -1; it must be a number from 0"),
+            (r#"{"views": {"poses": []}}"#, "views.poses is empty"),
+            (r#"{"views": {"poses": [{"elevation": 90, "azimuth": 0}]}}"#, "pose 0 has elevation 90"),
+            (r#"{"views": {"side": 0}}"#, "views.side is 0; it must be from 1 to 8192 pixels"),
+            (r#"{"boxes": {"threshold": 1.5}}"#, "boxes.threshold is 1.5; it must be from 0 to 1"),
+            (r#"{"evidence": {"neighbors": 256}}"#, "evidence.neighbors is 256; it must be from 1 to 255"),
+            (r#"{"memberships": {"whole_object_share": -1}}"#, "memberships.whole_object_share is -1"),
+            (r#"{"instances": {"max_gap": -1}}"#, "instances.max_gap is -1; it must be a number from 0"),
+            (r#"{"instances": {"min_box_iou": 7}}"#, "instances.min_box_iou is 7; it must be from 0 to 1"),
+            (
+                r#"{"sam3d": {"masks": {"crop_layers": 6}}}"#,
+                "sam3d.masks.crop_layers is 6; it must be at most 5",
+            ),
+        ] {
+            let options: Options = serde_json::from_str(json).unwrap();
+            let error = options.check().unwrap_err().to_string();
+            assert!(error.starts_with("option ") && error.contains(words), "{json}: {error}");
+        }
+        let short: Options = serde_json::from_str(r#"{"weights": {"null": 3}}"#).unwrap();
+        assert_eq!(short.weights, weights::Options::Constant { weight: weights::INITIAL, null: 3.0 });
+        let weights = weights::Options::Constant { weight: f32::NAN, null: 5.0 };
+        let error = Options { weights, ..Options::default() }.check().unwrap_err().to_string();
+        assert_eq!(error, "option weights.weight is NaN; it must be finite");
+    }
 
     #[test]
     fn memory_grows_with_points_views_and_boxes() {

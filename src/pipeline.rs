@@ -171,6 +171,7 @@ impl Pipeline {
                 found.scores.labels
             )));
         }
+        self.options.check()?;
         let stale = little_found(found)?;
         let mut progress = Progress::new(observer);
         let ballot = Ballot { cloud, superpoints, views, boxes, memberships };
@@ -196,16 +197,28 @@ impl Pipeline {
         }
     }
 
-    /// Checks that the cloud was made as the options say and will find memory, and hands on what there is to know about it.
-    fn begin<'o>(&self, cloud: &Cloud, boxes: usize, observer: &'o dyn Observer) -> Result<Progress<'o>> {
+    /// Checks the options, and that a cloud was made as they say and will find memory with so many boxes. `segment` and
+    /// `lift` do so first.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming an option out of range, or if the cloud was made with others; [`Error::Memory`].
+    pub fn check(&self, cloud: &Cloud, boxes: usize) -> Result<()> {
+        self.options.check()?;
         self.options.check_memory(&self.device, cloud.len(), boxes)?;
         let (made, asked) = (cloud.options, self.options.cloud);
-        if made != asked {
-            return Err(Error::invalid(format!(
-                "the cloud was made with {made:?}, the pipeline's options say {asked:?}; make it by \
-                 Cloud::fit(points, &options.cloud)"
-            )));
+        match made == asked {
+            true => Ok(()),
+            false => Err(Error::invalid(format!(
+                "the cloud was made with the options cloud {}, the pipeline has {}; make both with the same",
+                serde_json::json!(made),
+                serde_json::json!(asked)
+            ))),
         }
+    }
+
+    /// Checks what is asked for, and hands on what there is to know about the cloud.
+    fn begin<'o>(&self, cloud: &Cloud, boxes: usize, observer: &'o dyn Observer) -> Result<Progress<'o>> {
+        self.check(cloud, boxes)?;
         let mut progress = Progress::new(observer);
         cloud.warnings.iter().for_each(|warning| progress.warn(warning.clone()));
         Ok(progress)

@@ -132,10 +132,7 @@ impl Segmentation {
         for (s, &visible) in visible.iter().enumerate() {
             let mut held = vec![0u32; self.parts.len()];
             for (boxes, points) in sets.counts(s) {
-                // A set's boxes of one label lie side by side.
-                let label = |b: &u32| box_label[*b as usize];
-                let labels = boxes.chunk_by(|a, b| label(a) == label(b)).map(|of_label| label(&of_label[0]));
-                labels.for_each(|j| held[j as usize] += points);
+                labels_of(boxes, |b| box_label[b as usize]).for_each(|j| held[j as usize] += points);
             }
             for (reach, &points) in reaches.iter_mut().zip(&held).filter(|(_, points)| **points > 0) {
                 let share = f64::from(points) / f64::from(visible);
@@ -192,11 +189,20 @@ impl Segmentation {
         if !list.iter().zip(weights).any(weighs) {
             return Ok(format!("{found}, none of which weighs anything"));
         }
-        let winner = match self.labels.of_superpoint[s] {
-            NONE => "no part",
-            label => &self.parts[label as usize],
+        let share = format!("{:.0} % of a superpoint's visible points over all views", 100.0 * share);
+        let outcome = match self.labels.of_superpoint[s] {
+            NONE => format!("{found}, and no part won: they hold at most {share}"),
+            label => {
+                let winner = &self.parts[label as usize];
+                let [own, its, both] = self.held(s, [j as u32, label as u32])?;
+                match SAME * f64::from(own.max(its)) <= f64::from(both) {
+                    true => format!(
+                        "{found}, outvoted: where they hold most, {share}, boxes of {winner} hold the same points, and {winner} won"
+                    ),
+                    false => format!("{found}, outvoted: they hold at most {share}, where {winner} won"),
+                }
+            }
         };
-        let share = 100.0 * share;
         let (k, counts) = (self.views.len(), &self.memberships.observed()?.counts);
         let counts_in =
             |view: u32| counts.iter().skip(view as usize).step_by(k.max(1)).any(|&count| count > 0);
@@ -210,10 +216,29 @@ impl Segmentation {
                 self.views.len()
             ),
         };
-        Ok(format!(
-            "{found}, outvoted: they hold at most {share:.0} % of a superpoint's visible points over all views, where {winner} won{hint}"
-        ))
+        Ok(outcome + &hint)
     }
+
+    /// Visible points of a superpoint that boxes of one part hold, of another, and of both.
+    fn held(&self, s: usize, [one, other]: [u32; 2]) -> Result<[u32; 3]> {
+        let list = self.boxes.list()?;
+        let mut held = [0; 3];
+        for (boxes, points) in self.memberships.sets()?.counts(s) {
+            let has = |part| labels_of(boxes, |b| list[b as usize].label).any(|label| label == part);
+            let has = [has(one), has(other)];
+            let counts = [has[0], has[1], has[0] && has[1]];
+            held.iter_mut().zip(counts).for_each(|(held, counts)| *held += if counts { points } else { 0 });
+        }
+        Ok(held)
+    }
+}
+
+/// Boxes of two parts hold the same points if they have this share of either's in common.
+const SAME: f64 = 0.9;
+
+/// The labels of a set's boxes, in which those of one label lie side by side.
+fn labels_of(boxes: &[u32], label: impl Fn(u32) -> u32 + Copy) -> impl Iterator<Item = u32> {
+    boxes.chunk_by(move |&a, &b| label(a) == label(b)).map(move |of_label| label(of_label[0]))
 }
 
 fn count(labels: &[i32], label: i32) -> usize {

@@ -168,6 +168,27 @@ fn lists_categories_patterns_and_shards() {
     fs::write(example.path("list.csv"), "id,cloud,parts\na,clouds/Chair/0.ply,\"leg, seat\"\n").unwrap();
     assert_eq!(example.totals(0, "csv", &["--manifest", "list.csv"]), [1, 0, 0]);
 
+    // One cloud that nobody knows what to look for in, and one whose options are out of range, stop no other.
+    let lines = [
+        json!({ "cloud": "clouds/Chair/0.ply", "category": "Sofa" }),
+        json!({ "cloud": "clouds/Chair/1.ply", "parts": "leg" }),
+        json!({ "cloud": "clouds/Chair/2.ply", "parts": "leg", "options": { "views": { "side": 0 } } }),
+    ];
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(example.path("odd.jsonl"), text).unwrap();
+    let odd = ["--manifest", "odd.jsonl", "--categories", "categories.json"];
+    assert_eq!(example.totals(1, "odd", &odd), [1, 0, 2]);
+    let journal = fs::read_to_string(example.path("odd/journal.jsonl")).unwrap();
+    assert!(journal.contains("\\\"Sofa\\\" is not in the file of --categories"), "{journal}");
+    assert!(journal.contains("option views.side is 0"), "{journal}");
+
+    // Results of a batch without shards are there for shards, and are no clouds.
+    let [shard, rest] = ["1/2", "2/2"].map(|shard| [&by_category[..], &["--shard", shard]].concat());
+    assert_eq!(example.totals(0, "whole", &shard), [0, 2, 0]);
+    assert_eq!(example.totals(0, "whole", &rest), [0, 2, 0]);
+    assert_eq!(example.totals(0, "clouds/found", &["clouds/Chair/0.ply", "--parts", "leg"]), [1, 0, 0]);
+    assert_eq!(example.totals(0, "again", &["clouds", "--parts", "leg", "--write", "labels"]), [4, 0, 0]);
+
     let refused = |more: &[&str], why: &str| {
         let output = example.command("refused", more).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -265,14 +286,16 @@ fn two_batches_do_not_write_one_journal() {
     let labels = [&["clouds"][..], &PARTS, &["--write", "labels", "--threads", "1"]].concat();
     let mut first =
         example.command("out", &labels).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !example.path("out/journal.jsonl").exists() {
+    let journal = example.path("out/journal.jsonl");
+    while !journal.exists() {
+        let ended = first.try_wait().unwrap().is_some();
+        assert!(!ended || journal.exists(), "it ended without a journal");
         std::thread::sleep(Duration::from_millis(1));
     }
     let second = example.command("out", &labels).output().unwrap();
     let error = String::from_utf8_lossy(&second.stderr);
-    assert!(
-        error.contains("another batch is running here") || first.try_wait().unwrap().is_some(),
-        "{error}"
-    );
+    let told = String::from_utf8_lossy(&second.stdout);
+    // If the first has ended by then, all is there.
+    assert!(error.contains("another batch is running here") || told.contains("\"kept\":6"), "{error}");
     assert!(first.wait().unwrap().success());
 }

@@ -237,10 +237,40 @@ fn nothing_found_is_said() {
 }
 
 #[test]
+fn why_a_part_lost_is_told_apart() {
+    let warning = |boxes: &[(u32, [u32; 4])], part: &str| {
+        let views = |&(category, bbox): &(u32, [u32; 4])| {
+            let one = |view| {
+                format!(
+                    r#"{{"image_id": {view}, "category_id": {category}, "bbox": {bbox:?}, "score": 0.9}}"#
+                )
+            };
+            format!("{}, {}", one(0), one(1))
+        };
+        let list: Vec<String> = boxes.iter().map(views).collect();
+        let found = lift(&Boxes::parse(&format!("[{}]", list.join(", ")), 2, 2).unwrap(), Masks::Boxes);
+        let of_part =
+            found.warnings.iter().find(|warning| warning.contains(&format!("No point is {part:?}")));
+        of_part.unwrap_or_else(|| panic!("{:?}", found.warnings)).clone()
+    };
+    let upper = [0, 0, 200, 100];
+    let same = warning(&[(1, upper), (2, upper)], "seat");
+    assert!(same.contains("2 boxes, outvoted: where they hold most, 100 % of a superpoint's"), "{same}");
+    assert!(same.ends_with("boxes of back hold the same points, and back won."), "{same}");
+    let less = warning(&[(1, upper), (2, [95, 50, 4, 4])], "seat");
+    assert!(less.contains("outvoted: they hold at most") && less.ends_with("where back won."), "{less}");
+    let few = warning(&[(1, [97, 107, 3, 3])], "back");
+    assert!(few.contains("2 boxes, and no part won: they hold at most"), "{few}");
+}
+
+#[test]
 fn a_cloud_made_by_other_options_is_refused() {
     let options = Options { cloud: cloud::Options { up: Up::Z, ..Default::default() }, ..Options::default() };
     let predictions = Predictions::new(Boxes::default());
     let parts = Parts::new(["seat"]).unwrap();
     let error = Pipeline::new(Device::Cpu, options).lift(&cloud(REF), &parts, predictions, &()).unwrap_err();
-    assert!(error.to_string().contains("Cloud::fit"), "{error}");
+    assert!(
+        error.to_string().contains(r#"made with the options cloud {"colors":"file","up":"y"}"#),
+        "{error}"
+    );
 }

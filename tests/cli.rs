@@ -73,6 +73,8 @@ fn wrong_usage_exits_with_2() {
         &["paint"],
         &["render", CLOUD],
         &["lift", CLOUD, "--boxes", BOXES, "-o", "nowhere"],
+        &["lift", CLOUD, "--boxes", BOXES, "--parts", "leg,Leg", "-o", "nowhere"],
+        &["dataset", "init", "nowhere", "--parts", "leg,,seat"],
         &["render", CLOUD, "-o", "nowhere", "--threads", "0"],
         &["render", CLOUD, "-o", "nowhere", "--color"],
         &["prepare", "nowhere", "-o", "nowhere"],
@@ -82,6 +84,8 @@ fn wrong_usage_exits_with_2() {
         fails(args, 2);
     }
     assert!(!Path::new("nowhere").exists());
+    let unnamed = fails(&["lift", CLOUD, "--boxes", BOXES, "--parts", "", "-o", "nowhere"], 2);
+    assert!(unnamed.contains("error: --parts: part name 0 is empty"), "{unnamed}");
 }
 
 #[test]
@@ -112,12 +116,36 @@ fn failures_exit_with_1_and_name_the_file() {
             );
         }
     }
+    let folder = dir.path().display().to_string();
+    for args in [
+        &["render", &folder, "-o", &out][..],
+        &["superpoints", &folder, "-o", &out],
+        &["lift", &folder, "--boxes", BOXES, "--parts", PARTS, "-o", &out],
+    ] {
+        let error = fails(args, 1);
+        assert!(error.contains("is a folder: name one cloud; `partstad batch` takes folders"), "{error}");
+    }
+    let (taken, one) =
+        (file("taken", b""), file("one.json", br#"{"poses": [{"elevation": 0, "azimuth": 0}]}"#));
+    let error = fails(&["render", CLOUD, "--views", &one, "-o", &taken], 1);
+    assert!(error.contains("taken: is a file; name a folder to write to"), "{error}");
     let lift = |boxes: &str| fails(&["lift", CLOUD, "--boxes", boxes, "--parts", PARTS, "-o", &out], 1);
     assert!(lift(&file("text.json", b"boxes")).contains("text.json"));
     let outside = br#"[{"image_id": 10, "category_id": 1, "bbox": [0, 0, 1, 1], "score": 0.5}]"#;
     assert!(lift(&file("outside.json", outside)).contains("image_id is 10"));
     let views = file("views.json", br#"{"pose": []}"#);
     assert!(fails(&["render", CLOUD, "-o", &out, "--views", &views], 1).contains("unknown field `pose`"));
+    let options = |json: &[u8]| {
+        let path = file("options.json", json);
+        let lift = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", &out, "--options", &path];
+        let error = fails(&lift, 1);
+        assert!(error.contains(&path), "{error}");
+        error
+    };
+    assert!(
+        options(br#"{"views": {"side": 0}}"#).contains("option views.side is 0; it must be from 1 to 8192")
+    );
+    assert!(options(b"[]").contains("not pipeline options: give an object"));
     let device = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", &out, "--device", "tpu"];
     assert!(fails(&device, 1).contains("tpu"));
 }
@@ -132,6 +160,8 @@ fn what_computes_the_models_is_checked() {
     assert!(with("--model-options", "Cargo.toml").contains("Cargo.toml: not model options"));
     let unknown = ["segment", CLOUD, "--parts", PARTS, "-o", "nowhere", "--provider", "gpu"];
     assert!(fails(&unknown, 2).contains("device-or-cpu"));
+    let below = ["segment", CLOUD, "--parts", PARTS, "-o", "nowhere", "--score", "-1"];
+    assert!(fails(&below, 2).contains("give a number from 0.1 to 0.95"));
 }
 
 #[test]
@@ -334,11 +364,11 @@ fn learned_weights_are_used_and_exchanged() {
 #[test]
 fn files_that_do_not_belong_to_the_cloud_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("a.npy");
-    let file = path.to_str().unwrap();
+    let (path, nowhere) = (dir.path().join("a.npy"), dir.path().join("nowhere"));
+    let (file, nowhere) = (path.to_str().unwrap(), nowhere.to_str().unwrap());
     npy::write(&path, &[3], &[0, 1, 2]).unwrap();
     for option in ["--superpoints", "--box-weights", "--features", "--masks"] {
-        let args = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", "nowhere", option, file];
+        let args = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", nowhere, option, file];
         let error = fails(&args, 1);
         assert!(error.contains("a.npy"), "{option}: {error}");
     }
@@ -407,6 +437,70 @@ fn rows_that_are_no_points_stay_rows() {
     assert_eq!(told["options"]["cloud"]["up"], "-y");
     let shown = npy::read::<i32>(&dir.path().join("views/pixel_to_point.npy")).unwrap().data;
     assert!(shown.contains(&1999) && !shown.contains(&3), "rows of the file");
+}
+
+#[test]
+fn the_box_of_an_instance_leaves_out_rows_far_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    let view = |azimuth| format!(r#"{{"elevation": 10, "azimuth": {azimuth}}}"#);
+    let views = format!(r#"{{"poses": [{}, {}], "side": 200, "radius": 0.02}}"#, view(0), view(90));
+    fs::write(place("views.json"), views).unwrap();
+    let one =
+        |view| format!(r#"{{"image_id": {view}, "category_id": 1, "bbox": [60, 45, 80, 60], "score": 0.9}}"#);
+    fs::write(place("boxes.json"), format!("[{}, {}]", one(0), one(1))).unwrap();
+    let (boxes, views, out) = (place("boxes.json"), place("views.json"), place("out"));
+    let cloud = "tests/fixtures/cases/83-one-far-outlier/in.ply";
+    done(&["lift", cloud, "--boxes", &boxes, "--views", &views, "--parts", "back", "-o", &out]);
+    let read = |name: &str| fs::read(dir.path().join("out").join(name)).unwrap();
+    let parts: serde_json::Value = serde_json::from_slice(&read("parts.json")).unwrap();
+    let found = &parts["parts"][0]["instances"][0];
+    let labels = npy::read::<i32>(&dir.path().join("out/labels.npy")).unwrap().data;
+    assert_eq!(labels[2000], 0, "the far row has the part of the nearest point");
+    for corner in ["min", "max"] {
+        let place: Vec<f64> = serde_json::from_value(found["box"][corner].clone()).unwrap();
+        assert!(place.iter().all(|x| x.abs() < 2.0), "{corner}: {place:?}");
+    }
+}
+
+#[test]
+fn an_axis_may_be_named_in_upper_case() {
+    let dir = tempfile::tempdir().unwrap();
+    let (views, out) = (dir.path().join("views.json"), dir.path().join("out"));
+    fs::write(&views, r#"{"poses": [{"elevation": 0, "azimuth": 0}], "side": 50}"#).unwrap();
+    let (views, out) = (views.to_str().unwrap(), out.to_str().unwrap());
+    for (given, taken) in [("Z", "z"), ("-X", "-x")] {
+        let told = json(&["render", CLOUD, "--views", views, "--up", given, "-o", out, "--json"]);
+        assert_eq!(told["options"]["cloud"]["up"], taken);
+    }
+}
+
+#[test]
+fn a_data_set_is_looked_at_before_it_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let mugs = dir.path().display().to_string();
+    let header = "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\n\
+                  property int label\nend_header\n";
+    fs::write(dir.path().join("a.ply"), format!("{header}0 0 0 1\n1 1 1 2\n")).unwrap();
+    let init = ["dataset", "init", &mugs, "--category", "mug", "--parts", "body,handle"];
+    let error = fails(&init, 1);
+    assert!(error.contains("the label of point 1 is 2") && error.contains("--first-label 1"), "{error}");
+    // What is done wrong in spite of that shows as a part without points.
+    done(&[&init[..], &["--no-label", "2"]].concat());
+    let index = dir.path().join("dataset.json");
+    let listed = fs::read_to_string(&index).unwrap();
+    fs::write(&index, listed.replace("\"train\"", "\"probe\"")).unwrap();
+    let warnings = |json: serde_json::Value| -> Vec<String> {
+        serde_json::from_value(json["warnings"].clone()).unwrap()
+    };
+    let told = warnings(json(&["dataset", "check", &mugs, "--json"]));
+    let says = |words: &[&str]| told.iter().any(|line| words.iter().all(|&word| line.contains(word)));
+    assert!(says(&["mug: no point of any cloud is labelled \"body\"", "--first-label 1"]), "{told:?}");
+    assert!(says(&["The split \"probe\" is none of train, val and test"]), "{told:?}");
+    assert!(says(&["1 cloud without colours", "--grey"]), "{told:?}");
+    done(&[&init[..], &["--first-label", "1", "--force"]].concat());
+    let told = warnings(json(&["dataset", "check", &mugs, "--json"]));
+    assert!(told.iter().all(|line| !line.contains("labelled") && !line.contains("split")), "{told:?}");
 }
 
 #[cfg(unix)]

@@ -18,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = serde_json::from_slice::<models::Options>(data);
     let _ = serde_json::from_slice::<train::Options>(data);
     let Ok(options) = serde_json::from_slice::<Options>(data) else { return };
+    let _ = options.check();
     let _ = options.check_memory(&Device::Cpu, 1000, 10);
     let views = options.views.poses.len();
     if views > 2 && options.views.side > 100 || options.views.side > 64 || views > 10 {

@@ -1,11 +1,8 @@
 // What a softmax needs of a row; also the cross-entropy's.
 #pragma once
-#include "common.cuh"
+#include "basic/exp.cuh"
 
 namespace softmax {
-
-// In f64, so that every platform's library rounds to the same f32.
-__device__ inline float exp(float x) { return float(::exp(double(x))); }
 
 struct Row {
     float largest, sum;
@@ -22,7 +19,7 @@ __device__ inline Row row(const float* x, uint32_t columns, float* exps) {
     float sum = 0.0f;
     #pragma unroll 1
     for (uint32_t c = threadIdx.x % WARP; c < columns; c += WARP) {
-        const float e = exp(x[c] - largest);
+        const float e = float(exponential::exp(double(x[c] - largest)));
         if (exps) exps[c] = e;
         sum += e;
     }

@@ -140,7 +140,7 @@ extern "C" __global__ void __launch_bounds__(256)
 // the survivors so far, then the first warp with each other.
 extern "C" __global__ void __launch_bounds__(256)
     detection_suppress(uint64_t* __restrict__ keys, const float* __restrict__ corners,
-                       const uint32_t* __restrict__ part_begin, uint32_t* __restrict__ kept, DetectionDims d) {
+                       const uint32_t* __restrict__ part_begin, uint32_t* kept, DetectionDims d) {
     constexpr uint32_t WARPS = 256 / WARP;
     __shared__ uint32_t beaten;
     __shared__ uint32_t survivors;
@@ -224,16 +224,15 @@ struct DetectionGatherDims {
     uint32_t locations;
     uint32_t slots;
     uint32_t channels;
-    // The view of the first image, and the first box's row of the outputs.
+    // Of the first image.
     uint32_t view;
-    uint32_t row;
     // 0: the boxes that were found; 1: the weak ones, which come after them in each image.
     uint32_t weak;
     // From pixels of the head's input to those of the view.
     float scale_x, scale_y;
 };
 
-// Row `row + b` of the outputs: the b-th box found, images ascending, descending score within each.
+// Row b of the outputs: the b-th box found, images ascending, descending score within each.
 // keys [N, M], corners [N, M, 4], chosen [N, M], found [N, 2], features [N, A, C]; views, parts, scores [B], bboxes [B, 4] x,
 // y, width, height, rects [B, 4] left, top, right, bottom, box_features [B, C]. One block per box.
 extern "C" __global__ void __launch_bounds__(256)
@@ -247,7 +246,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (d.weak != 0) at += found[2 * image];
     uint64_t slot = uint64_t(image) * d.slots + chosen[uint64_t(image) * d.slots + at];
     uint64_t key = keys[slot];
-    uint64_t row = d.row + blockIdx.x;
+    uint64_t row = blockIdx.x;
     if (threadIdx.x == 0) {
         float4 box = reinterpret_cast<const float4*>(corners)[slot];
         float x1 = box.x * d.scale_x, y1 = box.y * d.scale_y, x2 = box.z * d.scale_x, y2 = box.w * d.scale_y;

@@ -2,6 +2,7 @@
 #include "block_sum.cuh"
 #include "basic/components.cuh"
 #include "iou.cuh"
+#include "lift/inside.cuh"
 
 struct InstancesDims {
     double max_size_ratio;  // of the points of two superpoints
@@ -17,32 +18,30 @@ struct InstancesDims {
 
 // shares[s, b] = points of s in box b / points of s that b's view shows; NaN (0 / 0) where it shows none.
 // entry_offsets [S + 1], entry_set and entry_count [E], set_offsets [D + 1], set_boxes, box_view [B], counts [S, K],
-// shares [S, B]. One block per superpoint, 1024 boxes at a time in shared memory; integer sums, so any order will do.
+// shares [S, B]. One block per superpoint.
 extern "C" __global__ void __launch_bounds__(128)
 instances_shares(const uint32_t* __restrict__ entry_offsets, const uint32_t* __restrict__ entry_set,
                  const uint32_t* __restrict__ entry_count, const uint32_t* __restrict__ set_offsets,
                  const uint32_t* __restrict__ set_boxes, const uint32_t* __restrict__ box_view,
                  const uint32_t* __restrict__ counts, double* __restrict__ shares, InstancesDims d) {
-    __shared__ uint32_t inside[1024];
+    __shared__ uint32_t held[inside::BOXES];
     const uint32_t s = blockIdx.x;
-    for (uint32_t first = 0; first < d.boxes; first += 1024) {
-        const uint32_t end = min(d.boxes - first, 1024u);
-        for (uint32_t i = threadIdx.x; i < end; i += 128) inside[i] = 0;
-        __syncthreads();
-        for (uint32_t e = entry_offsets[s] + threadIdx.x; e < entry_offsets[s + 1]; e += 128) {
-            const uint32_t set = entry_set[e];
-            for (uint32_t i = set_offsets[set]; i < set_offsets[set + 1]; i++) {
-                const uint32_t box = set_boxes[i] - first;  // wraps around before the first
-                if (box < end) atomicAdd(&inside[box], entry_count[e]);
-            }
-        }
-        __syncthreads();
+    for (uint32_t first = 0; first < d.boxes; first += inside::BOXES) {
+        const uint32_t end = min(d.boxes - first, inside::BOXES);
+        inside::count<128>(held, s, first, end, entry_offsets, entry_set, entry_count, set_offsets, set_boxes);
         for (uint32_t i = threadIdx.x; i < end; i += 128) {
             const uint32_t visible = counts[size_t(s) * d.views + box_view[first + i]];
-            shares[size_t(s) * d.boxes + first + i] = double(inside[i]) / double(visible);
+            shares[size_t(s) * d.boxes + first + i] = double(held[i]) / double(visible);
         }
         __syncthreads();
     }
+}
+
+// parents[s] = s.
+// parents [S]. One thread per superpoint.
+extern "C" __global__ void __launch_bounds__(256) instances_start(uint32_t* __restrict__ parents, InstancesDims d) {
+    const uint32_t s = thread_index();
+    if (s < d.superpoints) parents[s] = s;
 }
 
 // Unites superpoint s with every later t that belongs to it: one part, gap < max_gap, sizes within the ratio, and

@@ -1,46 +1,90 @@
 // Regions of a neighbour graph that merge while the energy falls. CPU reference: src/ops/partition/agglomeration.
 //
-// A round: means, gains of the edges, the best gain of each region (agglomeration_gains), the edge that it chose
-// (agglomeration_choose), what it joins (agglomeration_join), ranks of the regions that stay (ops::scan), their sums
-// (agglomeration_absorb), and the edges between them: those whose ends are apart, sorted by their ends (ops::sort),
-// parallel ones as one. Edges from region 0 to itself fill up the arrays; they count nothing.
+// A region bears the number of one of its points, its root. The edges lie in a hash table under their two ends; in which
+// slot is chance, and nothing depends on it. A round: means, gains of the edges and the best of each region, the edge that
+// each region chooses, what it joins, and the sums and edges of what remains, these in the other of two tables. What a
+// round has read it clears, for the next but one. When few regions are left, one block does the rounds that are left in
+// one launch (agglomeration_finish).
 #include "common.cuh"
 
 struct AgglomerationDims {
     double border;        // energy of a unit of weight
     double square;        // square of a unit of features
-    uint32_t regions;     // R
-    uint32_t edges;       // E
     uint32_t dimensions;  // D
-    uint32_t small;       // points of a region that merges at whatever cost
+    uint32_t small;       // points of a region that merges at whatever cost, in the last rounds
 };
 
 struct AgglomerationStartDims {
-    double units;      // that make 1
+    float units;       // that make 1, a power of two
     uint32_t points;   // N
     uint32_t columns;  // D or k
-};
-
-struct AgglomerationEdgesDims {
-    uint32_t edges;  // E
-    uint32_t bits;   // of a region's number
+    uint32_t slots;    // S
 };
 
 namespace agglomeration {
 
 // As in the reference.
 constexpr uint32_t LARGER = 4;
-constexpr uint32_t SCRAMBLE = 0x9e3779b1;
-constexpr uint32_t UNSCRAMBLE = 0x0e8b2f51;  // SCRAMBLE * UNSCRAMBLE = 1
+constexpr uint64_t SCRAMBLE = 0x9e3779b97f4a7c15;
+constexpr uint64_t UNSCRAMBLE = 0xf1de83e19937733d;  // SCRAMBLE * UNSCRAMBLE = 1
+
+// What a round knows: how many regions there are, how many of them stay, how many edges, the size of what merges at
+// whatever cost, 0 in the beginning, and the slots of the table that is read and of the one that is filled. A round
+// writes what the next will know beside it, where no block reads before the round is over.
+enum { REGIONS, STAYING, EDGES, SMALL, SLOTS, NEW_SLOTS };
+
+// Items begin + thread, begin + step + thread, ...: of a grid, or of the only block.
+struct Items {
+    uint32_t begin, step;
+};
+__device__ inline Items of_grid() { return {blockIdx.x * blockDim.x, gridDim.x * blockDim.x}; }
+__device__ inline Items of_block() { return {0, blockDim.x}; }
+
+__device__ inline unsigned long long* atomic(uint64_t* at) { return reinterpret_cast<unsigned long long*>(at); }
+__device__ inline unsigned long long* atomic(int64_t* at) { return reinterpret_cast<unsigned long long*>(at); }
+
+// An edge of low < high; never 0, which marks an empty slot.
+__device__ inline uint64_t pair(uint32_t low, uint32_t high) { return uint64_t(low) << 32 | high; }
+__device__ inline uint32_t low(uint64_t pair) { return uint32_t(pair >> 32); }
+__device__ inline uint32_t high(uint64_t pair) { return uint32_t(pair); }
+
+__device__ inline uint32_t first_slot(uint64_t pair, uint32_t slots) {
+    return uint32_t((pair * SCRAMBLE >> 32) * slots >> 32);
+}
+
+// A third of a table stays empty.
+__device__ inline uint32_t room(uint32_t edges) { return edges + edges / 2 + 1; }
+
+__device__ inline uint32_t next_slot(uint32_t slot, uint32_t slots) { return slot + 1 < slots ? slot + 1 : 0; }
+
+// Adds to the border of an edge; whether the table did not hold it before.
+__device__ inline bool add(uint64_t* pairs, uint64_t* borders, uint32_t slots, uint64_t pair, uint64_t border) {
+    for (uint32_t slot = first_slot(pair, slots);; slot = next_slot(slot, slots)) {
+        uint64_t there = atomicCAS(atomic(&pairs[slot]), 0ull, static_cast<unsigned long long>(pair));
+        if (there != 0 && there != pair) continue;
+        atomicAdd(atomic(&borders[slot]), static_cast<unsigned long long>(border));
+        return there == 0;
+    }
+}
+
+// The slot of an edge that the table holds.
+__device__ inline uint32_t slot_of(const uint64_t* pairs, uint32_t slots, uint64_t pair) {
+    uint32_t slot = first_slot(pair, slots);
+    while (pairs[slot] != pair) slot = next_slot(slot, slots);
+    return slot;
+}
+
+// Counts the edges that the threads of a block found new.
+__device__ inline void count_edges(bool fresh, uint32_t* state) {
+    uint32_t found = __syncthreads_count(fresh);
+    if (threadIdx.x == 0 && found > 0) atomicAdd(&state[EDGES], found);
+}
 
 // Numbers whose order is that of the floats; 0 is none's.
 __device__ inline uint64_t ordered(double x) {
     uint64_t bits = uint64_t(__double_as_longlong(x));
     return bits >> 63 ? ~bits : bits | 1ull << 63;
 }
-
-__device__ inline unsigned long long* atomic(uint64_t* at) { return reinterpret_cast<unsigned long long*>(at); }
-__device__ inline unsigned long long* atomic(int64_t* at) { return reinterpret_cast<unsigned long long*>(at); }
 
 __device__ inline double squared(const double* means, uint32_t a, uint32_t b, const AgglomerationDims& d) {
     const double* one = means + size_t(a) * d.dimensions;
@@ -50,193 +94,268 @@ __device__ inline double squared(const double* means, uint32_t a, uint32_t b, co
     return sum * d.square;
 }
 
-}  // namespace agglomeration
-
-// Every point is a region: sums[i, c] = features[i, c] in whole units, count[i] = 1, labels[i] = i.
-// features, sums [N, D], count, labels [N]. One thread per value.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_points(const float* __restrict__ features, int64_t* __restrict__ sums, uint32_t* __restrict__ count,
-                         uint32_t* __restrict__ labels, AgglomerationStartDims d) {
-    uint32_t at = thread_index();
-    if (at >= d.points * d.columns) return;
-    sums[at] = int64_t(rint(double(features[at]) * d.units));
-    if (at % d.columns == 0) {
-        count[at / d.columns] = 1;
-        labels[at / d.columns] = at / d.columns;
+__device__ inline void mean(Items items, const uint32_t* live, const int64_t* sums, const uint32_t* count,
+                            double* means, uint32_t* state, uint32_t* next, const AgglomerationDims& d) {
+    for (uint32_t at = items.begin + threadIdx.x; at < state[REGIONS] * d.dimensions; at += items.step) {
+        uint32_t a = live[at / d.dimensions];
+        size_t value = size_t(a) * d.dimensions + at % d.dimensions;
+        means[value] = double(sums[value]) / double(count[a]);
+    }
+    if (items.begin + threadIdx.x == 0) {
+        state[STAYING] = 0;
+        next[SLOTS] = state[NEW_SLOTS] = room(state[EDGES]);
+        next[EDGES] = 0;
     }
 }
 
-// An edge for every neighbour of every point.
-// neighbors, weights [N, k]; low, high, border [N * k]. One thread per edge.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_arcs(const uint32_t* __restrict__ neighbors, const float* __restrict__ weights,
-                       uint32_t* __restrict__ low, uint32_t* __restrict__ high, uint64_t* __restrict__ border,
-                       AgglomerationStartDims d) {
-    uint32_t at = thread_index();
-    if (at >= d.points * d.columns) return;
-    uint32_t i = at / d.columns, j = neighbors[at];
-    low[at] = min(i, j);
-    high[at] = max(i, j);
-    border[at] = uint64_t(rint(double(weights[at]) * d.units));
+__device__ inline void gain(Items items, const uint64_t* pairs, const uint64_t* borders, const uint32_t* count,
+                            const double* means, uint64_t* gains, uint64_t* best, const uint32_t* state,
+                            const AgglomerationDims& d) {
+    for (uint32_t slot = items.begin + threadIdx.x; slot < state[SLOTS]; slot += items.step) {
+        uint64_t edge = pairs[slot];
+        if (edge == 0) continue;
+        uint32_t a = low(edge), b = high(edge);
+        double of_a = count[a], of_b = count[b];
+        double gain = double(borders[slot]) * d.border - of_a * of_b / (of_a + of_b) * squared(means, a, b, d);
+        uint64_t key = ordered(gain);
+        gains[slot] = key;
+        if (gain >= 0.0 || count[a] <= state[SMALL]) atomicMax(atomic(&best[a]), static_cast<unsigned long long>(key));
+        if (gain >= 0.0 || count[b] <= state[SMALL]) atomicMax(atomic(&best[b]), static_cast<unsigned long long>(key));
+    }
 }
 
-// means[a, c] = sums[a, c] / count[a], in units.
-// sums, means [R, D], count [R]. One thread per value.
+__device__ inline void choose(Items items, const uint64_t* pairs, const uint64_t* gains, const uint64_t* best,
+                              uint64_t* chosen, const uint32_t* state) {
+    uint32_t slots = state[SLOTS];
+    for (uint32_t slot = items.begin + threadIdx.x; slot < slots; slot += items.step) {
+        uint64_t edge = pairs[slot];
+        if (edge == 0) continue;
+        unsigned long long place = edge * SCRAMBLE;
+        if (gains[slot] == best[low(edge)]) atomicMax(atomic(&chosen[low(edge)]), place);
+        if (gains[slot] == best[high(edge)]) atomicMax(atomic(&chosen[high(edge)]), place);
+    }
+}
+
+// What a region merges into; itself if it stays.
+__device__ inline uint32_t into(uint32_t a, const uint64_t* pairs, const uint64_t* borders, const uint32_t* count,
+                                const double* means, const uint64_t* chosen, const uint32_t* state,
+                                const AgglomerationDims& d) {
+    auto other = [](uint64_t place, uint32_t end) {
+        return low(place * UNSCRAMBLE) ^ high(place * UNSCRAMBLE) ^ end;
+    };
+    auto larger = [&](uint32_t one, uint32_t two) {
+        return count[one] == count[two] ? min(one, two) : count[one] > count[two] ? one : two;
+    };
+    uint64_t own = chosen[a];
+    if (own == 0) return a;
+    uint32_t b = other(own, a);
+    uint64_t back = chosen[b];
+    if (back == own) return larger(a, b);
+    uint32_t c = back == 0 ? b : other(back, b);
+    bool idle = back == 0 || (chosen[c] == back && larger(b, c) == b);
+    if (!idle) return a;
+    if (count[a] <= state[SMALL]) return b;
+    if (count[b] / LARGER < count[a]) return a;
+    double border = double(borders[slot_of(pairs, state[SLOTS], own * UNSCRAMBLE)]) * d.border;
+    return border >= double(count[a]) * squared(means, a, b, d) ? b : a;
+}
+
+__device__ inline void join(Items items, const uint32_t* live, const uint64_t* pairs, const uint64_t* borders,
+                            const uint32_t* count, const double* means, const uint64_t* chosen, uint32_t* parent,
+                            uint32_t* next_live, uint32_t* state, const AgglomerationDims& d) {
+    uint32_t regions = state[REGIONS], lane = threadIdx.x % WARP;
+    for (uint32_t begin = items.begin; begin < regions; begin += items.step) {
+        uint32_t i = begin + threadIdx.x, a = 0;
+        bool stays = false;
+        if (i < regions) {
+            a = live[i];
+            uint32_t to = into(a, pairs, borders, count, means, chosen, state, d);
+            parent[a] = to;
+            stays = to == a;
+        }
+        uint32_t lanes = __ballot_sync(ALL_LANES, stays), first = 0;
+        if (lane == 0) first = atomicAdd(&state[STAYING], uint32_t(__popc(lanes)));
+        first = __shfl_sync(ALL_LANES, first, 0);
+        if (stays) next_live[first + __popc(lanes & ((1u << lane) - 1))] = a;
+    }
+}
+
+__device__ inline void absorb(Items items, const uint32_t* live, const uint32_t* parent, int64_t* sums,
+                              uint32_t* count, uint64_t* best, uint64_t* chosen, const uint32_t* state,
+                              const AgglomerationDims& d) {
+    for (uint32_t at = items.begin + threadIdx.x; at < state[REGIONS] * d.dimensions; at += items.step) {
+        uint32_t a = live[at / d.dimensions], channel = at % d.dimensions, to = parent[a];
+        if (channel == 0) best[a] = chosen[a] = 0;
+        if (to == a) continue;
+        int64_t own = sums[size_t(a) * d.dimensions + channel];
+        atomicAdd(atomic(&sums[size_t(to) * d.dimensions + channel]), static_cast<unsigned long long>(own));
+        if (channel == 0) atomicAdd(&count[to], count[a]);
+    }
+}
+
+__device__ inline void contract(Items items, const uint32_t* parent, uint64_t* pairs, uint64_t* borders,
+                                uint64_t* new_pairs, uint64_t* new_borders, const uint32_t* state, uint32_t* next,
+                                const AgglomerationDims& d) {
+    uint32_t slots = state[SLOTS], new_slots = state[NEW_SLOTS];
+    for (uint32_t begin = items.begin; begin < slots; begin += items.step) {
+        uint32_t slot = begin + threadIdx.x;
+        uint64_t edge = slot < slots ? pairs[slot] : 0;
+        bool fresh = false;
+        if (edge != 0) {
+            uint32_t a = parent[low(edge)], b = parent[high(edge)];
+            if (a != b) fresh = add(new_pairs, new_borders, new_slots, pair(min(a, b), max(a, b)), borders[slot]);
+            pairs[slot] = borders[slot] = 0;
+        }
+        count_edges(fresh, next);
+    }
+    if (items.begin + threadIdx.x == 0) {
+        uint32_t before = state[REGIONS], after = state[STAYING];
+        next[REGIONS] = after;
+        next[SMALL] = uint64_t(before - after) * 16 < before ? d.small : state[SMALL];
+    }
+}
+
+}  // namespace agglomeration
+
+// Every point is a region: sums[i, c] = features[i, c] in whole units, count[i] = 1.
+// features, sums [N, D], count, live, parent [N], state [6], 0 before, of the first round. One thread per value.
 extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_means(const int64_t* __restrict__ sums, const uint32_t* __restrict__ count,
-                        double* __restrict__ means, AgglomerationDims d) {
+    agglomeration_points(const float* __restrict__ features, int64_t* __restrict__ sums, uint32_t* __restrict__ count,
+                         uint32_t* __restrict__ live, uint32_t* __restrict__ parent, uint32_t* __restrict__ state,
+                         AgglomerationStartDims d) {
     uint32_t at = thread_index();
-    if (at < d.regions * d.dimensions) means[at] = double(sums[at]) / double(count[at / d.dimensions]);
+    if (at >= d.points * d.columns) return;
+    sums[at] = int64_t(rint(double(features[at]) * double(d.units)));
+    if (at == 0) {
+        state[agglomeration::REGIONS] = d.points;
+        state[agglomeration::SLOTS] = d.slots;
+    }
+    if (at % d.columns == 0) {
+        uint32_t i = at / d.columns;
+        count[i] = 1;
+        live[i] = parent[i] = i;
+    }
+}
+
+// Edges between neighbours; the weights of both directions add up.
+// neighbors, weights [N, k]; pairs, borders [S], 0 before; state [6]. One thread per neighbour.
+extern "C" __global__ void __launch_bounds__(256)
+    agglomeration_arcs(const uint32_t* __restrict__ neighbors, const float* __restrict__ weights,
+                       uint64_t* __restrict__ pairs, uint64_t* __restrict__ borders, uint32_t* __restrict__ state,
+                       AgglomerationStartDims d) {
+    uint32_t at = thread_index();
+    bool fresh = false;
+    if (at < d.points * d.columns) {
+        uint32_t i = at / d.columns, j = neighbors[at];
+        uint64_t border = uint64_t(rint(double(weights[at]) * double(d.units)));
+        uint64_t edge = agglomeration::pair(min(i, j), max(i, j));
+        if (i != j) fresh = agglomeration::add(pairs, borders, d.slots, edge, border);
+    }
+    agglomeration::count_edges(fresh, state);
+}
+
+// means[a, c] = sums[a, c] / count[a], in units, of the regions there are. Those that stay and the next round's edges will be
+// counted from 0.
+// live, count [N], sums, means [N, D], state, next [6]. One thread per value.
+extern "C" __global__ void __launch_bounds__(256)
+    agglomeration_means(const uint32_t* __restrict__ live, const int64_t* __restrict__ sums,
+                        const uint32_t* __restrict__ count, double* __restrict__ means, uint32_t* __restrict__ state,
+                        uint32_t* __restrict__ next, AgglomerationDims d) {
+    agglomeration::mean(agglomeration::of_grid(), live, sums, count, means, state, next, d);
 }
 
 // gains[e] = border - n_a n_b / (n_a + n_b) |mean_a - mean_b|^2, ordered; best[a] = the largest of a region's edges that
 // it considers: those that lose nothing, and all if it is small.
-// low, high, border, gains [E], count, best [R], means [R, D]. One thread per edge.
+// pairs, borders, gains [S], count, best [N], means [N, D], state [6]. One thread per slot.
 extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_gains(const uint32_t* __restrict__ low, const uint32_t* __restrict__ high,
-                        const uint64_t* __restrict__ border, const uint32_t* __restrict__ count,
-                        const double* __restrict__ means, uint64_t* __restrict__ gains, uint64_t* __restrict__ best,
+    agglomeration_gains(const uint64_t* __restrict__ pairs, const uint64_t* __restrict__ borders,
+                        const uint32_t* __restrict__ count, const double* __restrict__ means,
+                        uint64_t* __restrict__ gains, uint64_t* __restrict__ best, const uint32_t* __restrict__ state,
                         AgglomerationDims d) {
-    uint32_t e = thread_index();
-    if (e >= d.edges) return;
-    uint32_t a = low[e], b = high[e];
-    if (a == b) return;
-    double of_a = count[a], of_b = count[b];
-    double gain = double(border[e]) * d.border -
-                  of_a * of_b / (of_a + of_b) * agglomeration::squared(means, a, b, d);
-    uint64_t key = agglomeration::ordered(gain);
-    gains[e] = key;
-    if (gain >= 0.0 || count[a] <= d.small) atomicMax(agglomeration::atomic(&best[a]), key);
-    if (gain >= 0.0 || count[b] <= d.small) atomicMax(agglomeration::atomic(&best[b]), key);
+    agglomeration::gain(agglomeration::of_grid(), pairs, borders, count, means, gains, best, state, d);
 }
 
-// chosen[a] = the edge whose gain is best[a], of several the one whose scrambled number is the largest.
-// low, high, gains [E], best, chosen [R]. One thread per edge.
+// chosen[a] = the scrambled edge whose gain is best[a], of several the largest.
+// pairs, gains [S], best, chosen [N], state [6]. One thread per slot.
 extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_choose(const uint32_t* __restrict__ low, const uint32_t* __restrict__ high,
-                         const uint64_t* __restrict__ gains, const uint64_t* __restrict__ best,
-                         uint32_t* __restrict__ chosen, AgglomerationDims d) {
-    uint32_t e = thread_index();
-    if (e >= d.edges) return;
-    uint32_t a = low[e], b = high[e];
-    if (a == b) return;
-    uint64_t gain = gains[e];
-    uint32_t place = (e + 1) * agglomeration::SCRAMBLE;
-    if (gain == best[a]) atomicMax(&chosen[a], place);
-    if (gain == best[b]) atomicMax(&chosen[b], place);
+    agglomeration_choose(const uint64_t* __restrict__ pairs, const uint64_t* __restrict__ gains,
+                         const uint64_t* __restrict__ best, uint64_t* __restrict__ chosen,
+                         const uint32_t* __restrict__ state) {
+    agglomeration::choose(agglomeration::of_grid(), pairs, gains, best, chosen, state);
 }
 
-// into[a] = the region that a merges into, itself if it stays; stays[a] says so.
-// low, high, border [E], count, chosen, into, stays [R], means [R, D]. One thread per region.
+// parent[a] = the region that a merges into, itself if it stays; then next_live holds it, in any order.
+// live, count, chosen, parent, next_live [N], pairs, borders [S], means [N, D], state [6]. One thread per region.
 extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_join(const uint32_t* __restrict__ low, const uint32_t* __restrict__ high,
-                       const uint64_t* __restrict__ border, const uint32_t* __restrict__ count,
-                       const double* __restrict__ means, const uint32_t* __restrict__ chosen,
-                       uint32_t* __restrict__ into, uint32_t* __restrict__ stays, AgglomerationDims d) {
-    uint32_t a = thread_index();
-    if (a >= d.regions) return;
-    auto edge = [](uint32_t place) { return place * agglomeration::UNSCRAMBLE - 1; };
-    auto other = [&](uint32_t place, uint32_t end) { return low[edge(place)] ^ high[edge(place)] ^ end; };
-    auto root = [&](uint32_t one, uint32_t two) {
-        return count[one] == count[two] ? min(one, two) : count[one] > count[two] ? one : two;
-    };
-    uint32_t result = a, own = chosen[a];
-    if (own != 0) {
-        uint32_t b = other(own, a), back = chosen[b];
-        if (back == own) {
-            result = root(a, b);
-        } else {
-            uint32_t c = back == 0 ? b : other(back, b);
-            bool idle = back == 0 || (chosen[c] == back && root(b, c) == b);
-            bool joins = count[a] <= d.small ||
-                         (count[b] / agglomeration::LARGER >= count[a] &&
-                          double(border[edge(own)]) * d.border >=
-                              double(count[a]) * agglomeration::squared(means, a, b, d));
-            if (idle && joins) result = b;
-        }
+    agglomeration_join(const uint32_t* __restrict__ live, const uint64_t* __restrict__ pairs,
+                       const uint64_t* __restrict__ borders, const uint32_t* __restrict__ count,
+                       const double* __restrict__ means, const uint64_t* __restrict__ chosen,
+                       uint32_t* __restrict__ parent, uint32_t* __restrict__ next_live, uint32_t* __restrict__ state,
+                       AgglomerationDims d) {
+    agglomeration::join(agglomeration::of_grid(), live, pairs, borders, count, means, chosen, parent, next_live, state, d);
+}
+
+// The region that a merges into takes its sums, and its edges that do not end in it; best and chosen are 0 again, and the
+// table that held the edges is empty.
+// live, parent, count, best, chosen [N], sums [N, D], pairs, borders [S], new_pairs, new_borders [S'], 0 before, state,
+// next [6]. As many threads as values or slots; integers, so any order will do.
+extern "C" __global__ void __launch_bounds__(256)
+    agglomeration_merge(const uint32_t* __restrict__ live, const uint32_t* __restrict__ parent,
+                           int64_t* __restrict__ sums, uint32_t* __restrict__ count, uint64_t* __restrict__ best,
+                           uint64_t* __restrict__ chosen, uint64_t* __restrict__ pairs, uint64_t* __restrict__ borders,
+                           uint64_t* __restrict__ new_pairs, uint64_t* __restrict__ new_borders,
+                           const uint32_t* __restrict__ state, uint32_t* __restrict__ next, AgglomerationDims d) {
+    agglomeration::Items items = agglomeration::of_grid();
+    agglomeration::absorb(items, live, parent, sums, count, best, chosen, state, d);
+    agglomeration::contract(items, parent, pairs, borders, new_pairs, new_borders, state, next, d);
+}
+
+// All rounds until nothing merges.
+// live, count, best, chosen, parent, next_live [N], sums, means [N, D], pairs, borders [S], new_pairs, new_borders [S'],
+// gains [the larger of S and S'], state, next [6]. One block. Nothing is __restrict__: one phase writes what the next reads.
+extern "C" __global__ void __launch_bounds__(512, 1)
+    agglomeration_finish(uint32_t* live, int64_t* sums, uint32_t* count, double* means, uint64_t* pairs,
+                         uint64_t* borders, uint64_t* gains, uint64_t* best, uint64_t* chosen, uint32_t* parent,
+                         uint32_t* next_live, uint64_t* new_pairs, uint64_t* new_borders, uint32_t* state,
+                         uint32_t* next, AgglomerationDims d) {
+    agglomeration::Items items = agglomeration::of_block();
+    bool done = false;
+    while (!done) {
+        agglomeration::mean(items, live, sums, count, means, state, next, d);
+        __syncthreads();
+        agglomeration::gain(items, pairs, borders, count, means, gains, best, state, d);
+        __syncthreads();
+        agglomeration::choose(items, pairs, gains, best, chosen, state);
+        __syncthreads();
+        agglomeration::join(items, live, pairs, borders, count, means, chosen, parent, next_live, state, d);
+        __syncthreads();
+        agglomeration::absorb(items, live, parent, sums, count, best, chosen, state, d);
+        agglomeration::contract(items, parent, pairs, borders, new_pairs, new_borders, state, next, d);
+        done = state[agglomeration::STAYING] == state[agglomeration::REGIONS] && state[agglomeration::SMALL] == d.small;
+        __syncthreads();
+        uint32_t *lives = live, *known = state;
+        uint64_t *edges = pairs, *weights = borders;
+        live = next_live, pairs = new_pairs, borders = new_borders, state = next;
+        next_live = lives, new_pairs = edges, new_borders = weights, next = known;
     }
-    into[a] = result;
-    stays[a] = result == a;
 }
 
-// target[a] = the new number of the region that a merges into.
-// into, target [R], ranks [R + 1] of those that stay. One thread per region.
+// stays[i] = whether a region bears the number i in the end.
+// parent, stays [N]. One thread per point.
 extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_target(const uint32_t* __restrict__ into, const uint32_t* __restrict__ ranks,
-                         uint32_t* __restrict__ target, AgglomerationDims d) {
-    uint32_t a = thread_index();
-    if (a < d.regions) target[a] = ranks[into[a]];
-}
-
-// The region that a merges into takes its sums.
-// target, count [R], sums [R, D]; new_sums [R', D], new_count [R'], both 0 before. One thread per value; integers, so
-// any order will do.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_absorb(const uint32_t* __restrict__ target, const int64_t* __restrict__ sums,
-                         const uint32_t* __restrict__ count, int64_t* __restrict__ new_sums,
-                         uint32_t* __restrict__ new_count, AgglomerationDims d) {
-    uint32_t at = thread_index();
-    if (at >= d.regions * d.dimensions) return;
-    uint32_t a = at / d.dimensions, channel = at % d.dimensions;
-    int64_t* sum = &new_sums[size_t(target[a]) * d.dimensions + channel];
-    atomicAdd(agglomeration::atomic(sum), static_cast<unsigned long long>(sums[at]));
-    if (channel == 0) atomicAdd(&new_count[target[a]], count[a]);
-}
-
-// labels[i] = target[labels[i]].
-// target [R], labels [N]. One thread per point.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_rename(const uint32_t* __restrict__ target, uint32_t* __restrict__ labels,
-                         AgglomerationStartDims d) {
+    agglomeration_stays(const uint32_t* __restrict__ parent, uint32_t* __restrict__ stays, AgglomerationStartDims d) {
     uint32_t i = thread_index();
-    if (i < d.points) labels[i] = target[labels[i]];
+    if (i < d.points) stays[i] = parent[i] == i;
 }
 
-// apart[e] = whether the edge leads from one new region to another.
-// low, high, apart [E], target [R]. One thread per edge.
+// labels[i] = the rank, among the regions of the end, of the one that point i came to.
+// parent, labels [N], ranks [N + 1] of those that stay. One thread per point.
 extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_apart(const uint32_t* __restrict__ low, const uint32_t* __restrict__ high,
-                        const uint32_t* __restrict__ target, uint32_t* __restrict__ apart, AgglomerationEdgesDims d) {
-    uint32_t e = thread_index();
-    if (e < d.edges) apart[e] = target[low[e]] != target[high[e]];
-}
-
-// keys[r] = lower and higher new end of the r-th edge that is apart, values[r] = its number.
-// low, high, apart [E], target [R], ranks [E + 1]; keys, values [those that are apart]. One thread per edge.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_keys(const uint32_t* __restrict__ low, const uint32_t* __restrict__ high,
-                       const uint32_t* __restrict__ target, const uint32_t* __restrict__ apart,
-                       const uint32_t* __restrict__ ranks, uint64_t* __restrict__ keys, uint32_t* __restrict__ values,
-                       AgglomerationEdgesDims d) {
-    uint32_t e = thread_index();
-    if (e >= d.edges || !apart[e]) return;
-    uint32_t a = target[low[e]], b = target[high[e]];
-    keys[ranks[e]] = uint64_t(min(a, b)) << d.bits | max(a, b);
-    values[ranks[e]] = e;
-}
-
-// starts[i] = whether the i-th sorted edge has other ends than the one before; 0 of the first.
-// keys, starts [E]. One thread per edge.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_starts(const uint64_t* __restrict__ keys, uint32_t* __restrict__ starts, AgglomerationEdgesDims d) {
+    agglomeration_labels(const uint32_t* __restrict__ parent, const uint32_t* __restrict__ ranks,
+                         uint32_t* __restrict__ labels, AgglomerationStartDims d) {
     uint32_t i = thread_index();
-    if (i < d.edges) starts[i] = i > 0 && keys[i] != keys[i - 1];
-}
-
-// Sorted edges with the same ends become one, with the sum of their borders.
-// keys, values, starts [E], ranks [E + 1], border [edges before]; low, high, new_border [E], all 0 before.
-// One thread per edge; integers, so any order will do.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_unite(const uint64_t* __restrict__ keys, const uint32_t* __restrict__ values,
-                        const uint32_t* __restrict__ starts, const uint32_t* __restrict__ ranks,
-                        const uint64_t* __restrict__ border, uint32_t* __restrict__ low, uint32_t* __restrict__ high,
-                        uint64_t* __restrict__ new_border, AgglomerationEdgesDims d) {
-    uint32_t i = thread_index();
-    if (i >= d.edges) return;
-    uint32_t to = ranks[i + 1];
-    if (i == 0 || starts[i]) {
-        low[to] = uint32_t(keys[i] >> d.bits);
-        high[to] = uint32_t(keys[i]) & ((1u << d.bits) - 1);
-    }
-    atomicAdd(agglomeration::atomic(&new_border[to]), static_cast<unsigned long long>(border[values[i]]));
+    if (i >= d.points) return;
+    uint32_t root = i;
+    while (parent[root] != root) root = parent[root];
+    labels[i] = ranks[root];
 }

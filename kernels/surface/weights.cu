@@ -1,4 +1,5 @@
 // What a face that a box shows adds to the score of the box's part. CPU reference: src/ops/surface/weights.rs.
+#include "basic/exp.cuh"
 #include "block_sum.cuh"
 
 struct WeightsDims {
@@ -9,22 +10,6 @@ struct WeightsDims {
     uint32_t visibility;  // whether rings count
     uint32_t undefined;   // whether boxes without spread give NaN, not 0
 };
-
-namespace weights {
-
-// e^x for x not above zero, as the reference computes it.
-__device__ inline double exp(double x) {
-    if (x < -745.2) return 0.0;
-    const double high = __longlong_as_double(0x3fe62e42fee00000ll), low = __longlong_as_double(0x3dea39ef35793c76ll);
-    const double k = trunc(x * 1.44269504088896340736 - 0.5);
-    const double r = x - k * high - k * low;
-    double sum = 1.0;
-    for (int n = 14; n > 0; --n) sum = 1.0 + r / double(n) * sum;
-    const double half = trunc(k * 0.5), rest = k - half;
-    return sum * __longlong_as_double((int64_t(half) + 1023) << 52) * __longlong_as_double((int64_t(rest) + 1023) << 52);
-}
-
-}  // namespace weights
 
 // out[e] = pixels * score of the box * G * Q.
 // offsets [B + 1], pixels, distances, seen, around and out [E], scores [B]. One block per box.
@@ -49,7 +34,7 @@ weights_entries(const uint32_t* __restrict__ offsets, const uint32_t* __restrict
             factor = d.undefined ? __longlong_as_double(0x7ff8000000000000ll) : 0.0;
         } else if (d.gaussian) {
             const double z = (distances[e] - mean) / spread;
-            factor = weights::exp(-0.5 * z * z) / (spread * 2.5066282746310002);
+            factor = exponential::exp(-0.5 * z * z) / (spread * 2.5066282746310002);
         }
         if (d.visibility) factor = factor * (double(seen[e]) / (double(around[e]) + d.epsilon));
         out[e] = double(pixels[e]) * score * factor;

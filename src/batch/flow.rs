@@ -111,9 +111,7 @@ pub fn run<S: Steps>(steps: &S, items: &[S::Item], options: &Options) -> Result<
                 while !broken.load(Ordering::Relaxed) && !steps.stops() {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(item) = items.get(index) else { break };
-                    if send(&to, read(steps, index, item, gate)).is_err() {
-                        break;
-                    }
+                    send(&to, read(steps, index, item, gate));
                 }
             });
         }
@@ -128,9 +126,7 @@ pub fn run<S: Steps>(steps: &S, items: &[S::Item], options: &Options) -> Result<
                     let content =
                         content.and_then(|read| guarded(|| steps.compute(worker, &items[index], read)));
                     seconds.segment = begun.elapsed().as_secs_f64();
-                    if send(&to, Parcel { index, content, seconds, share }).is_err() {
-                        break;
-                    }
+                    send(&to, Parcel { index, content, seconds, share });
                 }
             });
         }
@@ -146,7 +142,7 @@ pub fn run<S: Steps>(steps: &S, items: &[S::Item], options: &Options) -> Result<
                     drop(share);
                     let mut failed = lock(failure);
                     if failed.is_none()
-                        && let Err(e) = steps.done(item, outcome, seconds)
+                        && let Err(e) = guarded(|| steps.done(item, outcome, seconds))
                     {
                         *failed = Some(e);
                         broken.store(true, Ordering::Relaxed);
@@ -186,8 +182,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn send<T>(to: &SyncSender<T>, value: T) -> Result<(), ()> {
-    to.send(value).map_err(|_| ())
+fn send<T>(to: &SyncSender<T>, value: T) {
+    to.send(value).expect("receivers outlive the threads that send");
 }
 
 fn receive<T>(from: &Mutex<Receiver<T>>) -> Option<T> {

@@ -122,6 +122,26 @@ impl File {
     }
 }
 
+/// Whether a journal may have that file name.
+pub(super) fn is_one(name: &str) -> bool {
+    name.starts_with("journal") && name.ends_with(".jsonl")
+}
+
+/// The last entry of every shape in each journal beside one. What cannot be read is passed over: others may be writing it.
+pub(super) fn beside(path: &Path) -> Vec<Entry> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let others = fs::read_dir(folder).into_iter().flatten().flatten().filter(|other| {
+        let name = other.file_name();
+        Some(&*name) != path.file_name() && name.to_str().is_some_and(is_one)
+    });
+    let entries = others.filter_map(|other| fs::read(other.path()).ok()).flat_map(|text| {
+        let lines = text.split(|&byte| byte == b'\n');
+        let entries = lines.filter_map(|line| serde_json::from_slice::<Entry>(line).ok());
+        entries.map(|entry| (entry.id.clone(), entry)).collect::<BTreeMap<_, _>>().into_values()
+    });
+    entries.collect()
+}
+
 /// A journal that this process alone writes.
 #[derive(Debug)]
 pub struct Journal {
@@ -166,6 +186,11 @@ impl Journal {
         Ok(Journal { path: path.to_path_buf(), file, entries })
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The last entry of every shape.
     pub fn entries(&self) -> &BTreeMap<String, Entry> {
         &self.entries
@@ -181,15 +206,31 @@ impl Journal {
     /// # Errors
     /// [`Error::Io`] if the disk is full; what was there stays whole.
     pub fn add(&mut self, entry: Entry) -> Result<()> {
-        let line = serde_json::to_string(&entry).expect("an entry is text and numbers") + "\n";
+        self.add_all(vec![entry])
+    }
+
+    /// Adds entries, all or none; they are on the disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Journal::add`].
+    pub fn add_all(&mut self, entries: Vec<Entry>) -> Result<()> {
+        let line = |entry| serde_json::to_string(entry).expect("an entry is text and numbers") + "\n";
+        let lines: String = entries.iter().map(line).collect();
         let begin = self.file.stream_position().map_err(Error::io(&self.path))?;
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(e) = written {
             let _ = self.file.set_len(begin).and_then(|()| self.file.seek(SeekFrom::Start(begin)));
             return Err(Error::io(&self.path)(e));
         }
-        self.entries.insert(entry.id.clone(), entry);
+        self.entries.extend(entries.into_iter().map(|entry| (entry.id.clone(), entry)));
         Ok(())
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // A child that another thread starts may hold the open file, and with it the lock, for a moment longer.
+        let _ = self.file.unlock();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a batch is made of.
 
-use super::{Shape, sheet};
+use super::{Shape, journal, sheet};
 use crate::error::{Error, Result};
 use std::{
     collections::BTreeSet,
@@ -49,9 +49,7 @@ pub fn check(shapes: &[Shape]) -> Result<()> {
 /// Whether the batch itself has files of that name.
 pub fn is_own(id: &str) -> bool {
     let first = id.split('/').next().unwrap_or_default();
-    first == sheet::THUMBNAILS
-        || first == sheet::PAGE
-        || first.starts_with("journal") && first.ends_with(".jsonl")
+    first == sheet::THUMBNAILS || first == sheet::PAGE || journal::is_one(first)
 }
 
 /// The part `i` of `n` of a list: every n-th, from the i-th on (1 to n). All parts together are the list.
@@ -69,7 +67,7 @@ mod tests {
         let shape = |id: &&str| Shape {
             id: id.to_string(),
             cloud: "a.ply".into(),
-            parts: parts.clone(),
+            parts: Ok(parts.clone()),
             weights: None,
             options: None,
         };

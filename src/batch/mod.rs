@@ -43,12 +43,22 @@ pub struct Shape {
     pub id: String,
     /// Its file.
     pub cloud: PathBuf,
-    /// What to look for.
-    pub parts: Parts,
+    /// What to look for, or why that is not known; such a shape fails.
+    pub parts: Result<Parts, String>,
     /// Learned weights.
     pub weights: Option<PathBuf>,
     /// Options instead of the batch's.
     pub options: Option<Box<Options>>,
+}
+
+impl Shape {
+    /// What to look for.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with why that is not known.
+    pub fn parts(&self) -> Result<&Parts> {
+        self.parts.as_ref().map_err(|why| Error::invalid(why.clone()))
+    }
 }
 
 /// What to write of each cloud.
@@ -91,6 +101,14 @@ impl Worker {
         Worker { pipeline, networks: Mutex::default() }
     }
 
+    /// The same, where no cloud may take more than so much memory, if its options do not say how much.
+    #[must_use]
+    pub fn with_memory(self, most: Option<u64>) -> Worker {
+        let mut options = self.pipeline.options().clone();
+        options.memory = options.memory.or(most);
+        Worker { pipeline: self.pipeline.with_options(options), ..self }
+    }
+
     /// Its pipeline.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
@@ -102,7 +120,7 @@ impl Worker {
         let read = || Checkpoint::read(path).map_err(|e| e.to_string());
         let checkpoint = networks.entry(path.clone()).or_insert_with(read).as_ref();
         let checkpoint = checkpoint.map_err(|e| Error::invalid(e.clone()))?;
-        checkpoint.check(&shape.parts).map_err(|e| Error::format(path, e.to_string()))?;
+        checkpoint.check(shape.parts()?).map_err(|e| Error::format(path, e.to_string()))?;
         Ok(Some(checkpoint.network.clone()))
     }
 }
@@ -117,7 +135,7 @@ impl Segmenter for Worker {
         if let Some(network) = self.network(shape)? {
             pipeline = pipeline.with_network(network);
         }
-        pipeline.segment(cloud, &shape.parts, observer)
+        pipeline.segment(cloud, shape.parts()?, observer)
     }
 
     #[cfg(not(feature = "ort"))]
@@ -218,6 +236,9 @@ impl<'a> Batch<'a> {
     /// is begun.
     pub fn run(&self, shapes: &[Shape], flow: &flow::Options) -> Result<Totals> {
         list::check(shapes)?;
+        if lock(&self.journal).entries().is_empty() {
+            self.take_over(shapes)?;
+        }
         let todo: Vec<&Shape> = shapes.iter().filter(|shape| !self.is_there(shape)).collect();
         let mut totals = Totals { kept: shapes.len() - todo.len(), ..Totals::default() };
         let outcomes = Mutex::new((0, 0));
@@ -253,14 +274,25 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// Takes over what other journals in the folder know of the shapes: those of shards, or of a batch without shards.
+    fn take_over(&self, shapes: &[Shape]) -> Result<()> {
+        let by_id: BTreeMap<&str, &Shape> = shapes.iter().map(|shape| (&shape.id[..], shape)).collect();
+        let is_of = |entry: &Entry| by_id.get(&entry.id[..]).is_some_and(|shape| self.is_of(entry, shape));
+        let mut journal = lock(&self.journal);
+        let found = journal::beside(journal.path()).into_iter().filter(is_of).collect();
+        journal.add_all(found)
+    }
+
     /// Whether the shape's result is there, made from the same things.
     fn is_there(&self, shape: &Shape) -> bool {
-        let journal = lock(&self.journal);
-        let Some(entry) = journal.entries().get(&shape.id).filter(|entry| entry.state == State::Done) else {
-            return false;
-        };
+        lock(&self.journal).entries().get(&shape.id).is_some_and(|entry| self.is_of(entry, shape))
+    }
+
+    /// Whether an entry is of the shape as it is now, and its files are there.
+    fn is_of(&self, entry: &Entry, shape: &Shape) -> bool {
         let known = entry.input.as_ref();
-        entry.made_from == self.made_from(shape)
+        entry.state == State::Done
+            && entry.made_from == self.made_from(shape)
             && self.files(shape) == entry.files
             && File::of(&shape.cloud, known)
                 .is_ok_and(|file| known.is_some_and(|known| known.sha256 == file.sha256))
@@ -273,18 +305,21 @@ impl<'a> Batch<'a> {
             let hash = || hash::sha256_of_file(path).unwrap_or_default();
             known.entry(path.clone()).or_insert_with(hash).clone()
         });
-        let all = json!([self.made_from, shape.parts, self.workers[0].options(shape), weights]);
+        let options = self.workers[0].options(shape).of_result();
+        let all = json!([self.made_from, shape.parts.as_ref().ok(), options, weights]);
         hash::sha256(all.to_string().as_bytes())
     }
 
     fn write(&self, shape: &Shape, made: &Made) -> Result<()> {
         let Made { input, found, .. } = made;
+        // First, so that a shape that fails leaves no result.
+        self.thumbnail(shape, found)?;
         let Input { points, cloud, .. } = input;
         match self.write {
             Write::All => {
                 let title = shape.id.clone();
                 let mut parameters = self.parameters.clone();
-                parameters["options"] = json!(self.workers[0].options(shape));
+                parameters["options"] = json!(self.workers[0].options(shape).of_result());
                 parameters["input"] = json!({
                     "cloud": path_text(&shape.cloud), "weights": shape.weights.as_ref().map(path_text),
                 });
@@ -320,7 +355,7 @@ impl<'a> Batch<'a> {
                 archive.finish()?;
             }
         }
-        self.thumbnail(shape, found)
+        Ok(())
     }
 
     /// A small picture of the first view in the colours of the parts, for the contact sheet.
@@ -388,6 +423,7 @@ impl<'r> Steps for Run<'r> {
 
     fn read(&self, shape: &&'r Shape) -> Result<Ready> {
         self.batch.watcher.begun(shape)?;
+        shape.parts()?;
         let worker = self.batch.workers[0];
         let options = worker.options(shape);
         if self.batch.write == Write::All {

@@ -69,7 +69,7 @@ pub struct BatchCommand {
     /// Clouds that are segmented at the same time on each device
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     overlap: u8,
-    /// Run in a process of its own: a cloud that ends it, as for want of memory, fails, and the others go on
+    /// Run in a process of its own: a cloud that ends it, for example by running out of memory, fails, and the others go on
     #[arg(long)]
     isolate: bool,
     /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
@@ -160,6 +160,12 @@ impl BatchCommand {
             shapes.retain(|shape| ward.takes(&shape.id));
         }
         let workers = self.workers(global, &options)?;
+        // Later less is free, because clouds are under way.
+        let memory = options.memory.or_else(memory::free);
+        let workers: Vec<Worker> = workers.into_iter().map(|worker| worker.with_memory(memory)).collect();
+        for own in shapes.iter_mut().filter_map(|shape| shape.options.as_mut()) {
+            own.memory = own.memory.or(memory);
+        }
         let stands_in = workers[0].pipeline().models().is_some_and(|models| models.manifest.stand_in);
         let mut parameters = output::parameters("batch", workers[0].pipeline());
         parameters["models"] = workers[0].made_from();
@@ -167,8 +173,8 @@ impl BatchCommand {
         let bar = progress::objects("batch", shapes.len());
         let watcher = Lines { bar: &bar, global, ward: ward.as_ref() };
         let batch = Batch::begin(&workers, &self.out, &journal, self.write(), parameters, &watcher)?;
-        let free = options.memory.or_else(memory::free).unwrap_or(u64::MAX);
-        let flow = flow::Options { readers: 2, writers: 2, memory: free, ..flow::Options::default() };
+        let memory = memory.unwrap_or(u64::MAX);
+        let flow = flow::Options { readers: 2, writers: 2, memory, ..flow::Options::default() };
         let totals = batch.run(&shapes, &flow)?;
         bar.finish_and_clear();
         if stands_in && ward.as_ref().is_none_or(Ward::is_whole) {
@@ -239,40 +245,55 @@ impl BatchCommand {
             Some(path) => read_json(path, "categories with their part names")?,
             None => BTreeMap::new(),
         };
+        let lines = self.lines()?;
         let base = self.categories.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        let general = if self.parts.is_empty() { None } else { Some(run::parts(&self.parts)?) };
-        let mut shapes = vec![];
-        for (id, line) in self.lines()? {
+        let general = if self.parts.is_empty() { None } else { Some(run::parts(&self.parts)) };
+        let shape = |(id, line): (String, Line)| {
             let Line { cloud, parts, category, weights, options: own, .. } = line;
-            let named = |what: String| Error::format(&cloud, what);
             let category = match category {
-                Some(name) => Some(categories.get(&name).ok_or_else(|| {
-                    named(format!("its category {name:?} is not in the file of --categories"))
-                })?),
-                None => cloud.iter().rev().skip(1).find_map(|step| categories.get(step.to_str()?)),
-            };
-            let (of_category, learned) = match category {
-                None => (None, None),
-                Some(Category::Parts(parts)) => (Some(parts), None),
-                Some(Category::Full { parts, weights }) => {
-                    (Some(parts), weights.as_ref().map(|path| base.join(path)))
+                Some(name) => {
+                    let why = format!("its category {name:?} is not in the file of --categories");
+                    categories.get(&name).map(Some).ok_or(why)
                 }
+                None => Ok(cloud.iter().rev().skip(1).find_map(|step| categories.get(step.to_str()?))),
             };
-            let own_parts = match &parts {
-                None => None,
-                Some(Names::List(names)) => Some(Parts::new(names)?),
-                Some(Names::Text(text)) => Some(Parts::new(text.split(','))?),
+            let own_parts = parts.map(|parts| {
+                let parts = match &parts {
+                    Names::List(names) => Parts::new(names),
+                    Names::Text(text) => Parts::new(text.split(',')),
+                };
+                parts.map_err(|e| e.to_string())
+            });
+            let own = own.map(|own| over(options, own)).transpose();
+            let asked = || -> Result<_, String> {
+                let (of_category, learned) = match category? {
+                    None => (None, None),
+                    Some(Category::Parts(parts)) => (Some(parts), None),
+                    Some(Category::Full { parts, weights }) => {
+                        (Some(parts), weights.as_ref().map(|path| base.join(path)))
+                    }
+                };
+                let nobody = "nobody says what to look for; give --parts, or its category in --categories";
+                let parts = match own_parts {
+                    Some(own) => own?,
+                    None => of_category.or(general.as_ref()).ok_or(nobody)?.clone(),
+                };
+                Ok((parts, learned, own?))
             };
-            let parts =
-                own_parts.or_else(|| of_category.cloned()).or_else(|| general.clone()).ok_or_else(|| {
-                    named(
-                        "nobody says what to look for; give --parts, or its category in --categories".into(),
-                    )
-                })?;
-            let own = own.map(|own| over(options, own).map(Box::new).map_err(named));
-            shapes.push(Shape { id, cloud, parts, weights: weights.or(learned), options: own.transpose()? });
+            let named = |why: String| Error::format(&cloud, why).to_string();
+            match asked() {
+                Ok((parts, learned, own)) => {
+                    let (weights, options) = (weights.or(learned), own.map(Box::new));
+                    Shape { id, cloud, parts: Ok(parts), weights, options }
+                }
+                Err(why) => Shape { id, parts: Err(named(why)), cloud, weights, options: None },
+            }
+        };
+        let shapes: Vec<Shape> = lines.into_iter().map(shape).collect();
+        match shapes.iter().any(|shape| shape.parts.is_ok()) {
+            true => Ok(shapes),
+            false => Err(Error::invalid(shapes[0].parts().unwrap_err().to_string())),
         }
-        Ok(shapes)
     }
 
     /// The clouds with their names.
@@ -333,6 +354,10 @@ fn over(options: &Options, own: Value) -> Result<Options, String> {
     fn merge(into: &mut Value, from: Value) {
         match (into, from) {
             (Value::Object(into), Value::Object(from)) => {
+                // Another choice has other fields.
+                if from.get("from").is_some_and(|choice| into.get("from") != Some(choice)) {
+                    into.clear();
+                }
                 for (key, value) in from {
                     merge(into.entry(key).or_insert(Value::Null), value);
                 }
@@ -342,7 +367,9 @@ fn over(options: &Options, own: Value) -> Result<Options, String> {
     }
     let mut all = json!(options);
     merge(&mut all, own);
-    serde_json::from_value(all).map_err(|e| format!("options of its own: {e}"))
+    let own: Options = serde_json::from_value(all).map_err(|e| format!("options of its own: {e}"))?;
+    own.check().map_err(|e| format!("options of its own: {e}"))?;
+    Ok(own)
 }
 
 /// The clouds that an argument names, but for what lies in `out`, results of an earlier run. Those of a directory are named
@@ -354,9 +381,11 @@ fn clouds(input: &Path, out: &Path) -> Result<Vec<(Option<String>, PathBuf)>> {
     let inside =
         |path: &Path| out.as_ref().zip(absolute(path)).is_some_and(|(out, path)| path.starts_with(out));
     if input.is_dir() {
-        let files =
-            walk::files(input)?.into_iter().filter(|file| Input::is_readable(file) && !is_label(file));
-        let files: Vec<PathBuf> = files.filter(|file| !inside(&input.join(file))).collect();
+        let is_cloud = |file: &PathBuf| {
+            let path = input.join(file);
+            Input::is_readable(file) && !is_label(file) && !inside(&path) && !is_result(&path)
+        };
+        let files: Vec<PathBuf> = walk::files(input)?.into_iter().filter(is_cloud).collect();
         // Without the extension, unless others are or lie where that leads, or the batch itself.
         let stem = |file: &PathBuf| file.with_extension("");
         let mut taken: BTreeMap<PathBuf, usize> = BTreeMap::new();
@@ -378,11 +407,17 @@ fn clouds(input: &Path, out: &Path) -> Result<Vec<(Option<String>, PathBuf)>> {
     let mut paths = vec![];
     for path in found {
         let path = path.map_err(|e| nothing(&e.to_string()))?;
-        if path.is_file() && !inside(&path) {
+        if path.is_file() && !inside(&path) && !is_result(&path) {
             paths.push((None, path));
         }
     }
     if paths.is_empty() { Err(nothing("no file is of this pattern")) } else { Ok(paths) }
+}
+
+/// Whether a file is part of a result that a command has written.
+fn is_result(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    folder.join("run.json").is_file() && output::files(folder).any(|file| file == path)
 }
 
 /// The lines of a manifest, files from its directory on.

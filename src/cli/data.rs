@@ -59,8 +59,3 @@ impl Data {
         Preparer::new(device, options, predictor, folder.map(Path::to_path_buf))
     }
 }
-
-/// What a reader must know before believing anything.
-pub fn warnings(preparer: &Preparer) -> Vec<String> {
-    preparer.predictor().warnings()
-}

@@ -9,7 +9,10 @@ use partstad::{
     study::dataset::{Dataset, INDEX, Index, Rules},
 };
 use serde_json::json;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// List or check a folder of labelled clouds
 #[derive(Args)]
@@ -27,8 +30,9 @@ enum Action {
 /// Write a dataset.json for a folder of labelled clouds
 ///
 /// Finds the clouds and their labels: label.npy in a folder with one cloud, CLOUD.labels.npy beside others, or properties
-/// label (and instance) in a PLY file. Labels are integers, one a row: the place of the part's name, -1 = none. The folders
-/// train, val and test name splits, the next folder the category. What cannot be used is listed and left out.
+/// label (and instance) in a PLY file. Instances likewise in instances.npy or CLOUD.instances.npy. Labels are integers, one a
+/// row: the place of the part's name, -1 = none. The folders train, val and test name splits, the next folder the category.
+/// What cannot be used is listed and left out.
 #[derive(Args)]
 #[command(after_help = "Examples:
   partstad dataset init mugs --category mug --parts body,handle --test 4
@@ -84,7 +88,7 @@ impl Init {
             return Err(Error::invalid(format!("{} is there already; --force replaces it", path.display())));
         }
         let rules = Rules {
-            parts: self.parts()?,
+            parts: self.parts().unwrap_or_else(|e| super::malformed("--parts", &e)),
             category: self.category.clone(),
             val: self.val,
             test: self.test,
@@ -133,7 +137,7 @@ impl Init {
             let category = category.trim().to_string();
             if let Some(first) = parts.insert(category, Parts::new(names.split(','))?) {
                 return Err(Error::invalid(format!(
-                    "--parts {text}: there are names already, {first}; --parts CATEGORY=NAMES names those of one category"
+                    "{text}: there are names already, {first}; --parts CATEGORY=NAMES names those of one category"
                 )));
             }
         }
@@ -153,11 +157,14 @@ impl Check {
         }
         let bar = progress::objects("check", objects.len());
         let (mut rows, mut failed) = (BTreeMap::<_, Counts>::new(), vec![]);
+        let [mut uncolored, mut z_up] = [0; 2];
         for object in &objects {
             bar.set_message(object.place().display().to_string());
             let parts = &data.parts[&object.category];
             match object.read(parts.len()) {
-                Ok((_, truth)) => {
+                Ok((points, truth)) => {
+                    uncolored += points.colors.is_empty() as usize;
+                    z_up += points.z_up as usize;
                     let counts = rows.entry((&object.category, &object.split)).or_default();
                     counts.objects += 1;
                     counts.points += truth.semantic.len();
@@ -190,17 +197,57 @@ impl Check {
                 "labelled": counts.parts, "with_instances": counts.with_instances,
             }));
         }
-        let all = rows.values().all(|counts| counts.parts.iter().sum::<usize>() == counts.points);
-        if all && !rows.is_empty() {
-            lines.push("Every point of every cloud has a part. If 0 means none, labels count from 1: --first-label 1.".into());
+        let mut warnings = doubts(&rows, &data, objects.iter().all(|object| object.labels.first == 0));
+        for (count, what, flag) in
+            [(uncolored, "without colours", "--grey"), (z_up, "whose format has z up", "--up z")]
+        {
+            if count > 0 {
+                let clouds = counted(count, "cloud", "clouds");
+                warnings.push(format!("{clouds} {what}: give {flag} to prepare and evaluate."));
+            }
+        }
+        for warning in &warnings {
+            super::warn(warning);
         }
         let count = failed.len();
-        global.report(json!({ "groups": told, "failed": failed }), &lines.join("\n"))?;
+        global
+            .report(json!({ "groups": told, "failed": failed, "warnings": warnings }), &lines.join("\n"))?;
         match count {
             0 => Ok(()),
             _ => Err(Error::invalid(format!("{count} of {} clouds cannot be used", objects.len()))),
         }
     }
+}
+
+/// What looks wrong with the labels of clouds by category and split. `from_zero`: whether they count from 0.
+fn doubts(rows: &BTreeMap<(&String, &String), Counts>, data: &Dataset, from_zero: bool) -> Vec<String> {
+    let mut doubts = vec![];
+    let splits: BTreeSet<&String> = rows.keys().map(|(_, split)| *split).collect();
+    for split in splits.into_iter().filter(|split| !["train", "val", "test"].contains(&split.as_str())) {
+        doubts.push(format!(
+            "The split {split:?} is none of train, val and test: prepare and evaluate leave it out, unless --splits names it."
+        ));
+    }
+    let all = rows.values().all(|counts| counts.parts.iter().sum::<usize>() == counts.points);
+    if all && from_zero && !rows.is_empty() {
+        doubts.push(
+            "Every point of every cloud has a part. If 0 means none, labels count from 1: --first-label 1."
+                .into(),
+        );
+    }
+    for (category, parts) in &data.parts {
+        let of_category: Vec<&Counts> =
+            rows.iter().filter(|((name, _), _)| *name == category).map(|(_, counts)| counts).collect();
+        let absent = |j: &usize| of_category.iter().all(|counts| counts.parts[*j] == 0);
+        for j in (0..parts.len()).filter(|j| !of_category.is_empty() && absent(j)) {
+            let remedy = match j {
+                0 if from_zero => ". If its labels count from 1, list it anew: dataset init --first-label 1",
+                _ => "",
+            };
+            doubts.push(format!("{category}: no point of any cloud is labelled {:?}{remedy}.", parts[j]));
+        }
+    }
+    doubts
 }
 
 #[derive(Default)]

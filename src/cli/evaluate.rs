@@ -1,15 +1,12 @@
 //! `partstad evaluate`: methods against the ground truth.
 
-use super::{
-    Global,
-    data::{self, Data},
-    progress,
-};
+use super::{Global, data::Data, progress};
 use clap::{Args, ValueEnum};
 use partstad::{
     Error, Result,
     error::one_line,
     io::path_text,
+    stages::instances::Merge,
     study::{
         dataset::Object,
         evaluate::{Evaluation, Evaluator, Paper, Run},
@@ -17,7 +14,7 @@ use partstad::{
     },
 };
 use serde_json::json;
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 /// Measure methods on labelled clouds
 ///
@@ -40,7 +37,8 @@ pub struct Evaluate {
     /// Print the methods side by side, as the paper's tables do
     #[arg(long)]
     compare: bool,
-    /// Evaluate what a table of the paper has, and write it: rows, means, published means, what is missing, seconds
+    /// Evaluate what a table of the paper has, and write it: rows, means, published means, what is missing, seconds.
+    /// Instances follow the paper's rule (touching), whatever the options say
     #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "compare"])]
     table: Option<Tables>,
     /// Categories to evaluate, separated by commas [default: all that the data holds]
@@ -86,8 +84,12 @@ impl Evaluate {
             None => Run::all(&self.method, &self.weights, self.compare),
         };
         let bar = progress::objects("evaluate", objects.len());
-        let preparer = self.data.preparer(global, self.prepared.as_deref())?;
-        let warnings = data::warnings(&preparer);
+        let mut preparer = self.data.preparer(global, self.prepared.as_deref())?;
+        if self.table.is_some() {
+            preparer = preparer.with_merge(Merge::Touching);
+        }
+        let warnings = preparer.warnings(&objects, &data.parts);
+        bar.suspend(|| warnings.iter().for_each(|warning| super::warn(warning)));
         let about = json!({
             "splits": self.splits, "out": path_text(&self.out), "options": preparer.options(),
             "predictions": preparer.predictor().description(), "warnings": warnings,
@@ -107,9 +109,6 @@ impl Evaluate {
         }
         bar.finish_and_clear();
         let evaluation = evaluator.finish();
-        for warning in &warnings {
-            super::warn(warning);
-        }
         let paper = self.table.map(|Tables::Paper| evaluation.paper());
         evaluation.write(&self.out, &[vec![note], warnings].concat(), paper.as_ref())?;
         let mut told = json!(evaluation);
@@ -121,10 +120,9 @@ impl Evaluate {
         }
     }
 
-    /// Refuses weights that are not there, and a file of another category than those that are evaluated.
+    /// Refuses weights that are not there, and one file for several categories.
     fn check_weights(&self, objects: &[Object]) -> Result<()> {
-        let mut categories: Vec<&str> = objects.iter().map(|object| &object.category[..]).collect();
-        categories.dedup();
+        let categories: BTreeSet<&str> = objects.iter().map(|object| &object.category[..]).collect();
         for path in &self.weights {
             let shown = path.display();
             if path.is_dir() {
@@ -133,13 +131,11 @@ impl Evaluate {
             if !path.is_file() {
                 return Err(Error::invalid(format!("--weights {shown}: there is no such file or directory")));
             }
-            let stem = path.file_stem().unwrap_or_default();
-            if categories.len() > 1 || self.category.is_empty() && categories.iter().any(|&name| stem != name)
-            {
+            if categories.len() > 1 {
                 return Err(Error::invalid(format!(
                     "--weights {shown} is one file, for one category; evaluated: {}; name the file's category with \
                      --category, or give the directory of all files",
-                    categories.join(", ")
+                    categories.into_iter().collect::<Vec<_>>().join(", ")
                 )));
             }
             if let Some(method) =

@@ -32,8 +32,8 @@ pub struct Lift {
     /// .glb, .gltf, .obj, .stl
     cloud: PathBuf,
     /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}, or
-    /// a COCO dictionary with such a list as annotations, whose categories are told by their names. A score does not count
-    /// but where weights are made of it (option weights)
+    /// a COCO dictionary with such a list as annotations, whose categories are told by their names. Scores
+    /// matter only if the option weights takes them: {"from": "confidence"}
     #[arg(long, value_name = "FILE")]
     boxes: PathBuf,
     /// Names of the parts, in the order of the category_id
@@ -68,7 +68,7 @@ pub struct Lift {
 
 impl Lift {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let parts = run::parts(&self.parts)?;
+        let parts = run::parts(&self.parts);
         let device = self.settings.device()?;
         let mut options = self.refinements.of(self.settings.options()?);
         if self.skip_empty_views {

@@ -1,4 +1,4 @@
-//! The command line: arguments in, files and messages out. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! The command line: arguments in, files and messages out. Exit codes: 0 done, 1 failed, 2 unknown or malformed arguments.
 
 #[cfg(feature = "ort")]
 mod batch;
@@ -25,7 +25,7 @@ mod superpoints;
 mod train;
 mod weights;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use partstad::{Error, Result, error::one_line};
 use std::{
     io::{IsTerminal, Write},
@@ -46,11 +46,13 @@ struct Cli {
     global: Global,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the message says why), 2 wrong usage.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed (the message says why), 2 an argument is unknown, missing or malformed.";
 
 #[derive(Args)]
 pub struct Global {
-    /// Print the result as one JSON object on standard output
+    /// Print the result as JSON on standard output: an object; of several clouds a list; of batch a line for each outcome,
+    /// and the totals last
     #[arg(long, global = true)]
     pub json: bool,
     /// Say more on standard error: -v what is done, -vv details
@@ -138,6 +140,12 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Ends the program as an argument does that clap refuses.
+fn malformed(argument: &str, why: &Error) -> ! {
+    let message = for_terminal(&format!("{argument}: {why}"));
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n")).exit()
 }
 
 /// How the command line asks for what the library's message names.

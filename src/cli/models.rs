@@ -33,7 +33,7 @@ enum Command {
 /// Check a folder of models
 ///
 /// Compares every input and output with what partstad asks for, runs made-up views on the CPU, times them, and says in words
-/// what is wrong; then the exit code is 1.
+/// what is wrong. The exit code is 1 if anything is.
 #[derive(Args)]
 #[command(after_help = "Example: partstad models check my-models")]
 struct Check {

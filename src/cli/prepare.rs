@@ -1,12 +1,10 @@
 //! `partstad prepare`: labelled clouds to training samples.
 
-use super::{
-    Global,
-    data::{self, Data},
-    progress,
-};
+use super::{Global, data::Data, progress};
 use clap::Args;
-use partstad::{Error, Result, error::one_line, io::path_text, segmentation::counted};
+use partstad::{
+    Error, Result, error::one_line, io::path_text, segmentation::counted, study::prepare::noticed,
+};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -47,13 +45,17 @@ impl Prepare {
         }
         let bar = progress::objects("prepare", objects.len());
         let preparer = self.data.preparer(global, Some(&self.out))?;
+        let mut warnings = preparer.warnings(&objects, &data.parts);
+        bar.suspend(|| warnings.iter().for_each(|warning| super::warn(warning)));
         let (mut made, mut failures, mut kept, mut bytes) = (vec![], vec![], 0, 0);
+        let mut of_clouds = vec![];
         for object in &objects {
             bar.set_message(one_line(&object.place().to_string_lossy()));
             match preparer.samples(object, &data.parts[&object.category]) {
                 Ok(prepared) => {
                     kept += prepared.kept as usize;
                     bytes += prepared.bytes;
+                    of_clouds.push((object.place(), prepared.warnings.clone()));
                     made.push(json!({ "object": object.place(), "prepared": prepared }));
                 }
                 Err(error) => {
@@ -64,10 +66,9 @@ impl Prepare {
             bar.inc(1);
         }
         bar.finish_and_clear();
-        let warnings = data::warnings(&preparer);
-        for warning in &warnings {
-            super::warn(warning);
-        }
+        let of_clouds = noticed(of_clouds.iter().map(|(place, warnings)| (place.as_path(), &warnings[..])));
+        of_clouds.iter().for_each(|warning| super::warn(warning));
+        warnings.extend(of_clouds);
         let (count, failed) = (made.len(), failures.len());
         let text = format!(
             "{} in {} ({kept} were there), {} KB each",

@@ -60,7 +60,7 @@ pub fn work(title: &str, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {prefix}  {msg}  {elapsed}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.set_prefix(title.to_string());
-    bar.enable_steady_tick(Duration::from_millis(100));
+    tick(&bar);
     show(&bar, what);
     bar
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Global, progress,
-    run::{Reading, views_options},
+    run::{Reading, check_is_one, views_options},
 };
 use clap::Args;
 use partstad::{
@@ -37,6 +37,7 @@ pub struct Render {
 
 impl Render {
     pub fn run(&self, global: &Global) -> Result<()> {
+        check_is_one(&self.cloud)?;
         let options =
             self.views.as_ref().map_or_else(|| Ok(Options::default()), |path| views_options(path))?;
         let inputs: Vec<&PathBuf> = [&self.cloud].into_iter().chain(&self.views).collect();

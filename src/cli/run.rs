@@ -108,21 +108,23 @@ pub fn with_flags(message: &str) -> String {
     .fold(message.to_string(), |message, (option, flag)| message.replace(option, flag))
 }
 
-/// The names of parts, also where they are written as a caption: "arm . back . leg".
-pub fn parts(names: &[String]) -> Result<Parts> {
-    match names {
+/// The names of parts, also where they are written as a caption: "arm . back . leg". Names that cannot be are a malformed
+/// argument.
+pub fn parts(names: &[String]) -> Parts {
+    let parts = match names {
         [caption] if caption.contains(['.', ';']) => {
             Parts::new(caption.split(['.', ';']).filter(|name| !name.trim().is_empty()))
         }
         names => Parts::new(names),
-    }
+    };
+    parts.unwrap_or_else(|e| super::malformed("--parts", &e))
 }
 
 impl Settings {
     /// The options of the pipeline.
     pub fn options(&self) -> Result<Options> {
         let mut options: Options = match &self.options {
-            Some(path) => read_json(path, "pipeline options")?,
+            Some(path) => checked(read_json(path, "pipeline options")?, path)?,
             None => Options::default(),
         };
         if let Some(path) = &self.views {
@@ -147,9 +149,9 @@ impl Settings {
 pub struct Segmenting {
     #[command(flatten)]
     pub settings: Settings,
-    /// Boxes need a higher score than this, from 0.1 to 0.95 [default: 0.5]. Low scores make many boxes, of which
-    /// each takes the segmenter time
-    #[arg(long, value_name = "X", value_parser = score)]
+    /// Boxes need a higher score than this, from 0.1 to 0.95 [default: 0.5]. A low score lets in many boxes, and
+    /// the segmenter takes time for each
+    #[arg(long, value_name = "X", value_parser = score, allow_negative_numbers = true)]
     score: Option<f32>,
     #[command(flatten)]
     asking: Asking,
@@ -199,9 +201,10 @@ pub struct Refinements {
     /// Find small parts that lie inside one superpoint, where the masks of two views or more agree on them
     #[arg(long)]
     small_parts: bool,
-    /// Tell instances of one part apart by the masks, instead of by what touches: doors side by side
-    #[arg(long)]
-    instances_by_masks: bool,
+    /// What tells instances of one part apart: masks, each of one object in its view, or touching, as PartSLIP does it
+    /// [default: masks]
+    #[arg(long, value_name = "RULE")]
+    instances: Option<Merge>,
     /// Give points that no view shows the part that surrounds them, instead of none
     #[arg(long)]
     fill_hidden: bool,
@@ -214,9 +217,7 @@ impl Refinements {
             options.evidence = evidence::Options { free: options.evidence.free, ..evidence::Options::cut() };
         }
         options.evidence.free |= self.small_parts;
-        if self.instances_by_masks {
-            options.instances.merge = Merge::Masks;
-        }
+        options.instances.merge = self.instances.unwrap_or(options.instances.merge);
         options.labels.fill_hidden |= self.fill_hidden;
         options
     }
@@ -303,12 +304,33 @@ impl Learned {
 
 /// The view options in a JSON file.
 pub fn views_options(path: &Path) -> Result<views::Options> {
-    read_json(path, "view options")
+    let options = Options { views: read_json(path, "view options")?, ..Options::default() };
+    Ok(checked(options, path)?.views)
+}
+
+/// Options of a file, all in their range.
+fn checked(options: Options, path: &Path) -> Result<Options> {
+    options.check().map_err(|e| Error::format(path, e.to_string()))?;
+    Ok(options)
 }
 
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
     let text = read_settings(path)?;
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::format(path, format!("not {what}: give an object, {{...}}")));
+    }
     serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not {what}: {e}")))
+}
+
+/// Refuses a folder where one cloud is needed.
+pub fn check_is_one(cloud: &Path) -> Result<()> {
+    match cloud.is_dir() {
+        true => Err(Error::format(
+            cloud,
+            "is a folder: name one cloud; `partstad batch` takes folders, and segments all that is in them",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// A cloud on its way through a command.
@@ -322,6 +344,7 @@ impl<'a> Job<'a> {
     /// Reads the cloud or the mesh.
     pub fn read(path: &'a Path, device: &Device, options: &Options) -> Result<Job<'a>> {
         let start = Instant::now();
+        check_is_one(path)?;
         Ok(Job { path, input: Input::read(path, device, options)?, start })
     }
 

@@ -27,9 +27,9 @@ use std::{
 /// Segment clouds into named parts and instances
 ///
 /// Writes labels.npy, instances.npy and superpoints.npy (i32 [N], -1 = none), scores.npy (f32 [superpoints, parts + 1],
-/// column 0 = no part), boxes.json, segmentation.ply (for MeshLab and Open3D), run.json and report.html (to
-/// look at). One cloud's files go to DIR; those of several to DIR/<name of the cloud>, and a cloud that fails does not
-/// stop the others.
+/// column 0 = no part), boxes.json, parts.json, segmentation.ply (for MeshLab and Open3D), run.json and report.html (to
+/// look at). Of a mesh also faces.npy and face-instances.npy (i32 [F]), segmentation.glb and segmentation-mesh.ply. One
+/// cloud's files go to DIR; those of several to DIR/<name of the cloud>, and a cloud that fails does not stop the others.
 #[derive(Args)]
 #[command(after_help = "Examples:
   partstad segment chair.ply --parts arm,back,leg,seat,wheel -o out
@@ -60,7 +60,7 @@ pub struct Segment {
 
 impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let parts = run::parts(&self.parts)?;
+        let parts = run::parts(&self.parts);
         let folders = folders(&self.clouds, &self.out)?;
         let inputs = self.clouds.iter().chain(&self.learned.weights).map(PathBuf::as_path);
         run::check_results(&folders, &inputs.chain(self.segmenting.settings.files()).collect::<Vec<_>>())?;

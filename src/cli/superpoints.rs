@@ -1,6 +1,9 @@
 //! `partstad superpoints`: the over-segmentation alone.
 
-use super::{Global, progress, run::Reading};
+use super::{
+    Global, progress,
+    run::{Reading, check_is_one},
+};
 use clap::Args;
 use partstad::{
     Device, Error, Result,
@@ -47,6 +50,7 @@ pub struct SuperpointsCommand {
 
 impl SuperpointsCommand {
     pub fn run(&self, global: &Global) -> Result<()> {
+        check_is_one(&self.cloud)?;
         let outputs: Vec<&PathBuf> = [&self.out].into_iter().chain(&self.ply).collect();
         staged::check_apart(&outputs, &[&self.cloud])?;
         let same = |a: &PathBuf| staged::place_of(a) == staged::place_of(&self.out);

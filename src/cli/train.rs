@@ -11,7 +11,8 @@ use partstad::{
     stages::checkpoint::Checkpoint,
     study::{
         prepare,
-        train::{self, Options, Trainer},
+        sample::Sample,
+        train::{self, Folds, Gain, Options, Trainer, WINDOW},
     },
 };
 use serde_json::{Value, json};
@@ -22,13 +23,20 @@ use std::{
 
 /// Learn to weigh boxes from a few labelled shapes
 ///
-/// Reads what `partstad prepare` wrote: trains on the split `train`, keeps the epoch with the best mIoU on `val` (on `train`
-/// itself where a category has no `val`). Writes the weights, and beside them a table of the epochs (.csv) and a curve (.svg).
-/// An interrupted training goes on where it stopped, to the same bits.
+/// Reads the labelled shapes that `partstad prepare` wrote, of the splits `train` and `val`, and holds them out in turn, in
+/// five groups. If learned weights win over constant ones on the shapes that they were not learned from, they are learned from
+/// all, and written with a table of the epochs (.csv) and a curve (.svg). If not, none are written, and those of an earlier
+/// training there are removed; the exit code is 0.
+///
+/// With --folds 0, as in the paper, it learns from `train` alone and keeps the epoch with the best mIoU on `val` (on `train`
+/// itself where a category has no `val`), whether it helps or not.
+///
+/// An interrupted training goes on where it stopped, to the same bits; what was held out is held out again.
 #[derive(Args)]
 #[command(after_help = "Examples:
   partstad train prepared --category Chair -o Chair.safetensors
   partstad train prepared --all-categories -o weights
+  partstad train prepared --all-categories --folds 0 -o weights
   partstad train prepared --all-categories --shared -o weights
   partstad train prepared/no-sam --all-categories -o weights/no-sam
   partstad train prepared --all-categories --loss cross-entropy -o weights/cross-entropy")]
@@ -51,6 +59,9 @@ pub struct Train {
     /// How often every shape is seen [default: 400]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
+    /// Groups of shapes that are held out in turn to tell whether learning helps; 0: none, `val` chooses the epoch
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    folds: usize,
     /// What is learned from [default: mriou]
     #[arg(long)]
     loss: Option<Loss>,
@@ -76,7 +87,9 @@ enum Loss {
     CrossEntropy,
 }
 
-/// Epochs between two savings of an unfinished training.
+/// The extension of the file of an unfinished training.
+const STATE: &str = "state.safetensors";
+/// Epochs between two savings of it.
 const SAVE_EVERY: usize = 20;
 
 impl Train {
@@ -156,7 +169,86 @@ impl Train {
         device: &Device,
     ) -> Result<(Value, String)> {
         let _alone = Claim::of(path)?;
-        let (mut train, mut val, mut parts) = (vec![], vec![], vec![]);
+        let Labelled { mut train, mut val, parts } = self.labelled(categories, path)?;
+        let beside = |category| path.with_file_name(category).with_added_extension("safetensors");
+        let files: Vec<PathBuf> = match categories {
+            [_] => vec![path.to_path_buf()],
+            several => several.iter().map(beside).collect(),
+        };
+        let shapes = json!({ "category": name, "train": train.len(), "val": val.len(), "parts": parts });
+        let folds = match self.folds {
+            0 => None,
+            folds => {
+                train.append(&mut val);
+                Some(cross_validate(name, &train, folds, options, device)?)
+            }
+        };
+        let told = |more: Value| {
+            let mut told = shapes.clone();
+            told.as_object_mut().expect("it is one").extend(more.as_object().cloned().unwrap_or_default());
+            told
+        };
+        let gain = folds.as_ref().and_then(Folds::wins);
+        if let (Some(found), None) = (&folds, gain) {
+            // Those of an earlier training would stand for this one.
+            let beside = ["csv", "svg", STATE].map(|extension| path.with_extension(extension));
+            files.iter().chain(&beside).try_for_each(|file| remove(file))?;
+            write(path, "folds.csv", &found.table())?;
+            let line =
+                format!("{name}: {}; no weights written (--folds 0 learns all the same)", in_words(found));
+            return Ok((told(json!({ "out": Value::Null, "folds": found })), line));
+        }
+        let options = match gain {
+            Some(Gain { epoch: epochs, .. }) => {
+                Options { epochs, average: WINDOW.min(epochs), ..options.clone() }
+            }
+            None => options.clone(),
+        };
+        let trainer = self.learn(name, path, train, val, &options, device)?;
+        let (Some(&best), network) = trainer.best()? else {
+            return Err(Error::invalid("train: no epoch to keep; ask for at least one"));
+        };
+        let mut checkpoint =
+            Checkpoint { parts: vec![], epoch: best.epoch, val_miou: best.val_miou, network };
+        match (&folds, gain) {
+            (Some(found), Some(gain)) => {
+                checkpoint.val_miou = found.constant + gain.mean;
+                write(path, "folds.csv", &found.table())?;
+            }
+            _ => remove(&path.with_extension("folds.csv"))?,
+        }
+        for (file, parts) in files.iter().zip(&parts) {
+            checkpoint.parts = parts.clone();
+            checkpoint.write(file)?;
+        }
+        write(path, "csv", &train::table(trainer.history()))?;
+        write(path, "svg", &train::curve(trainer.history(), name))?;
+        remove(&path.with_extension(STATE))?;
+        let where_to = format!("null weight {:.2}; {}", best.null, path.display());
+        if let Some(found) = &folds {
+            let line = format!("{name}: {}, {where_to}", in_words(found));
+            return Ok((told(json!({ "out": path_text(path), "folds": found, "best": best })), line));
+        }
+        let constant = trainer.constant_miou()?;
+        let judged = if shapes["val"] == 0 { "training" } else { "validation" };
+        let line = format!(
+            "{name}: {judged} mIoU {:.1} % in epoch {} of {}, {:.1} % with constant weights, {where_to}",
+            100.0 * best.val_miou,
+            best.epoch,
+            trainer.history().len(),
+            100.0 * constant,
+        );
+        if constant > best.val_miou {
+            tracing::warn!(
+                "{name}: constant weights are better on the {judged} shapes; segment without these weights"
+            );
+        }
+        Ok((told(json!({ "out": path_text(path), "best": best, "constant_miou": constant })), line))
+    }
+
+    /// The prepared shapes of some categories, and the parts of each.
+    fn labelled(&self, categories: &[String], path: &Path) -> Result<Labelled> {
+        let mut labelled = Labelled::default();
         for category in categories {
             check_apart(&self.prepared, category, path, self.options.as_deref())?;
             let samples = |split| prepare::samples(&self.prepared, split, category);
@@ -174,13 +266,25 @@ impl Train {
                     "train: shapes of {category} have parts {a:?} and {b:?}"
                 )));
             }
-            parts.push(first.parts.clone());
-            train.extend(of_train);
-            val.extend(of_val);
+            labelled.parts.push(first.parts.clone());
+            labelled.train.extend(of_train);
+            labelled.val.extend(of_val);
         }
-        let shapes = [train.len(), val.len()];
+        Ok(labelled)
+    }
+
+    /// Trains to the end, from where an interrupted training stopped.
+    fn learn(
+        &self,
+        name: &str,
+        path: &Path,
+        train: Vec<Sample>,
+        val: Vec<Sample>,
+        options: &Options,
+        device: &Device,
+    ) -> Result<Trainer> {
         let mut trainer = Trainer::new(train, val, options)?;
-        let state = path.with_extension("state.safetensors");
+        let state = path.with_extension(STATE);
         if state.exists() && !self.restart {
             let resumed = trainer.resume(&state);
             trainer = resumed.map_err(|e| Error::invalid(format!("{e}; --restart begins anew")))?;
@@ -213,55 +317,62 @@ impl Train {
             }
         }
         bar.finish_and_clear();
-        let (Some(&best), network) = trainer.best()? else {
-            return Err(Error::invalid("train: no epoch to keep; ask for at least one"));
-        };
-        let mut checkpoint =
-            Checkpoint { parts: vec![], epoch: best.epoch, val_miou: best.val_miou, network };
-        for (category, parts) in categories.iter().zip(&parts) {
-            checkpoint.parts = parts.clone();
-            match categories {
-                [_] => checkpoint.write(path)?,
-                _ => checkpoint.write(&path.with_file_name(category).with_added_extension("safetensors"))?,
-            }
-        }
-        let write = |extension: &str, text: String| {
-            let path = path.with_extension(extension);
-            staged::write_all(&path, text.as_bytes())
-        };
-        write("csv", train::table(trainer.history()))?;
-        write("svg", train::curve(trainer.history(), name))?;
-        if state.exists() {
-            fs::remove_file(&state).map_err(Error::io(&state))?;
-        }
-        let constant = trainer.constant_miou()?;
-        let [training, validating] = shapes;
-        let judged = if validating > 0 { "validation" } else { "training" };
-        let line = format!(
-            "{name}: {judged} mIoU {:.1} % in epoch {} of {}, {:.1} % with constant weights, null weight {:.2}; {}",
-            100.0 * best.val_miou,
-            best.epoch,
-            trainer.history().len(),
-            100.0 * constant,
-            best.null,
-            path.display()
-        );
-        if constant > best.val_miou {
-            tracing::warn!(
-                "{name}: constant weights are better on the {judged} shapes; segment without these weights"
-            );
-        }
-        let value = json!({
-            "category": name, "out": path_text(path), "train": training, "val": validating, "best": best,
-            "constant_miou": constant, "parts": parts,
-        });
-        Ok((value, line))
+        Ok(trainer)
     }
+}
+
+/// Prepared shapes.
+#[derive(Default)]
+struct Labelled {
+    train: Vec<Sample>,
+    val: Vec<Sample>,
+    /// Of each category.
+    parts: Vec<Vec<String>>,
+}
+
+fn cross_validate(
+    name: &str,
+    samples: &[Sample],
+    folds: usize,
+    options: &Options,
+    device: &Device,
+) -> Result<Folds> {
+    let bar = progress::objects(&format!("hold out {name}"), folds.min(samples.len()) * options.epochs);
+    let found = train::cross_validate(samples, folds, options, device, || bar.inc(1))?;
+    bar.finish_and_clear();
+    Ok(found)
+}
+
+/// What cross-validation found, in a sentence.
+fn in_words(folds: &Folds) -> String {
+    let Folds { shapes, constant, largest: Some(Gain { epoch, mean, error }), .. } = folds else {
+        return "fewer than two shapes have parts to be found, so nobody can tell whether learning helps"
+            .into();
+    };
+    let wins = if folds.wins().is_some() { "learning wins" } else { "learning does not win" };
+    let [constant, mean, error] = [constant, mean, error].map(|share| 100.0 * share);
+    format!(
+        "{wins} over constant weights on {shapes} shapes that were held out in turn: mIoU {constant:.1} % {mean:+.1} ± \
+         {error:.1} after epoch {epoch}"
+    )
+}
+
+/// Removes a file, if it is there.
+fn remove(file: &Path) -> Result<()> {
+    match file.exists() {
+        true => fs::remove_file(file).map_err(Error::io(file)),
+        false => Ok(()),
+    }
+}
+
+/// Writes a file beside the weights.
+fn write(weights: &Path, extension: &str, text: &str) -> Result<()> {
+    staged::write_all(&weights.with_extension(extension), text.as_bytes())
 }
 
 /// Checks that none of the files beside `path` is a prepared shape.
 fn check_apart(prepared: &Path, category: &str, path: &Path, options: Option<&Path>) -> Result<()> {
-    let outputs = ["safetensors", "csv", "svg", "state.safetensors"].map(|e| path.with_extension(e));
+    let outputs = ["safetensors", "csv", "svg", "folds.csv", STATE].map(|e| path.with_extension(e));
     let folders = ["train", "val"].map(|split| prepared.join(split).join(category));
     let shapes = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let inputs: Vec<PathBuf> = shapes.map(|e| e.path()).chain(options.map(Path::to_path_buf)).collect();

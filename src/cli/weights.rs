@@ -1,6 +1,6 @@
 //! `partstad weights`: learned weights to and from the authors' code.
 
-use super::Global;
+use super::{Global, run};
 use clap::{Args, Subcommand};
 use partstad::{
     Error, Parts, Result,
@@ -65,7 +65,7 @@ impl Weights {
             Command::Import(Import { file, category, parts, out }) => {
                 let parts = match category {
                     Some(category) => benchmark(category)?,
-                    None => Parts::new(parts)?,
+                    None => run::parts(parts),
                 };
                 staged::check_apart([out], &[file])?;
                 let checkpoint = Checkpoint::import(file, &parts)?;

@@ -1,18 +1,22 @@
 //! A CUDA device: its context, one stream, our kernels, and memory on it.
 //!
 //! [`kernels`] is generated from `kernels/*.cu`: one typed launch function per kernel. Everything runs in order on the
-//! stream of the [`Gpu`]; nothing waits for it but [`Gpu::download`] and [`Gpu::synchronize`]. Memory comes from the
-//! stream's pool, which keeps what it once had, so that a shape no larger than an earlier one asks the driver for
-//! nothing.
+//! stream of the [`Gpu`]; nothing waits for it but downloads, [`Gpu::synchronize`] and [`Gpu::trim`]. Memory comes from the
+//! stream's pool, which keeps what it once had until it is trimmed, so that a shape no larger than an earlier one asks the
+//! driver for nothing.
 
 use crate::{
-    device::telemetry::{self, Telemetry},
+    device::{
+        locked::Locked,
+        pool,
+        telemetry::{self, Telemetry},
+    },
     error::{Error, Result},
 };
 use cudarc::{
     driver::{
-        CudaContext, CudaEvent, CudaFunction, CudaGraph, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr,
-        DriverError, ValidAsZeroBits, result, sys,
+        CudaContext, CudaEvent, CudaFunction, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError,
+        ValidAsZeroBits, result, sys,
     },
     nvrtc::Ptx,
 };
@@ -58,6 +62,13 @@ struct Inner {
     functions: Vec<CudaFunction>,
     name: String,
     profile: Profile,
+    locked: Mutex<Locked>,
+}
+
+impl Inner {
+    fn new(stream: Arc<CudaStream>, functions: Vec<CudaFunction>, name: String) -> Inner {
+        Inner { stream, functions, name, profile: Profile::default(), locked: Mutex::default() }
+    }
 }
 
 /// The launches since a profile began, each with an event before and after it.
@@ -137,7 +148,7 @@ impl Gpu {
                 capability.0, capability.1, LEAST_CAPABILITY.0, LEAST_CAPABILITY.1
             )));
         }
-        keep_memory(context)?;
+        pool::keep_all(context).map_err(failed("setting up the memory pool"))?;
         let module = context
             .load_module(Ptx::from_binary(IMAGE.to_vec()))
             .map_err(failed(&format!("loading the kernels on {name}")))?;
@@ -145,7 +156,7 @@ impl Gpu {
             module.load_function(kernel).map_err(failed(&format!("loading kernel {kernel}")))
         };
         let functions = kernels::KERNELS.iter().map(load).collect::<Result<_>>()?;
-        Ok(Gpu(Arc::new(Inner { stream, functions, name, profile: Profile::default() })))
+        Ok(Gpu(Arc::new(Inner::new(stream, functions, name))))
     }
 
     /// The same device with another new stream: what runs on it overlaps with ours. A buffer stays with the stream
@@ -155,9 +166,8 @@ impl Gpu {
     /// [`Error::Device`] if the driver refuses.
     pub fn fork(&self) -> Result<Gpu> {
         let stream = self.stream().context().new_stream().map_err(failed("making a stream"))?;
-        let Inner { functions, name, .. } = &*self.0;
-        let (functions, name) = (functions.clone(), name.clone());
-        Ok(Gpu(Arc::new(Inner { stream, functions, name, profile: Profile::default() })))
+        let (functions, name) = (self.0.functions.clone(), self.0.name.clone());
+        Ok(Gpu(Arc::new(Inner::new(stream, functions, name))))
     }
 
     /// Its number.
@@ -182,9 +192,24 @@ impl Gpu {
         Ok(told.map_err(failed("reading the free memory"))?.0 as u64)
     }
 
+    /// Waits for the stream, and gives back to the driver what its pool keeps and nobody uses: ONNX Runtime's memory is not
+    /// of the pool.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if anything before it failed.
+    pub fn trim(&self) -> Result<()> {
+        self.synchronize()?;
+        pool::trim(self.stream().context()).map_err(failed("trimming the memory pool"))
+    }
+
     /// The stream that everything runs on.
     pub fn stream(&self) -> &Arc<CudaStream> {
         &self.0.stream
+    }
+
+    /// Memory of the host that [`Gpu::download_all`] copies to.
+    pub(super) fn locked(&self) -> &Mutex<Locked> {
+        &self.0.locked
     }
 
     /// Memory for `len` values, which are whatever lay there.
@@ -345,7 +370,8 @@ impl Gpu {
     ///
     /// # Errors
     /// What `work` failed with; [`Error::Device`] if it did what cannot be captured, or if nothing can on this stream.
-    pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
+    #[cfg(feature = "study")]
+    pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         let stream = self.stream();
         if stream.cu_stream().is_null() || stream.context().is_managing_stream_synchronization() {
             return Err(Error::Device(
@@ -457,11 +483,14 @@ impl Gpu {
 }
 
 /// Work that the driver knows beforehand, and starts with one call.
-pub struct Graph(CudaGraph);
+#[cfg(feature = "study")]
+pub(crate) struct Graph(cudarc::driver::CudaGraph);
 
 // SAFETY: the driver's graphs belong to no thread; `launch` lets one at a time use it.
+#[cfg(feature = "study")]
 unsafe impl Send for Graph {}
 
+#[cfg(feature = "study")]
 impl Graph {
     /// Runs it on the stream that it was captured from.
     ///
@@ -486,7 +515,8 @@ impl fmt::Debug for Gpu {
 
 /// Blocks of `block` threads for `items`, one thread each.
 pub fn blocks(items: usize, block: u32) -> [u32; 3] {
-    [items.div_ceil(block as usize) as u32, 1, 1]
+    // More than the driver takes, which it says by name.
+    [u32::try_from(items.div_ceil(block as usize)).unwrap_or(u32::MAX), 1, 1]
 }
 
 /// How many CUDA devices there are.
@@ -553,22 +583,6 @@ fn check_build() -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// Lets the device's memory pool keep what is freed.
-fn keep_memory(context: &CudaContext) -> Result<()> {
-    if !context.has_async_alloc() {
-        return Ok(());
-    }
-    let all = u64::MAX;
-    // SAFETY: the pool belongs to the device, and the attribute is a u64.
-    unsafe {
-        let pool = result::device::get_default_mem_pool(context.cu_device())
-            .map_err(failed("finding the memory pool"))?;
-        let threshold = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        sys::cuMemPoolSetAttribute(pool, threshold, &raw const all as *mut c_void).result()
-    }
-    .map_err(failed("setting up the memory pool"))
 }
 
 /// For `map_err`: what was being done, and what the driver says. A newer driver may have codes that the enum does not

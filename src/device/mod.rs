@@ -5,7 +5,13 @@ pub mod borrowed;
 #[cfg(feature = "cust")]
 pub mod cust;
 #[cfg(feature = "cuda")]
+pub mod download;
+#[cfg(feature = "cuda")]
 pub mod gpu;
+#[cfg(feature = "cuda")]
+mod locked;
+#[cfg(feature = "cuda")]
+mod pool;
 #[cfg(feature = "cuda")]
 pub mod telemetry;
 pub mod twin;

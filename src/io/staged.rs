@@ -198,11 +198,14 @@ impl Folder {
     /// Begins results in the folder `place`, which is made if need be.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be written; [`Error::Format`] if another process is writing there; [`Error::Invalid`]
-    /// for the empty path.
+    /// [`Error::Io`] if it cannot be written; [`Error::Format`] if it is a file, or if another process is writing there;
+    /// [`Error::Invalid`] for the empty path.
     pub fn begin(place: &Path) -> Result<Folder> {
         if place.as_os_str().is_empty() {
             return Err(Error::invalid("the folder to write to has no name; `.` is the current one"));
+        }
+        if place.exists() && !place.is_dir() {
+            return Err(Error::format(place, "is a file; name a folder to write to"));
         }
         let missing = place.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
         let made = missing.map(Path::to_path_buf).collect();

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     fs,
     path::{Path, PathBuf},
 };
@@ -16,11 +16,11 @@ const DEPTH: usize = 100;
 /// # Errors
 /// [`Error::Io`] if `root` cannot be read; a folder below it that cannot is left out with a warning.
 pub fn files(root: &Path) -> Result<Vec<PathBuf>> {
-    let (mut found, mut links) = (vec![], vec![]);
+    let (mut found, mut links) = (vec![], VecDeque::new());
     let mut known = BTreeSet::from([fs::canonicalize(root).map_err(Error::io(root))?]);
     walk(root, Path::new(""), &mut known, &mut links, &mut found)?;
     // After the folders themselves, so that what lies below has its own path.
-    while let Some(folder) = links.pop() {
+    while let Some(folder) = links.pop_front() {
         look_below(root, &folder, &mut known, &mut links, &mut found);
     }
     found.sort();
@@ -31,7 +31,7 @@ fn walk(
     root: &Path,
     folder: &Path,
     known: &mut BTreeSet<PathBuf>,
-    links: &mut Vec<PathBuf>,
+    links: &mut VecDeque<PathBuf>,
     found: &mut Vec<PathBuf>,
 ) -> Result<()> {
     let here = root.join(folder);
@@ -45,7 +45,7 @@ fn walk(
             continue;
         }
         match path.is_dir() {
-            true if path.is_symlink() => links.insert(0, below),
+            true if path.is_symlink() => links.push_back(below),
             true => look_below(root, &below, known, links, found),
             false => found.push(below),
         }
@@ -58,7 +58,7 @@ fn look_below(
     root: &Path,
     folder: &Path,
     known: &mut BTreeSet<PathBuf>,
-    links: &mut Vec<PathBuf>,
+    links: &mut VecDeque<PathBuf>,
     found: &mut Vec<PathBuf>,
 ) {
     let path = root.join(folder);

@@ -5,8 +5,6 @@ mod colors;
 #[cfg(feature = "meshes")]
 mod faces;
 #[cfg(feature = "meshes")]
-mod random;
-#[cfg(feature = "meshes")]
 mod sample;
 #[cfg(feature = "meshes")]
 mod spread;
@@ -22,8 +20,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Number of points. None: 80,000, as the clouds of the paper's data have, or as many more as it takes to leave no holes in
-    /// the usual views, at most 320,000.
+    /// Number of points; 0 draws none, and takes the vertices of a `.ply` file as a cloud. None: 80,000, as the clouds of the
+    /// paper's data have, or as many more as it takes to leave no holes in the usual views, at most 320,000.
     pub points: Option<usize>,
     /// What the points are drawn from: the same seed gives the same points.
     pub seed: u64,

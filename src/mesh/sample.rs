@@ -3,13 +3,13 @@
 use super::{
     Options,
     colors::{self, Spot},
-    random::{mix, unit},
     spread::spread,
     tree::{Tree, cross, dot, minus},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     io::{meshes::Mesh, points::PointCloud},
+    ops::basic::random::{Random, mix},
 };
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
@@ -31,6 +31,8 @@ const USUAL: RangeInclusive<usize> = 80_000..=320_000;
 const DISC: f64 = 0.005;
 /// Discs of this share of the gap between their middles leave hardly a hole: a cube shows 2 or 3 % of what lies behind.
 const SOLID: f64 = 0.82;
+/// Draw this many times what the pilot estimates, whose own error is about 1 %.
+const SPARE: f64 = 1.03;
 
 impl Sampled {
     /// How many points discs of a radius, in the file's unit, need to leave hardly a hole in views of the surface; None if these do.
@@ -68,12 +70,8 @@ impl Mesh {
     /// # Errors
     /// [`Error::Invalid`] without points to draw or if the surface has no area.
     pub fn sample(&self, options: &Options) -> Result<Sampled> {
-        if let Some(points) = options.points.filter(|points| !(1..=i32::MAX as usize).contains(points)) {
-            let most = i32::MAX;
-            return Err(Error::invalid(format!(
-                "option mesh.points: {points} points to draw on the mesh; at least 1, at most {most}"
-            )));
-        }
+        let points = options.points.unwrap_or(1);
+        in_range((1..=i32::MAX as usize).contains(&points), "mesh.points", points, "from 1 to 2^31 - 1")?;
         let surface = Surface::of(self)?;
         let mut warnings = self.warnings.clone();
         let pilot = surface.pilot(options);
@@ -89,6 +87,8 @@ impl Mesh {
         if drawn.is_empty() {
             return Err(Error::invalid("no point of the surface is seen from outside (option mesh.hidden)"));
         }
+        // Before points on transparent places are dropped: that does not spread out the rest.
+        let gap = (pilot.seen * surface.area() / drawn.len() as f64).sqrt();
         let looks: Vec<Spot> = drawn.iter().map(|point| point.look).collect();
         let (mut found, missing) = colors::colors(self, &looks);
         warnings.extend(missing);
@@ -127,7 +127,6 @@ impl Mesh {
             warnings,
             ..PointCloud::default()
         };
-        let gap = (pilot.seen * surface.area() / drawn.len() as f64).sqrt();
         Ok(Sampled { points, triangles: drawn.iter().map(|point| point.triangle).collect(), gap })
     }
 }
@@ -213,7 +212,7 @@ impl<'a> Surface<'a> {
         let radius = few.iter().map(away).fold(f64::MIN_POSITIVE, f64::max);
         let seen = few.len() as f64 / PILOT as f64;
         let solid = seen * self.area() * (SOLID / (DISC * radius)).powi(2);
-        Pilot { seen, solid: solid as usize }
+        Pilot { seen, solid: (SPARE * solid).ceil() as usize }
     }
 
     /// As many points as wanted, if the surface gives them.
@@ -254,7 +253,7 @@ impl<'a> Surface<'a> {
 
     /// The place of the i-th of `count` equal shares of the area.
     fn place(&self, seed: u64, round: u64, i: usize, count: usize) -> ([f64; 3], Spot) {
-        let random = |k: u64| unit(seed ^ mix(round ^ mix(3 * i as u64 + k)));
+        let random = |k: u64| Random(seed ^ mix(round ^ mix(3 * i as u64 + k))).uniform();
         let at = (i as f64 + random(0)) / count as f64 * self.areas[self.areas.len() - 1];
         let triangle = self.areas.partition_point(|&area| area <= at).clamp(1, self.areas.len() - 1) - 1;
         let (root, v) = (random(1).sqrt(), random(2));

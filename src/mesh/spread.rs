@@ -1,10 +1,8 @@
 //! Of many places on a surface as many as are wanted, none close to another: a cloud of these has fewer holes than one of
 //! places at random.
 
-use super::{
-    random::mix,
-    tree::{dot, minus},
-};
+use super::tree::{dot, minus};
+use crate::ops::basic::random::mix;
 
 /// What the narrowest gaps are first, as a share of those of the densest even pattern.
 const WIDEST: f64 = 0.8;

@@ -112,7 +112,7 @@ pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Res
     }
     let foreign = files.manifest.concepts.is_some()
         && problems.iter().any(|problem| problem.contains(contract::UNKNOWN));
-    let ports = "What the inputs and outputs of other exports are is said in concepts.ports of the manifest (docs/models.md).";
+    let ports = "What the inputs and outputs of other exports are is said in concepts.ports of the manifest (docs/manifest.md).";
     let known = [(files.manifest.lacks_features(), NO_FEATURES), (foreign, ports)];
     let notes = known.iter().filter(|(is, _)| *is).map(|(_, words)| words.to_string()).collect();
     let mut report = Report { manifest: files.manifest, models, problems, notes, trial: None };

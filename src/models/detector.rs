@@ -5,7 +5,7 @@ use super::{
     folder::Folder,
     heads::Search,
     image::{self, Images},
-    manifest,
+    keep, manifest,
     onnx::{
         contract::{
             Contract,
@@ -203,7 +203,7 @@ impl Detector {
         }
         let doubts = self.doubts(parts, &tokens);
         let prompt = Arc::new(Prompt { tokens, hidden: hidden.into(), mask: mask.into(), doubts });
-        prompts().insert(prompt.tokens.caption.clone(), prompt.clone());
+        keep(&mut prompts(), prompt.tokens.caption.clone(), prompt.clone());
         Ok(prompt)
     }
 

@@ -122,7 +122,7 @@ pub(super) fn in_runs(
         return batch.on_cpu(items, asked, run);
     }
     let free = || {
-        gpu.synchronize()?;
+        gpu.trim()?;
         gpu.free_memory()
     };
     batch.on_device(items, asked, free, run)
@@ -175,13 +175,9 @@ impl Detector {
             };
             let counts = family.detect_on(gpu, own, n, &search, workspace)?;
             self.model.check_nans(&gpu.download(&nans)?)?;
-            let gather = |which, of_image: &[u32], channels| {
-                let mut boxes = Boxes::new(gpu, of_image.iter().sum::<u32>() as usize, channels)?;
-                cuda::gather(gpu, workspace, &counts, which, features, scale, view, 0, &mut boxes)?;
-                Ok::<_, Error>(boxes)
-            };
-            found.1.push(gather(Which::Found, &counts.found, self.feature_dim())?);
-            weak.1.push(gather(Which::Weak, &counts.weak, 0)?);
+            let gather = |which| cuda::gather(gpu, workspace, &counts, which, features, scale, view);
+            found.1.push(gather(Which::Found)?);
+            weak.1.push(gather(Which::Weak)?);
             found.0.extend(counts.found);
             weak.0.extend(counts.weak);
             Ok(())

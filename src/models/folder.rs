@@ -10,9 +10,12 @@ use crate::{
 };
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     fs::{self, File},
     io::BufReader,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
 };
 
 /// Models' files, and what the manifest says of them.
@@ -132,7 +135,7 @@ impl Folder {
 
     fn check_file(&self, name: &str, expected: &str) -> Result<()> {
         let found = match self.source(name)? {
-            Source::File(path) => hash::sha256_of_file(&path)?,
+            Source::File(path) => sha256_once(&path)?,
             Source::Bytes(_, bytes) => hash::sha256(bytes),
         };
         if found.eq_ignore_ascii_case(expected) {
@@ -171,4 +174,19 @@ impl Folder {
         let bytes = self.read(name)?;
         Ok(bytes.windows(word.len()).any(|window| window == word.as_bytes()))
     }
+}
+
+/// The SHA-256 of a file's content, which is read again only when its length or time changed: a process may load the
+/// same gigabytes for every device.
+fn sha256_once(path: &Path) -> Result<String> {
+    static KNOWN: Mutex<BTreeMap<(PathBuf, u64, SystemTime), String>> = Mutex::new(BTreeMap::new());
+    let found = fs::metadata(path).map_err(Error::io(path))?;
+    let key = (path.to_path_buf(), found.len(), found.modified().map_err(Error::io(path))?);
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known().get(&key) {
+        return Ok(known.clone());
+    }
+    let made = hash::sha256_of_file(path)?;
+    known().insert(key, made.clone());
+    Ok(made)
 }

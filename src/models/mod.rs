@@ -41,7 +41,18 @@ use crate::{
     error::{Error, Result},
     io::path_text,
 };
-use std::path::Path;
+use std::{collections::HashMap, hash::Hash, path::Path};
+
+/// Prompts that a model keeps.
+const PROMPTS: usize = 256;
+
+/// Keeps what was made of a prompt. All others are forgotten when there are too many.
+fn keep<K: Eq + Hash, P>(kept: &mut HashMap<K, P>, prompt: K, made: P) {
+    if kept.len() >= PROMPTS {
+        kept.clear();
+    }
+    kept.insert(prompt, made);
+}
 
 /// What to say of models that stand in for GLIP and SAM.
 pub const STAND_IN: &str = "Boxes and masks come from small stand-in models, not from GLIP and SAM: expect many mistakes, \

@@ -115,7 +115,8 @@ impl Output<'_> {
         let colors = labels.iter().map(|&label| palette::color(label).map(|c| c as f32 / 255.0)).collect();
         let colored = PointCloud { positions: points.positions.clone(), colors, ..PointCloud::default() };
         ply::write(&dir.join("segmentation.ply"), &colored, &[("label", labels), ("instance", instances)])?;
-        let places = |row: usize| vec![points.positions[row]];
+        // Rows far off have the part of a point, but do not lie where it is.
+        let places = |row: usize| if cloud.is_point(row) { vec![points.positions[row]] } else { vec![] };
         let rows = Things { labels, instances, places: &places };
         let plain = || [parts::parts(&self.report, &rows, None), Value::Null];
         #[cfg(feature = "meshes")]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(super) struct Things<'a> {
     pub labels: &'a [i32],
     pub instances: &'a [i32],
-    /// The corners of each.
+    /// The corners of each; none of what lies far off.
     pub places: &'a dyn Fn(usize) -> Vec<[f64; 3]>,
 }
 

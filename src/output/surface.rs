@@ -55,7 +55,11 @@ impl Surface<'_> {
             Error::Invalid(message) => Error::format(&path, message),
             other => other,
         })?;
-        let places = |face: usize| mesh.faces.row(face).iter().map(|&v| mesh.positions[v as usize]).collect();
+        let near = self.near(report);
+        let places = |face: usize| match &near {
+            Some(near) if !near[face] => vec![],
+            _ => mesh.faces.row(face).iter().map(|&v| mesh.positions[v as usize]).collect(),
+        };
         let said = parts::parts(report, rows, Some(&Things { labels, instances, places: &places }));
         let corners: Vec<[[f32; 3]; 3]> =
             (0..mesh.triangles.len()).map(|t| mesh.corners(t).map(|p| report.cloud.place(p))).collect();
@@ -63,6 +67,25 @@ impl Surface<'_> {
             |of: &[i32]| -> Vec<i32> { mesh.face_of.iter().map(|&face| of[face as usize]).collect() };
         let shown = report::faces(&corners, &of_triangles(labels), &of_triangles(instances));
         Ok([said, shown])
+    }
+
+    /// Whether a face lies where the cloud does, `[F]`: some point of it is one of the cloud, or it has none and its
+    /// corners lie in the cloud's sphere. None if every row is a point of the cloud.
+    fn near(&self, report: &Report) -> Option<Vec<bool>> {
+        let Surface { mesh, sampled, .. } = self;
+        report.cloud.rows.as_ref()?;
+        let mut near: Vec<Option<bool>> = vec![None; mesh.len()];
+        for (row, &triangle) in sampled.triangles.iter().enumerate() {
+            let near = &mut near[mesh.face_of[triangle as usize] as usize];
+            *near = Some(near.unwrap_or(false) || report.cloud.is_point(row));
+        }
+        let inside = |face: usize| {
+            let mut corners =
+                mesh.faces.row(face).iter().map(|&v| report.cloud.place(mesh.positions[v as usize]));
+            corners.all(|p| p.iter().map(|x| x * x).sum::<f32>() <= 1.01)
+        };
+        let known = near.into_iter().enumerate();
+        Some(known.map(|(face, near)| near.unwrap_or_else(|| inside(face))).collect())
     }
 }
 

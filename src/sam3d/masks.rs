@@ -1,7 +1,7 @@
 //! All masks of an image, from a segmenter that answers points (SAM's automatic masks).
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     ops::{
         detect::{
             automatic::{self, Crop},
@@ -96,15 +96,11 @@ impl Options {
         self.min_stability <= 0.0 || mask.stability() >= self.min_stability
     }
 
-    fn check(&self) -> Result<()> {
-        let Options { points_per_side, crop_layers, crop_divisor, .. } = *self;
-        if points_per_side == 0 || points_per_side > 1024 || crop_layers > 5 || crop_divisor == 0 {
-            return Err(Error::invalid(format!(
-                "options sam3d.masks.points_per_side {points_per_side} (1 to 1024), crop_layers {crop_layers} (at most 5), \
-                 crop_divisor {crop_divisor} (at least 1)"
-            )));
-        }
-        Ok(())
+    pub(super) fn check(&self) -> Result<()> {
+        let Options { points_per_side: side, crop_layers: layers, crop_divisor: divisor, .. } = *self;
+        in_range((1..=1024).contains(&side), "sam3d.masks.points_per_side", side, "from 1 to 1024")?;
+        in_range(layers <= 5, "sam3d.masks.crop_layers", layers, "at most 5")?;
+        in_range(divisor > 0, "sam3d.masks.crop_divisor", divisor, "at least 1")
     }
 }
 

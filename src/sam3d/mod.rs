@@ -19,7 +19,7 @@ pub use self::{merging::Places, regions::Regions};
 
 use crate::{
     device::Device,
-    error::{Error, Result},
+    error::{Result, in_range},
     ops::{
         merge::{
             frame,
@@ -124,24 +124,22 @@ impl Default for Options {
 const SMALL_BEFORE_SUPERPOINTS: u32 = 20;
 
 impl Options {
-    fn check(&self) -> Result<()> {
-        for (name, value) in [("radius", self.radius), ("voxel", self.voxel), ("farthest", self.farthest)] {
-            if !(value > 0.0 && value.is_finite()) {
-                return Err(Error::invalid(format!("option sam3d.{name} is {value}; it must be above 0")));
-            }
+    pub(crate) fn check(&self) -> Result<()> {
+        let Options { radius, voxel, farthest, whole, .. } = *self;
+        for (name, value) in [("sam3d.radius", radius), ("sam3d.farthest", farthest)] {
+            in_range(value > 0.0 && value.is_finite(), name, value, "a number above 0")?;
         }
-        if self.voxel < 1e-6 {
-            return Err(Error::invalid(format!("option sam3d.voxel is {}; give at least 1e-6", self.voxel)));
-        }
-        Ok(())
+        in_range(voxel >= 1e-6 && voxel.is_finite(), "sam3d.voxel", voxel, "a number from 1e-6")?;
+        in_range((0.0..=1.0).contains(&whole), "sam3d.whole", whole, "from 0 to 1")?;
+        self.masks.check()
     }
 }
 
 /// The group of every point of the cloud, -1 = none, `[N]`: 0, 1, ... without gaps.
 ///
 /// # Errors
-/// [`Error::Invalid`] if an option is out of range or the regions are not of these views, [`Error::Device`] if the device
-/// fails.
+/// [`Error::Invalid`](crate::Error::Invalid) if an option is out of range or the regions are not of these views,
+/// [`Error::Device`](crate::Error::Device) if the device fails.
 pub fn segment(
     device: &Device,
     cloud: &Cloud,
@@ -203,7 +201,7 @@ pub fn segment(
 /// Returns the groups, numbers as they are, and how many there were without superpoints.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the lengths differ.
+/// [`Error::Invalid`](crate::Error::Invalid) if the lengths differ.
 pub fn of_superpoints(groups: &[i32], superpoints: &[u32], small: u32) -> Result<(Vec<i32>, usize)> {
     let (source, count) = compact(&without_small(groups, small));
     let target: Vec<i32> = superpoints.iter().map(|&s| s as i32).collect();

@@ -297,10 +297,13 @@ impl Surface {
         match &self.around {
             Around::Points(around) => Cow::Borrowed(around),
             Around::Edges(adjacent, kept) => {
-                let made = || (steps, rings::cpu::rings(adjacent, steps));
-                match kept.get_or_init(made) {
-                    (of, rings) if *of == steps => Cow::Borrowed(rings),
-                    _ => Cow::Owned(made().1),
+                // Made before it is kept: who waits for a cell may be needed to fill it.
+                if kept.get().is_none() {
+                    let _ = kept.set((steps, rings::cpu::rings(adjacent, steps)));
+                }
+                match kept.get() {
+                    Some((of, rings)) if *of == steps => Cow::Borrowed(rings),
+                    _ => Cow::Owned(rings::cpu::rings(adjacent, steps)),
                 }
             }
         }

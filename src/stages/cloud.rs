@@ -53,9 +53,9 @@ pub enum Up {
 impl FromStr for Up {
     type Err = Error;
 
-    /// By the name that it has in files.
+    /// By the name that it has in files, in lower or upper case.
     fn from_str(name: &str) -> Result<Up> {
-        super::by_name("up", name)
+        super::by_name("up", &name.to_ascii_lowercase())
     }
 }
 
@@ -278,6 +278,12 @@ impl Cloud {
         }
     }
 
+    /// Whether a row of the input is a point, and not one that a point elsewhere or at its place stands for.
+    pub fn is_point(&self, row: usize) -> bool {
+        let own = |rows: &Rows| usize::try_from(rows.point[row]).is_ok_and(|p| rows.row[p] as usize == row);
+        self.rows.as_ref().is_none_or(own)
+    }
+
     /// Where a place of the input lies in the cloud's unit, origin and directions.
     pub fn place(&self, of_input: [f64; 3]) -> [f32; 3] {
         Frame { center: self.center, radius: self.radius }.place(self.options.up.turn(of_input))
@@ -485,6 +491,7 @@ mod tests {
             assert!(distance(cross, z) == 0.0, "{up:?}");
         }
         assert_eq!("-y".parse::<Up>().unwrap(), Up::MinusY);
+        assert_eq!("-Z".parse::<Up>().unwrap(), Up::MinusZ);
         assert!("w".parse::<Up>().unwrap_err().to_string().contains("`-z`"));
     }
 
@@ -507,6 +514,7 @@ mod tests {
         let of_rows = cloud.to_rows(&labels, -1);
         assert_eq!((of_rows[0], of_rows[7], of_rows[1], of_rows[302]), (-1, -1, 0, 299));
         assert!((0..300).contains(&of_rows[9]), "the nearest point's");
+        assert_eq!((0..303).filter(|&row| !cloud.is_point(row)).collect::<Vec<_>>(), [0, 7, 9]);
         assert_eq!(*cloud.to_points(&of_rows), labels);
         let none =
             PointCloud { positions: vec![[f64::NAN; 3]], colors: vec![[0.5; 3]], ..PointCloud::default() };

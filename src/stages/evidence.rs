@@ -2,7 +2,7 @@
 
 use super::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     ops::{
         expect_len,
         lift::{
@@ -50,20 +50,10 @@ impl Options {
         Options { border: 1.0, ..Options::default() }
     }
 
-    fn check(&self) -> Result<()> {
-        if !(self.border >= 0.0 && self.border.is_finite()) {
-            return Err(Error::invalid(format!(
-                "evidence: option border is {}; it must be a number from 0",
-                self.border
-            )));
-        }
-        if !(1..=255).contains(&self.neighbors) {
-            return Err(Error::invalid(format!(
-                "evidence: option neighbors is {}; it must be from 1 to 255",
-                self.neighbors
-            )));
-        }
-        Ok(())
+    pub(crate) fn check(&self) -> Result<()> {
+        let Options { border, neighbors, .. } = *self;
+        in_range(border >= 0.0 && border.is_finite(), "evidence.border", border, "a number from 0")?;
+        in_range((1..=255).contains(&neighbors), "evidence.neighbors", neighbors, "from 1 to 255")
     }
 }
 
@@ -108,7 +98,7 @@ impl Evidence {
         })?;
         let evidence = Evidence { counts, labels };
         match freed {
-            Some(pieces) => evidence.split(cloud, &of_pieces(pieces)?, options),
+            Some(pieces) => evidence.split(cloud, &Superpoints::of_regions(&pieces), options),
             None => evidence.split(cloud, superpoints, options),
         }
     }
@@ -140,12 +130,8 @@ impl Evidence {
                 small: options.small,
             },
         )?;
-        of_pieces(pieces)
+        Ok(Superpoints::of_regions(&pieces))
     }
-}
-
-fn of_pieces(pieces: Vec<u32>) -> Result<Superpoints> {
-    Superpoints::from_labels(&pieces.into_iter().map(|piece| piece as i32).collect::<Vec<_>>())
 }
 
 /// Looks at points and boxes together, on the host.

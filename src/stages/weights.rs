@@ -3,7 +3,7 @@
 use super::boxes::Boxes;
 use crate::{
     device::{Device, twin::Twin},
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     io::npy,
     ops::lift::confidence,
 };
@@ -19,9 +19,9 @@ pub struct Weights {
     pub null: f32,
 }
 
-/// Where the weights come from.
+/// Where the weights come from. Files may leave out `from`, which is `constant` then, and any number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "from")]
+#[serde(rename_all = "kebab-case", tag = "from", try_from = "Given")]
 pub enum Options {
     /// The same for every box: the lifting without adaptation. The default is 10 and 5; with 10 and 10, from where
     /// training starts, a part has to fill a superpoint to win over null.
@@ -42,12 +42,53 @@ pub enum Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options::Constant { weight: INITIAL, null: INITIAL / 2.0 }
+        Options::Constant { weight: INITIAL, null: NULL }
+    }
+}
+
+/// What a file says of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    from: Option<Kind>,
+    weight: Option<f32>,
+    scale: Option<f32>,
+    null: Option<f32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Constant,
+    Confidence,
+}
+
+impl TryFrom<Given> for Options {
+    type Error = &'static str;
+
+    fn try_from(Given { from, weight, scale, null }: Given) -> Result<Options, &'static str> {
+        let null = null.unwrap_or(NULL);
+        match (from.unwrap_or(Kind::Constant), weight, scale) {
+            (Kind::Constant, weight, None) => {
+                Ok(Options::Constant { weight: weight.unwrap_or(INITIAL), null })
+            }
+            (Kind::Confidence, None, scale) => {
+                Ok(Options::Confidence { scale: scale.unwrap_or(INITIAL), null })
+            }
+            (Kind::Constant, _, Some(_)) => {
+                Err("`scale` is of weights from `confidence`; those from `constant` have `weight`")
+            }
+            (Kind::Confidence, Some(_), _) => {
+                Err("`weight` is of weights from `constant`; those from `confidence` have `scale`")
+            }
+        }
     }
 }
 
 /// The weight that the network of section 4.2 starts from, for boxes and null alike.
 pub const INITIAL: f32 = 10.0;
+/// The null weight where none is learned.
+const NULL: f32 = INITIAL / 2.0;
 
 impl Options {
     /// W_null.
@@ -55,6 +96,17 @@ impl Options {
         match *self {
             Options::Constant { null, .. } | Options::Confidence { null, .. } => null,
         }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let (most, null) = match *self {
+            Options::Constant { weight, null } => (("weights.weight", weight), null),
+            Options::Confidence { scale, null } => (("weights.scale", scale), null),
+        };
+        for (name, value) in [most, ("weights.null", null)] {
+            in_range(value.is_finite(), name, value, "finite")?;
+        }
+        Ok(())
     }
 }
 
@@ -65,7 +117,7 @@ impl Weights {
     /// [`Error::Invalid`] if a weight is not finite, [`Error::Device`] if a device fails.
     pub fn new(device: &Device, boxes: &Boxes, options: &Options) -> Result<Weights> {
         let (Options::Constant { weight: most, null } | Options::Confidence { scale: most, null }) = *options;
-        Weights { boxes: vec![most].into(), null }.check(1)?;
+        options.check()?;
         let weights = match device {
             Device::Cpu => Twin::from(match options {
                 Options::Constant { .. } => vec![most; boxes.len()],
@@ -149,5 +201,42 @@ impl Weights {
     pub fn write(&self, path: &Path) -> Result<()> {
         let all = [&[self.null][..], self.boxes.host()?].concat();
         npy::write(path, &[all.len()], &all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_keeps_its_default() {
+        let read = |json: &str| serde_json::from_str::<Options>(json);
+        let constant = |weight, null| Options::Constant { weight, null };
+        let confidence = |scale, null| Options::Confidence { scale, null };
+        for (json, options) in [
+            ("{}", Options::default()),
+            (r#"{"null": 3}"#, constant(10.0, 3.0)),
+            (r#"{"weight": 8}"#, constant(8.0, 5.0)),
+            (r#"{"from": "constant", "null": 3}"#, constant(10.0, 3.0)),
+            (r#"{"from": "confidence"}"#, confidence(10.0, 5.0)),
+            (r#"{"from": "confidence", "scale": 2, "null": 1}"#, confidence(2.0, 1.0)),
+        ] {
+            assert_eq!(read(json).unwrap(), options, "{json}");
+            let written = serde_json::to_string(&options).unwrap();
+            assert_eq!(read(&written).unwrap(), options, "{written}");
+        }
+        assert_eq!(
+            serde_json::to_string(&Options::default()).unwrap(),
+            r#"{"from":"constant","weight":10.0,"null":5.0}"#
+        );
+        for (json, words) in [
+            (r#"{"nul": 3}"#, "unknown field `nul`"),
+            (r#"{"from": "votes"}"#, "unknown variant `votes`"),
+            (r#"{"scale": 3}"#, "`scale` is of weights from `confidence`"),
+            (r#"{"from": "confidence", "weight": 3}"#, "`weight` is of weights from `constant`"),
+        ] {
+            let error = read(json).unwrap_err().to_string();
+            assert!(error.contains(words), "{json}: {error}");
+        }
     }
 }

@@ -14,12 +14,15 @@ use crate::parts::Parts;
 use crate::{
     device::Device,
     error::{Error, Result},
+    input,
     io::{hash, npy, path_text, staged},
     lifting::{Scene, Voters},
     observer::Progress,
     options::Options,
     sam3d::Regions,
-    stages::{boxes::Boxes, cloud::Cloud, masks::Masks, superpoints::Superpoints, views::Views},
+    stages::{
+        boxes::Boxes, cloud::Cloud, instances::Merge, masks::Masks, superpoints::Superpoints, views::Views,
+    },
     study::{
         dataset::{Object, Truth},
         sample::Sample,
@@ -28,19 +31,20 @@ use crate::{
 };
 #[cfg(feature = "ort")]
 use crate::{
-    lifting::predict,
+    lifting::{doubts, predict},
     models::{Models, NO_FEATURES, STAND_IN, Segmenter},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
     borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     path::{Path, PathBuf},
 };
 
 /// Part of every hash: to be raised when a stage starts to give other results from the same input.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where the 2D predictions come from.
 pub enum Predictor {
@@ -101,7 +105,7 @@ impl Predictor {
 pub struct Shape {
     /// The points and what was found in their views.
     pub scene: Scene<'static>,
-    /// What is true of them.
+    /// What is true of them, which are not always the rows of the file ([`Cloud::fit`]).
     pub truth: Truth,
 }
 
@@ -115,6 +119,8 @@ pub struct Prepared {
     pub kept: bool,
     /// Their size in bytes.
     pub bytes: u64,
+    /// What to know of the cloud; nothing if they were kept.
+    pub warnings: Vec<String>,
 }
 
 /// Makes shapes and samples; models, options and device are set up once.
@@ -156,25 +162,26 @@ impl Preparer {
     /// Keeps what it makes in `folder`, if one is given.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the options would turn or repaint the clouds, which their labels do not follow.
+    /// [`Error::Invalid`] if an option is out of range.
     pub fn new(
         device: Device,
         options: Options,
         predictor: Predictor,
         folder: Option<PathBuf>,
     ) -> Result<Preparer> {
-        if options.cloud != Default::default() {
-            return Err(Error::invalid(
-                "labelled clouds are taken as they are, with y up and the file's colours; leave out option cloud.up and \
-                 option cloud.colors",
-            ));
-        }
+        options.check()?;
         Ok(Preparer { device, options, predictor, folder })
     }
 
     /// The device it computes on.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Tells instances apart by another rule.
+    pub fn with_merge(mut self, merge: Merge) -> Preparer {
+        self.options.instances.merge = merge;
+        self
     }
 
     /// The options it was made with.
@@ -185,6 +192,29 @@ impl Preparer {
     /// Where the 2D predictions come from.
     pub fn predictor(&self) -> &Predictor {
         &self.predictor
+    }
+
+    /// What a reader must know of the predictions for these objects before believing anything, names that the models can
+    /// hardly find among it: once for each category. `parts`: the names of every category's parts.
+    pub fn warnings(&self, objects: &[Object], parts: &BTreeMap<String, Parts>) -> Vec<String> {
+        let categories: BTreeSet<&String> = objects.iter().map(|object| &object.category).collect();
+        let doubts = |category: &String| {
+            let doubts = parts.get(category).map_or(vec![], |parts| self.doubts(category, parts));
+            doubts.into_iter().map(|doubt| format!("{category}: {doubt}")).collect::<Vec<_>>()
+        };
+        self.predictor.warnings().into_iter().chain(categories.into_iter().flat_map(doubts)).collect()
+    }
+
+    #[cfg_attr(not(feature = "ort"), allow(unused_variables))]
+    fn doubts(&self, category: &str, parts: &Parts) -> Vec<String> {
+        match &self.predictor {
+            // Names that cannot be asked for fail with every object of theirs.
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => {
+                doubts(models, parts, &self.options.boxes.template.of(category)).unwrap_or_default()
+            }
+            Predictor::Folder(_) => vec![],
+        }
     }
 
     /// Reads an object and finds its boxes and masks. `parts`: the names of its category's L parts.
@@ -220,7 +250,8 @@ impl Preparer {
                 let Some(mut kept) = self.kept(object)? else { return make() };
                 let crate::sam3d::Options { top, whole, masks, .. } = &self.options.sam3d;
                 let cloud = hash::sha256_of_file(&object.cloud)?;
-                let all = json!([VERSION, cloud, self.options.views, top, whole, masks, models.manifest]);
+                let Options { cloud: reading, views: of_views, .. } = &self.options;
+                let all = json!([VERSION, cloud, reading, of_views, top, whole, masks, models.manifest]);
                 let (key, path) = (hash::sha256(all.to_string().as_bytes()), regions_of(&kept.folder));
                 if kept.made_from.regions == key {
                     return Regions::read(&path, views);
@@ -253,9 +284,11 @@ impl Preparer {
         let there = |voters| Sample::source(&path(voters)).as_ref() == Some(&keys.samples[voters as usize]);
         // Without a segmenter there is no sample with masks.
         let kept = there(Voters::Boxes) && (there(Voters::Masks) || !path(Voters::Masks).exists());
+        let mut warnings = vec![];
         if !kept {
             let shape = self.make(object, parts, &keys)?;
             let Shape { scene, truth } = &shape;
+            warnings.clone_from(&scene.cloud.warnings);
             for voters in Voters::ALL {
                 let path = path(voters);
                 if !scene.voters().contains(&voters) {
@@ -279,20 +312,21 @@ impl Preparer {
         }
         let samples: Vec<PathBuf> = Voters::ALL.map(path).into_iter().filter(|path| path.exists()).collect();
         let bytes = samples.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum();
-        Ok(Prepared { samples, kept, bytes })
+        Ok(Prepared { samples, kept, bytes, warnings })
     }
 
     fn keys(&self, object: &Object, parts: &Parts) -> Result<Keys> {
         let key = |what: Value| hash::sha256(what.to_string().as_bytes());
         let cloud = hash::sha256_of_file(&object.cloud)?;
         let labels = object.labels.hash()?;
-        let Options { superpoints, views, memberships, evidence, .. } = &self.options;
-        let superpoints = key(json!([VERSION, cloud, superpoints]));
+        let Options { cloud: reading, superpoints, views, memberships, evidence, .. } = &self.options;
+        let superpoints = key(json!([VERSION, cloud, reading, superpoints]));
         let predictions = match &self.predictor {
             #[cfg(feature = "ort")]
             Predictor::Models(models) => {
                 let asked = self.options.boxes.template.of(&object.category).fill(parts)?;
-                key(json!([VERSION, cloud, views, asked, self.options.boxes.threshold, models.manifest]))
+                let threshold = self.options.boxes.threshold;
+                key(json!([VERSION, cloud, reading, views, asked, threshold, models.manifest]))
             }
             Predictor::Folder(folder) => {
                 let files = files(&folder.join(object.place()));
@@ -312,8 +346,13 @@ impl Preparer {
     fn make(&self, object: &Object, parts: &Parts, keys: &Keys) -> Result<Shape> {
         let (points, truth) = object.read(parts.len())?;
         let named = |e: Error| Error::format(&object.cloud, e.to_string());
-        self.options.check_memory(&self.device, points.len(), 0).map_err(|e| no_room(&object.cloud, e))?;
-        let cloud = Cloud::new(&points).map_err(named)?;
+        self.options
+            .check_memory(&self.device, points.len(), 0)
+            .map_err(|e| input::named(&object.cloud, e))?;
+        // As `segment` reads it, so that what is learned and measured here is true there.
+        let cloud = Cloud::fit(&points, &self.options.cloud).map_err(named)?;
+        let of_points = |of_rows: &[i32]| cloud.to_points(of_rows).into_owned();
+        let truth = Truth { semantic: of_points(&truth.semantic), instance: of_points(&truth.instance) };
         let mut kept = self.kept(object)?;
         let superpoints = self.superpoints(&cloud, kept.as_mut(), &keys.superpoints)?;
         let views = Views::render(&self.device, &cloud, &self.options.views)?;
@@ -362,6 +401,23 @@ impl Preparer {
         }
         Ok((boxes, masks))
     }
+}
+
+/// What was noticed of several objects, each thing once, with the numbers of the first: "test/Mug/7 and 2 more: ...".
+pub fn noticed<'a>(objects: impl IntoIterator<Item = (&'a Path, &'a [String])>) -> Vec<String> {
+    let mut found: Vec<(&Path, &String, usize)> = vec![];
+    let bare = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    for (place, warning) in objects.into_iter().flat_map(|(place, all)| all.iter().map(move |w| (place, w))) {
+        match found.iter_mut().find(|(_, known, _)| bare(known) == bare(warning)) {
+            Some((.., more)) => *more += 1,
+            None => found.push((place, warning, 0)),
+        }
+    }
+    let line = |(place, warning, more): (&Path, &String, usize)| match more {
+        0 => format!("{}: {warning}", place.display()),
+        _ => format!("{} and {more} more: {warning}", place.display()),
+    };
+    found.into_iter().map(line).collect()
 }
 
 /// The samples of a category in a folder of prepared shapes, by name; none without its folder.
@@ -425,14 +481,6 @@ impl Kept {
 
     fn note(&self) -> Result<()> {
         staged::write_all(&self.folder.join("made-from.json"), json!(self.made_from).to_string().as_bytes())
-    }
-}
-
-/// Names the cloud that a lack of memory is of.
-fn no_room(path: &Path, error: Error) -> Error {
-    match error {
-        Error::Memory(message) => Error::Memory(format!("{}: {message}", path.display())),
-        other => other,
     }
 }
 

@@ -159,6 +159,7 @@ fn signatures(source: &str) -> Vec<(&str, u32)> {
         .map(|rest| {
             let (threads, rest) = rest.split_once(')').expect("__launch_bounds__ is closed");
             let (name, _) = rest.split_once('(').expect("a kernel has parameters");
+            let threads = threads.split(',').next().unwrap_or(threads);
             (name.trim(), threads.trim().parse().expect("__launch_bounds__ is a literal number"))
         })
         .collect()

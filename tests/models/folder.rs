@@ -9,7 +9,11 @@ use partstad::{
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 /// Changes the manifest of a folder.
 pub fn edit(folder: &Path, change: impl FnOnce(&mut Value)) {
@@ -111,7 +115,11 @@ fn external_data_is_checked_like_the_rest() {
     assert!(message.contains("keeps numbers in \"more.data\", which has no SHA-256"), "{message}");
     sum(folder.path(), "more.data");
     load(folder.path()).unwrap();
-    fs::write(folder.path().join("more.data"), [1; 8]).unwrap();
+    let data = folder.path().join("more.data");
+    fs::write(&data, [1; 8]).unwrap();
+    // Some file systems keep times in seconds.
+    let later = SystemTime::now() + Duration::from_secs(2);
+    fs::File::options().write(true).open(&data).unwrap().set_modified(later).unwrap();
     let message = complaint(folder.path());
     assert!(message.contains("more.data: SHA-256 is"), "{message}");
 }

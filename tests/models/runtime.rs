@@ -31,11 +31,18 @@ fn held(cache: &Path) -> Vec<String> {
 /// A folder with a `python3` that runs this line of sh.
 #[cfg(unix)]
 fn python(script: &str) -> tempfile::TempDir {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{io::Write, process::Stdio};
     let bin = tempfile::tempdir().unwrap();
-    let python = bin.path().join("python3");
-    fs::write(&python, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    // By another process: what this one writes a child of another test may hold open for a moment, and
+    // such a file does not run.
+    let mut writer = Command::new("sh")
+        .args(["-c", "cat > \"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(bin.path().join("python3"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success());
     bin
 }
 

@@ -215,7 +215,7 @@ impl Case {
             Scores::vote(&Device::Cpu, &memberships, &self.boxes, &weights, self.parts.len()).unwrap();
         let labels = self.labels(&scores, Rule::Votes);
         assert_eq!(*labels.of_point, self.partslip[0], "{}: labels", self.name);
-        let options = instances::Options::default();
+        let options = instances::Options::authors();
         let instances = Instances::merge(
             &Device::Cpu,
             &self.cloud,

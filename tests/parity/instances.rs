@@ -58,7 +58,7 @@ pub fn compare_pieces(
     random: &mut Random,
     [superpoints, boxes]: [usize; 2],
     [views, parts, most]: [u32; 3],
-) -> [usize; 2] {
+) -> [[usize; 2]; 2] {
     let label: Vec<i32> = (0..superpoints).map(|_| random.below(parts + 1) as i32 - 1).collect();
     let box_label: Vec<u32> = (0..boxes).map(|_| random.below(parts)).collect();
     let box_view: Vec<u32> = (0..boxes).map(|_| random.below(views)).collect();
@@ -93,13 +93,8 @@ pub fn compare_pieces(
     }
     let cells = superpoints * (parts as usize + 1);
     let probabilities: Vec<f32> = (0..cells).map(|_| random.uniform()).collect();
-    let rules = Rules {
-        merge: Merge::Touching,
-        max_gap: 0.02,
-        max_size_ratio: 100.0,
-        max_distance: 0.3,
-        min_box_iou: 0.4,
-    };
+    let rules =
+        |merge| Rules { merge, max_gap: 0.02, max_size_ratio: 100.0, max_distance: 0.3, min_box_iou: 0.4 };
     let input = instances::Input {
         label: &label,
         superpoints: &members,
@@ -112,9 +107,6 @@ pub fn compare_pieces(
         rects: &rects,
         views: views as usize,
     };
-    let expected = instances::cpu::instances(&input, &rules).unwrap();
-    let merged = (0..superpoints).filter(|&s| label[s] >= 0 && expected.root[s] != s as i32).count();
-    let kept = expected.points.iter().filter(|&&points| points > 0).count();
 
     let up = |values: &[u32]| gpu.upload(values).unwrap();
     let observed_there = observe::cuda::Observed {
@@ -134,9 +126,14 @@ pub fn compare_pieces(
         rects: &gpu.upload(rects.as_flattened()).unwrap(),
         views: views as usize,
     };
-    let found = instances::cuda::instances(gpu, &there, &rules).unwrap().download(gpu).unwrap();
-    assert_eq!(found, expected, "{superpoints} superpoints, {boxes} boxes, {views} views, {parts} parts");
-    [merged, kept]
+    [Merge::Touching, Merge::Masks].map(|merge| {
+        let expected = instances::cpu::instances(&input, &rules(merge)).unwrap();
+        let found = instances::cuda::instances(gpu, &there, &rules(merge)).unwrap().download(gpu).unwrap();
+        let sizes = format!("{superpoints} superpoints, {boxes} boxes, {views} views, {parts} parts");
+        assert_eq!(found, expected, "{merge:?}: {sizes}");
+        let merged = (0..superpoints).filter(|&s| label[s] >= 0 && expected.root[s] != s as i32).count();
+        [merged, expected.points.iter().filter(|&&points| points > 0).count()]
+    })
 }
 
 #[test]
@@ -154,6 +151,8 @@ fn the_pieces_of_every_part() {
     ];
     let all =
         cases.map(|(sizes, [views, parts])| compare_pieces(&gpu, &mut random, sizes, [views, parts, 3]));
-    let [merged, kept] = [0, 1].map(|i| all.iter().map(|counts| counts[i]).sum::<usize>());
-    assert!(merged > 100 && kept > 20, "{merged} merged, {kept} kept: little to compare");
+    for merge in [0, 1] {
+        let [merged, kept] = [0, 1].map(|i| all.iter().map(|counts| counts[merge][i]).sum::<usize>());
+        assert!(merged > 100 && kept > 20, "{merged} merged, {kept} kept: little to compare");
+    }
 }

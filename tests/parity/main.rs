@@ -3,6 +3,7 @@
 
 mod borrowed;
 mod boxes;
+mod calls;
 mod clouds;
 mod concepts;
 mod detections;

@@ -130,7 +130,7 @@ impl Scene {
             },
         )
         .unwrap();
-        sets.download(gpu).unwrap()
+        membership::Sets::from_lists(gpu.download_all(sets.lists()).unwrap()).unwrap()
     }
 }
 

@@ -318,7 +318,8 @@ fn crossing(
     };
     let scores = Scores::vote(&device, &memberships, &boxes, &weights, PARTS.len()).unwrap();
     let labels = Labels::assign(&device, &superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();
-    let options = instances::Options::default();
+    // Masks are grouped on the host, from the overlaps of all pairs.
+    let options = instances::Options::authors();
     Instances::merge(&device, &cloud, &superpoints, &boxes, &memberships, &scores, &labels, &options)
         .unwrap();
     let after = transfers(&gpu);

@@ -1,4 +1,4 @@
-//! What superpoints are made of: features, edge weights, components, groups.
+//! What superpoints are made of: features, edge weights, regions, groups.
 
 use crate::{
     clouds::{clouds, flat},
@@ -9,12 +9,10 @@ use partstad::{
     Device,
     device::gpu::{Buffer, Gpu},
     ops::{
-        basic::{components, group},
+        basic::group,
         lift::{extents, fill},
         partition::{
-            agglomeration,
-            cut_pursuit::graph::Graph,
-            edge_weights,
+            agglomeration, edge_weights,
             knn::{self, cuda::Tree},
             merge_small, normals, point_features,
         },
@@ -39,11 +37,8 @@ pub fn compare_weights(
     expected: &[f32],
     name: &str,
 ) {
-    let mut found = gpu.alloc(expected.len()).unwrap();
-    let mut workspace = edge_weights::cuda::Workspace::new(gpu, expected.len()).unwrap();
     let (indices, distances) = (gpu.upload(indices).unwrap(), gpu.upload(distances).unwrap());
-    edge_weights::cuda::edge_weights(gpu, features, &indices, &distances, shape, &mut found, &mut workspace)
-        .unwrap();
+    let found = edge_weights::cuda::edge_weights(gpu, features, &indices, &distances, shape).unwrap();
     same(&bits(&gpu.download(&found).unwrap()), &bits(expected), &format!("{name}, {shape:?}"));
 }
 
@@ -91,62 +86,6 @@ fn features_and_weights() {
     }
 }
 
-/// Components of the graph of `neighbors`, cut where `parts` differ, on both sides.
-pub fn compare_components(gpu: &Gpu, graph: &Graph, parts: &[u32]) {
-    let n = parts.len();
-    let heads = graph.arcs.map(|&(head, _)| head);
-    let neighbors = |v: u32| {
-        let heads = heads.row(v as usize).iter().copied();
-        heads.filter(move |&head| parts[head as usize] == parts[v as usize])
-    };
-    let (labels, count) = components::cpu::connected(n, neighbors);
-    let upload = |values: &[u32]| gpu.upload(values).unwrap();
-    let mut found = gpu.alloc(n).unwrap();
-    let mut workspace = components::cuda::Workspace::new(gpu, n).unwrap();
-    components::cuda::connected(
-        gpu,
-        &upload(heads.offsets()),
-        &upload(heads.values()),
-        &upload(parts),
-        n,
-        &mut found,
-        &mut workspace,
-    )
-    .unwrap();
-    same(&gpu.download(&found).unwrap(), &labels, &format!("{n} vertices"));
-    assert_eq!(components::cuda::count(gpu, n, &workspace).unwrap(), count);
-}
-
-/// A path in random order is the longest way to the lowest vertex.
-pub fn path(n: usize, random: &mut Random) -> Graph {
-    let mut order: Vec<u32> = (0..n as u32).collect();
-    for i in (1..n).rev() {
-        order.swap(i, random.below(i as u32 + 1) as usize);
-    }
-    let mut next = vec![0; n];
-    for (i, &v) in order.iter().enumerate() {
-        next[v as usize] = order[(i + 1).min(n - 1)];
-    }
-    Graph::from_neighbors(&next, &vec![1.0; n], n, 1).unwrap()
-}
-
-#[test]
-fn connected_components() {
-    let gpu = gpu();
-    let mut random = Random(8);
-    for n in AWKWARD {
-        let path = path(n, &mut random);
-        compare_components(&gpu, &path, &vec![0; n]);
-        let scattered: Vec<u32> = (0..n).map(|_| random.below(10) / 9).collect();
-        compare_components(&gpu, &path, &scattered);
-        let (_, points) = clouds(n, &mut random).swap_remove(0);
-        let nearest = knn::cpu::nearest(&points, 3);
-        let graph =
-            Graph::from_neighbors(&nearest.indices, &vec![1.0; nearest.indices.len()], n, nearest.k).unwrap();
-        compare_components(&gpu, &graph, &scattered);
-    }
-}
-
 /// The regions that the points of `features` merge into; returns how many.
 pub fn compare_regions(
     gpu: &Gpu,
@@ -173,7 +112,7 @@ pub fn compare_regions(
 fn regions_agglomerate() {
     let gpu = gpu();
     let mut random = Random(12);
-    for n in [0, 1, 2, 33, 1025] {
+    for n in [0, 1, 2, 33, 1025, 2600] {
         for (name, points) in clouds(n, &mut random) {
             // Noise, plateaus, and ties everywhere.
             let plateau = |x: f32| if x > 0.1 { 0.9 } else { -0.9 };
@@ -259,10 +198,7 @@ pub fn compare_merged(
     name: &str,
 ) {
     let (n, count) = (points.len(), groups.count(gpu).unwrap());
-    let mut merged = gpu.alloc(n).unwrap();
-    let mut workspace = merge_small::cuda::Workspace::new(gpu, count).unwrap();
-    merge_small::cuda::merge_small(gpu, positions, tree, groups, count, small, &mut merged, &mut workspace)
-        .unwrap();
+    let merged = merge_small::cuda::merge_small(gpu, positions, tree, groups, count, small).unwrap();
     let compact = gpu.download(&groups.of_point.slice(..n)).unwrap();
     let expected = merge_small::cpu::merge_small(points, &compact, small).unwrap();
     same(&gpu.download(&merged).unwrap(), &expected, &format!("{name}, {n} points, {small}"));
@@ -272,11 +208,10 @@ pub fn compare_merged(
 fn small_components_merge() {
     let gpu = gpu();
     let mut random = Random(10);
-    let mut tree = Tree::new(&gpu, 1025).unwrap();
     for n in [0, 1, 2, 33, 1025] {
         for (name, points) in clouds(n, &mut random) {
             let positions = gpu.upload(&flat(&points)).unwrap();
-            tree.build(&gpu, &positions, n).unwrap();
+            let tree = Tree::build(&gpu, &positions, n).unwrap();
             for labels in labellings(n, &mut random) {
                 let groups = compare_groups(&gpu, &labels, 11);
                 for small in [7, 2000, 0].into_iter().take(if n < 1000 { 3 } else { 1 }) {
@@ -322,16 +257,7 @@ fn buffers_that_are_too_small() {
     let error = point_features::cuda::point_features(&gpu, &short(), &short(), 2, 0.3, true, &mut short());
     assert!(error.unwrap_err().to_string().starts_with("point_features: "));
     let indices = gpu.zeros::<u32>(5).unwrap();
-    let mut workspace = edge_weights::cuda::Workspace::new(&gpu, 5).unwrap();
-    let error = edge_weights::cuda::edge_weights(
-        &gpu,
-        &short(),
-        &indices,
-        &short(),
-        [1, 5, 6],
-        &mut short(),
-        &mut workspace,
-    );
+    let error = edge_weights::cuda::edge_weights(&gpu, &short(), &indices, &short(), [1, 5, 6]);
     assert!(error.unwrap_err().to_string().starts_with("edge_weights: "));
     let error = extents::cuda::extents(&gpu, &short(), &indices, &indices, 5, &mut short());
     assert!(error.unwrap_err().to_string().starts_with("extents: "));

@@ -87,11 +87,11 @@ fn options_out_of_range() {
     ] {
         assert!(refused(Options { poses: vec![pose], ..Options::default() }).contains(word), "{pose:?}");
     }
-    assert!(refused(Options { poses: vec![], ..Options::default() }).contains("no pose"));
-    assert!(refused(Options { side: 0, ..Options::default() }).contains("side 0"));
-    assert!(refused(Options { side: 1 << 20, ..Options::default() }).contains("side 1048576"));
-    assert!(refused(Options { radius: f64::NAN, ..Options::default() }).contains("radius NaN"));
-    assert!(refused(Options { radius: 0.0, ..Options::default() }).contains("radius 0"));
+    assert!(refused(Options { poses: vec![], ..Options::default() }).contains("views.poses is empty"));
+    assert!(refused(Options { side: 0, ..Options::default() }).contains("side is 0"));
+    assert!(refused(Options { side: 1 << 20, ..Options::default() }).contains("side is 1048576"));
+    assert!(refused(Options { radius: f64::NAN, ..Options::default() }).contains("radius is NaN"));
+    assert!(refused(Options { radius: 0.0, ..Options::default() }).contains("radius is 0"));
 }
 
 #[test]

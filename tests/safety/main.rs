@@ -59,16 +59,6 @@ fn fails(args: &[&dyn AsRef<OsStr>]) -> String {
     error
 }
 
-/// The most memory that a process held, in MiB; 0 once it has ended.
-fn peak(process: u32) -> u64 {
-    let peak = || {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    peak().unwrap_or(0) >> 10
-}
-
 /// The files of a folder with their content; what a result says of its time left out.
 fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(folder)

@@ -108,13 +108,13 @@ fn a_cloud_that_ends_an_isolated_batch_is_found() {
     };
     let (code, lines, said) = run(560);
     assert_eq!(code, Some(1), "{said}");
-    assert_eq!(
-        lines.last().unwrap()["totals"],
-        serde_json::json!({ "done": 3, "kept": 0, "failed": 2 }),
-        "{said}"
-    );
-    let outcomes: Vec<&str> = lines.iter().filter_map(|line| line["id"].as_str()).collect();
-    assert_eq!(outcomes.len(), 5, "each cloud has one outcome: {outcomes:?}");
+    let totals = &lines.last().unwrap()["totals"];
+    let [done, kept, failed] = ["done", "kept", "failed"].map(|name| totals[name].as_u64().unwrap());
+    // A cloud may be in the journal and not told when the process ends: tried alone, it is there already.
+    assert_eq!((done + kept, failed), (3, 2), "{said}");
+    let journal = partstad::batch::journal::Journal::open(&out.join("journal.jsonl")).unwrap();
+    let outcomes: Vec<&String> = journal.entries().keys().collect();
+    assert_eq!(outcomes, ["a", "big", "broken", "c", "d"], "each cloud has an outcome");
     let big = lines.iter().find(|line| line["id"] == "big").unwrap();
     assert!(big["error"].as_str().unwrap().contains("it ended the process, signal: 6"), "{big}");
     assert!(said.contains("what was under way is tried alone: ") && said.contains("big"), "{said}");
@@ -125,16 +125,28 @@ fn a_cloud_that_ends_an_isolated_batch_is_found() {
 fn threads_that_do_not_start_are_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("sp.npy");
-    // Each has two MiB of stack.
+    // Two stacks of 300 MiB find room. Many small ones would leave none for what a thread takes while it starts.
     let run = |threads| {
-        within(900, &[&"superpoints", &CLOUD, &"-o", &out, &"--threads", &threads]).output().unwrap()
+        let args: [&dyn AsRef<OsStr>; 6] = [&"superpoints", &CLOUD, &"-o", &out, &"--threads", &threads];
+        within(900, &args).env("RUST_MIN_STACK", (300 << 20).to_string()).output().unwrap()
     };
-    let output = run("1000");
+    let output = run("3");
     let said = error(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("do not start") && said.contains("--threads"), "{said}");
-    let output = run("20");
+    let output = run("1");
     assert!(output.status.success(), "{}", error(&output));
+}
+
+/// The most memory that a process held, in MiB; 0 once it has ended.
+#[cfg(target_os = "linux")]
+fn peak_of(process: u32) -> u64 {
+    let peak = || {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    peak().unwrap_or(0) >> 10
 }
 
 /// What the estimate says against what a run takes.
@@ -161,7 +173,7 @@ fn the_estimate_against_measured_peaks() {
                 .unwrap();
             let mut peak = 0;
             while child.try_wait().unwrap().is_none() {
-                peak = peak.max(super::peak(child.id()));
+                peak = peak.max(peak_of(child.id()));
                 std::thread::sleep(std::time::Duration::from_millis(1));
             }
             let mut options = partstad::pipeline::Options::default();

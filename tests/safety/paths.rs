@@ -100,7 +100,17 @@ fn every_command_takes_a_path_that_is_no_text() {
         &"-o",
         &at("prepared"),
     ]);
-    json(&[&"train", &at("prepared"), &"--all-categories", &"--epochs", &"2", &"-o", &at("weights")]);
+    json(&[
+        &"train",
+        &at("prepared"),
+        &"--all-categories",
+        &"--epochs",
+        &"2",
+        &"--folds",
+        &"0",
+        &"-o",
+        &at("weights"),
+    ]);
     let evaluate = partstad(&[
         &"evaluate",
         &at("data"),

@@ -89,6 +89,8 @@ class Dataset:
         self.labelled = {}
         for entry in self.index:
             self.labelled.setdefault(entry["category"], set()).update(i["label"] for i in entry["instances"])
+        self.weights = weights([{entry["parts"][row[4]] for row in rows if row[6] == KEPT}
+                                for entry, rows in zip(self.index, self.boxes)])
 
     def __len__(self):
         return len(self.index)
@@ -112,6 +114,14 @@ class Dataset:
             image, instances = image[:, ::-1], instances[:, ::-1]
             rows[:, [0, 2]] = size - 1 - rows[:, [2, 0]]
         return np.ascontiguousarray(image.transpose(2, 0, 1)), np.ascontiguousarray(instances), rows
+
+
+def weights(shown):
+    """How often each image comes, from the names of the parts it shows: rare parts come more often, by the root of how
+    much rarer than a tenth of the images they are (Gupta et al. 2019), up to 4 times; what shows none, half as often."""
+    names, counts = np.unique([name for image in shown for name in image], return_counts=True)
+    rate = dict(zip(names, np.clip(np.sqrt(0.1 * len(shown) / counts), 1, 4)))
+    return np.array([max((rate[name] for name in image), default=0.5) for image in shown])
 
 
 def start(low, high, size, random):
@@ -149,16 +159,17 @@ SMALLER = 0.3  # share of images shown in a window one size too small for the wh
 
 
 def draw(data, random, share):
-    """The window's side and the images of a share of one batch. Each image comes equally often, in the smallest window
-    that shows its whole object, so that little time goes to white background."""
+    """The window's side and the images of a share of one batch. Each image comes as often as its weight says, in the
+    smallest window that shows its whole object, so that little time goes to white background."""
     extent = data.extent
     side = np.maximum(extent[:, 2] - extent[:, 0], extent[:, 3] - extent[:, 1]) + 24
     window = np.searchsorted([s for s, _ in WINDOWS[:-1]], side)
     window = np.maximum(window - (random.random(len(data)) < SMALLER), 0)
-    rates = np.bincount(window, minlength=len(WINDOWS)) / [count for _, count in WINDOWS]
+    rates = np.bincount(window, data.weights, minlength=len(WINDOWS)) / [count for _, count in WINDOWS]
     w = random.choice(len(WINDOWS), p=rates / rates.sum())
     size, count = WINDOWS[w]
-    return size, random.choice(np.flatnonzero(window == w), math.ceil(count * share))
+    chosen = data.weights * (window == w)
+    return size, random.choice(len(data), math.ceil(count * share), p=chosen / chosen.sum())
 
 
 def detector_batch(data, tokenizer, random, share=1.0):

@@ -18,7 +18,7 @@ import export
 import exported
 import judge
 import lite0
-from dataset import Dataset, detector_batch
+from dataset import Dataset, detector_batch, weights
 from vocabulary import Tokenizer, build_vocabulary
 
 HERE = pathlib.Path(__file__).parent
@@ -110,6 +110,12 @@ class TestImages(unittest.TestCase):
             self.assertFalse(torch.equal(batch(3, 0, 0.5)[0], batch(3, 1, 0.5)[0]))
 
 
+    def test_rare_parts_come_more_often(self):
+        shown = [{"leg"}] * 90 + [{"leg", "wheel"}] * 9 + [set()]
+        self.assertEqual(list(weights(shown)), [1.0] * 90 + [(10 / 9) ** 0.5] * 9 + [0.5])
+        self.assertEqual(weights([{"leg"}] * 1000 + [{"key"}]).max(), 4.0)
+
+
 class TestExport(unittest.TestCase):
     def test_weights_of_both_trunks_come_back(self):
         for trunk in detector.TRUNKS:
@@ -154,6 +160,9 @@ class TestTraining(unittest.TestCase):
             a, b = (torch.load(folder / run / "detector.pt", weights_only=True)["average"] for run in ("whole", "broken"))
             for name, tensor in a.items():
                 torch.testing.assert_close(tensor, b[name], rtol=0, atol=0, msg=name)
+            further = train("further", "--further", folder / "whole" / "detector.pt")
+            self.assertEqual(further.returncode, 0, further.stderr)
+            self.assertLess(json.loads(further.stdout.splitlines()[-1])["label"], json.loads(whole.stdout.splitlines()[-1])["label"])
             other = train("whole", "--rate", "0.1")
             self.assertNotEqual(other.returncode, 0)
             self.assertIn("settings", other.stderr)

@@ -128,6 +128,8 @@ def run(rank, args):
     model = task.model.to(args.device, memory_format=torch.channels_last).train()
     if args.start:
         exported.restore(model.eval(), args.start)
+    if args.further:
+        model.load_state_dict(torch.load(args.further, weights_only=True, map_location=args.device)["average"])
     if task.pretrained:
         task.pretrained.eval()  # its norms keep their statistics
     optimizer = torch.optim.AdamW(groups(task, args))
@@ -197,7 +199,7 @@ def run(rank, args):
 
 def settings(args):
     """What else decides the path of a run."""
-    return {k: str(getattr(args, k)) for k in ("trunk", "pretrained", "frozen", "trunk_rate", "rate", "start", "processes")}
+    return {k: str(getattr(args, k)) for k in ("trunk", "pretrained", "frozen", "trunk_rate", "rate", "start", "further", "processes")}
 
 
 def main():
@@ -212,6 +214,7 @@ def main():
     parser.add_argument("--frozen", type=int, default=2, help="first stages of the pretrained trunk that do not learn, as its stem; 6 is all")
     parser.add_argument("--trunk-rate", type=float, default=0.1, help="the pretrained trunk's learning rate, as a part of --rate")
     parser.add_argument("--start", type=pathlib.Path, help="folder made by export.py to begin from, its batch norms frozen")
+    parser.add_argument("--further", type=pathlib.Path, help="checkpoint of an earlier run, whose averaged weights learn further on DATA")
     parser.add_argument("--rate", type=float, default=2e-3, help="learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="that share each batch; one a core is the fastest on CPUs")

@@ -50,7 +50,8 @@ def of_checkpoint(path: pathlib.Path, size: str, folder: pathlib.Path, device: s
 def of_stand_in(models: pathlib.Path, folder: pathlib.Path, device: str) -> StandIn:
     """The stand-in, its weights out of the ONNX files in `models`."""
     tokenizer = Tokenizer((models / "vocab.txt").read_text().splitlines())
-    model = nn.ModuleDict({"text": detector.TextEncoder(len(tokenizer.ids), tokenizer.ids["."]), "detector": detector.GroundingDetector()})
+    model = nn.ModuleDict({"text": detector.TextEncoder(len(tokenizer.ids), tokenizer.ids["."]),
+                           "detector": detector.GroundingDetector(exported.trunk(models))})
     exported.restore(model, models)
     model = model.eval().requires_grad_(False).to(device)
     own = model["detector"]

@@ -50,6 +50,7 @@ pub unsafe extern "C" fn partstad_pipeline_new(
         let device = device.map_or(Device::Cpu, |handle| handle.device.clone());
         // SAFETY: the caller's, as the header says.
         let options: Options = unsafe { settings(options, "options")? };
+        options.check()?;
         let pipeline = Pipeline::new(device, options);
         Ok(partstad_pipeline(RwLock::new(Setup { pipeline, models: Value::Null, learned: None })))
     };
@@ -134,6 +135,9 @@ pub extern "C" fn partstad_pipeline_free(pipeline: Option<Box<partstad_pipeline>
 unsafe fn settings<T: Default + serde::de::DeserializeOwned>(json: *const c_char, what: &str) -> Result<T> {
     // SAFETY: the caller's.
     match unsafe { text(json, what)? } {
+        Some(json) if !json.trim_start().starts_with('{') => {
+            Err(Error::invalid(format!("{what}: give a JSON object, {{...}}")))
+        }
         Some(json) => serde_json::from_str(json).map_err(|e| Error::invalid(format!("{what}: {e}"))),
         None => Ok(T::default()),
     }

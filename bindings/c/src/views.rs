@@ -32,13 +32,13 @@ pub unsafe extern "C" fn partstad_render(
     unsafe { make(views, "views", work) }
 }
 
-/// A pipeline and a cloud that will find memory.
+/// A pipeline and a cloud that fits it and will find memory.
 fn arguments<'a>(
     pipeline: Option<&partstad_pipeline>,
     cloud: Option<&'a partstad_cloud>,
 ) -> Result<(Setup, &'a Cloud)> {
     let (setup, cloud) = (given(pipeline, "pipeline")?.setup(), &given(cloud, "cloud")?.0.input.cloud);
-    setup.pipeline.options().check_memory(setup.pipeline.device(), cloud.len(), 0)?;
+    setup.pipeline.check(cloud, 0)?;
     Ok((setup, cloud))
 }
 

@@ -79,6 +79,8 @@ static void pipelines(void) {
     FAILS(partstad_pipeline_new(NULL, "{", &pipeline), PARTSTAD_INVALID, "options: EOF");
     FAILS(partstad_pipeline_new(NULL, "{\"wheels\": 3}", &pipeline), PARTSTAD_INVALID, "unknown field `wheels`");
     FAILS(partstad_pipeline_new(NULL, "{\"memory\": -1}", &pipeline), PARTSTAD_INVALID, "options: ");
+    FAILS(partstad_pipeline_new(NULL, "[]", &pipeline), PARTSTAD_INVALID, "options: give a JSON object");
+    FAILS(partstad_pipeline_new(NULL, "{\"views\": {\"poses\": []}}", &pipeline), PARTSTAD_INVALID, "views.poses is empty");
     FAILS(partstad_pipeline_new(NULL, "\xc3\x28", &pipeline), PARTSTAD_INVALID, "UTF-8");
     HOLDS(pipeline == NULL);
     FAILS(partstad_pipeline_load_models(NULL, NULL, NULL), PARTSTAD_INVALID, "pipeline is NULL");
@@ -101,6 +103,13 @@ static void clouds(const partstad_pipeline *pipeline) {
     FAILS(partstad_cloud_read(NULL, "x.ply", &cloud), PARTSTAD_INVALID, "pipeline is NULL");
     FAILS(partstad_cloud_from_host(NULL, xyz, rgb, &cloud), PARTSTAD_INVALID, "pipeline is NULL");
     FAILS(partstad_cloud_from_host(pipeline, xyz, rgb, NULL), PARTSTAD_INVALID, "cloud is NULL");
+    partstad_pipeline *upright;
+    partstad_views *views;
+    DONE(partstad_pipeline_new(NULL, "{\"cloud\": {\"up\": \"z\"}}", &upright));
+    DONE(partstad_cloud_from_host(upright, xyz, rgb, &cloud));
+    FAILS(partstad_render(pipeline, cloud, &views), PARTSTAD_INVALID, "the cloud was made with the options cloud");
+    partstad_cloud_free(cloud);
+    partstad_pipeline_free(upright);
     FAILS(partstad_cloud_from_host(pipeline, none, rgb, &cloud), PARTSTAD_INVALID, "positions: there is no array");
     FAILS(partstad_cloud_from_host(pipeline, xyz, none, &cloud), PARTSTAD_INVALID, "no colours");
     FAILS(partstad_cloud_from_host(pipeline, array(NULL, 3, PARTSTAD_F32), rgb, &cloud), PARTSTAD_INVALID,
@@ -260,8 +269,8 @@ static void views(const partstad_pipeline *pipeline, const partstad_cloud *cloud
     FAILS(partstad_superpoints(pipeline, cloud, NULL, ROWS, &count), PARTSTAD_INVALID, "of_row is NULL");
     DONE(partstad_superpoints(pipeline, cloud, of_row, ROWS, &count));
     partstad_pipeline *large;
-    DONE(partstad_pipeline_new(NULL, "{\"views\": {\"side\": 1000000}}", &large));
-    FAILS(partstad_render(large, cloud, &shown), PARTSTAD_MEMORY, "1000000 x 1000000");
+    DONE(partstad_pipeline_new(NULL, "{\"memory\": 100000, \"views\": {\"side\": 8192}}", &large));
+    FAILS(partstad_render(large, cloud, &shown), PARTSTAD_MEMORY, "8192 x 8192");
     partstad_pipeline_free(large);
     HOLDS(count > 0 && of_row[0] >= 0 && (size_t)of_row[ROWS - 1] < count);
 }

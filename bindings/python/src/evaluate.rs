@@ -71,7 +71,7 @@ pub fn evaluate<'py>(
         };
         let preparer = Preparer::new(device, options, predictor, prepared)?;
         let note = format!("Splits: {}. 2D predictions: {}.", splits.join(", "), preparer.predictor());
-        let warnings = preparer.predictor().warnings();
+        let warnings = preparer.warnings(&objects, &data.parts);
         let about = json!({
             "splits": splits, "options": preparer.options(), "predictions": preparer.predictor().description(),
             "warnings": warnings,

@@ -86,6 +86,7 @@ impl Inner {
         network: Option<PathBuf>,
         options: Options,
     ) -> Result<Inner> {
+        options.check()?;
         let device: Device = device.parse()?;
         let loaded = chosen.map(|chosen| chosen.load(&device)).transpose()?;
         let record = |(chosen, loaded): (&Chosen, &Models)| chosen.record(loaded);
@@ -309,6 +310,7 @@ impl Pipeline {
         let source = Source::of(points, colors, self.inner.pipeline.device())?;
         let rendered = self.run(py, None, move |inner, _| {
             let (input, pipeline) = (inner.input(source)?, &inner.pipeline);
+            pipeline.check(&input.cloud, 0)?;
             Views::render(pipeline.device(), &input.cloud, &pipeline.options().views)?.of_rows(&input.cloud)
         })?;
         views(py, &rendered)

@@ -260,6 +260,8 @@ def test_knowledge_that_is_none(small, lifter, given, message):
         ({"views": 3}, "option views: invalid type"),
         ({"views": {"side": np.float32(1)}}, "option views: .*not JSON serializable"),
         ({"superpoints": {"lambda": float("nan")}}, "option superpoints"),
+        ({"views": {"side": 0}}, "option views.side is 0; it must be from 1 to 8192"),
+        ({"instances": {"min_box_iou": 7}}, "option instances.min_box_iou is 7; it must be from 0 to 1"),
         ({"network": "nowhere.safetensors"}, "nowhere.safetensors"),
         ({"threads": 5000}, "threads is 5000"),
     ],
@@ -270,7 +272,7 @@ def test_options_that_are_none(options, message):
 
 
 def test_options_out_of_range_are_named(small):
-    with pytest.raises(partstad.InvalidError, match="radius 2 is not in"):
+    with pytest.raises(partstad.InvalidError, match="option views.radius is 2; it must be above 0"):
         partstad.render(*small, views={"radius": 2})
     with pytest.raises(partstad.OutOfMemoryError, match="option memory"):
         partstad.render(*small, memory=1000)

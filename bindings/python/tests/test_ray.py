@@ -24,7 +24,10 @@ OPTIONS = {"parts": PARTS, "views": {"side": 100}}
 def cluster():
     """Of this machine; its workers find this file."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    # Ray kills workers where others have filled the memory.
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"
+    # No other cluster, if the environment names one.
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -101,6 +104,22 @@ def test_errors_are_a_column(shapes, tmp_path):
     assert found["error"].null_count == 0 and found["labels"].null_count == 4
     assert "no points" in found["error"][0].as_py() and "shape [2]" in found["error"][1].as_py()
     assert "finite" in found["error"][3].as_py()
+    nameless = pa.table({"id": [None, "a"], "path": [str(CLOUD), None]}, pa.schema([("id", pa.string()), ("path", pa.string())]))
+    out = tmp_path / "out"
+    found = partstad.ray.Segment(**OPTIONS, out=out)(nameless)
+    assert [error.split(";")[0] for error in found["error"].to_pylist()] == ["id: null", "path: null"]
+    assert len(list(out.rglob("*.parquet"))) == 1
+
+
+def test_a_file_without_bytes_is_no_result(tmp_path):
+    segment = partstad.ray.Segment(**OPTIONS, out=tmp_path)
+    batch = pa.table({"id": ["a"], "path": [str(CLOUD)]})
+    assert len(segment(batch)) == 1 and len(segment(batch)) == 0
+    [file] = tmp_path.rglob("*.parquet")
+    file.write_bytes(b"")
+    assert partstad.ray.retry(tmp_path) == 1 and len(segment(batch)) == 1
+    file.write_bytes(b"")
+    assert len(segment(batch)) == 1 and file.stat().st_size > 0
 
 
 def test_a_folder_holds_results_of_one_choice(tmp_path):
@@ -113,16 +132,24 @@ def test_a_folder_holds_results_of_one_choice(tmp_path):
         partstad.ray.Segment(parts=[])
 
 
+def noted(log):
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
 class Watched(partstad.ray.Segment):
     """Writes down which process works on which shape."""
 
     def __init__(self, log, **options):
         super().__init__(**options)
-        self.log = log
+        self.log = Path(log)
+        self.patience = time.monotonic() + 120
 
     def __call__(self, batch):
-        with open(self.log, "a") as file:
+        with self.log.open("a") as file:
             file.write(json.dumps({"process": os.getpid(), "ids": batch["id"].to_pylist()}) + "\n")
+        # So that one does not do all before the other has started.
+        while time.monotonic() < self.patience and len({line["process"] for line in noted(self.log)}) < 2:
+            time.sleep(0.05)
         time.sleep(0.3)
         return super().__call__(batch)
 
@@ -144,9 +171,9 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(cluster, shapes, usua
     def kill():
         while not killed:
             time.sleep(0.05)
-            lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+            lines = noted(log) if log.exists() else []
             processes = [line["process"] for line in lines]
-            if len(set(processes)) == 2 and len(lines) >= 5:
+            if len(set(processes)) >= 2 and len(lines) >= 5:
                 os.kill(processes[-1], signal.SIGKILL)
                 killed.append(processes[-1])
 
@@ -162,7 +189,7 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(cluster, shapes, usua
     )
     told = found.take_all()
     killer.join(timeout=1)
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = noted(log)
     begun = [line["ids"][0] for line in lines]
     assert killed and len({line["process"] for line in lines}) >= 2
     # What the dead worker had begun was begun again.

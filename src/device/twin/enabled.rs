@@ -2,7 +2,10 @@
 
 use super::{Counted, Mirrored};
 use crate::{
-    device::gpu::{Buffer, Gpu},
+    device::{
+        download::Rows,
+        gpu::{Buffer, Gpu},
+    },
     error::Result,
     ragged::Ragged,
 };
@@ -91,7 +94,8 @@ impl<T: Element> Twinned for Ragged<T> {
     }
 
     fn download(there: &RaggedOnDevice<T>, gpu: &Gpu) -> Result<Ragged<T>> {
-        Ragged::new(gpu.download(&there.offsets)?, gpu.download_as(&there.values)?)
+        let (offsets, values) = gpu.download_all((&there.offsets, Rows::of(&there.values)))?;
+        Ragged::new(offsets, values)
     }
 
     fn count_there(there: &RaggedOnDevice<T>) -> usize {
@@ -196,16 +200,6 @@ impl<T: Twinned> Clone for Resident<T> {
 }
 
 impl<T: Twinned> Mirrored<T> {
-    /// What an operation left on `gpu`, fetched once and kept on both sides.
-    ///
-    /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if anything before it failed.
-    pub fn on_device(gpu: &Gpu, value: T::Device) -> Result<Mirrored<T>> {
-        let twin = Twin::on_device(gpu, value);
-        twin.host()?;
-        Ok(Mirrored(twin))
-    }
-
     /// A value that lies on both sides.
     pub fn on_both(here: T, gpu: &Gpu, there: T::Device) -> Mirrored<T> {
         let twin = Twin::on_device(gpu, there);

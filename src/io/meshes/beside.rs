@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    io::budget,
+    io::budget::{self, Budget},
 };
 use base64::{
     Engine,
@@ -11,7 +11,6 @@ use base64::{
 };
 use std::{
     fs,
-    io::Read,
     path::{Component, Path, PathBuf},
 };
 
@@ -23,7 +22,10 @@ pub(super) fn read(of: &Path, name: &str) -> Result<Vec<u8>, String> {
     let path = place(of, name)?;
     match fs::metadata(&path) {
         Ok(found) if !found.is_file() => Err(format!("{name} is not a file")),
-        _ => fs::read(&path).map_err(|e| format!("{name}: {e}")),
+        _ => budget::read_all(&path).map_err(|e| match e {
+            Error::Io { source, .. } => format!("{name}: {source}"),
+            other => other.to_string(),
+        }),
     }
 }
 
@@ -107,11 +109,12 @@ pub(super) fn unescaped(uri: &str) -> String {
     String::from_utf8_lossy(&path).into_owned()
 }
 
-/// The content of the mesh's own file.
-pub(super) fn whole(path: &Path) -> Result<Vec<u8>> {
-    let (mut file, _) = budget::open(path)?;
-    let mut content = vec![];
-    file.read_to_end(&mut content).map_err(Error::io(path))?;
+/// The content of the mesh's own file, if there is memory for a mesh of `growth` times its length.
+pub(super) fn whole(path: &Path, growth: usize) -> Result<Vec<u8>> {
+    budget::open(path)?;
+    let content = budget::read_all(path)?;
+    let room = Budget::of_memory().take(content.len(), growth);
+    room.map_err(|what| Error::format(path, format!("the mesh {what}")))?;
     Ok(content)
 }
 

@@ -31,7 +31,7 @@ const INSTANCING: &str = "EXT_mesh_gpu_instancing";
 const KEPT: [&str; 6] = ["asset", "extensionsRequired", "images", "materials", "samplers", "textures"];
 
 pub(super) fn read(path: &Path) -> Result<Mesh> {
-    let file = beside::whole(path)?;
+    let file = beside::whole(path, 1)?;
     contained("glTF", path, || parse(&file, path))
 }
 

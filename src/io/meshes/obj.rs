@@ -8,7 +8,8 @@ use crate::{
 use std::{collections::HashMap, path::Path};
 
 pub(super) fn read(path: &Path) -> Result<Mesh> {
-    parse(&beside::whole(path)?, path)
+    // `v 0.1 0.2 0.3` is a place, a colour and a vertex.
+    parse(&beside::whole(path, 8)?, path)
 }
 
 /// What the lines of a file said so far.

@@ -13,7 +13,8 @@ const HEADER: usize = 84;
 const TRIANGLE: usize = 50;
 
 pub(super) fn read(path: &Path) -> Result<Mesh> {
-    parse(&beside::whole(path)?, path)
+    // The 50 bytes of a triangle are up to three vertices, which are looked up by their places.
+    parse(&beside::whole(path, 4)?, path)
 }
 
 /// Corners at one place are one vertex.

@@ -13,6 +13,7 @@ use super::{
     detector::check_thresholds,
     folder::Folder,
     image::{self, Images},
+    keep,
     manifest::{self, Score, ports::Pairs},
     onnx::{
         contract::{Contract, Element, Symbols},
@@ -322,7 +323,7 @@ impl Concepts {
             mask.resize((p + 1) * tokens, 0);
         }
         let prompt = Arc::new(Prompt { names: names.len(), tokens, hidden: hidden.into(), mask, doubts });
-        prompts().insert(names, prompt.clone());
+        keep(&mut prompts(), names, prompt.clone());
         Ok(prompt)
     }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 use ort::{
     session::{Session, SessionInputValue},
-    value::TensorRef,
+    value::{DynValue, TensorRef},
 };
 use std::{
     borrow::Cow,
@@ -112,12 +112,16 @@ impl Model {
             values
                 .push((port.name.clone(), value.map_err(|e| failed(format!("input `{}`: {e}", port.name)))?));
         }
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let results = session.run(values).map_err(|e| self.failure(&e))?;
+        // The session is free again before `read` begins, which may run in parallel and wait for another run.
+        let found: Vec<Option<DynValue>> = {
+            let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut results = session.run(values).map_err(|e| self.failure(&e))?;
+            self.contract.outputs.iter().map(|port| results.remove(&*port.name)).collect()
+        };
         let mut outputs = vec![];
-        for port in &self.contract.outputs {
+        for (port, value) in self.contract.outputs.iter().zip(&found) {
             let wrong = |why: String| failed(format!("output `{}` {why}", port.name));
-            let value = results.get(&*port.name).ok_or_else(|| wrong("is missing".into()))?;
+            let value = value.as_ref().ok_or_else(|| wrong("is missing".into()))?;
             let (shape, data) = value.try_extract_tensor::<f32>().map_err(|e| wrong(e.to_string()))?;
             let differs =
                 |(&dim, &n): (&contract::Dim, &i64)| symbols.length(dim).is_some_and(|e| e as i64 != n);

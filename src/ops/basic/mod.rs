@@ -1,6 +1,7 @@
 //! Scans, sorts, sums and groups, which every family uses.
 
 pub mod components;
+pub mod exp;
 pub mod group;
 pub mod matmul;
 pub mod nan;

@@ -1,14 +1,13 @@
 //! Numbers from a seed: the same on every machine and in every version, unlike those of a library.
 
-/// SplitMix64 (Steele, Lea & Flood 2014).
+/// SplitMix64 (Steele, Lea & Flood 2014): its state.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(pub(crate) u64);
 
 impl Random {
     /// The numbers of a seed; `stream` tells several uses of one seed apart.
     pub fn new(seed: u64, stream: u64) -> Random {
-        let mut random = Random(seed);
-        Random(random.bits() ^ Random(stream).bits())
+        Random(mix(seed) ^ mix(stream))
     }
 
     /// 64 random bits.
@@ -39,6 +38,11 @@ impl Random {
         }
         order
     }
+}
+
+/// The bits that follow the state `x`: random ones that depend on nothing else.
+pub fn mix(x: u64) -> u64 {
+    Random(x).bits()
 }
 
 #[cfg(test)]

@@ -15,17 +15,19 @@ pub mod cpu {
 pub mod cuda {
     use crate::{
         device::gpu::{
-            Buffer, Gpu,
+            Buffer, Gpu, ViewMut,
             kernels::{self, SortDims},
         },
         error::{Error, Result},
-        ops::basic::scan,
     };
     use cudarc::driver::DeviceRepr;
 
     const TILE: usize = 2048;
     const DIGITS: usize = 256;
-    const BITS: u32 = 8;
+    const BITS: usize = 8;
+    const MOST_PASSES: usize = u64::BITS as usize / BITS;
+    /// Blocks that count digits: some for each multiprocessor.
+    const COUNTING: usize = 512;
 
     /// Keys and what goes with them.
     #[derive(Debug)]
@@ -54,21 +56,20 @@ pub mod cuda {
     #[derive(Debug)]
     pub struct Workspace<K> {
         other: Pairs<K>,
+        /// How often each pass meets each digit, `[P, 256]`, then how many tiles it has begun, `[P]`.
         counts: Buffer<u32>,
-        offsets: Buffer<u32>,
-        scan: scan::cuda::Workspace,
+        /// What the blocks of a pass tell each other, `[T, 256]`.
+        told: Buffer<u64>,
     }
 
     impl<K: Key> Workspace<K> {
         /// # Errors
         /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace<K>> {
-            let counts = DIGITS * most.div_ceil(TILE);
             Ok(Workspace {
                 other: Pairs::new(gpu, most)?,
-                counts: gpu.alloc(counts)?,
-                offsets: gpu.alloc(counts + 1)?,
-                scan: scan::cuda::Workspace::new(gpu, counts)?,
+                counts: gpu.alloc(MOST_PASSES * (DIGITS + 1))?,
+                told: gpu.alloc(DIGITS * most.div_ceil(TILE))?,
             })
         }
     }
@@ -85,20 +86,28 @@ pub mod cuda {
         bits: u32,
         workspace: &mut Workspace<K>,
     ) -> Result<()> {
-        let Workspace { other, counts, offsets, scan } = workspace;
-        let room = pairs.capacity().min(other.capacity());
+        let Workspace { other, counts, told } = workspace;
+        // The sorts before may have swapped buffers of other sizes in.
+        let room = pairs.capacity().min(other.capacity()).min(told.len() / DIGITS * TILE);
         if count > room || count >= 1 << 31 {
             return Err(Error::invalid(format!(
                 "sort: {count} pairs do not fit buffers for {room}, or are 2^31 or more"
             )));
         }
-        let tiles = count.div_ceil(TILE);
-        let grid = [tiles as u32, 1, 1];
-        for shift in (0..bits).step_by(BITS as usize) {
-            let d = SortDims { count: count as u32, tiles: tiles as u32, shift };
-            K::histogram(gpu, grid, &pairs.keys, counts, d)?;
-            scan::cuda::exclusive(gpu, counts, DIGITS * tiles, offsets, scan)?;
-            K::scatter(gpu, grid, pairs, offsets, other, d)?;
+        let bits = (bits as usize).min(8 * size_of::<K>());
+        let (tiles, passes) = (count.div_ceil(TILE), bits.div_ceil(BITS));
+        if tiles == 0 || passes == 0 {
+            return Ok(());
+        }
+        let mut d = SortDims { count: count as u32, tiles: tiles as u32, passes: passes as u32, pass: 0 };
+        let mut counts = counts.slice_mut(..passes * (DIGITS + 1));
+        gpu.clear(&mut counts)?;
+        let (mut counts, mut tickets) = counts.split_at_mut(passes * DIGITS);
+        let told = &mut told.slice_mut(..tiles * DIGITS);
+        K::digits(gpu, [tiles.min(COUNTING) as u32, 1, 1], &pairs.keys, &mut counts, told, d)?;
+        for pass in 0..passes {
+            d.pass = pass as u32;
+            K::scatter(gpu, [tiles as u32, 1, 1], pairs, &counts, &mut tickets, told, other, d)?;
             std::mem::swap(pairs, other);
         }
         Ok(())
@@ -107,56 +116,65 @@ pub mod cuda {
     /// A type of keys that there are kernels for.
     pub trait Key: DeviceRepr + bytemuck::Pod {
         #[doc(hidden)]
-        fn histogram(
+        fn digits(
             gpu: &Gpu,
             grid: [u32; 3],
             keys: &Buffer<Self>,
-            counts: &mut Buffer<u32>,
+            counts: &mut ViewMut<'_, u32>,
+            told: &mut ViewMut<'_, u64>,
             d: SortDims,
         ) -> Result<()>;
 
         #[doc(hidden)]
+        #[allow(clippy::too_many_arguments)]
         fn scatter(
             gpu: &Gpu,
             grid: [u32; 3],
             from: &Pairs<Self>,
-            offsets: &Buffer<u32>,
+            counts: &ViewMut<'_, u32>,
+            tickets: &mut ViewMut<'_, u32>,
+            told: &mut ViewMut<'_, u64>,
             to: &mut Pairs<Self>,
             d: SortDims,
         ) -> Result<()>;
     }
 
     macro_rules! key {
-        ($key:ty, $histogram:ident, $scatter:ident) => {
+        ($key:ty, $digits:ident, $scatter:ident) => {
             impl Key for $key {
-                fn histogram(
+                fn digits(
                     gpu: &Gpu,
                     grid: [u32; 3],
                     keys: &Buffer<$key>,
-                    counts: &mut Buffer<u32>,
+                    counts: &mut ViewMut<'_, u32>,
+                    told: &mut ViewMut<'_, u64>,
                     d: SortDims,
                 ) -> Result<()> {
-                    kernels::$histogram(gpu, grid, &keys.slice(..d.count as usize), counts, d)
+                    kernels::$digits(gpu, grid, &keys.slice(..d.count as usize), counts, told, d)
                 }
 
                 fn scatter(
                     gpu: &Gpu,
                     grid: [u32; 3],
                     from: &Pairs<$key>,
-                    offsets: &Buffer<u32>,
+                    counts: &ViewMut<'_, u32>,
+                    tickets: &mut ViewMut<'_, u32>,
+                    told: &mut ViewMut<'_, u64>,
                     to: &mut Pairs<$key>,
                     d: SortDims,
                 ) -> Result<()> {
                     let count = d.count as usize;
                     let (keys, values) = (from.keys.slice(..count), from.values.slice(..count));
                     let mut to = (to.keys.slice_mut(..count), to.values.slice_mut(..count));
-                    kernels::$scatter(gpu, grid, &keys, &values, offsets, &mut to.0, &mut to.1, d)
+                    kernels::$scatter(
+                        gpu, grid, &keys, &values, counts, tickets, told, &mut to.0, &mut to.1, d,
+                    )
                 }
             }
         };
     }
-    key!(u32, sort_histogram_u32, sort_scatter_u32);
-    key!(u64, sort_histogram_u64, sort_scatter_u64);
+    key!(u32, sort_digits_u32, sort_scatter_u32);
+    key!(u64, sort_digits_u64, sort_scatter_u64);
 }
 
 #[cfg(test)]

@@ -113,6 +113,24 @@ pub mod cuda {
         }
     }
 
+    macro_rules! prepares {
+        ($($(#[$doc:meta])* $element:ident by $kernel:ident;)*) => {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// [`Error::Invalid`] if the images do not fit the plan, [`Error::Device`] if the driver refuses.
+            pub fn $element(&self, gpu: &Gpu, images: &impl DevicePtr<u8>) -> Result<Buffer<$element>> {
+                let (n, grid, dims) = self.launch(images.len())?;
+                let mut out = gpu.alloc(n * self.plan.len())?;
+                let Prepare { rows, columns, .. } = self;
+                let ([of_row, of_column], [rows, columns]) =
+                    ([&rows.weights, &columns.weights], [&rows.first, &columns.first]);
+                kernels::$kernel(gpu, grid, images, rows, of_row, columns, of_column, &mut out, dims)?;
+                Ok(out)
+            }
+        )*};
+    }
+
     impl Prepare {
         /// # Errors
         /// [`Error::Invalid`] if the sizes do not fit together, [`Error::Device`] if the driver refuses.
@@ -122,71 +140,14 @@ pub mod cuda {
             Ok(Prepare { plan, rows: rows?, columns: columns? })
         }
 
-        /// Prepares images, `[n, from.0, from.1, 3]` RGB. Returns `[n, 3, padded.0, padded.1]`, bit for bit what
-        /// [`cpu`](super::cpu) makes of them.
-        ///
-        /// # Errors
-        /// [`Error::Invalid`] if the images do not fit the plan, [`Error::Device`] if the driver refuses.
-        pub fn f32(&self, gpu: &Gpu, images: &impl DevicePtr<u8>) -> Result<Buffer<f32>> {
-            let (n, grid, d) = self.launch(images.len())?;
-            let mut out = gpu.alloc(n * self.plan.len())?;
-            let Prepare { rows, columns, .. } = self;
-            kernels::model_input_f32(
-                gpu,
-                grid,
-                images,
-                &rows.first,
-                &rows.weights,
-                &columns.first,
-                &columns.weights,
-                &mut out,
-                d,
-            )?;
-            Ok(out)
-        }
-
-        /// As [`Prepare::f32`], rounded to the nearest f16.
-        ///
-        /// # Errors
-        /// As [`Prepare::f32`].
-        pub fn f16(&self, gpu: &Gpu, images: &impl DevicePtr<u8>) -> Result<Buffer<f16>> {
-            let (n, grid, d) = self.launch(images.len())?;
-            let mut out = gpu.alloc(n * self.plan.len())?;
-            let Prepare { rows, columns, .. } = self;
-            kernels::model_input_f16(
-                gpu,
-                grid,
-                images,
-                &rows.first,
-                &rows.weights,
-                &columns.first,
-                &columns.weights,
-                &mut out,
-                d,
-            )?;
-            Ok(out)
-        }
-
-        /// As [`Prepare::f32`], for a plan whose numbers stay those of the pixels: scale 255, mean 0, deviation 1.
-        ///
-        /// # Errors
-        /// As [`Prepare::f32`].
-        pub fn u8(&self, gpu: &Gpu, images: &impl DevicePtr<u8>) -> Result<Buffer<u8>> {
-            let (n, grid, d) = self.launch(images.len())?;
-            let mut out = gpu.alloc(n * self.plan.len())?;
-            let Prepare { rows, columns, .. } = self;
-            kernels::model_input_u8(
-                gpu,
-                grid,
-                images,
-                &rows.first,
-                &rows.weights,
-                &columns.first,
-                &columns.weights,
-                &mut out,
-                d,
-            )?;
-            Ok(out)
+        prepares! {
+            /// Prepares images, `[n, from.0, from.1, 3]` RGB. Returns `[n, 3, padded.0, padded.1]`, bit for bit what
+            /// [`cpu`](super::cpu) makes of them.
+            f32 by model_input_f32;
+            /// As [`Prepare::f32`], rounded to the nearest f16.
+            f16 by model_input_f16;
+            /// As [`Prepare::f32`], for a plan whose numbers stay those of the pixels: scale 255, mean 0, deviation 1.
+            u8 by model_input_u8;
         }
 
         fn launch(&self, bytes: usize) -> Result<(usize, [u32; 3], ModelInputDims)> {

@@ -1,12 +1,12 @@
 //! Superpoints that are coarser than the masks: a knob in the middle of a door.
 //!
-//! A group of masks ([`groups`](super::groups)) frees points from superpoints of another label if half of its masks or more,
+//! A group of masks ([`overlaps`](super::overlaps)) frees points from superpoints of another label if half of its masks or more,
 //! in two views or more, lie mostly in such. A point is freed if more than half of the views that show it, and two or more,
 //! hold it by a mask of the group. Of several groups it follows the one that most views hold it by.
 
 use super::{
     evidence::{Evidence, Input},
-    groups::{Overlaps, Owners},
+    overlaps::{Overlaps, Owners},
 };
 use crate::ragged::Ragged;
 use rayon::prelude::*;

@@ -222,10 +222,20 @@ mod tests {
         split(&evidence, &Split { superpoint_of, neighbors: &neighbors, k: 3, border, small: 2 }).unwrap()
     }
 
+    /// Pooling blurs the columns on both sides of the cut: either piece may take them.
+    fn is_cut_in_half(pieces: &[u32]) -> bool {
+        let side = |i: usize| match i % WIDTH {
+            0..9 => Some(true),
+            11.. => Some(false),
+            _ => None,
+        };
+        (0..2 * WIDTH).all(|i| side(i).is_none_or(|left| (pieces[i] == pieces[0]) == left))
+    }
+
     #[test]
     fn cuts_where_the_evidence_changes() {
         let pieces = strip(&[0; 2 * WIDTH], 1.0, |_| true);
-        assert!((0..2 * WIDTH).all(|i| (pieces[i] == pieces[0]) == (i % WIDTH < 10)), "{pieces:?}");
+        assert!(is_cut_in_half(&pieces), "{pieces:?}");
         let pieces = strip(&[0; 2 * WIDTH], 100.0, |_| true);
         assert!(pieces.iter().all(|&piece| piece == pieces[0]), "{pieces:?}");
     }
@@ -233,7 +243,7 @@ mod tests {
     #[test]
     fn points_out_of_sight_follow_their_neighbors() {
         let pieces = strip(&[0; 2 * WIDTH], 1.0, |i| i / WIDTH == 0);
-        assert!((0..2 * WIDTH).all(|i| (pieces[i] == pieces[0]) == (i % WIDTH < 10)), "{pieces:?}");
+        assert!(is_cut_in_half(&pieces), "{pieces:?}");
         let pieces = strip(&[0; 2 * WIDTH], 1.0, |_| false);
         assert!(pieces.iter().all(|&piece| piece == pieces[0]), "{pieces:?}");
     }

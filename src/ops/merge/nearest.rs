@@ -64,8 +64,7 @@ pub mod cuda {
         if n == 0 {
             return gpu.upload(&vec![-1; q]);
         }
-        let mut tree = Tree::new(gpu, n)?;
-        tree.build(gpu, points, n)?;
+        let tree = Tree::build(gpu, points, n)?;
         let (items, boxes) = tree.buffers();
         let mut found = gpu.alloc(q)?;
         kernels::nearest_within(gpu, blocks(WARP * q, 256), items, boxes, queries, &mut found, d)?;

@@ -59,43 +59,24 @@ pub mod cuda {
         },
         error::{Error, Result},
     };
-    use cudarc::driver::{DevicePtr, DevicePtrMut};
+    use cudarc::driver::DevicePtr;
 
     const BLOCK: u32 = 256;
 
-    /// What the weights of up to `most` edges need beside them.
-    #[derive(Debug)]
-    pub struct Workspace {
-        unlike: Buffer<f32>,
-        sums: Buffer<f64>,
-        means: Buffer<f64>,
-    }
-
-    impl Workspace {
-        /// # Errors
-        /// [`Error::Memory`] if there is not enough memory.
-        pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
-            let (unlike, sums) = (gpu.alloc(most)?, gpu.alloc(2 * most.div_ceil(CHUNK))?);
-            Ok(Workspace { unlike, sums, means: gpu.alloc(2)? })
-        }
-    }
-
-    /// `features`: `[N, D]`; `neighbors`, `distances` and the result `weights`: `[N, k]`; `shape`: N, D and k.
+    /// `features`: `[N, D]`; `neighbors`, `distances` and the result: `[N, k]`; `shape`: N, D and k.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a buffer is too small, [`Error::Device`] if the driver refuses.
+    /// [`Error::Invalid`] if a buffer is too small, [`Error::Memory`] if there is not enough memory, [`Error::Device`] if
+    /// the driver refuses.
     pub fn edge_weights(
         gpu: &Gpu,
         features: &impl DevicePtr<f32>,
         neighbors: &impl DevicePtr<u32>,
         distances: &impl DevicePtr<f32>,
         [n, dimensions, k]: [usize; 3],
-        weights: &mut impl DevicePtrMut<f32>,
-        workspace: &mut Workspace,
-    ) -> Result<()> {
+    ) -> Result<Buffer<f32>> {
         let edges = n * k;
-        let Workspace { unlike, sums, means } = workspace;
-        let lens = [neighbors.len(), distances.len(), weights.len(), unlike.len()];
+        let lens = [neighbors.len(), distances.len()];
         if features.len() < n * dimensions || lens.iter().any(|&len| len < edges) || edges >= 1 << 31 {
             return Err(Error::invalid(format!(
                 "edge_weights: features must be [{n}, {dimensions}] and the rest [{n}, {k}], below 2^31 values, not {} and \
@@ -103,8 +84,9 @@ pub mod cuda {
                 features.len()
             )));
         }
+        let mut weights = gpu.alloc(edges)?;
         if edges == 0 {
-            return Ok(());
+            return Ok(weights);
         }
         let chunks = edges.div_ceil(CHUNK) as u32;
         let d = EdgeWeightsDims {
@@ -113,10 +95,22 @@ pub mod cuda {
             dimensions: dimensions as u32,
             chunks,
         };
+        let (mut unlike, mut sums) = (gpu.alloc(edges)?, gpu.alloc(2 * chunks as usize)?);
+        let mut means = gpu.alloc(2)?;
         let grid = [chunks, 1, 1];
-        kernels::edge_weights_differences(gpu, grid, features, neighbors, distances, unlike, sums, d)?;
-        kernels::edge_weights_means(gpu, [1, 1, 1], sums, means, d)?;
-        kernels::edge_weights_weigh(gpu, blocks(edges, BLOCK), distances, unlike, means, weights, d)
+        kernels::edge_weights_differences(
+            gpu,
+            grid,
+            features,
+            neighbors,
+            distances,
+            &mut unlike,
+            &mut sums,
+            d,
+        )?;
+        kernels::edge_weights_means(gpu, [1, 1, 1], &sums, &mut means, d)?;
+        kernels::edge_weights_weigh(gpu, blocks(edges, BLOCK), distances, &unlike, &means, &mut weights, d)?;
+        Ok(weights)
     }
 }
 

@@ -55,33 +55,19 @@ pub mod cuda {
         error::{Error, Result},
         ops::{basic::group::cuda::Groups, partition::knn::cuda::Tree},
     };
-    use cudarc::driver::{DevicePtr, DevicePtrMut};
+    use cudarc::driver::DevicePtr;
 
     const BLOCK: u32 = 256;
     const WARP: usize = 32;
 
-    /// What up to `most` components need beside them.
-    #[derive(Debug)]
-    pub struct Workspace {
-        into: Buffer<u32>,
-    }
-
-    impl Workspace {
-        /// # Errors
-        /// [`Error::Memory`] if there is not enough memory.
-        pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
-            Ok(Workspace { into: gpu.alloc(most)? })
-        }
-    }
-
     /// Components of at most `small` points are merged; none is if all are small.
     ///
-    /// `positions`: `[N, 3]`, those that the tree was built from; `components`: `count` groups of all the tree's points;
-    /// `merged`: `[N]`, the component of every point, out of those that were there.
+    /// `positions`: `[N, 3]`, those that the tree was built from; `components`: `count` groups of all the tree's points.
+    /// Returns the component of every point, out of those that were there, `[N]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a buffer is too small, [`Error::Device`] if the driver refuses.
-    #[allow(clippy::too_many_arguments)]
+    /// [`Error::Invalid`] if a buffer is too small, [`Error::Memory`] if there is not enough memory, [`Error::Device`] if
+    /// the driver refuses.
     pub fn merge_small(
         gpu: &Gpu,
         positions: &impl DevicePtr<f32>,
@@ -89,28 +75,26 @@ pub mod cuda {
         components: &Groups,
         count: usize,
         small: usize,
-        merged: &mut impl DevicePtrMut<u32>,
-        workspace: &mut Workspace,
-    ) -> Result<()> {
+    ) -> Result<Buffer<u32>> {
         let n = tree.len();
         let Groups { of_point, offsets, points, .. } = components;
-        let into = &mut workspace.into;
-        if positions.len() < 3 * n || of_point.len() < n || merged.len() < n || into.len() < count {
+        if positions.len() < 3 * n || of_point.len() < n {
             return Err(Error::invalid(format!(
-                "merge_small: positions must be [{n}, 3], components and merged have room for {n} points and the workspace \
-                 for {count} components, not {} values, {}, {} and {}",
+                "merge_small: positions must be [{n}, 3] and components have room for {n} points, not {} values and {}",
                 positions.len(),
-                of_point.len(),
-                merged.len(),
-                into.len()
+                of_point.len()
             )));
         }
         let (items, boxes) = tree.buffers();
         let small = small.min(n) as u32;
         let d = MergeSmallDims { points: n as u32, components: count as u32, small };
+        let (mut into, mut merged) = (gpu.alloc(count)?, gpu.alloc(n)?);
         let grid = blocks(WARP * count, BLOCK);
-        kernels::merge_small_find(gpu, grid, positions, of_point, offsets, points, items, boxes, into, d)?;
-        kernels::merge_small_join(gpu, blocks(n, BLOCK), of_point, into, merged, d)
+        kernels::merge_small_find(
+            gpu, grid, positions, of_point, offsets, points, items, boxes, &mut into, d,
+        )?;
+        kernels::merge_small_join(gpu, blocks(n, BLOCK), of_point, &into, &mut merged, d)?;
+        Ok(merged)
     }
 }
 

@@ -180,56 +180,36 @@ pub mod cuda {
         error::{Error, Result},
         ops::partition::knn::cuda::Around,
     };
-    use cudarc::driver::{DevicePtr, DevicePtrMut};
+    use cudarc::driver::DevicePtr;
 
     const BLOCK: u32 = 256;
     const WARP: usize = 32;
 
-    /// What the normals of up to `most` points need beside them.
-    #[derive(Debug)]
-    pub struct Workspace {
-        covariances: Buffer<f32>,
-    }
-
-    impl Workspace {
-        /// # Errors
-        /// [`Error::Memory`] if there is not enough memory.
-        pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
-            Ok(Workspace { covariances: gpu.alloc(6 * most)? })
-        }
-    }
-
-    /// Unit normals of the points.
+    /// Unit normals of the points, `[N, 3]`.
     ///
-    /// `points`: `[N, 3]`, those that were searched; `around`: the points around each, at least `most` or N; `normals`:
-    /// `[N, 3]`.
+    /// `points`: `[N, 3]`, those that were searched; `around`: the points around each, at least `most` or N.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `around` has too few or a buffer is too small, [`Error::Device`] if the driver refuses.
+    /// [`Error::Invalid`] if `around` or `points` has too few, [`Error::Memory`] if there is not enough memory,
+    /// [`Error::Device`] if the driver refuses.
     pub fn estimate(
         gpu: &Gpu,
         points: &impl DevicePtr<f32>,
         around: &Around,
         radius: f32,
         most: usize,
-        normals: &mut impl DevicePtrMut<f32>,
-        workspace: &mut Workspace,
-    ) -> Result<()> {
+    ) -> Result<Buffer<f32>> {
         let (n, width, rows) = around.rows();
         let most = most.min(n);
-        let covariances = &mut workspace.covariances;
         if most > width {
             return Err(Error::invalid(format!(
                 "normals: of at most {most} neighbours, but rows of {width}; search for {most} around each point"
             )));
         }
-        if points.len() < 3 * n || normals.len() < 3 * n || covariances.len() < 6 * n {
+        if points.len() < 3 * n {
             return Err(Error::invalid(format!(
-                "normals: points and normals must be [{n}, 3] and the workspace have room for {n}, not {}, {} values and \
-                 {}",
-                points.len(),
-                normals.len(),
-                covariances.len() / 6
+                "normals: points must be [{n}, 3], not {} values",
+                points.len()
             )));
         }
         let d = NormalsDims {
@@ -238,8 +218,10 @@ pub mod cuda {
             most: most as u32,
             squared_radius: radius * radius,
         };
-        kernels::normals_covariances(gpu, blocks(WARP * n, BLOCK), points, rows, covariances, d)?;
-        kernels::normals_eigenvectors(gpu, blocks(n, BLOCK), covariances, normals, d)
+        let (mut covariances, mut normals) = (gpu.alloc(6 * n)?, gpu.alloc(3 * n)?);
+        kernels::normals_covariances(gpu, blocks(WARP * n, BLOCK), points, rows, &mut covariances, d)?;
+        kernels::normals_eigenvectors(gpu, blocks(n, BLOCK), &covariances, &mut normals, d)?;
+        Ok(normals)
     }
 }
 

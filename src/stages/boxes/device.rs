@@ -3,6 +3,7 @@
 use super::{Box2d, Boxes};
 use crate::{
     device::{
+        download::Rows,
         gpu::{Buffer, Gpu},
         twin::{RaggedOnDevice, Twinned},
     },
@@ -63,8 +64,8 @@ impl Twinned for Vec<Box2d> {
 
     fn download(there: &OnDevice, gpu: &Gpu) -> Result<Vec<Box2d>> {
         let OnDevice { views, labels, scores, bboxes, .. } = there;
-        let (views, labels, scores) = (gpu.download(views)?, gpu.download(labels)?, gpu.download(scores)?);
-        let bboxes = gpu.download_as(bboxes)?;
+        let ([views, labels], scores, bboxes) =
+            gpu.download_all(([views, labels], scores, Rows::of(bboxes)))?;
         let box2d = |(b, bbox)| Box2d { view: views[b], label: labels[b], bbox, score: scores[b] };
         Ok(bboxes.into_iter().enumerate().map(box2d).collect())
     }

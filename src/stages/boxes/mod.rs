@@ -7,7 +7,7 @@ pub use device::OnDevice;
 
 use crate::{
     device::twin::Twin,
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     io::{budget, npy, staged},
     ops::detect::boxes,
     parts::Template,
@@ -35,6 +35,17 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options { threshold: 0.5, weak_threshold: 0.1, batch: 0, template: Template::default() }
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<()> {
+        for (name, value) in
+            [("boxes.threshold", self.threshold), ("boxes.weak_threshold", self.weak_threshold)]
+        {
+            in_range((0.0..=1.0).contains(&value), name, value, "from 0 to 1")?;
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Instances: the superpoints of one part, merged into its separate pieces (PartSLIP's rule).
+//! Instances: the superpoints of one part, merged into its separate pieces.
 
 #[cfg(feature = "cuda")]
 mod device;
@@ -9,13 +9,14 @@ use super::{
 };
 use crate::{
     device::Device,
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     ops::lift::{
         extents,
         instances::{self, Pieces, Rules},
     },
 };
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 pub use crate::ops::lift::instances::Merge;
 
@@ -25,11 +26,12 @@ pub use crate::ops::lift::instances::Merge;
 pub struct Options {
     /// Which superpoints of a part are one instance.
     pub merge: Merge,
-    /// Superpoints merge only if their 3D bounding boxes are closer than this along every axis, in cloud radii.
+    /// Superpoints touch if their 3D bounding boxes are closer than this along every axis, in cloud radii.
     pub max_gap: f32,
-    /// They merge only if one has less than this many times the points of the other.
+    /// Of [`Merge::Touching`]: they merge only if one has less than this many times the points of the other.
     pub max_size_ratio: f64,
-    /// They merge only if their shares in the part's boxes differ by less than this, relative to the larger sum.
+    /// Of [`Merge::Touching`]: they merge only if their shares in the part's boxes differ by less than this, relative to the
+    /// larger sum.
     pub max_distance: f64,
     /// An instance is kept if, in some view, its extent has more than this IoU with a box of its part.
     pub min_box_iou: f64,
@@ -38,12 +40,36 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            merge: Merge::Touching,
+            merge: Merge::default(),
             max_gap: 0.02,
             max_size_ratio: 100.0,
             max_distance: 0.2,
             min_box_iou: 0.5,
         }
+    }
+}
+
+impl FromStr for Merge {
+    type Err = Error;
+
+    /// By the name that it has in files.
+    fn from_str(name: &str) -> Result<Merge> {
+        super::by_name("instances", name)
+    }
+}
+
+impl Options {
+    /// PartSLIP's rule, as the authors of PartSTAD take it.
+    pub fn authors() -> Options {
+        Options { merge: Merge::Touching, ..Options::default() }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let Options { max_gap, max_size_ratio, max_distance, min_box_iou, .. } = *self;
+        in_range(max_gap >= 0.0, "instances.max_gap", max_gap, "a number from 0")?;
+        in_range(max_size_ratio >= 0.0, "instances.max_size_ratio", max_size_ratio, "a number from 0")?;
+        in_range(max_distance >= 0.0, "instances.max_distance", max_distance, "a number from 0")?;
+        in_range((0.0..=1.0).contains(&min_box_iou), "instances.min_box_iou", min_box_iou, "from 0 to 1")
     }
 }
 
@@ -109,10 +135,10 @@ impl Instances {
         let rules = Rules { merge, max_gap, max_size_ratio, max_distance, min_box_iou };
         let pieces = match device {
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) if merge == Merge::Touching => {
+            Device::Cuda(gpu) => {
                 device::pieces(gpu, cloud, superpoints, boxes, memberships, scores, labels, &rules)?
             }
-            _ => pieces_on_cpu(cloud, superpoints, boxes, memberships, scores, labels, &rules)?,
+            Device::Cpu => pieces_on_cpu(cloud, superpoints, boxes, memberships, scores, labels, &rules)?,
         };
         Ok(Instances::of_pieces(&pieces, superpoints, labels))
     }

@@ -2,7 +2,10 @@
 
 use super::{Labels, NEIGHBORS, Rule};
 use crate::{
-    device::{gpu::Gpu, twin::Mirrored},
+    device::{
+        gpu::{Buffer, Gpu},
+        twin::Mirrored,
+    },
     error::Result,
     ops::{
         lift::{fill, labels},
@@ -31,8 +34,7 @@ impl Labels {
             rule,
         )?;
         let of_point = labels::cuda::spread(gpu, &*superpoints.of_point.device(gpu)?, &label)?;
-        let of_point = Mirrored::on_device(gpu, of_point)?;
-        Ok(Labels { of_superpoint: Mirrored::on_device(gpu, label)?, of_point, rule })
+        Labels::fetch(gpu, label, of_point, rule)
     }
 
     /// `count`: L.
@@ -51,13 +53,20 @@ impl Labels {
         }
         let (n, positions) = (cloud.len(), cloud.positions.device(gpu)?);
         let (_, around) = knn::cuda::search(gpu, &*positions, n, NEIGHBORS + 1)?;
-        let k = NEIGHBORS.min(n - 1);
-        let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
-        knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;
+        let neighbors = knn::cuda::nearest(gpu, &*positions, &around, NEIGHBORS)?.indices;
         let superpoint_of = superpoints.of_point.device(gpu)?;
         let filled = known.fill(gpu, &superpoint_of, &neighbors, count)?;
         let of_point = labels::cuda::spread(gpu, &superpoint_of, &filled)?;
-        let of_point = Mirrored::on_device(gpu, of_point)?;
-        Ok(Labels { of_superpoint: Mirrored::on_device(gpu, filled)?, of_point, ..self })
+        Labels::fetch(gpu, filled, of_point, self.rule)
+    }
+
+    /// Labels on both sides.
+    fn fetch(gpu: &Gpu, of_superpoint: Buffer<i32>, of_point: Buffer<i32>, rule: Rule) -> Result<Labels> {
+        let [superpoints, points] = gpu.download_all([&of_superpoint, &of_point])?;
+        Ok(Labels {
+            of_superpoint: Mirrored::on_both(superpoints, gpu, of_superpoint),
+            of_point: Mirrored::on_both(points, gpu, of_point),
+            rule,
+        })
     }
 }

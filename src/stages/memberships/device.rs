@@ -3,6 +3,7 @@
 use super::{CountedViews, Memberships, OnHost, Options};
 use crate::{
     device::{
+        download::Rows,
         gpu::{Buffer, Gpu},
         twin::{Twin, Twinned},
     },
@@ -132,13 +133,12 @@ impl Twinned for OnHost {
 
     fn download(there: &OnDevice, gpu: &Gpu) -> Result<OnHost> {
         let OnDevice { ignored, observed, sets } = there;
-        let observed = Observed {
-            counts: gpu.download(&observed.counts)?,
-            extents: gpu.download_as(&observed.extents)?,
-        };
-        let flags = (0..).zip(gpu.download(ignored)?);
-        let ignored = flags.filter(|(_, flag)| *flag != 0).map(|(b, _)| b).collect();
-        Ok(OnHost { observed, sets: sets.download(gpu)?, ignored })
+        let extents = Rows::of(&observed.extents);
+        let ((counts, extents, flags), lists) =
+            gpu.download_all(((&observed.counts, extents, ignored), sets.lists()))?;
+        let ignored = (0..).zip(flags).filter(|(_, flag)| *flag != 0).map(|(b, _)| b).collect();
+        let sets = membership::Sets::from_lists(lists)?;
+        Ok(OnHost { observed: Observed { counts, extents }, sets, ignored })
     }
 
     fn count_there(there: &OnDevice) -> usize {

@@ -11,7 +11,7 @@ use crate::{
         Device,
         twin::{Counted, Twin},
     },
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     io::npy,
     ops::{
         lift::{
@@ -52,6 +52,13 @@ pub enum CountedViews {
 impl Default for Options {
     fn default() -> Options {
         Options { whole_object_share: 0.98, views: CountedViews::All }
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<()> {
+        let share = self.whole_object_share;
+        in_range(share >= 0.0, "memberships.whole_object_share", share, "a number from 0")
     }
 }
 

@@ -11,10 +11,14 @@ use crate::{
         basic::group,
         partition::{
             agglomeration, edge_weights,
-            knn::{self, cuda::Tree},
+            knn::{
+                self,
+                cuda::{Neighbors, Tree},
+            },
             merge_small, normals, point_features,
         },
     },
+    ragged::Ragged,
     stages::cloud::Cloud,
 };
 
@@ -37,20 +41,10 @@ impl Likeness {
         let width = normal_neighbors.max(options.neighbors + 1);
         let (tree, around) = knn::cuda::search(gpu, &*positions, n, width)?;
 
-        let k = options.neighbors.min(n.saturating_sub(1));
-        let (mut neighbors, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
-        knn::cuda::nearest(gpu, &*positions, &around, k, &mut neighbors, &mut distances)?;
-        let mut normals = gpu.alloc(3 * n)?;
-        let mut workspace = normals::cuda::Workspace::new(gpu, n)?;
-        normals::cuda::estimate(
-            gpu,
-            &*positions,
-            &around,
-            normal_radius,
-            normal_neighbors,
-            &mut normals,
-            &mut workspace,
-        )?;
+        let Neighbors { k, indices: neighbors, distances } =
+            knn::cuda::nearest(gpu, &*positions, &around, options.neighbors)?;
+        let mut normals =
+            normals::cuda::estimate(gpu, &*positions, &around, normal_radius, normal_neighbors)?;
         if options.features == Features::Oriented {
             let mut oriented = gpu.download(&normals)?;
             normals::cpu::orient(oriented.as_chunks_mut().0, &gpu.download(&neighbors)?, k)?;
@@ -68,25 +62,15 @@ impl Likeness {
             sign_free,
             &mut features,
         )?;
-        let mut weights = gpu.alloc(n * k)?;
-        let mut workspace = edge_weights::cuda::Workspace::new(gpu, n * k)?;
         let shape = [n, dimensions, k];
-        edge_weights::cuda::edge_weights(
-            gpu,
-            &features,
-            &neighbors,
-            &distances,
-            shape,
-            &mut weights,
-            &mut workspace,
-        )?;
+        let weights = edge_weights::cuda::edge_weights(gpu, &features, &neighbors, &distances, shape)?;
         Ok(Likeness { tree, features, neighbors, weights, shape })
     }
 
     pub fn download(&self, gpu: &Gpu) -> Result<super::Likeness> {
-        let Likeness { features, neighbors, weights, shape, .. } = self;
-        let (features, neighbors) = (gpu.download(features)?, gpu.download(neighbors)?);
-        Ok(super::Likeness { features, neighbors, weights: gpu.download(weights)?, k: shape[2] })
+        let ([features, weights], neighbors) =
+            gpu.download_all(([&self.features, &self.weights], &self.neighbors))?;
+        Ok(super::Likeness { features, neighbors, weights, k: self.shape[2] })
     }
 
     pub fn agglomerate(&self, gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
@@ -98,23 +82,16 @@ impl Likeness {
         let mut groups = group::cuda::Groups::new(gpu, n)?;
         let mut workspace = group::cuda::Workspace::new(gpu, n)?;
         group::cuda::group(gpu, &labels, n, bits, &mut groups, &mut workspace)?;
-        let mut merged = gpu.alloc(n)?;
-        merge_small::cuda::merge_small(
-            gpu,
-            &*cloud.positions.device(gpu)?,
-            tree,
-            &groups,
-            regions,
-            options.small,
-            &mut merged,
-            &mut merge_small::cuda::Workspace::new(gpu, regions)?,
-        )?;
+        let positions = cloud.positions.device(gpu)?;
+        let merged = merge_small::cuda::merge_small(gpu, &*positions, tree, &groups, regions, options.small)?;
         group::cuda::group(gpu, &merged, n, bits, &mut groups, &mut workspace)?;
         let mut offsets = gpu.alloc(groups.count(gpu)? + 1)?;
         gpu.copy(&groups.offsets.slice(..offsets.len()), &mut offsets)?;
+        let group::cuda::Groups { of_point, points: values, .. } = groups;
+        let (here, [starts, points]) = gpu.download_all((&of_point, [&offsets, &values]))?;
         Ok(Superpoints {
-            of_point: Mirrored::on_device(gpu, groups.of_point)?,
-            members: Mirrored::on_device(gpu, RaggedOnDevice { offsets, values: groups.points })?,
+            of_point: Mirrored::on_both(here, gpu, of_point),
+            members: Mirrored::on_both(Ragged::new(starts, points)?, gpu, RaggedOnDevice { offsets, values }),
         })
     }
 }

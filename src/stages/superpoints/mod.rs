@@ -5,7 +5,7 @@ mod device;
 
 use crate::{
     device::{Device, twin::Mirrored},
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     io::{budget, npy, pickle},
     observer::step,
     ops::{
@@ -139,26 +139,15 @@ impl Options {
         }
     }
 
-    fn check(&self) -> Result<()> {
-        let invalid = |name: &str, value: &dyn std::fmt::Display, range: &str| {
-            Err(Error::invalid(format!("superpoints: option {name} is {value}; it must be {range}")))
-        };
-        if self.neighbors == 0 || self.neighbors > 255 {
-            return invalid("neighbors", &self.neighbors, "from 1 to 255");
+    pub(crate) fn check(&self) -> Result<()> {
+        let Options { neighbors, normal_radius, color_weight, lambda, points, .. } = *self;
+        in_range((1..=255).contains(&neighbors), "superpoints.neighbors", neighbors, "from 1 to 255")?;
+        let holds = normal_radius > 0.0 && normal_radius.is_finite();
+        in_range(holds, "superpoints.normal_radius", normal_radius, "a number above 0")?;
+        for (name, value) in [("superpoints.color_weight", color_weight), ("superpoints.lambda", lambda)] {
+            in_range(value >= 0.0 && value.is_finite(), name, value, "a number from 0")?;
         }
-        if !(self.normal_radius > 0.0 && self.normal_radius.is_finite()) {
-            return invalid("normal_radius", &self.normal_radius, "a positive number");
-        }
-        if !(self.color_weight >= 0.0 && self.color_weight.is_finite()) {
-            return invalid("color_weight", &self.color_weight, "a number from 0");
-        }
-        if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
-            return invalid("lambda", &self.lambda, "a number from 0");
-        }
-        if self.points == Some(0) {
-            return invalid("points", &0, "a number from 1, or null");
-        }
-        Ok(())
+        in_range(points != Some(0), "superpoints.points", 0, "a number from 1, or null")
     }
 
     /// What the partition minimises.
@@ -221,9 +210,13 @@ impl Superpoints {
                 labels[i]
             )));
         }
-        let labels: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
-        let Groups { of_point, members } = group::cpu::group(&labels);
-        Ok(Superpoints { of_point: of_point.into(), members: members.into() })
+        Ok(Superpoints::of_regions(&labels.iter().map(|&label| label as u32).collect::<Vec<_>>()))
+    }
+
+    /// As [`Superpoints::from_labels`], of what a partition of a cloud found.
+    pub(super) fn of_regions(regions: &[u32]) -> Superpoints {
+        let Groups { of_point, members } = group::cpu::group(regions);
+        Superpoints { of_point: of_point.into(), members: members.into() }
     }
 
     /// What every point has from its superpoint, `[N]`. `of_superpoint`: `[S]`.
@@ -318,12 +311,12 @@ impl Likeness {
     }
 
     fn partition(&self, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
-        let labels = match options.features {
+        let regions = match options.features {
             Features::Normals | Features::Oriented => self.regions::<6>(options)?,
             Features::SignFree => self.regions::<9>(options)?,
         };
-        let labels = merge_small::cpu::merge_small(&cloud.positions, &labels, options.small)?;
-        Superpoints::from_labels(&labels.into_iter().map(|label| label as i32).collect::<Vec<_>>())
+        let merged = merge_small::cpu::merge_small(&cloud.positions, &regions, options.small)?;
+        Ok(Superpoints::of_regions(&merged))
     }
 
     fn regions<const D: usize>(&self, options: &Options) -> Result<Vec<u32>> {

@@ -6,7 +6,7 @@ mod device;
 use super::cloud::Cloud;
 use crate::{
     device::{Device, twin::Twin},
-    error::{Error, Result},
+    error::{Error, Result, in_range},
     io::{
         npy, png, read_settings,
         staged::{self, Folder},
@@ -25,6 +25,8 @@ const LAST: &str = "cameras.json";
 
 /// Nobody looks from more places.
 const MOST: usize = 1024;
+/// A cloud has no more points.
+const MOST_POINTS: usize = i32::MAX as usize;
 
 /// Where a camera stands: on a sphere around the origin, looking at it, y up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -353,33 +355,28 @@ impl Views {
 }
 
 impl Options {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.poses.is_empty() {
-            return Err(Error::invalid("views: no pose given; give at least one"));
+            return Err(Error::invalid("option views.poses is empty; give at least one pose"));
         }
         if self.poses.len() > MOST {
-            return Err(Error::invalid(format!("views: {} poses; the limit is {MOST}", self.poses.len())));
+            let poses = self.poses.len();
+            return Err(Error::invalid(format!("option views.poses has {poses} poses; the limit is {MOST}")));
         }
         for (k, pose) in self.poses.iter().enumerate() {
             let Pose { elevation, azimuth, distance } = *pose;
             if !(elevation.abs() < 90.0 && azimuth.is_finite() && distance > 1.0 && distance.is_finite()) {
                 return Err(Error::invalid(format!(
-                    "views: pose {k} has elevation {elevation}, azimuth {azimuth}, distance {distance}; the elevation \
-                     must lie strictly between -90 and 90, the distance above 1"
+                    "option views.poses: pose {k} has elevation {elevation}, azimuth {azimuth}, distance {distance}; the \
+                     elevation must lie strictly between -90 and 90, the distance above 1"
                 )));
             }
         }
-        if !(1..=8192).contains(&self.side) {
-            return Err(Error::invalid(format!("views: side {} is not in 1..=8192 pixels", self.side)));
-        }
-        if !(self.radius > 0.0 && self.radius <= 1.0) {
-            return Err(Error::invalid(format!("views: radius {} is not in (0, 1] NDC", self.radius)));
-        }
-        if let Some(points) = self.points.filter(|points| !(1..=i32::MAX as usize).contains(points)) {
-            let message = format!("views: points is {points}, not in 1..={}, or null", i32::MAX);
-            return Err(Error::invalid(message));
-        }
-        Ok(())
+        let Options { side, radius, points, .. } = *self;
+        in_range((1..=8192).contains(&side), "views.side", side, "from 1 to 8192 pixels")?;
+        in_range(radius > 0.0 && radius <= 1.0, "views.radius", radius, "above 0 and at most 1, in NDC")?;
+        let points = points.unwrap_or(1);
+        in_range((1..=MOST_POINTS).contains(&points), "views.points", points, "from 1 to 2^31 - 1, or null")
     }
 
     /// The radius that a cloud of `n` points needs.

@@ -1,10 +1,12 @@
 //! A `dataset.json` for a folder of clouds: finds the clouds, their labels, categories and splits.
 
-use super::{Entry, Index, index::is_plain};
+use super::{Entry, Index, index::is_plain, truth::usual_name};
 use crate::{
     error::{Error, Result},
+    input::Input,
     io::{hash, points::PointCloud, walk},
     parts::Parts,
+    segmentation::counted,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,7 +62,17 @@ impl Index {
         let clouds: Vec<&PathBuf> =
             files.iter().filter(|file| PointCloud::is_readable(file) && !is_label(file)).collect();
         if clouds.is_empty() {
-            return Err(Error::invalid(format!("{}: no cloud in this folder", root.display())));
+            let is_mesh = |file: &&PathBuf| Input::is_readable(file) && !PointCloud::is_readable(file);
+            let meshes: Vec<&PathBuf> = files.iter().filter(is_mesh).collect();
+            let but = meshes.first().map_or(String::new(), |first| {
+                format!(
+                    ", but {}, such as {}: labels here are of points, one a row, and meshes have none; give clouds, such \
+                     as points drawn on them",
+                    counted(meshes.len(), "mesh", "meshes"),
+                    first.display()
+                )
+            });
+            return Err(Error::invalid(format!("{}: no cloud in this folder{but}", root.display())));
         }
         let Rules { first_label, no_label, .. } = *rules;
         let mut index = Index { first_label, no_label, ..Index::default() };
@@ -178,15 +190,12 @@ fn entry(
     let instances = companion(cloud, alone, &["instances", "instance"], files);
     let is_ply = cloud.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ply"));
     if labels.is_none() && !is_ply {
-        return Err(format!("no labels beside it; they are looked for in {}.labels.npy", stem(cloud)));
+        return Err(format!("no labels beside it; they are looked for in {}", usual_name(cloud)));
     }
     let file = |path: Option<&PathBuf>| path.map(|path| text(path)).transpose();
     let (labels, instances) = (file(labels.as_ref())?, file(instances.as_ref())?);
     let entry = Entry { split, category, id, cloud: text(cloud)?, labels, instances };
-    let (_, truth) = index.object(root, &entry).read(parts.len()).map_err(|e| match &entry.labels {
-        Some(_) => e.to_string(),
-        None => format!("{e}; or put them beside it, into {}.labels.npy", stem(cloud)),
-    })?;
+    let (_, truth) = index.object(root, &entry).read(parts.len()).map_err(|e| e.to_string())?;
     if truth.semantic.iter().all(|&label| label < 0) {
         return Err("no point has a label".into());
     }

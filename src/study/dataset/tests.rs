@@ -112,12 +112,13 @@ fn a_folder_of_ones_own_is_listed_and_read() {
         ("test/e/pc.ply", &[]),
         ("test/e/label.npy", &[-1, 0]),
         ("f.ply", &[-1, -1]),
+        ("g.ply", &[1, 2]),
     ]);
     let (index, problems) = Index::scan(root.path(), &rules(Some("mug"))).unwrap();
     let problem = |cloud: &str| {
         &problems.iter().find(|p| p.cloud == Path::new(cloud)).unwrap_or_else(|| panic!("{problems:?}")).what
     };
-    assert_eq!(problems.len(), 3);
+    assert_eq!(problems.len(), 4);
     assert!(problem("c.ply").contains("holds no labels") && problem("c.ply").contains("c.labels.npy"));
     assert!(
         problem("d.ply").contains("the label of point 1 is 2, but there are 2 labels from 0 on"),
@@ -125,6 +126,9 @@ fn a_folder_of_ones_own_is_listed_and_read() {
         problem("d.ply")
     );
     assert!(problem("f.ply").contains("no point has a label"));
+    let from_one = problem("g.ply");
+    assert!(from_one.ends_with("count from 1: say so (first_label, --first-label 1)"), "{from_one}");
+    assert!(problem("d.ply").ends_with("say so (no_label, --no-label)"), "{}", problem("d.ply"));
     index.write(root.path()).unwrap();
 
     let data = Dataset::open(root.path()).unwrap();
@@ -139,6 +143,17 @@ fn a_folder_of_ones_own_is_listed_and_read() {
     assert_eq!(read("train"), [("a".into(), truth([0, 1], [0, 5])), ("b".into(), truth([1, -1], [-1, -1]))]);
     assert_eq!(read("test"), [("e".into(), truth([-1, 0], [-1, -1]))]);
     assert_eq!(data.splits().unwrap().into_iter().collect::<Vec<_>>(), ["test", "train"]);
+}
+
+#[cfg(feature = "meshes")]
+#[test]
+fn a_folder_of_meshes_is_told_from_an_empty_one() {
+    let root = tempfile::tempdir().unwrap();
+    let scan = || Index::scan(root.path(), &rules(Some("mug"))).unwrap_err().to_string();
+    assert!(scan().ends_with("no cloud in this folder"), "{}", scan());
+    fs::write(root.path().join("a.glb"), "").unwrap();
+    fs::write(root.path().join("a.labels.npy"), "").unwrap();
+    assert!(scan().contains("no cloud in this folder, but 1 mesh, such as a.glb"), "{}", scan());
 }
 
 #[test]

@@ -70,7 +70,14 @@ impl Truth {
         let [semantic, mut instance] = columns(&from.file)?;
         let Some(semantic) = semantic else {
             let names = NAMES[0].join(", ");
-            return Err(Error::format(&from.file, format!("holds no labels; they may be called {names}")));
+            let beside = match extension(&from.file).as_str() {
+                "ply" => format!("; or put them beside it, into {}", usual_name(&from.file)),
+                _ => String::new(),
+            };
+            return Err(Error::format(
+                &from.file,
+                format!("holds no labels; they may be called {names}{beside}"),
+            ));
         };
         if let Some(path) = &from.instances {
             let [plain, named] = columns(path)?;
@@ -81,19 +88,27 @@ impl Truth {
                 let message = format!("{} {what}s; the cloud has {points} points", values.len());
                 return Err(Error::format(path, message));
             }
-            let value = |(i, value): (usize, i64)| match value.checked_sub(first) {
+            let value = |(i, &value): (usize, &i64)| match value.checked_sub(first) {
                 _ if Some(value) == from.none => Ok(-1),
                 Some(below) if below < 0 => Ok(-1),
                 Some(label) if label < bound => Ok(label as i32),
                 _ => {
+                    let others = values.iter().filter(|&&other| Some(other) != from.none);
+                    let remedy = if first == 0
+                        && others.clone().all(|&other| other != 0)
+                        && others.max() == Some(&bound)
+                    {
+                        "none is 0, so they seem to count from 1: say so (first_label, --first-label 1)"
+                    } else {
+                        "if it means none, say so (no_label, --no-label)"
+                    };
                     let message = format!(
-                        "the {what} of point {i} is {value}, but there are {bound} {what}s from {first} on; if it means none, say so \
-                         (no_label, --no-label)",
+                        "the {what} of point {i} is {value}, but there are {bound} {what}s from {first} on; {remedy}"
                     );
                     Err(Error::format(path, message))
                 }
             };
-            values.into_iter().enumerate().map(value).collect::<Result<Vec<i32>>>()
+            values.iter().enumerate().map(value).collect::<Result<Vec<i32>>>()
         };
         let semantic = check(&from.file, "label", semantic, from.first, labels as i64)?;
         let instance = match instance {
@@ -105,6 +120,11 @@ impl Truth {
         };
         Ok(Truth { semantic, instance })
     }
+}
+
+/// The file beside a cloud in which its labels are looked for first.
+pub(super) fn usual_name(cloud: &Path) -> String {
+    format!("{}.labels.npy", cloud.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 /// Labels and instances, as far as a file has them.

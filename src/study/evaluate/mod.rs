@@ -103,6 +103,8 @@ pub struct ObjectFigures {
     pub object: PathBuf,
     /// Mean IoU over its parts, by run; None without a labelled point.
     pub miou: Vec<Option<f64>>,
+    /// What to know of its cloud.
+    pub warnings: Vec<String>,
 }
 
 /// An object that could not be evaluated.
@@ -293,7 +295,8 @@ impl Evaluator {
             }
         }
         self.categories.entry(object.category.clone()).or_insert_with(|| parts.clone());
-        self.objects.push(ObjectFigures { object: object.place(), miou });
+        let warnings = scene.cloud.warnings.clone();
+        self.objects.push(ObjectFigures { object: object.place(), miou, warnings });
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::parts::Parts;
 use crate::study::{
     methods::Method,
     metrics::{Summary, mean, mean_over},
+    prepare::noticed,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -247,6 +248,7 @@ impl Evaluation {
                 list(names.collect())
             ));
         }
+        notes.extend(noticed(self.objects.iter().map(|of| (of.object.as_path(), &of.warnings[..]))));
         for failure in &self.failures {
             notes.push(format!("Failed, and in no figure: {}: {}", failure.object.display(), failure.error));
         }

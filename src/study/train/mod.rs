@@ -5,11 +5,13 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod folds;
 mod record;
 mod state;
 #[cfg(test)]
 mod tests;
 
+pub use folds::{Folds, Gain, WINDOW, cross_validate};
 pub use record::{curve, table};
 
 use crate::{
@@ -136,6 +138,17 @@ fn miou(
     Ok(metrics::mean(sample.iou(&labels)))
 }
 
+/// mIoU of a sample without learning: all boxes weigh the same, by the default weights and label rule. None if it has no parts.
+///
+/// # Errors
+/// [`Error::Device`] if its boxes lie on a device that failed.
+pub fn constant_miou(sample: &Sample) -> Result<Option<f64>> {
+    let (boxes, null) = (vec![weights::INITIAL; sample.boxes.len()], weights::Options::default().null());
+    let votes = vote::cpu::forward(&sample.votes(&sample.boxes.labels()?), &boxes, null)?;
+    let probabilities = softmax::cpu::forward(&votes, sample.labels() + 1)?;
+    miou(sample, votes, probabilities, labels::Rule::default())
+}
+
 /// What a back end does with the samples and the network. It owns the network's numbers and the two averages of AdamW.
 trait Engine<T>: Send {
     /// The numbers, as they are now.
@@ -207,6 +220,8 @@ pub struct Trainer<T: Real = f32> {
     engine: Box<dyn Engine<T>>,
     steps: u64,
     history: Vec<Epoch>,
+    /// mIoU of the validation samples when they were judged last.
+    mious: Vec<Option<f64>>,
     /// Of the numbers of the epochs that are averaged; empty before the first.
     sum: Vec<f64>,
 }
@@ -254,6 +269,7 @@ impl<T: Real> Trainer<T> {
             engine,
             steps: 0,
             history: vec![],
+            mious: vec![],
             sum: vec![],
         })
     }
@@ -399,19 +415,18 @@ impl<T: Real> Trainer<T> {
         Ok(found)
     }
 
-    /// Mean mIoU of the validation samples without learning: all boxes weigh the same, by the default weights and label rule.
+    /// mIoU of each validation sample when they were judged last, None for one without parts; empty before that.
+    pub fn val_mious(&self) -> &[Option<f64>] {
+        &self.mious
+    }
+
+    /// Mean mIoU of the validation samples with constant weights.
     ///
     /// # Errors
-    /// None that training has not had before.
+    /// As [`constant_miou`].
     pub fn constant_miou(&self) -> Result<f64> {
-        let of_sample = |sample: &Arc<Sample>| {
-            let (boxes, null) =
-                (vec![weights::INITIAL; sample.boxes.len()], weights::Options::default().null());
-            let votes = vote::cpu::forward(&sample.votes(&sample.boxes.labels()?), &boxes, null)?;
-            let probabilities = softmax::cpu::forward(&votes, sample.labels() + 1)?;
-            miou(sample, votes, probabilities, labels::Rule::default())
-        };
-        Ok(metrics::mean(self.val.iter().map(of_sample).collect::<Result<Vec<_>>>()?).unwrap_or(0.0))
+        let mious = self.val.iter().map(|sample| constant_miou(sample)).collect::<Result<Vec<_>>>()?;
+        Ok(metrics::mean(mious).unwrap_or(0.0))
     }
 
     /// Mean loss and mean mIoU of the validation samples with the network as it is.
@@ -422,8 +437,8 @@ impl<T: Real> Trainer<T> {
         let outcomes = self.engine.judge()?;
         let loss = outcomes.iter().map(|outcome| outcome.loss).sum::<f64>() / outcomes.len() as f64;
         let miou = |(sample, outcome): (&Arc<Sample>, &Outcome<T>)| outcome.miou(sample);
-        let mious = self.val.iter().zip(&outcomes).map(miou).collect::<Result<Vec<_>>>()?;
-        Ok((loss, metrics::mean(mious).unwrap_or(0.0)))
+        self.mious = self.val.iter().zip(&outcomes).map(miou).collect::<Result<Vec<_>>>()?;
+        Ok((loss, metrics::mean(self.mious.iter().copied()).unwrap_or(0.0)))
     }
 }
 

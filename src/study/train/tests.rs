@@ -60,6 +60,43 @@ fn it_learns_by_either_loss() {
     }
 }
 
+/// Two superpoints of one part; in the second two boxes of a smaller part win over the right one, and their features tell.
+fn misled(shift: f32) -> Sample {
+    let superpoints = Superpoints::from_labels(&[0, 0, 0, 1, 1]).unwrap();
+    let mut sample = sample(0.0);
+    sample.parts[1] = "handle".into();
+    sample.boxes = Boxes::with_features(
+        sample.boxes.list().unwrap().to_vec(),
+        vec![1.0, shift, -1.0, shift, -1.0, shift],
+        2,
+    );
+    sample.sets.boxes = Ragged::from_iter([vec![0], vec![0, 1, 2]]);
+    sample.targets = Targets::count(&superpoints, &[0; 5], 2).unwrap();
+    sample
+}
+
+#[test]
+fn held_out_shapes_tell_whether_learning_helps() {
+    let options = Options { epochs: 40, rate: 1e-2, ..Options::default() };
+    let judge = |samples: &[Sample], folds| cross_validate(samples, folds, &options, &Device::Cpu, || ());
+    let wrong = [0.0, 0.25, 0.5, 0.75, 1.0].map(misled);
+    let found = judge(&wrong, 5).unwrap();
+    assert_eq!((found.shapes, found.gains.len()), (5, 21));
+    approx::assert_relative_eq!(found.constant, 0.6, epsilon = 1e-6);
+    assert!(found.wins().unwrap().mean > 0.3, "{:?}", found.largest);
+    assert_eq!(judge(&wrong, 99).unwrap(), found, "no more folds than shapes");
+
+    // Nothing is wrong here, so nothing can be won.
+    let right = wrong.map(|mut sample| {
+        sample.sets.boxes = Ragged::from_iter([vec![0], vec![0]]);
+        sample
+    });
+    let found = judge(&right, 2).unwrap();
+    assert!(found.constant == 1.0 && found.wins().is_none(), "{:?}", found.largest);
+    assert_eq!(judge(&right[..1], 5).unwrap().largest, None, "one shape says nothing");
+    assert!(judge(&right, 1).unwrap_err().to_string().contains("needs two or more"));
+}
+
 #[test]
 fn an_interrupted_training_ends_with_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();

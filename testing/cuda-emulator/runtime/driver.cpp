@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <map>
 #include <string>
 #include <unistd.h>
 
@@ -374,10 +375,16 @@ API cuPointerGetAttribute(void *value, int attribute, uintptr_t address) {
 }
 
 // ---- for tests ----
+// How often this thread called what, of the calls that a driver may refuse.
+static thread_local std::map<std::string, uint64_t> called;
+
+extern "C" [[gnu::visibility("default")]] uint64_t emulator_called(const char *call) { return called[call]; }
+
 // The calls of this thread since emulator_fail that a driver may refuse, and the one of them that is.
 static thread_local struct { bool armed; uint64_t calls, at; int code; const char *failed; } faults;
 
 Result emulator::injected(const char *call) {
+    called[call]++;
     // What gives back does not fail for reasons of its own.
     if (!faults.armed || !strncmp(call, "cuMemFree", 9) || faults.calls++ != faults.at) return SUCCESS;
     faults.failed = call;

@@ -85,6 +85,14 @@ pub fn fail<T>(at: u64, code: i32, work: impl FnOnce() -> T) -> Option<(T, Fault
     Some((done, Faults { calls, failed: (!name.is_null()).then(|| text(name)) }))
 }
 
+/// How often this thread made a call of the driver, by its name without a version (`cuLaunchKernel`), so far; `None` on a
+/// real GPU.
+pub fn called(name: &CStr) -> Option<u64> {
+    let count = symbol::<unsafe extern "C" fn(*const c_char) -> u64>(c"emulator_called")?;
+    // SAFETY: it reads a text that ends in 0.
+    Some(unsafe { count(name.as_ptr()) })
+}
+
 /// Bytes that were copied between host and device on one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transfers {

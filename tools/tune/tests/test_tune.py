@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import unittest.mock
 
@@ -153,8 +154,10 @@ def test_learning_stops_and_keeps_the_best(tiny_glip, monkeypatch):
 
 
 def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, partstad, tmp_path, capsys):
-    out = tmp_path / "models"
-    arguments = ["small", str(SMALL), str(table), "--category", "Table", "-o", str(out), "--partstad", partstad, "--rate", "0.01",
+    # By the table's own names the stand-in finds nearly all of it; by these it has something to learn.
+    out, data = tmp_path / "models", shutil.copytree(table, tmp_path / "clouds")
+    (data / "PartNetE_meta.json").write_text('{"Table": ["arm", "lid"]}')
+    arguments = ["small", str(SMALL), str(data), "--category", "Table", "-o", str(out), "--partstad", partstad, "--rate", "0.01",
                  "--epochs", "3"]
     assert tune.main(arguments) == 0
     told = capsys.readouterr().out
@@ -162,17 +165,17 @@ def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, pa
     assert "Table: 1 shapes, 10 views" in told and after > before + 0.02, told
 
     with safe_open(out / "offset-Table.safetensors", "pt") as file:
-        assert file.metadata() == {"caption": "leg . tabletop . "}
+        assert file.metadata() == {"caption": "arm . lid . "}
         learned = file.get_tensor("text_offset")
     assert learned.shape == (6, 768) and learned.abs().amax(1).min() > 0
     # The program's boxes in a view are those of the learned detector, and not the stand-in's.
-    cloud = table / "train/Table/1/pc.ply"
+    cloud = data / "train/Table/1/pc.ply"
     frozen = anchored.of_stand_in(SMALL, out, "cpu")
-    prompt = frozen.prompt(["leg", "tabletop"])
+    prompt = frozen.prompt(["arm", "lid"])
     seen, size = frozen.look(0, next(iter(shots.views(shots.Shape("1", cloud, cloud.with_name("label.npy"), 2), partstad))).image, 800)
     found = {}
     for models, used in ((out, learned), (SMALL, None)):
-        done = subprocess.run([partstad, "segment", cloud, "--parts", "leg,tabletop", "--models", models, "--score", "0.3",
+        done = subprocess.run([partstad, "segment", cloud, "--parts", "arm,lid", "--models", models, "--score", "0.3",
                                "-o", tmp_path / "out"],
                               capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -180,9 +183,11 @@ def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, pa
                                   for box in json.loads((tmp_path / "out/boxes.json").read_text()) if box["image_id"] == 0])
         with torch.no_grad():
             expected = frozen.detections(frozen.outputs(seen, prompt, used), prompt, size)[:, [0, 1, 4, 5]]
-        # The features that were kept are f16, and a score may lie at the threshold.
-        expected = expected[:len(found[models])]
-        assert len(found[models]) > 2 and (np.abs(found[models] - expected).max(0) < [1.5, 1.5, 0.5, 0.01]).all()
+        assert len(found[models]) > 2
+        # The kept features are f16: scores nearly alike may change places, and one may lie at the threshold.
+        off = (np.abs(found[models][:, None] - expected) / [1.5, 1.5, 0.5, 0.01]).max(2)
+        assert (off.min(1) < 1).all() and len(set(off.argmin(1))) == len(off)
+        assert (expected[:, 3] > 0.31).sum() <= len(off), "one is missing"
     assert len(found[out]) != len(found[SMALL]) or np.abs(found[out] - found[SMALL])[:, 3].max() > 0.02
     assert tune.main(arguments[:1] + arguments[1:4] + ["Lamp"] + arguments[5:]) == 1
     assert "no category 'Lamp'" in capsys.readouterr().err

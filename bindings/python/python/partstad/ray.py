@@ -91,17 +91,21 @@ class Segment:
 
     def __call__(self, batch: Batch) -> pa.Table:
         ids = batch["id"] if isinstance(batch["id"], pa.ChunkedArray) else pa.chunked_array([pa.array(batch["id"])])
+        names = ids.to_pylist()
         done = [
             self._row(ids.slice(i, 1), points, colors)
             for i, (points, colors) in enumerate(_shapes(batch))
-            if self.out is None or not _is_there(self.out, ids[i].as_py())
+            if self.out is None or names[i] is None or not _is_there(self.out, names[i])
         ]
         return pa.concat_tables(done) if done else self._table(ids.slice(0, 0), [])
 
     def _row(self, id: pa.ChunkedArray, points: Any, colors: Any) -> pa.Table:
         start = time.perf_counter()
         row: dict[str, Any] = {"warnings": []}
+        name = id[0].as_py()
         try:
+            if name is None:
+                raise InvalidError("id: null; a shape without a name has no result")
             found = self.pipeline.segment(points(), colors and colors(), self.parts)
             row.update({name: getattr(found, name) for name in self.arrays})
             row.update(rows=len(found), boxes=len(found.boxes), warnings=found.warnings)
@@ -112,7 +116,8 @@ class Segment:
         table = self._table(id, [row])
         if self.out is None:
             return table
-        _put(self.out, id[0].as_py(), table)
+        if name is not None:
+            _put(self.out, name, table)
         return table.drop_columns(self.arrays)
 
     def _table(self, ids: pa.ChunkedArray, rows: list[dict[str, Any]]) -> pa.Table:
@@ -147,13 +152,21 @@ def _shapes(batch: Batch) -> Any:
     count = len(batch["id"])
     if "path" in names:
         paths = batch["path"]
-        return [(lambda i=i: str(paths[i]), None) for i in range(count)]
+        return [(lambda i=i: _path(paths[i]), None) for i in range(count)]
     points = batch["points"]
     colors = batch["colors"] if "colors" in names else None
     return [
         (lambda i=i: _triples(points[i]), colors is not None and (lambda i=i: _triples(colors[i])))
         for i in range(count)
     ]
+
+
+def _path(value: Any) -> str:
+    """A path of an entry of a column."""
+    path = value.as_py() if isinstance(value, pa.Scalar) else value
+    if path is None:
+        raise InvalidError("path: null; give a cloud or a mesh")
+    return str(path)
 
 
 def _triples(value: Any) -> NDArray[Any]:
@@ -208,7 +221,9 @@ def _write_text(system: Any, path: str, text: str) -> None:
 
 def _is_there(out: tuple[Any, str], id: Any) -> bool:
     system, root = out
-    return bool(system.get_file_info(f"{root}/{_name(id)}").type == pa.fs.FileType.File)
+    info = system.get_file_info(f"{root}/{_name(id)}")
+    # A machine that goes down may leave a file without bytes.
+    return bool(info.type == pa.fs.FileType.File and info.size != 0)
 
 
 def _put(out: tuple[Any, str], id: Any, row: pa.Table) -> None:
@@ -225,6 +240,8 @@ def _write(system: Any, path: str, write: Callable[[str], None]) -> None:
     fresh = f"{path.rsplit('/', 1)[0]}/.{uuid.uuid4().hex}" if is_local else path
     write(fresh)
     if is_local:
+        with open(fresh, "r+b") as file:
+            os.fsync(file.fileno())
         system.move(fresh, path)
 
 
@@ -236,8 +253,11 @@ def retry(out: Any) -> int:
     for info in system.get_file_info(selector):
         if info.type != pa.fs.FileType.File or not info.path.endswith(".parquet"):
             continue
-        errors = pyarrow.parquet.read_table(info.path, columns=["error"], filesystem=system)["error"]
-        if errors.null_count < len(errors):
+        failed = info.size == 0
+        if not failed:
+            errors = pyarrow.parquet.read_table(info.path, columns=["error"], filesystem=system)["error"]
+            failed = errors.null_count < len(errors)
+        if failed:
             system.delete_file(info.path)
             removed += 1
     return removed

@@ -171,14 +171,13 @@ pub fn candidates(
     let features = features.unwrap_or(&none);
     let channels = features.len() / all.max(1);
     let mut made = Rows {
-        boxes: Boxes::new(gpu, rows, channels)?,
+        boxes: gather(gpu, workspace, &counts, Which::Found, features, frame.scale, first)?,
         masks: gpu.alloc(rows * words)?,
         areas: gpu.zeros(rows)?,
         presence: likely,
         channels,
         per_pair: counts.found.clone(),
     };
-    gather(gpu, workspace, &counts, Which::Found, features, frame.scale, first, 0, &mut made.boxes)?;
     let d = ConceptsMasksDims {
         pairs: pairs as u32,
         queries: queries as u32,

@@ -244,14 +244,13 @@ impl Workspace {
     }
 }
 
-/// Writes the boxes that a head's `detect` left in the workspace to the rows of `boxes` from `row` on.
+/// The boxes that a head's `detect` left in the workspace.
 ///
 /// `counts`: what it returned; `which`: those that are found, or the weak ones; `features`: `[N, A, C]`; `view`: that of
 /// the first image; `scale`: from pixels of the head's input to those of the view, x and y.
 ///
 /// # Errors
-/// [`Error::Invalid`] if shapes do not fit together, [`Error::Device`] if the driver refuses.
-#[allow(clippy::too_many_arguments)]
+/// [`Error::Memory`] if there is not enough memory, [`Error::Device`] if the driver refuses.
 pub fn gather(
     gpu: &Gpu,
     workspace: &Workspace,
@@ -260,24 +259,14 @@ pub fn gather(
     features: &impl DevicePtr<f32>,
     scale: [f32; 2],
     view: usize,
-    row: usize,
-    boxes: &mut Boxes,
-) -> Result<()> {
+) -> Result<Boxes> {
     let Workspace { locations, level_count, top_n, .. } = *workspace;
     let (counts, channels) = match which {
         Which::Found => (&counts.found, features.len() / (counts.found.len() * locations).max(1)),
         Which::Weak => (&counts.weak, 0),
     };
     let total: usize = counts.iter().map(|&count| count as usize).sum();
-    let Boxes { views, parts, scores, bboxes, rects, features: rows } = boxes;
-    if views.len() < row + total || rows.len() < (row + total) * channels {
-        return Err(Error::invalid(format!(
-            "detection: {total} boxes of {channels} features from row {row} on do not fit buffers for {} boxes and {} \
-             features",
-            views.len(),
-            rows.len()
-        )));
-    }
+    let mut boxes = Boxes::new(gpu, total, channels)?;
     let [scale_x, scale_y] = scale;
     let d = DetectionGatherDims {
         images: counts.len() as u32,
@@ -285,14 +274,15 @@ pub fn gather(
         slots: (level_count * top_n) as u32,
         channels: channels as u32,
         view: view as u32,
-        row: row as u32,
         weak: (which == Which::Weak) as u32,
         scale_x,
         scale_y,
     };
     let Workspace { keys, corners, chosen, found, .. } = workspace;
+    let Boxes { views, parts, scores, bboxes, rects, features: rows } = &mut boxes;
     let grid = [total as u32, 1, 1];
     kernels::detection_gather(
         gpu, grid, keys, corners, chosen, found, features, views, parts, scores, bboxes, rects, rows, d,
-    )
+    )?;
+    Ok(boxes)
 }

@@ -1,12 +1,20 @@
 //! On a CUDA device: bit for bit the reference's pieces.
 
-use super::{Result, Rules, expect_len};
+use super::{Merge, Result, Rules, expect_len, groups::Grouped};
 use crate::{
-    device::gpu::{
-        Buffer, Gpu, blocks,
-        kernels::{self, ComponentsDims, InstancesDims},
+    device::{
+        download::Rows,
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, InstancesDims},
+        },
     },
-    ops::lift::{membership::cuda::Sets, observe::cuda::Observed},
+    ops::lift::{
+        extents::Extent,
+        membership::cuda::Sets,
+        observe::cuda::Observed,
+        overlaps::{self, Owners},
+    },
 };
 
 const WARP: usize = 32;
@@ -53,72 +61,32 @@ impl Pieces {
     /// # Errors
     /// [`Error::Device`](crate::Error::Device) if anything before it failed.
     pub fn download(&self, gpu: &Gpu) -> Result<super::Pieces> {
-        let Pieces { root, points, confidence } = self;
-        let (root, points) = (gpu.download(root)?, gpu.download(points)?);
-        Ok(super::Pieces { root, points, confidence: gpu.download(confidence)? })
+        let (root, points, confidence) = gpu.download_all((&self.root, &self.points, &self.confidence))?;
+        Ok(super::Pieces { root, points, confidence })
     }
 }
 
-/// Merges the superpoints of each part. Nothing waits for the host.
+/// Merges the superpoints of each part. The host waits only for the grouping by [`Merge::Masks`].
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
 /// the driver refuses.
 pub fn instances(gpu: &Gpu, input: &Input, rules: &Rules) -> Result<Pieces> {
-    let Input { label, offsets, extents, observed, sets, probabilities, box_label, box_view, rects, views } =
-        *input;
-    let (s, b) = (label.len(), box_label.len());
-    let expect = |what, found, wanted| expect_len("instances", what, found, wanted);
-    expect("offsets [S + 1]", offsets.len(), s + 1)?;
-    expect("extents [S, 2, 3]", extents.len(), 6 * s)?;
-    expect("observed [S, K]", observed.counts.len(), s * views)?;
-    expect("sets [S]", sets.superpoints(), s)?;
-    expect("box_view [B]", box_view.len(), b)?;
-    expect("rects [B, 4]", rects.len(), 4 * b)?;
-    let columns = probabilities.len() / s.max(1);
-    expect("probabilities [S, L + 1]", probabilities.len(), columns * s)?;
-    let words = s.div_ceil(WARP);
-    let d = InstancesDims {
-        max_size_ratio: rules.max_size_ratio,
-        max_distance: rules.max_distance,
-        min_box_iou: rules.min_box_iou,
-        superpoints: s as u32,
-        boxes: b as u32,
-        views: views as u32,
-        columns: columns as u32,
-        words: words as u32,
-        max_gap: rules.max_gap,
+    let d = input.dims(rules)?;
+    let root = match rules.merge {
+        Merge::Touching => touching(gpu, input, d)?,
+        Merge::Masks => by_masks(gpu, input, rules.max_gap)?,
     };
-    let (mut shares, mut parents, mut root) = (gpu.alloc(s * b)?, gpu.alloc(s)?, gpu.alloc(s)?);
+    let Input { label, offsets, observed, probabilities, box_label, box_view, rects, .. } = *input;
+    let s = label.len();
     let (mut points, mut confidence) = (gpu.alloc(s)?, gpu.alloc(s)?);
-    let Sets { boxes: of_set, entry_offsets, entry_set, entry_count } = sets;
-    let Observed { counts, extents: seen, .. } = observed;
-    let each = [s as u32, 1, 1];
-    kernels::instances_shares(
-        gpu,
-        each,
-        entry_offsets,
-        entry_set,
-        entry_count,
-        &of_set.offsets,
-        &of_set.values,
-        box_view,
-        counts,
-        &mut shares,
-        d,
-    )?;
-    let each_thread = blocks(s, 256);
-    kernels::components_start(gpu, each_thread, &mut parents, ComponentsDims { vertices: s as u32 })?;
-    let grid = blocks(s * words * WARP, 256);
-    kernels::instances_join(gpu, grid, label, offsets, extents, &shares, box_label, &mut parents, d)?;
-    kernels::instances_roots(gpu, each_thread, label, &parents, &mut root, d)?;
     kernels::instances_keep(
         gpu,
-        each,
+        [s as u32, 1, 1],
         &root,
         label,
         offsets,
-        seen,
+        &observed.extents,
         probabilities,
         box_label,
         box_view,
@@ -128,4 +96,85 @@ pub fn instances(gpu: &Gpu, input: &Input, rules: &Rules) -> Result<Pieces> {
         d,
     )?;
     Ok(Pieces { root, points, confidence })
+}
+
+impl Input<'_> {
+    fn dims(&self, rules: &Rules) -> Result<InstancesDims> {
+        let Input {
+            label,
+            offsets,
+            extents,
+            observed,
+            sets,
+            probabilities,
+            box_label,
+            box_view,
+            rects,
+            views,
+        } = *self;
+        let (s, b) = (label.len(), box_label.len());
+        let expect = |what, found, wanted| expect_len("instances", what, found, wanted);
+        expect("offsets [S + 1]", offsets.len(), s + 1)?;
+        expect("extents [S, 2, 3]", extents.len(), 6 * s)?;
+        expect("observed [S, K]", observed.counts.len(), s * views)?;
+        expect("sets [S]", sets.superpoints(), s)?;
+        expect("box_view [B]", box_view.len(), b)?;
+        expect("rects [B, 4]", rects.len(), 4 * b)?;
+        let columns = probabilities.len() / s.max(1);
+        expect("probabilities [S, L + 1]", probabilities.len(), columns * s)?;
+        Ok(InstancesDims {
+            max_size_ratio: rules.max_size_ratio,
+            max_distance: rules.max_distance,
+            min_box_iou: rules.min_box_iou,
+            superpoints: s as u32,
+            boxes: b as u32,
+            views: views as u32,
+            columns: columns as u32,
+            words: s.div_ceil(WARP) as u32,
+            max_gap: rules.max_gap,
+        })
+    }
+}
+
+/// The first superpoint of what touches and lies in the same boxes, `[S]`.
+fn touching(gpu: &Gpu, input: &Input, d: InstancesDims) -> Result<Buffer<i32>> {
+    let Input { label, offsets, extents, observed, sets, box_label, box_view, .. } = *input;
+    let (s, b) = (label.len(), box_label.len());
+    let (mut shares, mut parents, mut root) = (gpu.alloc(s * b)?, gpu.alloc(s)?, gpu.alloc(s)?);
+    let Sets { boxes: of_set, entry_offsets, entry_set, entry_count } = sets;
+    kernels::instances_shares(
+        gpu,
+        [s as u32, 1, 1],
+        entry_offsets,
+        entry_set,
+        entry_count,
+        &of_set.offsets,
+        &of_set.values,
+        box_view,
+        &observed.counts,
+        &mut shares,
+        d,
+    )?;
+    let each_thread = blocks(s, 256);
+    kernels::instances_start(gpu, each_thread, &mut parents, d)?;
+    let grid = blocks(s * s.div_ceil(WARP) * WARP, 256);
+    kernels::instances_join(gpu, grid, label, offsets, extents, &shares, box_label, &mut parents, d)?;
+    kernels::instances_roots(gpu, each_thread, label, &parents, &mut root, d)?;
+    Ok(root)
+}
+
+/// The first superpoint of what the masks of one object hold, `[S]`. The host groups the masks and joins what touches.
+fn by_masks(gpu: &Gpu, input: &Input, max_gap: f32) -> Result<Buffer<i32>> {
+    let Input { label, extents, observed, sets, box_label, box_view, views, .. } = *input;
+    let held = overlaps::cuda::Held::count(
+        gpu,
+        overlaps::cuda::Input { observed, sets, box_label, box_view, views },
+    )?;
+    let (overlaps, [box_label, box_view]) = held.overlaps(gpu)?;
+    let group = overlaps.groups(&Owners { label: &box_label, view: &box_view, views });
+    let holder = held.holders(gpu, label, &group)?;
+    let ([label, holder], extents) = gpu.download_all(([label, &holder], Rows::<_, Extent>::of(extents)))?;
+    let grouped =
+        Grouped { label: &label, extents: &extents, holder: &holder, group: &group, box_view: &box_view };
+    gpu.upload(&grouped.roots(max_gap))
 }

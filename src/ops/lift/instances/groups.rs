@@ -2,62 +2,87 @@
 
 use super::Input;
 use crate::ops::lift::{
-    extents::cpu::gap,
-    groups::{Overlaps, Owners},
+    extents::{Extent, cpu::gap},
+    overlaps::{Overlaps, Owners},
 };
 use std::{cmp::Reverse, collections::BTreeMap};
 
+/// What the pieces follow from once the masks are grouped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grouped<'a> {
+    /// Part of every superpoint, negative = none, `[S]`.
+    pub label: &'a [i32],
+    /// The 3D bounding box of every superpoint, `[S]`.
+    pub extents: &'a [Extent],
+    /// The group of its part that holds most of every superpoint's visible points, -1 = none, `[S]`.
+    pub holder: &'a [i32],
+    /// The group of every box, named by its first box, `[B]`.
+    pub group: &'a [u32],
+    /// The view of every box, `[B]`.
+    pub box_view: &'a [u32],
+}
+
 /// The first superpoint of every superpoint's piece, -1 without a part, `[S]`.
-///
-/// Objects of one part that touch, and that no view shows both of, are one: the two sides of a board. What no mask of its
-/// part holds is of the nearest object that it touches, or alone.
 pub(super) fn roots(input: &Input, max_gap: f32) -> Vec<i32> {
-    let owners = Owners { label: input.box_label, view: input.box_view, views: input.views };
+    let Input { label, extents, box_view, .. } = *input;
+    let owners = Owners { label: input.box_label, view: box_view, views: input.views };
     let group = Overlaps::of_superpoints(input.observed, input.sets, &owners).groups(&owners);
-    let parted: Vec<usize> = (0..input.label.len()).filter(|&s| input.label[s] >= 0).collect();
-    let mut held: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-    let mut left = vec![];
-    for &s in &parted {
-        match holder(input, &group, s) {
-            Some(group) => held.entry(group).or_default().push(s),
-            None => left.push(s),
-        }
-    }
-    let touch = |s: usize, t: usize| gap(&input.extents[s], &input.extents[t]) < max_gap;
-    let mut objects = Vec::<Object>::new();
-    for (first, members) in held {
-        let views = (0..group.len()).filter(|&b| group[b] == first).map(|b| input.box_view[b]).collect();
-        let mut object = Object { label: input.label[members[0]], views, members };
-        for other in &mut objects {
-            if object.label == other.label
-                && !object.views.iter().any(|view| other.views.contains(view))
-                && object.members.iter().any(|&s| other.members.iter().any(|&t| touch(s, t)))
-            {
-                object.views.append(&mut other.views);
-                object.members.append(&mut other.members);
+    let holder: Vec<i32> = (0..label.len()).map(|s| holder(input, &group, s)).collect();
+    Grouped { label, extents, holder: &holder, group: &group, box_view }.roots(max_gap)
+}
+
+impl Grouped<'_> {
+    /// As [`roots`].
+    ///
+    /// Objects of one part that touch, and that no view shows both of, are one: the two sides of a board. What no mask of its
+    /// part holds is of the nearest object that it touches, or alone.
+    pub fn roots(&self, max_gap: f32) -> Vec<i32> {
+        let Grouped { label, extents, holder, group, box_view } = *self;
+        let parted: Vec<usize> = (0..label.len()).filter(|&s| label[s] >= 0).collect();
+        let mut held: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+        let mut left = vec![];
+        for &s in &parted {
+            match holder[s] {
+                -1 => left.push(s),
+                group => held.entry(group).or_default().push(s),
             }
         }
-        objects.retain(|object| !object.members.is_empty());
-        objects.push(object);
-    }
-    let mut of = vec![None; input.label.len()];
-    for (i, object) in objects.iter().enumerate() {
-        object.members.iter().for_each(|&s| of[s] = Some(i));
-    }
-    for s in left {
-        let near = parted.iter().filter(|&&t| input.label[t] == input.label[s] && touch(s, t));
-        let near = near.filter_map(|&t| Some((gap(&input.extents[s], &input.extents[t]), of[t]?)));
-        match near.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((_, object)) => objects[object].members.push(s),
-            None => objects.push(Object { label: input.label[s], views: vec![], members: vec![s] }),
+        let touch = |s: usize, t: usize| gap(&extents[s], &extents[t]) < max_gap;
+        let mut objects = Vec::<Object>::new();
+        for (first, members) in held {
+            let views = (0..group.len()).filter(|&b| group[b] as i32 == first).map(|b| box_view[b]).collect();
+            let mut object = Object { label: label[members[0]], views, members };
+            for other in &mut objects {
+                if object.label == other.label
+                    && !object.views.iter().any(|view| other.views.contains(view))
+                    && object.members.iter().any(|&s| other.members.iter().any(|&t| touch(s, t)))
+                {
+                    object.views.append(&mut other.views);
+                    object.members.append(&mut other.members);
+                }
+            }
+            objects.retain(|object| !object.members.is_empty());
+            objects.push(object);
         }
+        let mut of = vec![None; label.len()];
+        for (i, object) in objects.iter().enumerate() {
+            object.members.iter().for_each(|&s| of[s] = Some(i));
+        }
+        for s in left {
+            let near = parted.iter().filter(|&&t| label[t] == label[s] && touch(s, t));
+            let near = near.filter_map(|&t| Some((gap(&extents[s], &extents[t]), of[t]?)));
+            match near.min_by(|a, b| a.0.total_cmp(&b.0)) {
+                Some((_, object)) => objects[object].members.push(s),
+                None => objects.push(Object { label: label[s], views: vec![], members: vec![s] }),
+            }
+        }
+        let mut roots = vec![-1; label.len()];
+        for Object { members, .. } in objects {
+            let first = members.iter().min().map_or(-1, |&s| s as i32);
+            members.into_iter().for_each(|s| roots[s] = first);
+        }
+        roots
     }
-    let mut roots = vec![-1; input.label.len()];
-    for Object { members, .. } in objects {
-        let first = members.iter().min().map_or(-1, |&s| s as i32);
-        members.into_iter().for_each(|s| roots[s] = first);
-    }
-    roots
 }
 
 struct Object {
@@ -67,15 +92,16 @@ struct Object {
     members: Vec<usize>,
 }
 
-/// The group of the superpoint's part that holds most of its visible points, the first of equals.
-fn holder(input: &Input, group: &[u32], s: usize) -> Option<u32> {
+/// The group of the superpoint's part that holds most of its visible points, the first of equals, -1 = none.
+fn holder(input: &Input, group: &[u32], s: usize) -> i32 {
     let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
     for (set, count) in input.sets.counts(s) {
         for &b in set.iter().filter(|&&b| input.box_label[b as usize] as i32 == input.label[s]) {
             *counts.entry(group[b as usize]).or_default() += count as u64;
         }
     }
-    counts.into_iter().max_by_key(|&(group, count)| (count, Reverse(group))).map(|(group, _)| group)
+    let most = counts.into_iter().max_by_key(|&(group, count)| (count, Reverse(group)));
+    most.map_or(-1, |(group, _)| group as i32)
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! Instances: the superpoints of one part, merged into its separate pieces (PartSLIP's rule).
+//! Instances: the superpoints of one part, merged into its separate pieces.
+//!
+//! [`Merge::Masks`]: a superpoint is of the object whose masks hold most of its points; see
+//! [`overlaps`](crate::ops::lift::overlaps). [`Merge::Touching`] is PartSLIP's rule:
 //!
 //! ```text
 //! share[s, b]    = points of s in box b / points of s that b's view shows
@@ -7,7 +10,9 @@
 //! over the boxes b of their part in whose view both are visible; 1 if the larger sum is below 1e-3. Two superpoints of
 //! one part belong together if their 3D bounding boxes are closer than `max_gap` along every axis, neither has
 //! `max_size_ratio` times the points of the other, and their distance is below `max_distance`. What belongs together,
-//! directly or through others, is a piece. It is kept if in some view the extent of its visible points has IoU above
+//! directly or through others, is a piece.
+//!
+//! A piece is kept if in some view the extent of its visible points has IoU above
 //! `min_box_iou` with a box of its part. Its confidence is the mean softmax of its part over its points.
 
 pub mod cpu;
@@ -29,11 +34,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Merge {
-    /// Those that touch and lie in the same boxes (PartSLIP).
+    /// Those that the masks of one object hold ([`overlaps`](crate::ops::lift::overlaps)).
     #[default]
-    Touching,
-    /// Those that the masks of one object hold ([`groups`](crate::ops::lift::groups)). On a CPU.
     Masks,
+    /// Those that touch and lie in the same boxes (PartSLIP).
+    Touching,
 }
 
 /// What is merged, and what is kept.

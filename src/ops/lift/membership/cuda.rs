@@ -119,19 +119,10 @@ impl Sets {
         })
     }
 
-    /// Copies them to the host.
-    ///
-    /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if the device failed.
-    pub fn download(&self, gpu: &Gpu) -> Result<super::Sets> {
+    /// What [`Sets::from_lists`](super::Sets::from_lists) makes the same from, on the host.
+    pub fn lists(&self) -> [&Buffer<u32>; 5] {
         let Sets { boxes, entry_offsets, entry_set, entry_count } = self;
-        super::Sets::from_lists([
-            gpu.download(&boxes.offsets)?,
-            gpu.download(&boxes.values)?,
-            gpu.download(entry_offsets)?,
-            gpu.download(entry_set)?,
-            gpu.download(entry_count)?,
-        ])
+        [&boxes.offsets, &boxes.values, entry_offsets, entry_set, entry_count]
     }
 
     /// Number of superpoints, S.

@@ -7,7 +7,7 @@ use crate::{
         Buffer, Gpu, blocks,
         kernels::{self, VoteDims, VoteEntriesDims},
     },
-    error::Result,
+    error::{Error, Result},
     ops::{basic::sort, expect_len, lift::membership::cuda::Sets},
 };
 use cudarc::driver::{DevicePtr, DevicePtrMut};
@@ -38,6 +38,12 @@ impl Input<'_> {
         expect_len("vote", "null [1]", null, 1)?;
         expect_len("vote", "sets [S]", self.sets.superpoints(), s)?;
         expect_len("vote", "the workspace [D, L]", workspace.winner.len(), cells)?;
+        if s * self.labels * WARP > u32::MAX as usize {
+            return Err(Error::invalid(format!(
+                "vote: {s} superpoints and {} labels are too many",
+                self.labels
+            )));
+        }
         Ok(VoteDims {
             superpoints: s as u32,
             boxes: self.box_label.len() as u32,
@@ -73,7 +79,7 @@ impl Workspace {
     /// Room for the sets and labels of `input`.
     ///
     /// # Errors
-    /// [`Error::Memory`](crate::Error::Memory) if there is not enough memory.
+    /// [`Error::Memory`] if there is not enough memory.
     pub fn new(gpu: &Gpu, input: &Input) -> Result<Workspace> {
         let cells = input.sets() * input.labels;
         Ok(Workspace { winner: gpu.alloc(cells)?, pull: gpu.alloc(cells)? })
@@ -85,7 +91,7 @@ impl Workspace {
 /// `weights`: `[B]`; `null`: `[1]`; `workspace`: knows the winners afterwards.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
+/// [`Error::Invalid`] if a shape does not fit, [`Error::Device`] if
 /// the driver refuses.
 pub fn forward(
     gpu: &Gpu,

@@ -34,6 +34,7 @@ pub fn agglomerate<const D: usize>(
     let arcs: Vec<Edge> = (0..neighbors.len()).into_par_iter().map(arc).collect();
     let mut labels: Vec<u32> = (0..n as u32).collect();
     let mut regions = Regions {
+        root: labels.clone(),
         count: vec![1; n],
         sums: features.par_iter().map(|f| f.map(|x| fixed(x, units.feature) as i64)).collect(),
         edges: contract(&arcs, &labels, n),
@@ -42,21 +43,16 @@ pub fn agglomerate<const D: usize>(
     loop {
         step!("{} regions", regions.count.len());
         let into = regions.choose(&energy, small);
-        let mut target = vec![0; into.len()];
-        let mut left = 0;
-        for (a, &into) in into.iter().enumerate() {
-            if into == a as u32 {
-                target[a] = left;
-                left += 1;
-            }
-        }
-        match few_merged(into.len(), left as usize) {
+        let stays: Vec<u32> = (0..into.len() as u32).filter(|&a| into[a as usize] == a).collect();
+        match few_merged(into.len(), stays.len()) {
             true if small < small_last => small = small_last,
-            _ if left as usize == into.len() => break,
+            _ if stays.len() == into.len() => break,
             _ => {}
         }
-        let target: Vec<u32> = into.iter().map(|&into| target[into as usize]).collect();
-        regions = regions.absorb(&target, left as usize);
+        let mut number = vec![0; into.len()];
+        (0..).zip(&stays).for_each(|(i, &a)| number[a as usize] = i);
+        let target: Vec<u32> = into.iter().map(|&into| number[into as usize]).collect();
+        regions = regions.absorb(&target, &stays);
         labels.par_iter_mut().for_each(|label| *label = target[*label as usize]);
     }
     Ok(labels)
@@ -77,6 +73,8 @@ struct Edge {
 }
 
 struct Regions<const D: usize> {
+    /// The point that a region began with, ascending.
+    root: Vec<u32>,
     count: Vec<u32>,
     sums: Vec<[i64; D]>,
     edges: Vec<Edge>,
@@ -85,7 +83,7 @@ struct Regions<const D: usize> {
 impl<const D: usize> Regions<D> {
     /// What each region merges into; itself if it stays.
     fn choose(&self, energy: &Energy, small: u32) -> Vec<u32> {
-        let Regions { count, sums, edges } = self;
+        let Regions { root, count, sums, edges } = self;
         let mean = |(sum, &count): (&[i64; D], &u32)| sum.map(|x| x as f64 / count as f64);
         let means: Vec<[f64; D]> = sums.par_iter().zip(count).map(mean).collect();
         let squared = |a: u32, b: u32| {
@@ -99,7 +97,10 @@ impl<const D: usize> Regions<D> {
         let gains: Vec<f64> = edges.par_iter().map(gain).collect();
 
         let mut chosen = vec![NONE; count.len()];
-        let place = |e: u32| (e + 1).wrapping_mul(SCRAMBLE);
+        let place = |e: u32| {
+            let Edge { low, high, .. } = edges[e as usize];
+            (u64::from(root[low as usize]) << 32 | u64::from(root[high as usize])).wrapping_mul(SCRAMBLE)
+        };
         for (e, &gain) in gains.iter().enumerate() {
             for end in [edges[e].low as usize, edges[e].high as usize] {
                 let before = chosen[end];
@@ -116,7 +117,7 @@ impl<const D: usize> Regions<D> {
         let chosen = |a: u32| chosen[a as usize];
         let other = |e: u32, a: u32| edges[e as usize].low ^ edges[e as usize].high ^ a;
         let size = |a: u32| count[a as usize];
-        let root = |a: u32, b: u32| {
+        let larger = |a: u32, b: u32| {
             if size(a) == size(b) { a.min(b) } else { if size(a) > size(b) { a } else { b } }
         };
         let into = |a: u32| {
@@ -126,12 +127,12 @@ impl<const D: usize> Regions<D> {
             }
             let b = other(edge, a);
             if chosen(b) == edge {
-                return root(a, b);
+                return larger(a, b);
             }
             let back = chosen(b);
             let stays = back == NONE || {
                 let c = other(back, b);
-                chosen(c) == back && root(b, c) == b
+                chosen(c) == back && larger(b, c) == b
             };
             let joins = || {
                 let border = edges[edge as usize].border as f64 * energy.border;
@@ -142,12 +143,13 @@ impl<const D: usize> Regions<D> {
         (0..count.len() as u32).into_par_iter().map(into).collect()
     }
 
-    /// The `count` regions that these merge into.
-    fn absorb(&self, target: &[u32], count: usize) -> Regions<D> {
+    /// The regions that these merge into: those of them that stay.
+    fn absorb(&self, target: &[u32], stays: &[u32]) -> Regions<D> {
         let mut merged = Regions {
-            count: vec![0; count],
-            sums: vec![[0; D]; count],
-            edges: contract(&self.edges, target, count),
+            root: stays.iter().map(|&a| self.root[a as usize]).collect(),
+            count: vec![0; stays.len()],
+            sums: vec![[0; D]; stays.len()],
+            edges: contract(&self.edges, target, stays.len()),
         };
         for (a, &target) in target.iter().enumerate() {
             merged.count[target as usize] += self.count[a];

@@ -1,25 +1,26 @@
 //! On a CUDA device: bit for bit the reference's regions.
 
-use super::{Options, Units, few_merged};
+use super::{Options, Units};
 use crate::{
     device::gpu::{
-        Buffer, Gpu, View, blocks,
-        kernels::{self, AgglomerationDims, AgglomerationEdgesDims, AgglomerationStartDims},
+        Buffer, Gpu, ViewMut, blocks,
+        kernels::{self, AgglomerationDims, AgglomerationStartDims},
     },
     error::{Error, Result},
-    ops::{
-        basic::{
-            scan,
-            sort::{self, cuda::Pairs},
-        },
-        expect_len,
-    },
+    ops::{basic::scan, expect_len},
 };
 
 const BLOCK: u32 = 256;
 
-/// The region of every point, `[N]`, numbered from 0, and how many there are. The host waits once a round, for two
-/// numbers.
+/// Rounds that are queued before the host asks how many regions and edges are left.
+const ROUNDS: usize = 4;
+/// A round in which nothing merges may be followed by one that merges small regions.
+const _: () = assert!(ROUNDS >= 2);
+/// No more regions, and edges between them, than one block merges in little time.
+const FEW: [usize; 2] = [2048, 8192];
+
+/// The region of every point, `[N]`, numbered from 0, and how many there are. The host waits for a few numbers, once
+/// every `ROUNDS` rounds until few regions are left.
 ///
 /// `shape`: N, D, k; `features`: `[N, D]`, finite; `neighbors` and `weights`: `[N, k]` the edges i -> j, weights in
 /// [0, 1]; edges of a point to itself count nothing.
@@ -39,202 +40,249 @@ pub fn agglomerate(
     expect("features [N, D]", features.len(), n * dimensions)?;
     expect("neighbors [N, k]", neighbors.len(), n * k)?;
     expect("weights [N, k]", weights.len(), n * k)?;
-    if (n * dimensions.max(k)) >> 31 > 0 {
-        return Err(Error::invalid(format!("agglomerate: {n} points have 2^31 features or edges, or more")));
+    if dimensions == 0 {
+        return Err(Error::invalid("agglomerate: points need features"));
+    }
+    if (n * dimensions.max(k)) >> 30 > 0 {
+        return Err(Error::invalid(format!("agglomerate: {n} points have 2^30 features or edges, or more")));
+    }
+    if n == 0 {
+        return Ok((gpu.alloc(0)?, 0));
     }
     let units = Units::new(n, k, options.bound);
-    let start = |units, columns| AgglomerationStartDims { units, points: n as u32, columns: columns as u32 };
-    let (of_features, of_weights) = (start(units.feature, dimensions), start(units.weight, k));
-    let mut labels = gpu.alloc(n)?;
-    let mut regions = Regions { count: gpu.alloc(n)?, sums: gpu.alloc(n * dimensions)? };
-    let Regions { count, sums } = &mut regions;
-    let grid = blocks(n * dimensions, BLOCK);
-    kernels::agglomeration_points(gpu, grid, features, sums, count, &mut labels, of_features)?;
-    let mut edges = Edges { low: gpu.alloc(n * k)?, high: gpu.alloc(n * k)?, border: gpu.alloc(n * k)? };
-    let Edges { low, high, border } = &mut edges;
-    kernels::agglomeration_arcs(
-        gpu,
-        blocks(n * k, BLOCK),
-        neighbors,
-        weights,
-        low,
-        high,
-        border,
-        of_weights,
-    )?;
+    let mut edges = Edges::new(gpu, room(n * k))?;
+    let mut regions = Regions::new(gpu, features, dimensions, &units, edges.slots())?;
+    let arcs = AgglomerationStartDims {
+        units: units.weight as f32,
+        points: n as u32,
+        columns: k as u32,
+        slots: edges.slots() as u32,
+    };
+    let Edges { pairs, borders } = &mut edges;
+    let grid = blocks(n * k, BLOCK);
+    kernels::agglomeration_arcs(gpu, grid, neighbors, weights, pairs, borders, &mut regions.state, arcs)?;
 
-    let mut contraction = Contraction::new(gpu, n * k)?;
-    // Every point is its own region's number.
-    let apart = gpu.download(&contraction.rank(gpu, &edges, &labels)?)?[0] as usize;
-    edges = contraction.unite(gpu, &edges, &labels, n, apart)?;
-    let mut ranking = scan::cuda::Workspace::new(gpu, n)?;
-    let (mut small, small_last) = (0, options.small.min(n) as u32);
+    let (_, mut borders) = regions.left(gpu)?;
+    let mut next = Edges::new(gpu, room(borders))?;
+    let mut gains = gpu.alloc(edges.slots())?;
+    let d = AgglomerationDims {
+        border: units.border(options.lambda),
+        square: units.square(),
+        dimensions: dimensions as u32,
+        small: options.small.min(n) as u32,
+    };
+    let (mut left, mut slots) = (n, edges.slots());
     loop {
-        let r = regions.count.len();
-        let d = AgglomerationDims {
-            border: units.border(options.lambda),
-            square: units.square(),
-            regions: r as u32,
-            edges: edges.low.len() as u32,
-            dimensions: dimensions as u32,
-            small,
-        };
-        let (into, stays) = regions.choose(gpu, &edges, d)?;
-        let (mut ranks, mut target) = (gpu.alloc(r + 1)?, gpu.alloc(r)?);
-        scan::cuda::exclusive(gpu, &stays, r, &mut ranks, &mut ranking)?;
-        kernels::agglomeration_target(gpu, blocks(r, BLOCK), &into, &ranks, &mut target, d)?;
-        let mut counts = gpu.alloc(2)?;
-        gpu.copy(&ranks.slice(r..), &mut counts.slice_mut(..1))?;
-        gpu.copy(&contraction.rank(gpu, &edges, &target)?, &mut counts.slice_mut(1..))?;
-        let counts = gpu.download(&counts)?;
-        let (left, apart) = (counts[0] as usize, counts[1] as usize);
-        match few_merged(r, left) {
-            true if small < small_last => small = small_last,
-            _ if left == r => break,
-            _ => {}
+        if left <= FEW[0] && borders <= FEW[1] {
+            regions.finish(gpu, edges.first(slots), next.first(slots), &mut gains, d)?;
+            break;
         }
-        kernels::agglomeration_rename(gpu, blocks(n, BLOCK), &target, &mut labels, of_features)?;
-        edges = contraction.unite(gpu, &edges, &target, left, apart)?;
-        regions = regions.absorb(gpu, &target, left, d)?;
+        for _ in 0..ROUNDS {
+            let new_slots = room(borders);
+            regions.merge(gpu, left, edges.first(slots), next.first(new_slots), &mut gains, d)?;
+            std::mem::swap(&mut edges, &mut next);
+            slots = new_slots;
+        }
+        let before = left;
+        (left, borders) = regions.left(gpu)?;
+        if left == before {
+            break;
+        }
     }
-    Ok((labels, regions.count.len()))
+    regions.labels(gpu)
 }
 
+/// Slots of a table for so many edges, as the kernels say.
+fn room(edges: usize) -> usize {
+    edges + edges / 2 + 1
+}
+
+/// The regions that border on each other, under their ends in a hash table.
+struct Edges {
+    /// `[S]`; 0 is an empty slot.
+    pairs: Buffer<u64>,
+    /// `[S]`.
+    borders: Buffer<u64>,
+}
+
+impl Edges {
+    fn new(gpu: &Gpu, slots: usize) -> Result<Edges> {
+        Ok(Edges { pairs: gpu.zeros(slots)?, borders: gpu.zeros(slots)? })
+    }
+
+    fn slots(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// So many slots, or all.
+    fn first(&mut self, slots: usize) -> [ViewMut<'_, u64>; 2] {
+        let slots = slots.min(self.slots());
+        [self.pairs.slice_mut(..slots), self.borders.slice_mut(..slots)]
+    }
+}
+
+/// Regions by the number of one of their points.
 struct Regions {
-    /// `[R]`.
-    count: Buffer<u32>,
-    /// `[R, D]`.
+    dimensions: usize,
+    /// `[N, D]`.
     sums: Buffer<i64>,
+    /// `[N]`.
+    count: Buffer<u32>,
+    /// `[N, D]`.
+    means: Buffer<f64>,
+    /// `[N]`, the gain of a region's best edge; 0 between rounds.
+    best: Buffer<u64>,
+    /// `[N]`, that edge; 0 between rounds.
+    chosen: Buffer<u64>,
+    /// `[N]`, what a region merged into; itself if it stays.
+    parent: Buffer<u32>,
+    /// `[N]`, the numbers of those that stay come first.
+    live: Buffer<u32>,
+    /// `[N]`, of the next round.
+    next_live: Buffer<u32>,
+    /// How many regions there are and, third, how many edges; the rest is the kernels' own.
+    state: Buffer<u32>,
+    /// The same, of the next round.
+    next_state: Buffer<u32>,
 }
 
 impl Regions {
-    /// What each region merges into, and whether it stays: `[R]`.
-    fn choose(&self, gpu: &Gpu, edges: &Edges, d: AgglomerationDims) -> Result<(Buffer<u32>, Buffer<u32>)> {
-        let Edges { low, high, border } = edges;
-        let (r, count) = (self.count.len(), &self.count);
-        let (each_region, each_edge) = (blocks(r, BLOCK), blocks(low.len(), BLOCK));
-        let mut means = gpu.alloc(self.sums.len())?;
-        let (mut gains, mut best, mut chosen) = (gpu.alloc(low.len())?, gpu.zeros(r)?, gpu.zeros(r)?);
-        let (mut into, mut stays) = (gpu.alloc(r)?, gpu.alloc(r)?);
-        kernels::agglomeration_means(gpu, blocks(self.sums.len(), BLOCK), &self.sums, count, &mut means, d)?;
-        kernels::agglomeration_gains(
-            gpu, each_edge, low, high, border, count, &means, &mut gains, &mut best, d,
-        )?;
-        kernels::agglomeration_choose(gpu, each_edge, low, high, &gains, &best, &mut chosen, d)?;
-        kernels::agglomeration_join(
-            gpu,
-            each_region,
-            low,
-            high,
-            border,
-            count,
-            &means,
-            &chosen,
-            &mut into,
-            &mut stays,
-            d,
-        )?;
-        Ok((into, stays))
+    /// Every point is one; their edges will be in a table of so many slots.
+    fn new(
+        gpu: &Gpu,
+        features: &Buffer<f32>,
+        dimensions: usize,
+        units: &Units,
+        slots: usize,
+    ) -> Result<Regions> {
+        let n = features.len() / dimensions;
+        let mut regions = Regions {
+            dimensions,
+            sums: gpu.alloc(n * dimensions)?,
+            count: gpu.alloc(n)?,
+            means: gpu.alloc(n * dimensions)?,
+            best: gpu.zeros(n)?,
+            chosen: gpu.zeros(n)?,
+            parent: gpu.alloc(n)?,
+            live: gpu.alloc(n)?,
+            next_live: gpu.alloc(n)?,
+            state: gpu.zeros(6)?,
+            next_state: gpu.alloc(6)?,
+        };
+        let Regions { sums, count, parent, live, state, .. } = &mut regions;
+        let d = AgglomerationStartDims {
+            units: units.feature as f32,
+            points: n as u32,
+            columns: dimensions as u32,
+            slots: slots as u32,
+        };
+        let grid = blocks(n * dimensions, BLOCK);
+        kernels::agglomeration_points(gpu, grid, features, sums, count, live, parent, state, d)?;
+        Ok(regions)
     }
 
-    /// The `left` regions that these merge into.
-    fn absorb(&self, gpu: &Gpu, target: &Buffer<u32>, left: usize, d: AgglomerationDims) -> Result<Regions> {
-        let (mut count, mut sums) = (gpu.zeros(left)?, gpu.zeros(left * d.dimensions as usize)?);
-        let grid = blocks(self.sums.len(), BLOCK);
-        kernels::agglomeration_absorb(gpu, grid, target, &self.sums, &self.count, &mut sums, &mut count, d)?;
-        Ok(Regions { count, sums })
-    }
-}
-
-/// The regions that border on each other, low < high, in ascending order; unused ones, at the end, lead from 0 to 0.
-struct Edges {
-    /// `[E]`.
-    low: Buffer<u32>,
-    /// `[E]`.
-    high: Buffer<u32>,
-    /// `[E]`.
-    border: Buffer<u64>,
-}
-
-/// Makes the edges between merged regions of those between the regions before.
-struct Contraction {
-    flags: Buffer<u32>,
-    ranks: Buffer<u32>,
-    order: Pairs<u64>,
-    sort: sort::cuda::Workspace<u64>,
-    scan: scan::cuda::Workspace,
-}
-
-impl Contraction {
-    /// Of up to `most` edges.
-    fn new(gpu: &Gpu, most: usize) -> Result<Contraction> {
-        Ok(Contraction {
-            flags: gpu.alloc(most)?,
-            ranks: gpu.alloc(most + 1)?,
-            order: Pairs::new(gpu, most)?,
-            sort: sort::cuda::Workspace::new(gpu, most)?,
-            scan: scan::cuda::Workspace::new(gpu, most)?,
-        })
+    /// How many regions and edges there are. Waits.
+    fn left(&self, gpu: &Gpu) -> Result<(usize, usize)> {
+        let state = gpu.download(&self.state)?;
+        Ok((state[0] as usize, state[2] as usize))
     }
 
-    /// Ranks the edges whose ends are in two regions, by `target`; their number, `[1]`.
-    fn rank(&mut self, gpu: &Gpu, edges: &Edges, target: &Buffer<u32>) -> Result<View<'_, u32>> {
-        let Contraction { flags, ranks, scan, .. } = self;
-        let Edges { low, high, .. } = edges;
-        let e = low.len();
-        let d = AgglomerationEdgesDims { edges: e as u32, bits: 0 };
-        let mut flags = flags.slice_mut(..e);
-        kernels::agglomeration_apart(gpu, blocks(e, BLOCK), low, high, target, &mut flags, d)?;
-        scan::cuda::exclusive(gpu, &flags, e, &mut ranks.slice_mut(..e + 1), scan)?;
-        Ok(ranks.slice(e..e + 1))
-    }
-
-    /// Those `apart` edges, between `regions` regions; parallel ones as one.
-    fn unite(
+    /// A round of at most so many regions; it empties the table of their edges and fills that of the next round.
+    fn merge(
         &mut self,
         gpu: &Gpu,
-        edges: &Edges,
-        target: &Buffer<u32>,
-        regions: usize,
-        apart: usize,
-    ) -> Result<Edges> {
-        let Contraction { flags, ranks, order, sort, scan } = self;
-        let bits = usize::BITS - regions.leading_zeros();
-        let e = edges.low.len();
-        let before = AgglomerationEdgesDims { edges: e as u32, bits };
-        kernels::agglomeration_keys(
-            gpu,
-            blocks(e, BLOCK),
-            &edges.low,
-            &edges.high,
-            target,
-            &flags.slice(..e),
-            &ranks.slice(..e),
-            &mut order.keys.slice_mut(..apart),
-            &mut order.values.slice_mut(..apart),
-            before,
+        most: usize,
+        [ref mut pairs, ref mut borders]: [ViewMut<u64>; 2],
+        [ref mut new_pairs, ref mut new_borders]: [ViewMut<u64>; 2],
+        gains: &mut Buffer<u64>,
+        d: AgglomerationDims,
+    ) -> Result<()> {
+        let Regions {
+            dimensions,
+            sums,
+            count,
+            means,
+            best,
+            chosen,
+            parent,
+            live,
+            next_live,
+            state,
+            next_state,
+        } = self;
+        let gains = &mut gains.slice_mut(..pairs.len());
+        let (each, each_value) = (blocks(most, BLOCK), blocks(most * *dimensions, BLOCK));
+        let each_slot = blocks(pairs.len(), BLOCK);
+        kernels::agglomeration_means(gpu, each_value, live, sums, count, means, state, next_state, d)?;
+        kernels::agglomeration_gains(gpu, each_slot, pairs, borders, count, means, gains, best, state, d)?;
+        kernels::agglomeration_choose(gpu, each_slot, pairs, gains, best, chosen, state)?;
+        kernels::agglomeration_join(
+            gpu, each, live, pairs, borders, count, means, chosen, parent, next_live, state, d,
         )?;
-        sort::cuda::pairs(gpu, order, apart, 2 * bits, sort)?;
-        let (grid, d) = (blocks(apart, BLOCK), AgglomerationEdgesDims { edges: apart as u32, bits });
-        let (keys, values) = (order.keys.slice(..apart), order.values.slice(..apart));
-        let (mut flags, mut ranks) = (flags.slice_mut(..apart), ranks.slice_mut(..apart + 1));
-        kernels::agglomeration_starts(gpu, grid, &keys, &mut flags, d)?;
-        scan::cuda::exclusive(gpu, &flags, apart, &mut ranks, scan)?;
-        let mut united = Edges { low: gpu.zeros(apart)?, high: gpu.zeros(apart)?, border: gpu.zeros(apart)? };
-        let Edges { low, high, border } = &mut united;
-        kernels::agglomeration_unite(
+        kernels::agglomeration_merge(
             gpu,
-            grid,
-            &keys,
-            &values,
-            &flags,
-            &ranks,
-            &edges.border,
-            low,
-            high,
-            border,
+            blocks(pairs.len().max(most * *dimensions), BLOCK),
+            live,
+            parent,
+            sums,
+            count,
+            best,
+            chosen,
+            pairs,
+            borders,
+            new_pairs,
+            new_borders,
+            state,
+            next_state,
             d,
         )?;
-        Ok(united)
+        std::mem::swap(live, next_live);
+        std::mem::swap(state, next_state);
+        Ok(())
+    }
+
+    /// All rounds that are left.
+    fn finish(
+        &mut self,
+        gpu: &Gpu,
+        [ref mut pairs, ref mut borders]: [ViewMut<u64>; 2],
+        [ref mut new_pairs, ref mut new_borders]: [ViewMut<u64>; 2],
+        gains: &mut Buffer<u64>,
+        d: AgglomerationDims,
+    ) -> Result<()> {
+        let Regions { sums, count, means, best, chosen, parent, live, next_live, state, next_state, .. } =
+            self;
+        let gains = &mut gains.slice_mut(..pairs.len());
+        kernels::agglomeration_finish(
+            gpu,
+            [1, 1, 1],
+            live,
+            sums,
+            count,
+            means,
+            pairs,
+            borders,
+            gains,
+            best,
+            chosen,
+            parent,
+            next_live,
+            new_pairs,
+            new_borders,
+            state,
+            next_state,
+            d,
+        )
+    }
+
+    /// The region of every point and how many there are. Waits.
+    fn labels(&self, gpu: &Gpu) -> Result<(Buffer<u32>, usize)> {
+        let n = self.parent.len();
+        let (mut stays, mut ranks, mut labels) = (gpu.alloc(n)?, gpu.alloc(n + 1)?, gpu.alloc(n)?);
+        let d = AgglomerationStartDims { units: 1.0, points: n as u32, columns: 1, slots: 0 };
+        kernels::agglomeration_stays(gpu, blocks(n, BLOCK), &self.parent, &mut stays, d)?;
+        scan::cuda::exclusive(gpu, &stays, n, &mut ranks, &mut scan::cuda::Workspace::new(gpu, n)?)?;
+        kernels::agglomeration_labels(gpu, blocks(n, BLOCK), &self.parent, &ranks, &mut labels, d)?;
+        Ok((labels, gpu.download(&ranks.slice(n..))?[0] as usize))
     }
 }

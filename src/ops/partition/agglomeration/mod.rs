@@ -25,8 +25,9 @@ fn few_merged(before: usize, after: usize) -> bool {
     (before - after) * 16 < before.max(1)
 }
 
-/// Odd, so that multiplying by it permutes the 32-bit numbers: neighbouring edges of equal gain are chosen in no order.
-const SCRAMBLE: u32 = 0x9e37_79b1;
+/// Odd, so that multiplying by it permutes the edges (their two ends as one number): neighbouring ones of equal gain are
+/// chosen in no order.
+const SCRAMBLE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// How far regions are merged.
 #[derive(Debug, Clone, Copy, PartialEq)]

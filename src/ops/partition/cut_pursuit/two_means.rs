@@ -2,7 +2,7 @@
 
 /// CPU reference.
 pub mod cpu {
-    use crate::ops::partition::cut_pursuit::region::Region;
+    use crate::ops::{basic::random::Random, partition::cut_pursuit::region::Region};
     use rayon::prelude::*;
 
     /// From this many features on, the starts run in parallel.
@@ -18,7 +18,7 @@ pub mod cpu {
         starts: usize,
         iterations: usize,
     ) -> Option<Vec<bool>> {
-        let run = |start: usize| lloyd(features, SplitMix::new(seed ^ (start as u64) << 32), iterations);
+        let run = |start: usize| lloyd(features, Random(seed ^ (start as u64) << 32), iterations);
         let runs: Vec<_> = if features.len() < TASK {
             (0..starts).filter_map(run).collect()
         } else {
@@ -31,7 +31,7 @@ pub mod cpu {
     /// Sides and how concentrated they are.
     fn lloyd<const D: usize>(
         features: &[[f32; D]],
-        mut random: SplitMix,
+        mut random: Random,
         iterations: usize,
     ) -> Option<(f64, Vec<bool>)> {
         let seed = features[(random.uniform() * features.len() as f64) as usize];
@@ -69,27 +69,6 @@ pub mod cpu {
             concentration = now;
         }
         Some((concentration, side))
-    }
-
-    /// Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators".
-    struct SplitMix(u64);
-
-    impl SplitMix {
-        fn new(seed: u64) -> SplitMix {
-            SplitMix(seed)
-        }
-
-        fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ z >> 31
-        }
-
-        /// In [0, 1).
-        fn uniform(&mut self) -> f64 {
-            (self.next() >> 11) as f64 / (1u64 << 53) as f64
-        }
     }
 }
 

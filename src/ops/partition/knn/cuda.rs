@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     ops::basic::sort::{self, cuda::Pairs},
 };
-use cudarc::driver::{DevicePtr, DevicePtrMut};
+use cudarc::driver::DevicePtr;
 
 /// Most points that a search can find: one for each lane of a warp.
 pub const MOST: usize = 32;
@@ -25,26 +25,41 @@ pub struct Tree {
     points: usize,
     items: Buffer<f32>,
     boxes: Buffer<f32>,
-    bounds: Buffer<u32>,
-    order: Pairs<u64>,
-    sort: sort::cuda::Workspace<u64>,
 }
 
 impl Tree {
-    /// Room for `most` points, none in it yet.
+    /// Arranges the first `n` of `points`, `[n, 3]`.
     ///
     /// # Errors
-    /// [`Error::Memory`] if there is not enough memory.
-    pub fn new(gpu: &Gpu, most: usize) -> Result<Tree> {
-        let boxes: usize = levels(most).sum();
-        Ok(Tree {
-            points: 0,
-            items: gpu.alloc(4 * most)?,
-            boxes: gpu.alloc(8 * boxes)?,
-            bounds: gpu.alloc(6)?,
-            order: Pairs::new(gpu, most)?,
-            sort: sort::cuda::Workspace::new(gpu, most)?,
-        })
+    /// [`Error::Invalid`] if there are fewer or too many, [`Error::Memory`] if there is not enough memory,
+    /// [`Error::Device`] if the driver refuses.
+    pub fn build(gpu: &Gpu, points: &impl DevicePtr<f32>, n: usize) -> Result<Tree> {
+        if points.len() < 3 * n {
+            return Err(Error::invalid(format!("knn: points must be [{n}, 3], not {} values", points.len())));
+        }
+        // A search has a warp for each point, and 32 bits for its threads.
+        if n > i32::MAX as usize / WARP {
+            let most = i32::MAX as usize / WARP;
+            return Err(Error::invalid(format!("knn: {n} points; the limit on a CUDA device is {most}")));
+        }
+        let (mut items, mut boxes) = (gpu.alloc(4 * n)?, gpu.alloc(8 * levels(n).sum::<usize>())?);
+        if n > 0 {
+            let (mut bounds, mut order) = (gpu.zeros(6)?, Pairs::<u64>::new(gpu, n)?);
+            let d = KnnDims { points: n as u32, width: 0, neighbors: 0 };
+            let [all, ..] = blocks(n, BLOCK);
+            kernels::knn_bounds(gpu, [all.min(BOUNDS_BLOCKS), 1, 1], points, &mut bounds, d)?;
+            kernels::knn_keys(gpu, [all, 1, 1], points, &bounds, &mut order.keys, &mut order.values, d)?;
+            let mut workspace = sort::cuda::Workspace::new(gpu, n)?;
+            sort::cuda::pairs(gpu, &mut order, n, KEY_BITS, &mut workspace)?;
+            kernels::knn_leaves(gpu, [all, 1, 1], points, &order.values, &mut items, &mut boxes, d)?;
+        }
+        let mut begin = 0;
+        for count in levels(n).take_while(|&count| count > WARP) {
+            let d = KnnLevelDims { begin: begin as u32, count: count as u32 };
+            kernels::knn_nodes(gpu, blocks(count, BLOCK), &mut boxes, d)?;
+            begin += count;
+        }
+        Ok(Tree { points: n, items, boxes })
     }
 
     /// Number of points in it, N.
@@ -61,39 +76,6 @@ impl Tree {
     pub(crate) fn buffers(&self) -> (&Buffer<f32>, &Buffer<f32>) {
         (&self.items, &self.boxes)
     }
-
-    /// Arranges the first `n` of `points`, `[n, 3]`.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if a buffer is too small, [`Error::Device`] if the driver refuses.
-    pub fn build(&mut self, gpu: &Gpu, points: &impl DevicePtr<f32>, n: usize) -> Result<()> {
-        if points.len() < 3 * n || self.items.len() < 4 * n {
-            return Err(Error::invalid(format!(
-                "knn: points must be [{n}, 3], not {} values, and the tree have room for {n}, not {}",
-                points.len(),
-                self.items.len() / 4
-            )));
-        }
-        self.points = n;
-        if n == 0 {
-            return Ok(());
-        }
-        let Tree { items, boxes, bounds, order, sort, .. } = self;
-        let d = KnnDims { points: n as u32, width: 0, neighbors: 0 };
-        let [all, ..] = blocks(n, BLOCK);
-        gpu.clear(bounds)?;
-        kernels::knn_bounds(gpu, [all.min(BOUNDS_BLOCKS), 1, 1], points, bounds, d)?;
-        kernels::knn_keys(gpu, [all, 1, 1], points, bounds, &mut order.keys, &mut order.values, d)?;
-        sort::cuda::pairs(gpu, order, n, KEY_BITS, sort)?;
-        kernels::knn_leaves(gpu, [all, 1, 1], points, &order.values, items, boxes, d)?;
-        let mut begin = 0;
-        for count in levels(n).take_while(|&count| count > WARP) {
-            let d = KnnLevelDims { begin: begin as u32, count: count as u32 };
-            kernels::knn_nodes(gpu, blocks(count, BLOCK), boxes, d)?;
-            begin += count;
-        }
-        Ok(())
-    }
 }
 
 /// Boxes of every level, leaves first, up to the one that a warp can look at.
@@ -105,12 +87,10 @@ fn levels(points: usize) -> impl Iterator<Item = usize> {
 /// The tree of `n` points and, from it, up to `width` points around each. `positions`: `[n, 3]`.
 ///
 /// # Errors
-/// As [`Tree::build`] and [`Around::new`].
+/// As [`Tree::build`] and [`Around::find`].
 pub fn search(gpu: &Gpu, positions: &impl DevicePtr<f32>, n: usize, width: usize) -> Result<(Tree, Around)> {
-    let mut tree = Tree::new(gpu, n)?;
-    let mut around = Around::new(gpu, n, n.min(width))?;
-    tree.build(gpu, positions, n)?;
-    around.find(gpu, &tree)?;
+    let tree = Tree::build(gpu, positions, n)?;
+    let around = Around::find(gpu, &tree, width)?;
     Ok((tree, around))
 }
 
@@ -118,47 +98,32 @@ pub fn search(gpu: &Gpu, positions: &impl DevicePtr<f32>, n: usize, width: usize
 #[derive(Debug)]
 pub struct Around {
     points: usize,
-    most: usize,
     width: usize,
     indices: Buffer<u32>,
 }
 
 impl Around {
-    /// Room for `most_width` around each of `most` points.
+    /// `width` points around each of the tree's, or N where there are fewer.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `most_width` exceeds [`MOST`], [`Error::Memory`] if there is not enough memory.
-    pub fn new(gpu: &Gpu, most: usize, most_width: usize) -> Result<Around> {
-        if most_width > MOST {
-            return Err(Error::invalid(format!(
-                "knn: {most_width} points around each, itself among them; on a CUDA device the limit is {MOST}; use \
-                 fewer neighbours or the device cpu"
-            )));
-        }
-        let indices = gpu.alloc(most * most_width)?;
-        Ok(Around { points: 0, most: most_width, width: 0, indices })
-    }
-
-    /// Finds them for all points of `tree`; the width is that asked for, or N where there are fewer points.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if there is not enough room, [`Error::Device`] if the driver refuses.
-    pub fn find(&mut self, gpu: &Gpu, tree: &Tree) -> Result<()> {
+    /// [`Error::Invalid`] if that is more than [`MOST`], [`Error::Memory`] if there is not enough memory,
+    /// [`Error::Device`] if the driver refuses.
+    pub fn find(gpu: &Gpu, tree: &Tree, width: usize) -> Result<Around> {
         let n = tree.len();
-        let width = self.most.min(n);
-        if self.indices.len() < n * width {
+        let width = width.min(n);
+        if width > MOST {
             return Err(Error::invalid(format!(
-                "knn: {width} points around each of {n} do not fit a buffer of {}",
-                self.indices.len()
+                "knn: {width} points around each, itself among them; on a CUDA device the limit is {MOST}; use fewer \
+                 neighbours or the device cpu"
             )));
         }
-        (self.points, self.width) = (n, width);
-        if width == 0 {
-            return Ok(());
+        let mut indices = gpu.alloc(n * width)?;
+        if width > 0 {
+            let d = KnnDims { points: n as u32, width: width as u32, neighbors: 0 };
+            let grid = blocks(WARP * n, BLOCK);
+            kernels::knn_search(gpu, grid, &tree.items, &tree.boxes, &mut indices, d)?;
         }
-        let d = KnnDims { points: n as u32, width: width as u32, neighbors: 0 };
-        let grid = blocks(WARP * n, BLOCK);
-        kernels::knn_search(gpu, grid, &tree.items, &tree.boxes, &mut self.indices, d)
+        Ok(Around { points: n, width, indices })
     }
 
     /// N, the width w and the indices `[N, w]`.
@@ -167,22 +132,23 @@ impl Around {
     }
 }
 
-/// The `k` nearest other points of every point; returns how many columns there are, `k` or N - 1 where there are
-/// fewer other points.
-///
-/// `points`: `[N, 3]`, those that were searched; `indices`, `distances`: `[N, k]`.
+/// As [`Neighbors`](super::Neighbors).
+#[derive(Debug)]
+pub struct Neighbors {
+    /// Columns.
+    pub k: usize,
+    /// `[N, k]`.
+    pub indices: Buffer<u32>,
+    /// `[N, k]`.
+    pub distances: Buffer<f32>,
+}
+
+/// The `k` nearest other points of every point. `points`: `[N, 3]`, those that were searched.
 ///
 /// # Errors
-/// [`Error::Invalid`] if `around` has no more than `k` points a row or a buffer is too small, [`Error::Device`] if the
-/// driver refuses.
-pub fn nearest(
-    gpu: &Gpu,
-    points: &impl DevicePtr<f32>,
-    around: &Around,
-    k: usize,
-    indices: &mut impl DevicePtrMut<u32>,
-    distances: &mut impl DevicePtrMut<f32>,
-) -> Result<usize> {
+/// [`Error::Invalid`] if `around` has no more than `k` points a row or there are too few points or too many neighbours,
+/// [`Error::Memory`] if there is not enough memory, [`Error::Device`] if the driver refuses.
+pub fn nearest(gpu: &Gpu, points: &impl DevicePtr<f32>, around: &Around, k: usize) -> Result<Neighbors> {
     let (n, width, rows) = around.rows();
     let k = k.min(n.saturating_sub(1));
     if k > 0 && k >= width {
@@ -191,17 +157,16 @@ pub fn nearest(
             k + 1
         )));
     }
-    let lens = [indices.len(), distances.len()];
-    if points.len() < 3 * n || lens.iter().any(|&len| len < n * k) || n * k >= 1 << 32 {
+    if points.len() < 3 * n || n * k >= 1 << 32 {
         return Err(Error::invalid(format!(
-            "knn: points must be [{n}, 3], indices and distances [{n}, {k}], below 2^32 values, not {} and {lens:?} \
-             values",
+            "knn: points must be [{n}, 3], not {} values, and neighbours [{n}, {k}] below 2^32",
             points.len()
         )));
     }
+    let (mut indices, mut distances) = (gpu.alloc(n * k)?, gpu.alloc(n * k)?);
     if k > 0 {
         let d = KnnDims { points: n as u32, width: width as u32, neighbors: k as u32 };
-        kernels::knn_nearest(gpu, blocks(WARP * n, BLOCK), points, rows, indices, distances, d)?;
+        kernels::knn_nearest(gpu, blocks(WARP * n, BLOCK), points, rows, &mut indices, &mut distances, d)?;
     }
-    Ok(k)
+    Ok(Neighbors { k, indices, distances })
 }

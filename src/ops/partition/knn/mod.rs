@@ -92,8 +92,8 @@ mod tests {
         let gpu = Gpu::new(0).unwrap();
         let mut points = lattice(70_001, 1 << 20);
         (points[68_000], points[69_000]) = ([3.0, -2.0, 0.5], [0.5, -1.0, 9.0]);
-        let mut tree = cuda::Tree::new(&gpu, points.len()).unwrap();
-        tree.build(&gpu, &gpu.upload(points.as_flattened()).unwrap(), points.len()).unwrap();
+        let positions = gpu.upload(points.as_flattened()).unwrap();
+        let tree = cuda::Tree::build(&gpu, &positions, points.len()).unwrap();
 
         let bound = |pick: fn(f32, f32) -> f32| {
             [0, 1, 2].map(|axis| points.iter().map(|p| p[axis]).reduce(pick).unwrap())

@@ -175,6 +175,11 @@ impl Front {
         Front { kind: rng.int(0, 3), border: rng.range(0.08, 0.2), material, inset }
     }
 
+    /// Flat or with a raised field, all of one material.
+    pub fn solid(rng: &mut Rng, material: Material) -> Front {
+        Front { kind: rng.int(0, 1), border: rng.range(0.08, 0.2), material, inset: material }
+    }
+
     /// A flat one.
     pub fn plain(material: Material) -> Front {
         Front { kind: 0, border: 0.0, material, inset: material }

@@ -63,19 +63,20 @@ pub fn cabinet(
     } else {
         trough(s, w, h, d, wall, body, back);
     }
-    let face = match rng.int(0, 3) {
+    // Often nothing but the handles tells a front from the carcass.
+    let face = match rng.int(0, 5) {
         0 => Material::any(rng),
-        1 => body.shaded(rng.range(0.8, 1.15)),
+        1 | 2 => body.shaded(rng.range(0.8, 1.15)),
         _ => *body,
     };
     let pull = rng.range(0.25, 0.5);
     let style = Filling {
         door: Front::random(rng, face),
-        drawer: Front::random(rng, face),
+        drawer: if rng.chance(0.7) { Front::solid(rng, face) } else { Front::random(rng, face) },
         handle: rng.chance(0.88).then(|| Handle::random(rng, pull)),
         shut: rng.chance(0.6),
         overlay: rng.chance(0.5),
-        gap: rng.range(0.002, 0.012),
+        gap: if rng.chance(0.5) { rng.range(0.0, 0.003) } else { rng.range(0.002, 0.012) },
         depth: d - 2.0 * wall,
         covered,
     };
@@ -83,6 +84,9 @@ pub fn cabinet(
     let same = rng.chance(0.5);
     let seed = rng.next();
     let (iw, ih) = (w - 2.0 * wall, h - 2.0 * wall);
+    // A chest's drawers are all of one height; doors may hang below drawers.
+    let layout = rng.int(0, 9);
+    let rows = rng.int(2, ((ih / 0.1) as usize).clamp(2, 6));
     for column in 0..columns {
         let cw = iw / columns as f64;
         let x = (column as f64 + 0.5) * cw - iw / 2.0;
@@ -94,8 +98,14 @@ pub fn cabinet(
         let low = own.range(0.12, 0.3);
         while y > -ih / 2.0 + 0.05 {
             let rest = y + ih / 2.0;
-            let tall = own.chance(0.4);
-            let mut ch = if tall { rest * own.range(0.5, 1.0) } else { low };
+            let first = rest > 0.99 * ih;
+            let mut ch = match layout {
+                0..=3 => ih / rows as f64,
+                4 | 5 if first => low.min(0.4 * ih),
+                4 | 5 => rest,
+                _ if own.chance(0.4) => rest * own.range(0.5, 1.0),
+                _ => low,
+            };
             if rest - ch < 0.1 {
                 ch = rest;
             }

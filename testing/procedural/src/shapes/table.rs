@@ -36,8 +36,9 @@ pub fn table(s: &mut Scene, rng: &mut Rng) {
     s.part("tabletop", |s| put_top(s, rng, &top));
     match rng.int(0, 9) {
         0 => pedestal(s, rng, &top),
-        1 | 2 if !round => desk(s, rng, &top),
-        3 => panels(s, rng, &top),
+        1..=3 if !round => desk(s, rng, &top),
+        4 => panels(s, rng, &top),
+        5 | 6 if !round && corner == 0.0 => console(s, rng, &top),
         _ => four_legs(s, rng, &top),
     }
     if rng.chance(0.12) {
@@ -76,7 +77,7 @@ fn four_legs(s: &mut Scene, rng: &mut Rng, top: &Top) {
     let under = top.h - top.thick;
     let width = rng.range(0.03, 0.1) * if top.h < 0.5 { 0.8 } else { 1.0 };
     let style = Leg::random(rng, width);
-    let splay = if rng.chance(0.65) { 0.0 } else { rng.range(0.02, 0.12) };
+    let splay = if rng.chance(0.75) { 0.0 } else { rng.range(0.02, 0.12) };
     let inset = if top.round { 0.62 } else { rng.range(0.85, 0.94) };
     let clear = 0.3 * top.corner;
     let (x0, z0) = (inset * top.w / 2.0 - clear, inset * top.d / 2.0 - clear);
@@ -96,7 +97,7 @@ fn four_legs(s: &mut Scene, rng: &mut Rng, top: &Top) {
             wheel.castor(s, rng, foot(x, z, low), drop);
         }
     }
-    let apron = !top.round && splay == 0.0 && rng.chance(0.6);
+    let apron = !top.round && splay == 0.0 && rng.chance(0.8);
     if apron {
         let h = rng.range(0.06, 0.16) * top.h / 0.7;
         let (aw, ad) = (2.0 * x0 - 0.3 * width, 2.0 * z0 - 0.3 * width);
@@ -107,7 +108,7 @@ fn four_legs(s: &mut Scene, rng: &mut Rng, top: &Top) {
             s.put(at(x, y, 0.0), block(t, h, ad, 0.0), &top.frame);
         }
         s.put(at(0.0, y, ad / 2.0 - t), block(aw, h, t, 0.0), &top.frame);
-        if rng.chance(0.55) {
+        if rng.chance(0.75) {
             drawers(s, rng, aw - width, 0.8 * h, at(0.0, y, ad / 2.0 - 0.4 * t), ad, &top.frame);
         }
     }
@@ -185,6 +186,26 @@ fn desk(s: &mut Scene, rng: &mut Rng, top: &Top) {
         let x = if both { 0.0 } else { -flip * 0.48 * cw };
         let h = rng.range(0.07, 0.12);
         drawers(s, rng, 0.9 * w, h, at(x, under - h / 2.0 - 0.005, 0.42 * d), d, &top.frame);
+    }
+}
+
+/// Doors and drawers across the whole width, on legs.
+fn console(s: &mut Scene, rng: &mut Rng, top: &Top) {
+    let under = top.h - top.thick;
+    let (w, d) = (rng.range(0.85, 1.0) * top.w, rng.range(0.85, 1.0) * top.d);
+    let body = rng.range(0.2, 0.6) * under;
+    s.at(at(0.0, under - body / 2.0, 0.0), |s| cabinet(s, rng, [w, body, d], &top.frame, &top.frame, true));
+    let width = rng.range(0.03, 0.08);
+    let style = Leg::random(rng, width);
+    // Legs beside the fronts' edges reach from floor to top; else they end below.
+    let to = if rng.chance(0.3) { under } else { under - body };
+    for (x, z) in [(-0.5, -0.5), (0.5, -0.5), (-0.5, 0.5), (0.5, 0.5)] {
+        let (x, z) = (x * (w - width), z * (d - width));
+        s.part("leg", |s| style.put(s, at(x, to, z), at(x, 0.0, z), &top.frame));
+    }
+    if rng.chance(0.4) {
+        let y = rng.range(0.05, 0.3) * under;
+        s.put(at(0.0, y, 0.0), block(w - width, 0.025, d - width, 0.0), &top.frame);
     }
 }
 

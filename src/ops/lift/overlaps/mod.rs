@@ -1,4 +1,4 @@
-//! Groups: the masks of one object in several views.
+//! Overlaps of masks, and what follows from them: which masks are of one object.
 //!
 //! ```text
 //! overlap(a, b) = points that a and b hold / points that a or b holds, of those that both their views show
@@ -6,6 +6,9 @@
 //! Two masks of a part in different views belong together if their overlap is above a half, and so do two of one view that
 //! say the same. The best pairs join first; an overlap of few points counts for less. Two masks of one view that share
 //! less than half of the smaller one are two objects: what holds one of them never joins what holds the other.
+
+#[cfg(feature = "cuda")]
+pub mod cuda;
 
 use crate::{
     ops::lift::{membership::Sets, observe::Observed},
