@@ -81,7 +81,10 @@ pub(crate) fn open(path: &Path) -> Result<(BufReader<File>, u64)> {
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] if it is larger.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(Error::io(path))?;
+    read_opened(File::open(path).map_err(Error::io(path))?, path, limit)
+}
+
+fn read_opened(file: File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     let found = file.metadata().map_err(Error::io(path))?;
     let length = found.len();
     // What is no file may never end.
@@ -100,7 +103,15 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`read`].
 pub(crate) fn read_all(path: &Path) -> Result<Vec<u8>> {
-    read(path, memory::free().unwrap_or(u64::MAX) / 2)
+    read_all_opened(File::open(path).map_err(Error::io(path))?, path)
+}
+
+/// The same of a file that is open; `path` is for messages.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_all_opened(file: File, path: &Path) -> Result<Vec<u8>> {
+    read_opened(file, path, memory::free().unwrap_or(u64::MAX) / 2)
 }
 
 #[cfg(test)]

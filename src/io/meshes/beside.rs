@@ -111,8 +111,8 @@ pub(super) fn unescaped(uri: &str) -> String {
 
 /// The content of the mesh's own file, if there is memory for a mesh of `growth` times its length.
 pub(super) fn whole(path: &Path, growth: usize) -> Result<Vec<u8>> {
-    budget::open(path)?;
-    let content = budget::read_all(path)?;
+    let (file, _) = budget::open(path)?;
+    let content = budget::read_all_opened(file.into_inner(), path)?;
     let room = Budget::of_memory().take(content.len(), growth);
     room.map_err(|what| Error::format(path, format!("the mesh {what}")))?;
     Ok(content)
