@@ -12,9 +12,20 @@ pub(super) struct Things<'a> {
     pub places: &'a dyn Fn(usize) -> Vec<[f64; 3]>,
 }
 
+/// How many things there are of each label, of each instance, and without a label.
+struct Counts {
+    labels: Vec<usize>,
+    instances: Vec<usize>,
+    none: usize,
+}
+
 impl Things<'_> {
-    fn count(&self, is: impl Fn(i32, i32) -> bool) -> usize {
-        self.labels.iter().zip(self.instances).filter(|(label, instance)| is(**label, **instance)).count()
+    fn counts(&self, labels: usize, instances: usize) -> Counts {
+        Counts {
+            labels: counts(self.labels, labels),
+            instances: counts(self.instances, instances),
+            none: self.labels.iter().filter(|&&label| label < 0).count(),
+        }
     }
 
     /// The least and the most along each axis, of every instance.
@@ -32,6 +43,17 @@ impl Things<'_> {
         }
         extents
     }
+}
+
+/// How often each index below `count` occurs.
+fn counts(indices: &[i32], count: usize) -> Vec<usize> {
+    let mut counts = vec![0; count];
+    for &index in indices {
+        if let Some(times) = usize::try_from(index).ok().and_then(|i| counts.get_mut(i)) {
+            *times += 1;
+        }
+    }
+    counts
 }
 
 /// The names of the instances: their part's and a number from 1, as "leg 2".
@@ -54,10 +76,12 @@ pub(super) fn parts(report: &Report, rows: &Things, faces: Option<&Things>) -> V
     if let Some(faces) = faces {
         extents.iter_mut().zip(faces.extents(count)).for_each(|(extent, its)| *extent = its.or(*extent));
     }
-    let counted = |value: &mut Value, is: &dyn Fn(i32, i32) -> bool| {
-        value["points"] = json!(rows.count(is));
-        if let Some(faces) = faces {
-            value["faces"] = json!(faces.count(is));
+    let points = rows.counts(found.parts.len(), count);
+    let faces = faces.map(|faces| faces.counts(found.parts.len(), count));
+    let counted = |value: &mut Value, of: &dyn Fn(&Counts) -> usize| {
+        value["points"] = json!(of(&points));
+        if let Some(faces) = &faces {
+            value["faces"] = json!(of(faces));
         }
     };
     let names = names(found);
@@ -67,7 +91,7 @@ pub(super) fn parts(report: &Report, rows: &Things, faces: Option<&Things>) -> V
             "name": names[i], "index": i, "color": palette::color(i as i32),
             "confidence": found.instances.list[i].confidence, "box": extent,
         });
-        counted(&mut value, &|_, instance| instance == i as i32);
+        counted(&mut value, &|counts: &Counts| counts.instances[i]);
         value
     };
     let part = |(j, part): (usize, &String)| {
@@ -75,11 +99,11 @@ pub(super) fn parts(report: &Report, rows: &Things, faces: Option<&Things>) -> V
         let mut value = json!({
             "name": part, "color": palette::color(j as i32), "instances": own.map(instance).collect::<Vec<_>>(),
         });
-        counted(&mut value, &|label, _| label == j as i32);
+        counted(&mut value, &|counts: &Counts| counts.labels[j]);
         value
     };
     let parts: Vec<Value> = found.parts.iter().enumerate().map(part).collect();
     let mut none = json!({ "color": palette::NONE });
-    counted(&mut none, &|label, _| label < 0);
+    counted(&mut none, &|counts: &Counts| counts.none);
     json!({ "input": report.title, "parts": parts, "none": none })
 }
