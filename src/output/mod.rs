@@ -112,9 +112,10 @@ impl Output<'_> {
         let shape = [found.scores.len(), found.scores.labels + 1];
         npy::write(&dir.join("scores.npy"), &shape, found.scores.probabilities.host()?)?;
         found.boxes.write(&dir.join("boxes.json"))?;
-        let colors = labels.iter().map(|&label| palette::color(label).map(|c| c as f32 / 255.0)).collect();
-        let colored = PointCloud { positions: points.positions.clone(), colors, ..PointCloud::default() };
-        ply::write(&dir.join("segmentation.ply"), &colored, &[("label", labels), ("instance", instances)])?;
+        let colors: Vec<[f32; 3]> =
+            labels.iter().map(|&label| palette::color(label).map(|c| c as f32 / 255.0)).collect();
+        let columns = [("label", labels), ("instance", instances)];
+        ply::write_colored(&dir.join("segmentation.ply"), &points.positions, &colors, &columns)?;
         // Rows far off have the part of a point, but do not lie where it is.
         let places = |row: usize| if cloud.is_point(row) { vec![points.positions[row]] } else { vec![] };
         let rows = Things { labels, instances, places: &places };

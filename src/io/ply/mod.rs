@@ -2,7 +2,7 @@
 
 mod write;
 
-pub use write::write;
+pub use write::{write, write_colored};
 
 use super::{
     budget::{self, Budget},
@@ -538,7 +538,8 @@ mod tests {
             ..PointCloud::default()
         };
         let mut file = Vec::new();
-        write_to(&mut file, &cloud, &[("label", &[-1]), ("instance", &[7])]).unwrap();
+        write_to(&mut file, &cloud.positions, &cloud.colors, &[("label", &[-1]), ("instance", &[7])])
+            .unwrap();
         assert_eq!(parsed(&file).unwrap(), cloud);
     }
 

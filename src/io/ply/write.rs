@@ -12,26 +12,40 @@ use std::{io::Write, path::Path};
 /// # Errors
 /// [`Error::Io`] if the file cannot be written; [`Error::Invalid`] if the lengths differ.
 pub fn write(path: &Path, cloud: &PointCloud, columns: &[(&str, &[i32])]) -> Result<()> {
-    let n = cloud.positions.len();
-    if cloud.colors.len() != n || columns.iter().any(|(_, column)| column.len() != n) {
+    write_colored(path, &cloud.positions, &cloud.colors, columns)
+}
+
+/// The same of positions in other colours than their cloud's, `[N]` each; colours in [0, 1].
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_colored(
+    path: &Path,
+    positions: &[[f64; 3]],
+    colors: &[[f32; 3]],
+    columns: &[(&str, &[i32])],
+) -> Result<()> {
+    let n = positions.len();
+    if colors.len() != n || columns.iter().any(|(_, column)| column.len() != n) {
         return Err(Error::invalid(format!("PLY: colours and columns must have the {n} rows of the points")));
     }
-    staged::write(path, |to| write_to(to, cloud, columns))
+    staged::write(path, |to| write_to(to, positions, colors, columns))
 }
 
 pub(super) fn write_to(
     mut to: impl Write,
-    cloud: &PointCloud,
+    positions: &[[f64; 3]],
+    colors: &[[f32; 3]],
     columns: &[(&str, &[i32])],
 ) -> std::io::Result<()> {
-    write!(to, "ply\nformat binary_little_endian 1.0\nelement vertex {}\n", cloud.positions.len())?;
+    write!(to, "ply\nformat binary_little_endian 1.0\nelement vertex {}\n", positions.len())?;
     write!(to, "property double x\nproperty double y\nproperty double z\n")?;
     write!(to, "property uchar red\nproperty uchar green\nproperty uchar blue\n")?;
     for (name, _) in columns {
         writeln!(to, "property int {name}")?;
     }
     writeln!(to, "end_header")?;
-    for (i, (position, color)) in cloud.positions.iter().zip(&cloud.colors).enumerate() {
+    for (i, (position, color)) in positions.iter().zip(colors).enumerate() {
         for x in position {
             to.write_all(&x.to_le_bytes())?;
         }
