@@ -10,6 +10,7 @@ use crate::{
 #[cfg(feature = "cuda")]
 use crate::{
     device::{
+        download::Rows,
         gpu::{Buffer, Gpu},
         twin::Mirrored,
     },
@@ -116,10 +117,10 @@ impl Input {
             )));
         }
         options.check_memory(&Device::Cuda(gpu.clone()), n, 0)?;
-        let here: Vec<[f32; 3]> = gpu.download_as(positions)?;
+        let (here, shades) = gpu.download_all((Rows::<_, [f32; 3]>::of(positions), colors.map(Rows::of)))?;
         let points = PointCloud {
             positions: here.iter().map(|p| p.map(f64::from)).collect(),
-            colors: colors.map_or(Ok(vec![]), |colors| gpu.download_as(colors))?,
+            colors: shades.unwrap_or_default(),
             ..PointCloud::default()
         };
         let mut input = Input::fit(points, options)?;

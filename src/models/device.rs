@@ -258,8 +258,9 @@ impl Segmenter {
         };
         let all = 0..boxes.images.len();
         in_runs(gpu, &self.decoder, &self.boxes, all, boxes_at_once, decode)?;
-        self.encoder.check_nans(&gpu.download(&encoder_nans)?)?;
-        self.decoder.check_nans(&gpu.download(&decoder_nans)?)?;
+        let [of_encoder, of_decoder] = gpu.download_all([&encoder_nans, &decoder_nans])?;
+        self.encoder.check_nans(&of_encoder)?;
+        self.decoder.check_nans(&of_decoder)?;
         Ok(logits)
     }
 }

@@ -41,9 +41,9 @@ impl Step<'_> {
             let boxes = begin..input.rects.len().min(begin + at_once);
             let (views, rects) = (&input.views[boxes.clone()], &input.rects[boxes.clone()]);
             let tally = tally::cuda::tally(gpu, &maps, input.side, views, rects, input.faces)?;
-            let (faces, pixels) = (gpu.download(&tally.faces)?, gpu.download(&tally.pixels)?);
+            let [faces, pixels, offsets] = gpu.download_all([&tally.faces, &tally.pixels, &tally.offsets])?;
             let entries = faces.into_iter().zip(pixels).collect();
-            let distances = self.distances(&Ragged::new(gpu.download(&tally.offsets)?, entries)?)?;
+            let distances = self.distances(&Ragged::new(offsets, entries)?)?;
             let around = rings::cuda::counts(gpu, &rings, &tally)?;
             let confidences = gpu.upload(&self.confidences[boxes.clone()])?;
             let distances = gpu.upload(&distances)?;

@@ -23,7 +23,10 @@ mod training;
 mod views;
 
 use cuda_emulator::Gpu as Driver;
-use partstad::device::gpu::Gpu;
+use partstad::device::{
+    download::Rows,
+    gpu::{Buffer, Gpu},
+};
 use std::fmt::Debug;
 
 /// The device that the tests run on: a GPU, or the emulator where there is none.
@@ -47,6 +50,24 @@ fn a_device_describes_itself() {
     assert!(here.capability >= (8, 0) && here.driver >= 13_000 && 0 < here.free && here.free <= here.memory);
     // NVML comes with a driver; the emulator has none.
     assert_eq!(here.telemetry.is_some(), cuda_emulator::install() == Driver::Real, "{here:?}");
+}
+
+/// Lengths that end between two copies' places; the last is too much for page-locked memory.
+#[test]
+fn buffers_that_come_together_come_back_as_they_went() {
+    let gpu = gpu();
+    for len in [0u32, 1, 1001, 1 << 19] {
+        let bytes: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        let words: Vec<u32> = (0..2 * len).collect();
+        let (there, pairs) = (gpu.upload(&bytes).unwrap(), gpu.upload(&words).unwrap());
+        let (some, none) = (Some(Rows::<_, [u32; 2]>::of(&pairs)), None::<&Buffer<f32>>);
+        let list = [&pairs, &pairs];
+        let (first, [second, third], (rows, nothing)) =
+            gpu.download_all((&there, [list.as_slice(), &list[..1]], (some, none))).unwrap();
+        assert!(first == bytes && (second.len(), third.len()) == (2, 1), "{len}");
+        assert!(second.into_iter().chain(third).all(|list| list == words), "{len}");
+        assert!(rows.unwrap().as_flattened() == words && nothing.is_none(), "{len}");
+    }
 }
 
 #[test]

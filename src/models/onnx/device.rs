@@ -107,7 +107,8 @@ impl Model {
             gpu.bind()?;
             return self.run_bound(gpu, inputs, shapes, outputs, graph).map_err(|e| self.failure(&e));
         }
-        let here = inputs.iter().map(|(_, data)| data.download(gpu)).collect::<Result<Vec<_>>>()?;
+        let data: Vec<Values> = inputs.iter().map(|(_, data)| *data).collect();
+        let here = gpu.download_all(data.as_slice())?;
         let values: Vec<_> =
             inputs.iter().zip(&here).map(|((shape, _), here)| (*shape, here.values())).collect();
         self.run_unchecked(&values, |found| {

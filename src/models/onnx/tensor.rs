@@ -102,6 +102,7 @@ pub mod cuda {
     use crate::{
         device::{
             Device,
+            download::{Download, Pass},
             gpu::{Buffer, Gpu},
         },
         error::Result,
@@ -126,20 +127,23 @@ pub mod cuda {
     }
     values!(Values);
 
-    impl Values<'_> {
-        /// A copy in the host's memory.
-        pub fn download(&self, gpu: &Gpu) -> Result<super::Owned> {
+    impl Download for Values<'_> {
+        type Host = super::Owned;
+
+        fn fetch(self, pass: &mut Pass) -> Result<super::Owned> {
             Ok(match self {
-                Values::F16(values) => super::Owned::F16(gpu.download(*values)?),
-                Values::F32(values) => super::Owned::F32(gpu.download(*values)?),
-                Values::I64(values) => super::Owned::I64(gpu.download(*values)?),
+                Values::F16(values) => super::Owned::F16(values.fetch(pass)?),
+                Values::F32(values) => super::Owned::F32(values.fetch(pass)?),
+                Values::I64(values) => super::Owned::I64(values.fetch(pass)?),
                 Values::Bool(values) => {
-                    super::Owned::Bool(gpu.download(*values)?.into_iter().map(|x| x != 0).collect())
+                    super::Owned::Bool(values.fetch(pass)?.into_iter().map(|x| x != 0).collect())
                 }
-                Values::U8(values) => super::Owned::U8(gpu.download(*values)?),
+                Values::U8(values) => super::Owned::U8(values.fetch(pass)?),
             })
         }
+    }
 
+    impl Values<'_> {
         /// Where they lie.
         pub fn address(&self, gpu: &Gpu) -> *mut c_void {
             let at = match self {

@@ -115,7 +115,7 @@ pub mod cuda {
             &mut sides,
             d,
         )?;
-        let (bits, counts, sides) = (gpu.download(&bits)?, gpu.download(&counts)?, gpu.download(&sides)?);
+        let [bits, counts, sides] = gpu.download_all([&bits, &counts, &sides])?;
         let mask = |(c, bits): (usize, &[u32])| {
             let [area, above, likely] = [0, 1, 2].map(|i| counts[3 * c + i]);
             let [left, top, right, bottom] = [0, 1, 2, 3].map(|i| sides[4 * c + i]);

@@ -46,8 +46,8 @@ impl Likeness {
         let mut normals =
             normals::cuda::estimate(gpu, &*positions, &around, normal_radius, normal_neighbors)?;
         if options.features == Features::Oriented {
-            let mut oriented = gpu.download(&normals)?;
-            normals::cpu::orient(oriented.as_chunks_mut().0, &gpu.download(&neighbors)?, k)?;
+            let (mut oriented, nearest) = gpu.download_all((&normals, &neighbors))?;
+            normals::cpu::orient(oriented.as_chunks_mut().0, &nearest, k)?;
             gpu.write(&oriented, &mut normals)?;
         }
 

@@ -359,11 +359,8 @@ impl Work {
 impl super::Engine<f32> for Engine {
     fn state(&self) -> Result<State<f32>> {
         let Work { gpu, values, moments: [first, second], best, .. } = &self.work;
-        Ok(State {
-            values: gpu.download(values)?,
-            moments: [gpu.download(first)?, gpu.download(second)?],
-            best: gpu.download(best)?,
-        })
+        let [values, first, second, best] = gpu.download_all([values, first, second, best])?;
+        Ok(State { values, moments: [first, second], best })
     }
 
     fn gradient(&mut self, batch: &[usize]) -> Result<(Vec<Outcome<f32>>, Vec<f32>)> {
