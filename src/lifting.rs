@@ -63,7 +63,7 @@ impl Voters {
 /// What says how much each box's vote counts, and with it by which rule the votes label.
 #[derive(Debug, Clone, Copy)]
 pub enum Weigher<'a> {
-    /// Constant weights, or the detector's confidence.
+    /// Agreement of the views, constant weights, or the detector's confidence.
     Plain(weights::Options),
     /// A network, by the scale of [`Rule::Threshold`].
     Learned(&'a Network),
@@ -72,13 +72,20 @@ pub enum Weigher<'a> {
 }
 
 impl Weigher<'_> {
-    /// The boxes' weights.
+    /// The boxes' weights. `labels`: L.
     ///
     /// # Errors
     /// Those of [`Weights::new`] and [`Network::weigh`].
-    pub fn weigh(&self, device: &Device, boxes: &Boxes, views: &Views) -> Result<Weights> {
+    pub fn weigh(
+        &self,
+        device: &Device,
+        boxes: &Boxes,
+        memberships: &Memberships,
+        views: &Views,
+        labels: usize,
+    ) -> Result<Weights> {
         match self {
-            Weigher::Plain(options) => Weights::new(device, boxes, options),
+            Weigher::Plain(options) => Weights::new(device, boxes, memberships, labels, options),
             Weigher::Learned(network) => network.weigh(device, boxes, views),
             Weigher::Given(weights) => Ok((*weights).clone()),
         }
@@ -211,7 +218,7 @@ impl Ballot<'_> {
         progress: &mut Progress,
     ) -> Result<Lifted> {
         let Ballot { cloud, superpoints, views, boxes, memberships } = *self;
-        let weights = progress.run(Stage::Weights, || weigher.weigh(device, boxes, views))?;
+        let weights = progress.run(Stage::Weights, || weigher.weigh(device, boxes, memberships, views, parts.len()))?;
         let scores = progress
             .run(Stage::Scores, || Scores::vote(device, memberships, boxes, &weights, parts.len()))?;
         let labels = progress.run(Stage::Labels, || {

@@ -187,7 +187,9 @@ impl Segmentation {
         let weights = self.weights.boxes.host()?;
         let weighs = |(b, weight): (&Box2d, &f32)| b.label as usize == j && *weight > 0.0;
         if !list.iter().zip(weights).any(weighs) {
-            return Ok(format!("{found}, none of which weighs anything"));
+            return Ok(format!(
+                "{found} that weigh nothing: what other views say of their points does not bear them out, or the weights given are 0"
+            ));
         }
         let share = format!("{:.0} % of a superpoint's visible points over all views", 100.0 * share);
         let outcome = match self.labels.of_superpoint[s] {

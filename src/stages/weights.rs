@@ -1,11 +1,11 @@
 //! Weights: how much each box's vote counts, and what the null label counts.
 
-use super::boxes::Boxes;
+use super::{boxes::Boxes, memberships::Memberships};
 use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result, in_range},
     io::npy,
-    ops::lift::confidence,
+    ops::lift::{agreement, confidence},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -19,11 +19,19 @@ pub struct Weights {
     pub null: f32,
 }
 
-/// Where the weights come from. Files may leave out `from`, which is `constant` then, and any number.
+/// Where the weights come from. Files may leave out `from`, which is `agreement` then, and any number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "from", try_from = "Given")]
 pub enum Options {
-    /// The same for every box: the lifting without adaptation. The default is 10 and 5; with 10 and 10, from where
+    /// The same for every box that other views bear out, and nothing for the others ([`agreement`]). The default is 10 and
+    /// 3.5: with fewer wrong boxes, 35 % of a superpoint's visible points are enough.
+    Agreement {
+        /// W(b) of a box that is believed.
+        weight: f32,
+        /// W_null.
+        null: f32,
+    },
+    /// The same for every box: the paper's lifting without adaptation. The default is 10 and 5; with 10 and 10, from where
     /// training starts, a part has to fill a superpoint to win over null.
     Constant {
         /// W(b).
@@ -40,9 +48,12 @@ pub enum Options {
     },
 }
 
+/// What every box weighs in the paper's lifting without adaptation, and in PartSLIP.
+pub const CONSTANT: Options = Options::Constant { weight: INITIAL, null: NULL };
+
 impl Default for Options {
     fn default() -> Options {
-        Options::Constant { weight: INITIAL, null: NULL }
+        Options::Agreement { weight: INITIAL, null: AGREED }
     }
 }
 
@@ -59,6 +70,7 @@ struct Given {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Kind {
+    Agreement,
     Constant,
     Confidence,
 }
@@ -67,19 +79,22 @@ impl TryFrom<Given> for Options {
     type Error = &'static str;
 
     fn try_from(Given { from, weight, scale, null }: Given) -> Result<Options, &'static str> {
-        let null = null.unwrap_or(NULL);
-        match (from.unwrap_or(Kind::Constant), weight, scale) {
+        match (from.unwrap_or(Kind::Agreement), weight, scale) {
+            (Kind::Agreement, weight, None) => Ok(Options::Agreement {
+                weight: weight.unwrap_or(INITIAL),
+                null: null.unwrap_or(AGREED),
+            }),
             (Kind::Constant, weight, None) => {
-                Ok(Options::Constant { weight: weight.unwrap_or(INITIAL), null })
+                Ok(Options::Constant { weight: weight.unwrap_or(INITIAL), null: null.unwrap_or(NULL) })
             }
             (Kind::Confidence, None, scale) => {
-                Ok(Options::Confidence { scale: scale.unwrap_or(INITIAL), null })
+                Ok(Options::Confidence { scale: scale.unwrap_or(INITIAL), null: null.unwrap_or(NULL) })
             }
-            (Kind::Constant, _, Some(_)) => {
-                Err("`scale` is of weights from `confidence`; those from `constant` have `weight`")
+            (Kind::Agreement | Kind::Constant, _, Some(_)) => {
+                Err("`scale` is of weights from `confidence`; others have `weight`")
             }
             (Kind::Confidence, Some(_), _) => {
-                Err("`weight` is of weights from `constant`; those from `confidence` have `scale`")
+                Err("`weight` is not of weights from `confidence`, which have `scale`")
             }
         }
     }
@@ -87,20 +102,26 @@ impl TryFrom<Given> for Options {
 
 /// The weight that the network of section 4.2 starts from, for boxes and null alike.
 pub const INITIAL: f32 = 10.0;
-/// The null weight where none is learned.
+/// The null weight where none is learned and all boxes vote.
 const NULL: f32 = INITIAL / 2.0;
+/// The null weight where only boxes vote that are believed.
+const AGREED: f32 = 0.35 * INITIAL;
 
 impl Options {
     /// W_null.
     pub fn null(&self) -> f32 {
         match *self {
-            Options::Constant { null, .. } | Options::Confidence { null, .. } => null,
+            Options::Agreement { null, .. }
+            | Options::Constant { null, .. }
+            | Options::Confidence { null, .. } => null,
         }
     }
 
     pub(crate) fn check(&self) -> Result<()> {
         let (most, null) = match *self {
-            Options::Constant { weight, null } => (("weights.weight", weight), null),
+            Options::Agreement { weight, null } | Options::Constant { weight, null } => {
+                (("weights.weight", weight), null)
+            }
             Options::Confidence { scale, null } => (("weights.scale", scale), null),
         };
         for (name, value) in [most, ("weights.null", null)] {
@@ -111,32 +132,68 @@ impl Options {
 }
 
 impl Weights {
-    /// Weighs the boxes, where they will vote.
+    /// Weighs the boxes, where they will vote. `labels`: L.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if a weight is not finite, [`Error::Device`] if a device fails.
-    pub fn new(device: &Device, boxes: &Boxes, options: &Options) -> Result<Weights> {
-        let (Options::Constant { weight: most, null } | Options::Confidence { scale: most, null }) = *options;
+    /// [`Error::Invalid`] if a weight is not finite or the memberships are of other boxes, [`Error::Device`] if a device
+    /// fails.
+    pub fn new(
+        device: &Device,
+        boxes: &Boxes,
+        memberships: &Memberships,
+        labels: usize,
+        options: &Options,
+    ) -> Result<Weights> {
         options.check()?;
-        let weights = match device {
-            Device::Cpu => Twin::from(match options {
-                Options::Constant { .. } => vec![most; boxes.len()],
-                Options::Confidence { .. } => {
-                    confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), most)
+        boxes.check(memberships.views, labels)?;
+        let null = options.null();
+        let boxes = match device {
+            Device::Cpu => Twin::from(match *options {
+                Options::Agreement { weight, .. } => agreement::cpu::weights(
+                    &agreement::Input {
+                        sets: memberships.sets()?,
+                        observed: &memberships.observed()?.counts,
+                        views: memberships.views,
+                        box_view: &boxes.views()?,
+                        box_label: &boxes.labels()?,
+                        box_score: &boxes.list()?.iter().map(|b| b.score).collect::<Vec<_>>(),
+                        labels,
+                    },
+                    weight,
+                )?,
+                Options::Constant { weight, .. } => vec![weight; boxes.len()],
+                Options::Confidence { scale, .. } => {
+                    confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), scale)
                 }
             }),
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                let weights = match options {
-                    Options::Constant { .. } => gpu.filled(most, boxes.len())?,
-                    Options::Confidence { .. } => {
-                        confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, most)?
+                let weights = match *options {
+                    Options::Agreement { weight, .. } => {
+                        let (found, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
+                        agreement::cuda::weights(
+                            gpu,
+                            &agreement::cuda::Input {
+                                sets: &found.sets,
+                                observed: &found.observed,
+                                views: memberships.views,
+                                box_view: &boxes.views,
+                                box_label: &boxes.labels,
+                                box_score: &boxes.scores,
+                                labels,
+                            },
+                            weight,
+                        )?
+                    }
+                    Options::Constant { weight, .. } => gpu.filled(weight, boxes.len())?,
+                    Options::Confidence { scale, .. } => {
+                        confidence::cuda::weights(gpu, &boxes.device(gpu)?.scores, scale)?
                     }
                 };
                 Twin::on_device(gpu, weights)
             }
         };
-        Ok(Weights { boxes: weights, null })
+        Ok(Weights { boxes, null })
     }
 
     /// Checks that there is one finite weight per box; where they lie on a device, it fetches them.
@@ -211,12 +268,14 @@ mod tests {
     #[test]
     fn what_is_left_out_keeps_its_default() {
         let read = |json: &str| serde_json::from_str::<Options>(json);
+        let agreement = |weight, null| Options::Agreement { weight, null };
         let constant = |weight, null| Options::Constant { weight, null };
         let confidence = |scale, null| Options::Confidence { scale, null };
         for (json, options) in [
             ("{}", Options::default()),
-            (r#"{"null": 3}"#, constant(10.0, 3.0)),
-            (r#"{"weight": 8}"#, constant(8.0, 5.0)),
+            (r#"{"null": 3}"#, agreement(10.0, 3.0)),
+            (r#"{"from": "agreement", "weight": 8}"#, agreement(8.0, 3.5)),
+            (r#"{"from": "constant"}"#, CONSTANT),
             (r#"{"from": "constant", "null": 3}"#, constant(10.0, 3.0)),
             (r#"{"from": "confidence"}"#, confidence(10.0, 5.0)),
             (r#"{"from": "confidence", "scale": 2, "null": 1}"#, confidence(2.0, 1.0)),
@@ -227,13 +286,13 @@ mod tests {
         }
         assert_eq!(
             serde_json::to_string(&Options::default()).unwrap(),
-            r#"{"from":"constant","weight":10.0,"null":5.0}"#
+            r#"{"from":"agreement","weight":10.0,"null":3.5}"#
         );
         for (json, words) in [
             (r#"{"nul": 3}"#, "unknown field `nul`"),
             (r#"{"from": "votes"}"#, "unknown variant `votes`"),
             (r#"{"scale": 3}"#, "`scale` is of weights from `confidence`"),
-            (r#"{"from": "confidence", "weight": 3}"#, "`weight` is of weights from `constant`"),
+            (r#"{"from": "confidence", "weight": 3}"#, "`weight` is not of weights from `confidence`"),
         ] {
             let error = read(json).unwrap_err().to_string();
             assert!(error.contains(words), "{json}: {error}");

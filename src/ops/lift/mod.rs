@@ -1,5 +1,6 @@
 //! From boxes and masks back to points: memberships, votes, labels, instances.
 
+pub mod agreement;
 pub mod coarse;
 pub mod confidence;
 pub mod evidence;
