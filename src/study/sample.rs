@@ -277,7 +277,7 @@ mod tests {
                     .into_iter()
                     .collect(),
             },
-            observed: vec![2, 1, 2, 0, 0, 0],
+            observed: vec![3, 0, 1, 1, 0, 0],
             views: 2,
             targets: Targets::count(&superpoints, &[0, 0, -1, 0, -1, -1], 2).unwrap(),
             source: "Chair/7 5e1f".into(),
