@@ -152,7 +152,7 @@ pub fn unlearned_miou(sample: &Sample) -> Result<Option<f64>> {
                 sets: &sample.sets,
                 observed: &sample.observed,
                 views: sample.views,
-                box_view: &list.iter().map(|b| b.view).collect::<Vec<_>>(),
+                box_view: &sample.boxes.views()?,
                 box_label: &box_label,
                 box_score: &list.iter().map(|b| b.score).collect::<Vec<_>>(),
                 labels: sample.labels(),
