@@ -71,7 +71,8 @@ fn sample(seed: usize, points: usize) -> Sample {
         ),
         places: (0..BOXES).map(|b| std::array::from_fn::<_, PLACE, _>(|i| feature(b + i).into())).collect(),
         sets,
-        visible: vec![(each / 2) as u32; SUPERPOINTS],
+        observed: vec![(each / 2) as u32; SUPERPOINTS],
+        views: 1,
         targets: Targets::count(&superpoints, &truth, PARTS).unwrap(),
         source: String::new(),
     }

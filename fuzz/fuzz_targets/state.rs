@@ -30,7 +30,8 @@ fn trainer() -> Trainer {
             boxes: [vec![0]].into_iter().collect(),
             entries: [vec![], vec![]].into_iter().collect(),
         },
-        visible: vec![2, 2],
+        observed: vec![2, 2],
+        views: 1,
         targets: Targets::count(&superpoints, &[0, 0, -1, 0], 1).expect("labels of four points"),
         source: String::new(),
     };

@@ -6,7 +6,6 @@ use partstad::{
     Error, Result,
     error::one_line,
     io::path_text,
-    stages::instances::Merge,
     study::{
         dataset::Object,
         evaluate::{Evaluation, Evaluator, Paper, Run},
@@ -26,7 +25,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 pub struct Evaluate {
     #[command(flatten)]
     data: Data,
-    /// What to evaluate; may be repeated [default: partstad with --weights, else no-weights; all with --compare]
+    /// What to evaluate; may be repeated [default: partstad with --weights, else agreement; all with --compare]
     #[arg(long, value_name = "METHOD", value_delimiter = ',')]
     method: Vec<Method>,
     /// Directory of learned weights, <Category>.safetensors; those of no-sam, cross-entropy and null-only in directories
@@ -38,7 +37,8 @@ pub struct Evaluate {
     #[arg(long)]
     compare: bool,
     /// Evaluate what a table of the paper has, and write it: rows, means, published means, what is missing, seconds.
-    /// Instances follow the paper's rule (touching), whatever the options say
+    /// Instances follow the paper's rule (touching), whatever the options say, and constant weights stand in for those
+    /// that were not learned
     #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "compare"])]
     table: Option<Tables>,
     /// Categories to evaluate, separated by commas [default: all that the data holds]
@@ -64,7 +64,7 @@ enum Tables {
 
 const EXAMPLES: &str = "\
 Examples:
-  partstad evaluate partnete --method no-weights -o out
+  partstad evaluate partnete --method agreement,no-weights -o out
   partstad evaluate partnete --weights weights --compare --prepared prepared -o out
   partstad evaluate partnete --weights seed-0 --weights seed-1 --table paper --prepared prepared -o out";
 
@@ -86,7 +86,7 @@ impl Evaluate {
         let bar = progress::objects("evaluate", objects.len());
         let mut preparer = self.data.preparer(global, self.prepared.as_deref())?;
         if self.table.is_some() {
-            preparer = preparer.with_merge(Merge::Touching);
+            preparer = preparer.as_in_paper();
         }
         let warnings = preparer.warnings(&objects, &data.parts);
         bar.suspend(|| warnings.iter().for_each(|warning| super::warn(warning)));

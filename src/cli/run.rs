@@ -293,7 +293,7 @@ impl Learned {
             (_, false) => path.clone(),
         };
         if path.is_dir() && !file.exists() {
-            let warning = format!("There is no {}: all boxes weigh the same.", file.display());
+            let warning = format!("There is no {}: boxes weigh as they do without learning.", file.display());
             return Ok((pipeline, Some(warning)));
         }
         let checkpoint = Checkpoint::read(&file)?;

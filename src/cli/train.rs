@@ -24,9 +24,9 @@ use std::{
 /// Learn to weigh boxes from a few labelled shapes
 ///
 /// Reads the labelled shapes that `partstad prepare` wrote, of the splits `train` and `val`, and holds them out in turn, in
-/// five groups. If learned weights win over constant ones on the shapes that they were not learned from, they are learned from
-/// all, and written with a table of the epochs (.csv) and a curve (.svg). If not, none are written, and those of an earlier
-/// training there are removed; the exit code is 0.
+/// five groups. If learned weights win over unlearned ones (agreement, the default of `segment`) on the shapes that they were
+/// not learned from, they are learned from all, and written with a table of the epochs (.csv) and a curve (.svg). If not,
+/// none are written, and those of an earlier training there are removed; the exit code is 0.
 ///
 /// With --folds 0, as in the paper, it learns from `train` alone and keeps the epoch with the best mIoU on `val` (on `train`
 /// itself where a category has no `val`), whether it helps or not.
@@ -212,7 +212,7 @@ impl Train {
             Checkpoint { parts: vec![], epoch: best.epoch, val_miou: best.val_miou, network };
         match (&folds, gain) {
             (Some(found), Some(gain)) => {
-                checkpoint.val_miou = found.constant + gain.mean;
+                checkpoint.val_miou = found.unlearned + gain.mean;
                 write(path, "folds.csv", &found.table())?;
             }
             _ => remove(&path.with_extension("folds.csv"))?,
@@ -229,21 +229,21 @@ impl Train {
             let line = format!("{name}: {}, {where_to}", in_words(found));
             return Ok((told(json!({ "out": path_text(path), "folds": found, "best": best })), line));
         }
-        let constant = trainer.constant_miou()?;
+        let unlearned = trainer.unlearned_miou()?;
         let judged = if shapes["val"] == 0 { "training" } else { "validation" };
         let line = format!(
-            "{name}: {judged} mIoU {:.1} % in epoch {} of {}, {:.1} % with constant weights, {where_to}",
+            "{name}: {judged} mIoU {:.1} % in epoch {} of {}, {:.1} % without learning, {where_to}",
             100.0 * best.val_miou,
             best.epoch,
             trainer.history().len(),
-            100.0 * constant,
+            100.0 * unlearned,
         );
-        if constant > best.val_miou {
+        if unlearned > best.val_miou {
             tracing::warn!(
-                "{name}: constant weights are better on the {judged} shapes; segment without these weights"
+                "{name}: unlearned weights are better on the {judged} shapes; segment without these weights"
             );
         }
-        Ok((told(json!({ "out": path_text(path), "best": best, "constant_miou": constant })), line))
+        Ok((told(json!({ "out": path_text(path), "best": best, "unlearned_miou": unlearned })), line))
     }
 
     /// The prepared shapes of some categories, and the parts of each.
@@ -345,14 +345,14 @@ fn cross_validate(
 
 /// What cross-validation found, in a sentence.
 fn in_words(folds: &Folds) -> String {
-    let Folds { shapes, constant, largest: Some(Gain { epoch, mean, error }), .. } = folds else {
+    let Folds { shapes, unlearned, largest: Some(Gain { epoch, mean, error }), .. } = folds else {
         return "fewer than two shapes have parts to be found, so nobody can tell whether learning helps"
             .into();
     };
     let wins = if folds.wins().is_some() { "learning wins" } else { "learning does not win" };
-    let [constant, mean, error] = [constant, mean, error].map(|share| 100.0 * share);
+    let [unlearned, mean, error] = [unlearned, mean, error].map(|share| 100.0 * share);
     format!(
-        "{wins} over constant weights on {shapes} shapes that were held out in turn: mIoU {constant:.1} % {mean:+.1} ± \
+        "{wins} over unlearned weights on {shapes} shapes that were held out in turn: mIoU {unlearned:.1} % {mean:+.1} ± \
          {error:.1} after epoch {epoch}"
     )
 }

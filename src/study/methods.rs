@@ -61,12 +61,29 @@ pub enum Source {
 /// Where the weights of the votes come from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Weighing {
-    /// [`Options::weights`]: constant ones by default.
+    /// The same for all boxes.
     Constant,
+    /// Agreement of the views.
+    Agreement,
     /// The detector's confidence.
     Confidence,
     /// A network, from this folder within a folder of weights.
     Learned(&'static str),
+}
+
+impl Weighing {
+    /// The weights without learning: `asked` if they are of this kind, or else this kind's own. Where a network lacks its
+    /// learned weights, those asked for stand in.
+    pub fn plain(self, asked: weights::Options) -> weights::Options {
+        use weights::Options::{Agreement, Constant};
+        match (self, asked) {
+            (Weighing::Learned(_), _) => asked,
+            (Weighing::Constant, Constant { .. }) | (Weighing::Agreement, Agreement { .. }) => asked,
+            (Weighing::Constant, _) => weights::CONSTANT,
+            (Weighing::Agreement, _) => weights::Options::default(),
+            (Weighing::Confidence, _) => Way::CONFIDENCE,
+        }
+    }
 }
 
 /// What bounds the labels of the superpoints.
@@ -115,6 +132,8 @@ methods! {
         "boxes without masks vote, all weighing the same";
     NO_WEIGHTS = "no-weights", "w/o weights", Way::Vote(Voters::Masks, Weighing::Constant),
         "masks vote, all boxes weighing the same";
+    AGREEMENT = "agreement", "Agreement", Way::Vote(Voters::Masks, Weighing::Agreement),
+        "masks vote, if other views say the same of the points that they hold";
     NO_SAM = "no-sam", "w/o SAM", Way::Vote(Voters::Boxes, Weighing::Learned("no-sam")),
         "boxes without masks vote with learned weights";
     CONFIDENCE = "confidence", "confidence", Way::Vote(Voters::Masks, Weighing::Confidence),
@@ -210,5 +229,15 @@ mod tests {
         }
         let error = "best".parse::<Method>().unwrap_err().to_string();
         assert!(error.contains("partslip") && error.contains("ceiling"), "{error}");
+    }
+
+    #[test]
+    fn a_method_keeps_to_its_weights() {
+        let asked = weights::Options::Constant { weight: 10.0, null: 8.0 };
+        assert_eq!(Weighing::Constant.plain(asked), asked);
+        assert_eq!(Weighing::Constant.plain(weights::Options::default()), weights::CONSTANT);
+        assert_eq!(Weighing::Agreement.plain(asked), weights::Options::default());
+        assert_eq!(Weighing::Confidence.plain(asked), Way::CONFIDENCE);
+        assert_eq!(Weighing::Learned("").plain(asked), asked, "what stands in");
     }
 }

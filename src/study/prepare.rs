@@ -25,6 +25,7 @@ use crate::{
     },
     study::{
         dataset::{Object, Truth},
+        methods::Weighing,
         sample::Sample,
         targets::Targets,
     },
@@ -178,9 +179,10 @@ impl Preparer {
         &self.device
     }
 
-    /// Tells instances apart by another rule.
-    pub fn with_merge(mut self, merge: Merge) -> Preparer {
-        self.options.instances.merge = merge;
+    /// Tells instances apart by the paper's rule, and weighs as the paper does where nothing is learned.
+    pub fn as_in_paper(mut self) -> Preparer {
+        self.options.instances.merge = Merge::Touching;
+        self.options.weights = Weighing::Constant.plain(self.options.weights);
         self
     }
 

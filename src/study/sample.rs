@@ -36,8 +36,10 @@ pub struct Sample {
     pub places: Vec<[f64; PLACE]>,
     /// Which boxes hold the superpoints' visible points.
     pub sets: Sets,
-    /// Visible points of every superpoint over all views, n_s, `[S]`.
-    pub visible: Vec<u32>,
+    /// How many points of every superpoint each view shows, `[S, K]`.
+    pub observed: Vec<u32>,
+    /// Number of views, K.
+    pub views: usize,
     /// The ground truth of every superpoint.
     pub targets: Targets,
     /// What the sample was made from, in words or as a hash; empty if that does not matter.
@@ -52,7 +54,7 @@ struct Note {
 }
 
 /// Of the file's layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const WHAT: &str = "a training sample";
 
 impl Sample {
@@ -73,7 +75,8 @@ impl Sample {
             boxes: boxes.clone(),
             places: network::places(boxes, views)?,
             sets: memberships.sets()?.clone(),
-            visible: memberships.visible_totals()?,
+            observed: memberships.observed()?.counts.clone(),
+            views: memberships.views,
             targets: targets.clone(),
             source: String::new(),
         };
@@ -81,19 +84,23 @@ impl Sample {
     }
 
     fn problem(&self) -> Option<String> {
-        let (b, s, columns) = (self.boxes.len(), self.visible.len(), self.parts.len() + 1);
+        let (b, s, columns) = (self.boxes.len(), self.len(), self.parts.len() + 1);
         if columns < 2 {
             return Some("no parts; at least one is needed".into());
         }
         if self.boxes.feature_dim == 0 && b > 0 {
             return Some("the boxes have no features, which the weight network reads".into());
         }
-        if let Err(e) = self.boxes.check(u32::MAX as usize, self.parts.len()) {
+        if let Err(e) = self.boxes.check(self.views, self.parts.len()) {
             return Some(e.to_string());
         }
         let targets = &self.targets;
-        if targets.counts.len() != s * columns || targets.sizes.len() != s || targets.labels.len() != s {
-            return Some(format!("targets of {} superpoints for {s}", targets.sizes.len()));
+        if targets.counts.len() != s * columns || targets.labels.len() != s {
+            return Some(format!("targets of {} superpoints for {s}", targets.labels.len()));
+        }
+        if s.checked_mul(self.views) != Some(self.observed.len()) {
+            let (found, views) = (self.observed.len(), self.views);
+            return Some(format!("{found} counts of visible points for {s} superpoints in {views} views"));
         }
         if let Some(empty) = targets.sizes.iter().position(|&size| size == 0) {
             return Some(format!("superpoint {empty} has no points"));
@@ -106,12 +113,12 @@ impl Sample {
 
     /// Number of superpoints, S.
     pub fn len(&self) -> usize {
-        self.visible.len()
+        self.targets.sizes.len()
     }
 
     /// Whether there is no superpoint.
     pub fn is_empty(&self) -> bool {
-        self.visible.is_empty()
+        self.len() == 0
     }
 
     /// Number of parts, L.
@@ -121,12 +128,18 @@ impl Sample {
 
     /// Whether a box holds one of the superpoint's visible points; the others get no label, `[S]`.
     pub fn valid(&self) -> Vec<bool> {
-        (0..self.visible.len()).map(|s| self.sets.valid(s)).collect()
+        (0..self.len()).map(|s| self.sets.valid(s)).collect()
     }
 
-    /// The vote's input. `box_label`: [`Boxes::labels`].
-    pub fn votes<'a>(&'a self, box_label: &'a [u32]) -> vote::Input<'a> {
-        vote::Input { sets: &self.sets, visible: &self.visible, box_label, labels: self.labels() }
+    /// Visible points of every superpoint over all views, n_s, `[S]`.
+    pub fn visible(&self) -> Vec<u32> {
+        let sum = |row: &[u32]| row.iter().fold(0, |sum: u32, &count| sum.saturating_add(count));
+        self.observed.chunks(self.views.max(1)).map(sum).collect()
+    }
+
+    /// The vote's input. `box_label`: [`Boxes::labels`]; `visible`: [`Sample::visible`].
+    pub fn votes<'a>(&'a self, box_label: &'a [u32], visible: &'a [u32]) -> vote::Input<'a> {
+        vote::Input { sets: &self.sets, visible, box_label, labels: self.labels() }
     }
 
     /// IoU of every part over the shape's points if each superpoint had this label, `[L]`; None where the truth does not
@@ -170,7 +183,7 @@ impl Sample {
         for (name, values) in LISTS.iter().zip(self.sets.lists()) {
             file.add(name, &[values.len()], &values);
         }
-        file.add("visible", &[s], &self.visible);
+        file.add("observed", &[s, self.views], &self.observed);
         file.add("counts", &[s, self.labels() + 1], &self.targets.counts);
         file.write(path, &Note { sample: VERSION, parts: self.parts.clone(), source: self.source.clone() })
     }
@@ -200,8 +213,12 @@ impl Sample {
             return Err(file.unfit(message));
         }
         let list = |name: &str| file.get::<u32>(name).map(|array| array.data);
-        let (label, visible) = (list("box_label")?, list("visible")?);
+        let label = list("box_label")?;
         let (b, columns) = (label.len(), note.parts.len() + 1);
+        let observed = file.get::<u32>("observed")?;
+        let &[s, views] = &observed.shape[..] else {
+            return Err(file.unfit(format!("`observed` has shape {:?}, not [S, K]", observed.shape)));
+        };
         let features = file.get::<f32>("box_feature")?;
         let &[rows, feature_dim] = &features.shape[..] else {
             return Err(file.unfit(format!("`box_feature` has shape {:?}, not [B, F]", features.shape)));
@@ -213,7 +230,7 @@ impl Sample {
         let bbox = file.shaped::<f32>("box", &[b, 4])?;
         let score = file.shaped::<f32>("box_score", &[b])?;
         let places = file.shaped::<f64>("box_place", &[b, PLACE])?;
-        let counts = file.shaped::<u32>("counts", &[visible.len(), columns])?;
+        let counts = file.shaped::<u32>("counts", &[s, columns])?;
         let [set_offsets, set_boxes, entry_offsets, entry_set, entry_count] = LISTS.map(list);
         let sets = [set_offsets?, set_boxes?, entry_offsets?, entry_set?, entry_count?];
         let sets = Sets::from_lists(sets).map_err(|e| file.unfit(e.to_string()))?;
@@ -224,7 +241,8 @@ impl Sample {
             boxes: Boxes::with_features((0..b).map(box2d).collect(), features.data, feature_dim),
             places: places.as_chunks().0.to_vec(),
             sets,
-            visible,
+            observed: observed.data,
+            views,
             targets: Targets::from_counts(counts, columns),
             source: note.source,
         };
@@ -259,7 +277,8 @@ mod tests {
                     .into_iter()
                     .collect(),
             },
-            visible: vec![3, 2, 0],
+            observed: vec![3, 0, 1, 1, 0, 0],
+            views: 2,
             targets: Targets::count(&superpoints, &[0, 0, -1, 0, -1, -1], 2).unwrap(),
             source: "Chair/7 5e1f".into(),
         }
@@ -291,9 +310,21 @@ mod tests {
         refused(|s| s.sets.entries.push([]), "memberships");
         refused(|s| s.targets.counts[6..].fill(0), "superpoint 2");
         refused(|s| s.boxes.list_mut().unwrap()[1].label = 2, "label 2");
+        refused(|s| s.boxes.list_mut().unwrap()[1].view = 2, "view 2");
         refused(|s| s.boxes.features.host_mut().unwrap()[4] = f32::NAN, "feature 1 of box 1");
         refused(|s| s.places[1][6] = f64::INFINITY, "places");
         refused(|s| (s.boxes.features, s.boxes.feature_dim) = (vec![].into(), 0), "no features");
+    }
+
+    #[test]
+    fn samples_of_another_version_are_to_be_prepared_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("7.safetensors");
+        let note = Note { sample: VERSION - 1, parts: vec!["leg".into()], source: String::new() };
+        Writer::default().write(&path, &note).unwrap();
+        let error = Sample::read(&path).unwrap_err().to_string();
+        assert!(error.contains("7.safetensors") && error.contains("prepare it again"), "{error}");
+        assert_eq!(Sample::source(&path), None);
     }
 
     #[test]
@@ -322,5 +353,6 @@ mod tests {
             assert_eq!(sample.iou(&labels), metrics::semantic_iou(&points, &truth, 2).unwrap());
         }
         assert_eq!(sample.valid(), [true, true, false]);
+        assert_eq!(sample.visible(), [3, 2, 0]);
     }
 }

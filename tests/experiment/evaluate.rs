@@ -40,10 +40,11 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     };
     let miou = |method: &str| of(method)["categories"]["Bottle"]["miou"].as_f64().unwrap();
     assert!(miou("ceiling") > 0.8 && miou("box-ceiling") > 0.5, "{told}");
-    for method in ["partslip", "no-weights", "confidence"] {
+    for method in ["partslip", "no-weights", "agreement", "confidence"] {
         assert!(miou(method) > 0.5, "{method}: {told}");
         assert_eq!(of(method)["categories"]["Kettle"]["objects"], 2);
     }
+    assert_ne!(of("agreement")["categories"], of("no-weights")["categories"]);
     let satr = ["satr", "satr-sp", "satr-knn", "satr-knn-sp"];
     for (i, method) in satr.into_iter().enumerate() {
         // What is no part, but lies under a box, gets one.
@@ -57,13 +58,13 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     let out = example.root.path().join("out");
     let text = |name: &str| fs::read_to_string(out.join(name)).unwrap();
     assert!(text("results.csv").lines().any(|line| line.starts_with("partslip,,Kettle,spout,2,")));
-    assert!(text("results.md").contains("| category | partslip | no-weights | confidence |"));
+    assert!(text("results.md").contains("| category | partslip | no-weights | agreement | confidence |"));
     let page = text("results.html");
     assert_eq!(page.matches("<figure>").count(), 4, "the best and the worst of two categories");
     assert!(page.contains("data:image/png") && !page.contains("{{"));
     assert!(page.contains("every superpoint has its most frequent true label"), "a legend");
 
-    // Weights of one category: the other keeps the constant ones, and that is said.
+    // Weights of one category: the other keeps those of agreement, and that is said.
     let more = ["--category", "Kettle", "--splits", "train,test"];
     example.json("prepare", "prepared", &more);
     let path = |name: &str| example.root.path().join(name).display().to_string();
@@ -79,7 +80,7 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
         (&trained["categories"][0]["train"], &trained["categories"][0]["val"]),
         (&1.into(), &0.into())
     );
-    assert!(trained["categories"][0]["constant_miou"].as_f64().unwrap() > 0.5);
+    assert!(trained["categories"][0]["unlearned_miou"].as_f64().unwrap() > 0.5);
     let files: Vec<bool> = ["safetensors", "csv", "svg"]
         .iter()
         .map(|end| Path::new(&path(&format!("weights/Kettle.{end}"))).exists())
@@ -88,10 +89,12 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     let learned = example.json(
         "evaluate",
         "learned",
-        &["--weights", &path("weights"), "--method", "partstad,no-weights"],
+        &["--weights", &path("weights"), "--method", "partstad,agreement"],
     );
     let figures = |run: usize, category: &str| learned["figures"][run]["categories"][category].clone();
-    assert_eq!(learned["figures"][0]["constant"], serde_json::json!(["Bottle"]));
+    assert_eq!(learned["figures"][0]["unlearned"], serde_json::json!(["Bottle"]));
+    let notes = fs::read_to_string(path("learned/results.md")).unwrap();
+    assert!(notes.contains("without learned weights, and so with those of agreement: Bottle."), "{notes}");
     assert_eq!(figures(0, "Bottle"), figures(1, "Bottle"));
     assert_ne!(figures(0, "Kettle"), figures(1, "Kettle"));
 
@@ -164,12 +167,12 @@ fn without_masks_the_boxes_methods_are_compared() {
     let boxes = ["sam3d-boxes", "sam3d-boxes-voxels", "sam3d-boxes-voxels-0.02"];
     assert_eq!(
         told["without_masks"],
-        serde_json::json!([&["no-weights", "confidence"][..], &boxes].concat())
+        serde_json::json!([&["no-weights", "agreement", "confidence"][..], &boxes].concat())
     );
     let regions = ["sam3d", "sam3d-voxels", "sam3d-voxels-0.02"];
     assert_eq!(told["without_regions"], serde_json::json!(regions));
     let notes = fs::read_to_string(example.root.path().join("out/results.md")).unwrap();
-    assert!(notes.contains("have no masks: no-weights, confidence"), "{notes}");
+    assert!(notes.contains("have no masks: no-weights, agreement, confidence"), "{notes}");
 }
 
 /// Regions made from the truth are found again, and have no labels; the masks of boxes are something else.

@@ -54,7 +54,8 @@ fn sample(random: &mut Random, parts: usize, superpoints: usize, boxes: usize, s
         boxes: Boxes::with_features((0..boxes).map(box2d).collect(), features, 3),
         places: (0..boxes).map(|_| [0; PLACE].map(|_| random.uniform() as f64)).collect(),
         sets: held,
-        visible,
+        observed: visible,
+        views: 1,
         targets: Targets::count(&superpoints, &truth, parts).unwrap(),
         source: String::new(),
     }

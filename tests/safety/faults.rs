@@ -227,7 +227,8 @@ fn sample(random: &mut Random, superpoints: usize, boxes: usize, sets: usize) ->
         boxes: Boxes::with_features(list, features, 3),
         places: (0..boxes).map(|_| [0; PLACE].map(|_| random.uniform() as f64)).collect(),
         sets: held,
-        visible,
+        observed: visible,
+        views: 1,
         targets: Targets::count(&Superpoints::from_labels(&points).unwrap(), &truth, 2).unwrap(),
         source: String::new(),
     }

@@ -26,8 +26,8 @@ use std::path::PathBuf;
 ///
 /// - `data`: a folder with a `dataset.json`, or of PartNet-Ensembled's layout.
 /// - `categories`, `splits`: which clouds; without `categories` all.
-/// - `methods`: names such as "no-weights" and "partslip"; without any, "partstad" with learned weights and else
-///   "no-weights"; with `compare` all that can be run.
+/// - `methods`: names such as "agreement" and "partslip"; without any, "partstad" with learned weights and else
+///   "agreement"; with `compare` all that can be run.
 /// - `network`: folders of learned weights, or one file for its category.
 /// - `models`, `device`, `model_options`, `options`: as in `Pipeline`. `predictions`: a folder of boxes and masks instead of
 ///   models.

@@ -28,10 +28,11 @@ use crate::{
         instances::Instances,
         labels::{Labels, NONE},
         network::Network,
+        weights,
     },
     study::{
         dataset::{Object, Truth},
-        methods::{Bound, Method, Way, Weighing},
+        methods::{Bound, Method, Way},
         metrics::{Category, Summary, mean, semantic_iou},
         prepare::{Preparer, Shape},
         satr,
@@ -57,8 +58,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Every method with every folder of weights that it can use. Without a method it is PartSTAD with weights, else the one
-    /// without; with `compare` all that can be run.
+    /// Every method with every folder of weights that it can use. Without a method it is PartSTAD with weights, else what
+    /// needs none; with `compare` all that can be run.
     pub fn all(methods: &[Method], weights: &[PathBuf], compare: bool) -> Vec<Run> {
         let usable = |method: &Method| match method.weights_folder() {
             None => true,
@@ -66,7 +67,7 @@ impl Run {
         };
         let methods = match (methods, compare, weights.is_empty()) {
             ([], true, _) => Method::ALL.iter().copied().filter(usable).collect(),
-            ([], false, true) => vec![Method::NO_WEIGHTS],
+            ([], false, true) => vec![Method::AGREEMENT],
             ([], false, false) => vec![Method::PARTSTAD],
             (methods, _, _) => methods.to_vec(),
         };
@@ -89,8 +90,8 @@ pub struct Figures {
     pub categories: BTreeMap<String, Summary>,
     /// mIoU by category, counting only the points that some view shows.
     pub visible_miou: BTreeMap<String, Option<f64>>,
-    /// Categories without learned weights, which the constant ones stood in for.
-    pub constant: Vec<String>,
+    /// Categories without learned weights, which [`Evaluation::weights`] stood in for.
+    pub unlearned: Vec<String>,
     /// Seconds that it would have taken alone, once views and predictions were there.
     #[serde(skip)]
     pub seconds: f64,
@@ -121,6 +122,9 @@ pub struct Failure {
 pub struct Evaluation {
     /// By run.
     pub figures: Vec<Figures>,
+    /// The weights without learning that were asked for.
+    #[serde(skip)]
+    pub weights: weights::Options,
     /// The part names of the categories that were evaluated.
     pub parts: BTreeMap<String, Parts>,
     /// Category and part of those that no object's truth has: left out of every figure.
@@ -166,7 +170,7 @@ struct Running {
     /// All points, and those that some view shows.
     categories: BTreeMap<String, [Category; 2]>,
     networks: BTreeMap<String, Option<Network>>,
-    constant: Vec<String>,
+    unlearned: Vec<String>,
     seconds: f64,
 }
 
@@ -183,7 +187,7 @@ impl Evaluator {
             runs.iter().find(|run| run.method.weights_folder().is_some() && run.weights.is_none())
         {
             return Err(Error::invalid(format!(
-                "method {} needs learned weights, or evaluate no-weights; their folder is missing",
+                "method {} needs learned weights, or evaluate agreement; their folder is missing",
                 run.method
             )));
         }
@@ -191,7 +195,7 @@ impl Evaluator {
             run,
             categories: BTreeMap::new(),
             networks: BTreeMap::new(),
-            constant: vec![],
+            unlearned: vec![],
             seconds: 0.0,
         };
         Ok(Evaluator {
@@ -323,6 +327,7 @@ impl Evaluator {
         };
         Evaluation {
             unlabelled: self.categories.iter().flat_map(absent).collect(),
+            weights: self.preparer.options().weights,
             figures: self.runs.into_iter().map(Running::figures).collect(),
             parts: self.categories,
             objects: self.objects,
@@ -368,13 +373,9 @@ impl Running {
             }
             Way::Vote(voters, weighing) => (voters, weighing),
         };
-        let weigher = match weighing {
-            Weighing::Constant => Weigher::Plain(options.weights),
-            Weighing::Confidence => Weigher::Plain(Way::CONFIDENCE),
-            Weighing::Learned(_) => {
-                self.network(category, parts)?.map_or(Weigher::Plain(options.weights), Weigher::Learned)
-            }
-        };
+        let plain = Weigher::Plain(weighing.plain(options.weights));
+        // Of methods that learn nothing there is no network.
+        let weigher = self.network(category, parts)?.map_or(plain, Weigher::Learned);
         let lifted = scene.lift(device, gathered.of(voters)?, parts, weigher, options, progress)?;
         Ok((lifted.labels, lifted.instances))
     }
@@ -393,7 +394,7 @@ impl Running {
                 };
                 let checkpoint = path.exists().then(|| Checkpoint::read(&path)).transpose()?;
                 let Some(checkpoint) = checkpoint else {
-                    self.constant.push(category.to_string());
+                    self.unlearned.push(category.to_string());
                     return Ok(entry.insert(None).as_ref());
                 };
                 checkpoint.check(parts).map_err(|e| Error::format(&path, e.to_string()))?;
@@ -420,7 +421,7 @@ impl Running {
             categories: by_category().map(|(name, [all, _])| (name, summary(all))).collect(),
             visible_miou: by_category().map(|(name, [_, visible])| (name, summary(visible).miou)).collect(),
             run: self.run,
-            constant: self.constant,
+            unlearned: self.unlearned,
             seconds: self.seconds,
         }
     }

@@ -3,6 +3,7 @@
 use super::{Evaluation, Figures, Run};
 use crate::output::escaped;
 use crate::parts::Parts;
+use crate::stages::weights;
 use crate::study::{
     methods::Method,
     metrics::{Summary, mean, mean_over},
@@ -230,11 +231,16 @@ impl Evaluation {
                 list(parts.collect())
             ));
         }
-        for figures in self.figures.iter().filter(|figures| !figures.constant.is_empty()) {
+        let stand_in = match self.weights {
+            weights::Options::Constant { .. } => "constant ones",
+            weights::Options::Agreement { .. } => "those of agreement",
+            weights::Options::Confidence { .. } => "the detector's confidence",
+        };
+        for figures in self.figures.iter().filter(|figures| !figures.unlearned.is_empty()) {
             notes.push(format!(
-                "{}: without learned weights, and so with constant ones: {}.",
+                "{}: without learned weights, and so with {stand_in}: {}.",
                 figures.title(),
-                list(figures.constant.clone())
+                list(figures.unlearned.clone())
             ));
         }
         if !self.without_masks.is_empty() {

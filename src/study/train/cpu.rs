@@ -23,6 +23,8 @@ struct Task<T> {
     /// What the network reads, `[B, C]`.
     x: Vec<T>,
     box_label: Vec<u32>,
+    /// Visible points of every superpoint, `[S]`.
+    visible: Vec<u32>,
     shares: Vec<T>,
     valid: Vec<bool>,
     /// The column of every superpoint's true label, `[S]`.
@@ -34,6 +36,7 @@ impl<T: Real> Task<T> {
         Ok(Task {
             x: network::inputs(&sample.boxes, &sample.places)?,
             box_label: sample.boxes.labels()?,
+            visible: sample.visible(),
             shares: sample.targets.shares().into_iter().map(T::of).collect(),
             valid: sample.valid(),
             columns: sample.targets.columns(),
@@ -46,13 +49,17 @@ impl<T: Real> Task<T> {
         Truth { shares: &self.shares, sizes, valid: &self.valid, columns }
     }
 
+    fn votes(&self) -> vote::Input<'_> {
+        self.sample.votes(&self.box_label, &self.visible)
+    }
+
     fn forward(
         &self,
         network: &Network<T>,
         options: &Options,
     ) -> Result<(mlp::cpu::Activations<T>, Outcome<T>)> {
         let seen = mlp::cpu::forward(network.mlp(), &self.x, network.channels())?;
-        let votes = vote::cpu::forward(&self.sample.votes(&self.box_label), &seen.weights, network.null())?;
+        let votes = vote::cpu::forward(&self.votes(), &seen.weights, network.null())?;
         let truth = self.truth();
         let probabilities = softmax::cpu::forward(&votes, truth.columns)?;
         let mut loss = T::zero();
@@ -83,8 +90,7 @@ impl<T: Real> Task<T> {
             add(options.cross_entropy, of);
         }
         let grad = softmax::cpu::backward(p, &grad, truth.columns)?;
-        let votes = self.sample.votes(&self.box_label);
-        let (grad, grad_null) = vote::cpu::backward(&votes, &seen.weights, network.null(), &grad)?;
+        let (grad, grad_null) = vote::cpu::backward(&self.votes(), &seen.weights, network.null(), &grad)?;
         let mut grad = mlp::cpu::backward(network.mlp(), &self.x, network.channels(), &seen, &grad)?;
         grad.push(grad_null);
         Ok((outcome, grad))

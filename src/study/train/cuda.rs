@@ -70,7 +70,7 @@ impl Task {
         let features = gpu.upload(sample.boxes.features.host()?)?;
         positional::cuda::inputs(gpu, &features, &gpu.upload(sample.places.as_flattened())?, &mut x)?;
         let sets = membership::cuda::Sets::upload(gpu, &sample.sets)?;
-        let (visible, box_label) = (gpu.upload(&sample.visible)?, gpu.upload(&sample.boxes.labels()?)?);
+        let (visible, box_label) = (gpu.upload(&sample.visible())?, gpu.upload(&sample.boxes.labels()?)?);
         let labels = sample.labels();
         let input = vote::cuda::Input { sets: &sets, visible: &visible, box_label: &box_label, labels };
         let shares: Vec<f32> = sample.targets.shares().into_iter().map(|share| share as f32).collect();

@@ -1,7 +1,7 @@
-//! Cross-validation: whether learned weights win over constant ones on shapes that they were not learned from, and after how
+//! Cross-validation: whether learned weights win over unlearned ones on shapes that they were not learned from, and after how
 //! many epochs.
 
-use super::{Options, Trainer, constant_miou};
+use super::{Options, Trainer, unlearned_miou};
 use crate::{
     device::Device,
     error::{Error, Result},
@@ -14,8 +14,8 @@ use serde::Serialize;
 pub struct Folds {
     /// Shapes that have parts to be found, each judged once.
     pub shapes: usize,
-    /// Their mean mIoU with constant weights, as of [`Weights`](crate::stages::weights::Options::default).
-    pub constant: f64,
+    /// Their mean mIoU without learning, as of [`unlearned_miou`].
+    pub unlearned: f64,
     /// What learning adds to it after each epoch, averaged over the last [`WINDOW`] epochs.
     #[serde(skip)]
     pub gains: Vec<Gain>,
@@ -67,24 +67,24 @@ pub fn cross_validate(
             some.map(|(_, sample)| sample.clone()).collect::<Vec<_>>()
         };
         let (learned, judged) = (part(false), part(true));
-        let constant = judged.iter().map(constant_miou).collect::<Result<Vec<_>>>()?;
+        let unlearned = judged.iter().map(unlearned_miou).collect::<Result<Vec<_>>>()?;
         let mut trainer = Trainer::<f32>::new(learned, judged, options)?.on(device)?;
-        let mut gains = vec![vec![]; constant.len()];
+        let mut gains = vec![vec![]; unlearned.len()];
         while !trainer.done() {
             trainer.epoch()?;
-            for ((gains, learned), constant) in gains.iter_mut().zip(trainer.val_mious()).zip(&constant) {
-                gains.extend(learned.zip(*constant).map(|(learned, constant)| learned - constant));
+            for ((gains, learned), unlearned) in gains.iter_mut().zip(trainer.val_mious()).zip(&unlearned) {
+                gains.extend(learned.zip(*unlearned).map(|(learned, unlearned)| learned - unlearned));
             }
             seen();
         }
-        let known = constant.into_iter().zip(gains);
-        of_shapes.extend(known.filter_map(|(constant, gains)| Some((constant?, gains))));
+        let known = unlearned.into_iter().zip(gains);
+        of_shapes.extend(known.filter_map(|(unlearned, gains)| Some((unlearned?, gains))));
     }
     Ok(Folds::of(&of_shapes, options.epochs))
 }
 
 impl Folds {
-    /// `of_shapes`: the mIoU of constant weights, and what learning adds after each epoch.
+    /// `of_shapes`: the mIoU without learning, and what learning adds after each epoch.
     fn of(of_shapes: &[(f64, Vec<f64>)], epochs: usize) -> Folds {
         let shapes = of_shapes.len();
         let mean = |values: &mut dyn Iterator<Item = f64>, count: usize| values.sum::<f64>() / count as f64;
@@ -102,8 +102,8 @@ impl Folds {
             _ => (WINDOW.min(epochs).max(1)..=epochs).map(gain).collect(),
         };
         let largest = gains.iter().copied().rev().max_by(|a, b| a.mean.total_cmp(&b.mean));
-        let constant = mean(&mut of_shapes.iter().map(|(constant, _)| *constant), shapes.max(1));
-        Folds { shapes, constant, gains, largest }
+        let unlearned = mean(&mut of_shapes.iter().map(|(unlearned, _)| *unlearned), shapes.max(1));
+        Folds { shapes, unlearned, gains, largest }
     }
 
     /// The gain for which learning is worth it: the largest, if that is larger than its standard error.
@@ -136,7 +136,7 @@ mod tests {
         // The best window ends where the sum of both is largest.
         let found = folds(&[hill, |epoch| hill(epoch) + 0.02], 100);
         let best = found.wins().unwrap();
-        assert_eq!((best.epoch, found.shapes, found.constant), (60, 2, 0.5));
+        assert_eq!((best.epoch, found.shapes, found.unlearned), (60, 2, 0.5));
         approx::assert_relative_eq!(best.error, 0.01, epsilon = 1e-12);
         assert!(found.table().starts_with("epoch,gain,standard_error\n20,"), "{}", found.table());
 

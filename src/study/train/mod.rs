@@ -20,7 +20,7 @@ use crate::{
     ops::{
         basic::{matmul::cpu::Real, random::Random, softmax},
         learn::adamw,
-        lift::vote,
+        lift::{agreement, confidence, vote},
     },
     stages::{labels, network::Network, scores::Scores, weights},
     study::{metrics, sample::Sample},
@@ -138,13 +138,33 @@ fn miou(
     Ok(metrics::mean(sample.iou(&labels)))
 }
 
-/// mIoU of a sample without learning: all boxes weigh the same, by the default weights and label rule. None if it has no parts.
+/// mIoU of a sample without learning: by the default weights, which are those of agreement, and the default label rule. None
+/// if it has no parts.
 ///
 /// # Errors
-/// [`Error::Device`] if its boxes lie on a device that failed.
-pub fn constant_miou(sample: &Sample) -> Result<Option<f64>> {
-    let (boxes, null) = (vec![weights::INITIAL; sample.boxes.len()], weights::Options::default().null());
-    let votes = vote::cpu::forward(&sample.votes(&sample.boxes.labels()?), &boxes, null)?;
+/// [`Error::Invalid`] if the sample does not fit together, [`Error::Device`] if its boxes lie on a device that failed.
+pub fn unlearned_miou(sample: &Sample) -> Result<Option<f64>> {
+    let options = weights::Options::default();
+    let (list, box_label) = (sample.boxes.list()?, sample.boxes.labels()?);
+    let boxes = match options {
+        weights::Options::Agreement { weight, .. } => {
+            let input = agreement::Input {
+                sets: &sample.sets,
+                observed: &sample.observed,
+                views: sample.views,
+                box_view: &sample.boxes.views()?,
+                box_label: &box_label,
+                box_score: &list.iter().map(|b| b.score).collect::<Vec<_>>(),
+                labels: sample.labels(),
+            };
+            agreement::cpu::weights(&input, weight)?
+        }
+        weights::Options::Constant { weight, .. } => vec![weight; list.len()],
+        weights::Options::Confidence { scale, .. } => {
+            confidence::cpu::weights(list.iter().map(|b| b.score), scale)
+        }
+    };
+    let votes = vote::cpu::forward(&sample.votes(&box_label, &sample.visible()), &boxes, options.null())?;
     let probabilities = softmax::cpu::forward(&votes, sample.labels() + 1)?;
     miou(sample, votes, probabilities, labels::Rule::default())
 }
@@ -420,12 +440,12 @@ impl<T: Real> Trainer<T> {
         &self.mious
     }
 
-    /// Mean mIoU of the validation samples with constant weights.
+    /// Mean mIoU of the validation samples without learning.
     ///
     /// # Errors
-    /// As [`constant_miou`].
-    pub fn constant_miou(&self) -> Result<f64> {
-        let mious = self.val.iter().map(|sample| constant_miou(sample)).collect::<Result<Vec<_>>>()?;
+    /// As [`unlearned_miou`].
+    pub fn unlearned_miou(&self) -> Result<f64> {
+        let mious = self.val.iter().map(|sample| unlearned_miou(sample)).collect::<Result<Vec<_>>>()?;
         Ok(metrics::mean(mious).unwrap_or(0.0))
     }
 

@@ -24,8 +24,8 @@ pub(super) fn fingerprint(train: &[Sample], val: &[Sample]) -> Result<String> {
         for s in samples {
             add(&mut s.boxes.features.host()?.iter().map(|f| f.to_bits() as u64));
             add(&mut s.places.as_flattened().iter().map(|p| p.to_bits()));
-            let labels = s.boxes.labels()?;
-            for list in s.sets.lists().iter().chain([&s.visible, &s.targets.counts, &labels]) {
+            let (labels, visible) = (s.boxes.labels()?, s.visible());
+            for list in s.sets.lists().iter().chain([&visible, &s.targets.counts, &labels]) {
                 add(&mut list.iter().map(|&v| v as u64));
             }
         }

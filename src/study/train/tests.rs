@@ -10,7 +10,6 @@ use crate::{
         learn::positional::PLACE,
         lift::membership::{Entry, Sets},
     },
-    ragged::Ragged,
     stages::{
         boxes::{Box2d, Boxes},
         superpoints::Superpoints,
@@ -18,23 +17,31 @@ use crate::{
     study::targets::Targets,
 };
 
-/// Two superpoints of one part each; the boxes of the first are right, that of the second is wrong.
+/// Two superpoints of one part each; the boxes of the first are right, that of the second is wrong. Both views show and find
+/// the same, and the scores are high, so that every box is believed without learning.
 fn sample(shift: f32) -> Sample {
     let superpoints = Superpoints::from_labels(&[0, 0, 0, 1, 1]).unwrap();
-    let box2d = |label| Box2d { view: 0, label, bbox: [1.0, 2.0, 3.0, 4.0], score: 0.5 };
-    let sets = Sets {
-        boxes: Ragged::from_iter([vec![0], vec![0, 2]]),
-        entries: [Some(Entry { set: 0, count: 3 }), Some(Entry { set: 1, count: 2 })].into_iter().collect(),
-    };
-    let list = vec![box2d(0), box2d(1), box2d(1)];
+    let box2d = |view, label| Box2d { view, label, bbox: [1.0, 2.0, 3.0, 4.0], score: 0.9 };
+    let list = [0, 1].into_iter().flat_map(|view| [0, 1, 1].map(|label| box2d(view, label))).collect();
     Sample {
         parts: vec!["leg".into(), "seat".into()],
-        boxes: Boxes::with_features(list, vec![1.0, shift, 0.0, -1.0, shift, 1.0], 2),
-        places: vec![[0.5; PLACE]; 3],
-        sets,
-        visible: vec![3, 2],
+        boxes: Boxes::with_features(list, [1.0, shift, 0.0, -1.0, shift, 1.0].repeat(2), 2),
+        places: vec![[0.5; PLACE]; 6],
+        sets: twice([vec![0], vec![0, 2]]),
+        observed: vec![3, 3, 2, 2],
+        views: 2,
         targets: Targets::count(&superpoints, &[0, 0, 0, 0, -1], 2).unwrap(),
         source: String::new(),
+    }
+}
+
+/// What two views find that see the same: the boxes of both superpoints, numbered in the first view. There are three a view.
+fn twice(boxes: [Vec<u32>; 2]) -> Sets {
+    let again = boxes.clone().map(|set| set.iter().map(|b| b + 3).collect::<Vec<u32>>());
+    let entries = |set, count| [Entry { set, count }, Entry { set: set + 2, count }];
+    Sets {
+        boxes: boxes.into_iter().chain(again).collect(),
+        entries: [entries(0, 3), entries(1, 2)].into_iter().collect(),
     }
 }
 
@@ -67,10 +74,10 @@ fn misled(shift: f32) -> Sample {
     sample.parts[1] = "handle".into();
     sample.boxes = Boxes::with_features(
         sample.boxes.list().unwrap().to_vec(),
-        vec![1.0, shift, -1.0, shift, -1.0, shift],
+        [1.0, shift, -1.0, shift, -1.0, shift].repeat(2),
         2,
     );
-    sample.sets.boxes = Ragged::from_iter([vec![0], vec![0, 1, 2]]);
+    sample.sets = twice([vec![0], vec![0, 1, 2]]);
     sample.targets = Targets::count(&superpoints, &[0; 5], 2).unwrap();
     sample
 }
@@ -82,17 +89,17 @@ fn held_out_shapes_tell_whether_learning_helps() {
     let wrong = [0.0, 0.25, 0.5, 0.75, 1.0].map(misled);
     let found = judge(&wrong, 5).unwrap();
     assert_eq!((found.shapes, found.gains.len()), (5, 21));
-    approx::assert_relative_eq!(found.constant, 0.6, epsilon = 1e-6);
+    approx::assert_relative_eq!(found.unlearned, 0.6, epsilon = 1e-6);
     assert!(found.wins().unwrap().mean > 0.3, "{:?}", found.largest);
     assert_eq!(judge(&wrong, 99).unwrap(), found, "no more folds than shapes");
 
     // Nothing is wrong here, so nothing can be won.
     let right = wrong.map(|mut sample| {
-        sample.sets.boxes = Ragged::from_iter([vec![0], vec![0]]);
+        sample.sets = twice([vec![0], vec![0]]);
         sample
     });
     let found = judge(&right, 2).unwrap();
-    assert!(found.constant == 1.0 && found.wins().is_none(), "{:?}", found.largest);
+    assert!(found.unlearned == 1.0 && found.wins().is_none(), "{:?}", found.largest);
     assert_eq!(judge(&right[..1], 5).unwrap().largest, None, "one shape says nothing");
     assert!(judge(&right, 1).unwrap_err().to_string().contains("needs two or more"));
 }
