@@ -87,7 +87,12 @@ fn lifting(c: &mut Criterion) {
         group.bench_function(id("memberships of logits"), |b| b.iter(|| find(&logits)));
         group.bench_function(id("memberships of full masks"), |b| b.iter(|| find(&bits)));
 
-        let weights = Weights::new(&Device::Cpu, &boxes, &weights::Options::default()).unwrap();
+        let weigh = || {
+            let options = weights::Options::default();
+            Weights::new(&Device::Cpu, &boxes, &memberships, PARTS.len(), &options).unwrap()
+        };
+        group.bench_function(id("weights by agreement"), |b| b.iter(weigh));
+        let weights = weigh();
         let of_boxes = weights.boxes.host().unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, &boxes, &weights, PARTS.len()).unwrap();
         let (votes, probabilities) = (scores.votes.host().unwrap(), scores.probabilities.host().unwrap());

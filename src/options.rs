@@ -148,7 +148,7 @@ mod tests {
             assert!(error.starts_with("option ") && error.contains(words), "{json}: {error}");
         }
         let short: Options = serde_json::from_str(r#"{"weights": {"null": 3}}"#).unwrap();
-        assert_eq!(short.weights, weights::Options::Constant { weight: weights::INITIAL, null: 3.0 });
+        assert_eq!(short.weights, weights::Options::Agreement { weight: weights::INITIAL, null: 3.0 });
         let weights = weights::Options::Constant { weight: f32::NAN, null: 5.0 };
         let error = Options { weights, ..Options::default() }.check().unwrap_err().to_string();
         assert_eq!(error, "option weights.weight is NaN; it must be finite");

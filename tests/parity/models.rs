@@ -313,7 +313,7 @@ fn crossing(
     let options = memberships::Options::default();
     let memberships = Memberships::find(&device, &superpoints, &views, &boxes, &masks, &options).unwrap();
     let weights = match &weights_from {
-        Some(options) => Weights::new(&device, &boxes, options).unwrap(),
+        Some(options) => Weights::new(&device, &boxes, &memberships, PARTS.len(), options).unwrap(),
         None => network.weigh(&device, &boxes, &views).unwrap(),
     };
     let scores = Scores::vote(&device, &memberships, &boxes, &weights, PARTS.len()).unwrap();

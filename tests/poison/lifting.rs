@@ -74,7 +74,8 @@ impl Scene {
 
     fn lift(&self, boxes: &Boxes, masks: &Masks) -> (Memberships, Scores, Labels, Instances) {
         let memberships = self.memberships(boxes, masks).unwrap();
-        let weights = Weights::new(&Device::Cpu, boxes, &weights::Options::default()).unwrap();
+        let weights = Weights::new(&Device::Cpu, boxes, &memberships, PARTS.len(), &weights::Options::default())
+            .unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, boxes, &weights, PARTS.len()).unwrap();
         assert!(scores.probabilities.host().unwrap().iter().all(|p| p.is_finite()));
         let labels =
@@ -241,9 +242,8 @@ fn what_is_not_a_number_is_named() {
         ] {
             assert!(message(Scores::vote(&Device::Cpu, &memberships, &one, &weights, 3)).contains(name));
         }
-        assert!(
-            Weights::new(&Device::Cpu, &one, &weights::Options::Constant { weight: bad, null: 1.0 }).is_err()
-        );
+        let options = weights::Options::Constant { weight: bad, null: 1.0 };
+        assert!(Weights::new(&Device::Cpu, &one, &memberships, 3, &options).is_err());
     }
     let one = boxes(vec![found(0, 0, [10.0, 10.0, 40.0, 70.0])]);
     let mut logits = vec![0.0; LOGIT_SIDE * LOGIT_SIDE];

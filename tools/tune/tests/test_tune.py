@@ -157,7 +157,7 @@ def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, pa
     # The stand-in knows legs and tabletops; which is which it has to unlearn.
     out, data = tmp_path / "models", shutil.copytree(table, tmp_path / "clouds")
     (data / "PartNetE_meta.json").write_text('{"Table": ["tabletop", "leg"]}')
-    arguments = ["small", str(SMALL), str(data), "--category", "Table", "-o", str(out), "--partstad", partstad, "--rate", "0.01",
+    arguments = ["small", str(SMALL), str(data), "--category", "Table", "-o", str(out), "--partstad", partstad, "--rate", "0.05",
                  "--epochs", "3"]
     assert tune.main(arguments) == 0
     told = capsys.readouterr().out

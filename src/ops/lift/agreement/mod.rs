@@ -23,7 +23,7 @@ pub mod cpu;
 pub mod cuda;
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     ops::{basic::exp::exp, expect_len, lift::membership::Sets},
 };
 
@@ -38,6 +38,9 @@ pub const LEAST: u32 = UNIT * 15 / 100;
 
 /// What other views say of points that none of them shows.
 pub const UNKNOWN: f64 = 0.3;
+
+/// Points that sums have room for.
+const MOST: u64 = 1 << 36;
 
 /// What the beliefs follow from.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +66,29 @@ impl Input<'_> {
         let (b, s) = (self.box_label.len(), self.sets.entries.len());
         expect_len("agreement", "box_view [B]", self.box_view.len(), b)?;
         expect_len("agreement", "box_score [B]", self.box_score.len(), b)?;
-        expect_len("agreement", "observed [S, K]", self.observed.len(), s * self.views)
+        expect_len("agreement", "observed [S, K]", self.observed.len(), s * self.views)?;
+        let shown: u64 = self.observed.iter().map(|&n| u64::from(n)).sum();
+        if shown > MOST {
+            return Err(Error::invalid(format!("agreement: views show {shown} points, more than can be counted")));
+        }
+        match (0..s).find(|&s| !self.holds(s)) {
+            None => Ok(()),
+            Some(s) => Err(Error::invalid(format!(
+                "agreement: boxes hold points of superpoint {s} that their view does not show"
+            ))),
+        }
+    }
+
+    /// Whether the sets of a superpoint have boxes, each of one view, and these no more points than the view shows.
+    fn holds(&self, s: usize) -> bool {
+        let mut left = self.observed[s * self.views..][..self.views].to_vec();
+        self.sets.counts(s).all(|(boxes, count)| {
+            let view = boxes.first().map(|&b| self.box_view[b as usize]);
+            let of_one = boxes.iter().all(|&b| Some(self.box_view[b as usize]) == view);
+            let left = view.and_then(|view| left.get_mut(view as usize));
+            let rest = left.and_then(|left| left.checked_sub(count).map(|rest| *left = rest));
+            of_one && rest.is_some()
+        })
     }
 }
 
@@ -164,5 +189,29 @@ mod tests {
             labels: 1,
         };
         assert!(cpu::weights(&input, 1.0).unwrap_err().to_string().contains("box_view [B]"));
+    }
+
+    #[test]
+    fn memberships_that_cannot_be_are_refused() {
+        let refused = |sets: &[&[u32]], counts: &[u32]| {
+            let sets = Sets {
+                boxes: Ragged::from_iter(sets.iter().map(|set| set.to_vec())),
+                entries: Ragged::from_iter([(0..).zip(counts).map(|(set, &count)| Entry { set, count })]),
+            };
+            let input = Input {
+                sets: &sets,
+                observed: &[3, 3],
+                views: 2,
+                box_view: &[0, 1],
+                box_label: &[0, 0],
+                box_score: &[0.5, 0.5],
+                labels: 1,
+            };
+            cpu::weights(&input, 1.0).is_err()
+        };
+        assert!(!refused(&[&[0], &[1]], &[3, 3]));
+        assert!(refused(&[&[]], &[1]), "a set without boxes");
+        assert!(refused(&[&[0, 1]], &[1]), "a set of two views");
+        assert!(refused(&[&[0], &[0]], &[2, 2]), "more points than the view shows");
     }
 }

@@ -116,6 +116,7 @@ impl Sets {
     /// Whether these are memberships of so many superpoints in so many boxes: every index points at something.
     pub fn fit(&self, superpoints: usize, boxes: usize) -> bool {
         self.entries.len() == superpoints
+            && self.boxes.rows().all(|set| !set.is_empty())
             && self.entries.values().iter().all(|entry| (entry.set as usize) < self.boxes.len())
             && self.boxes.values().iter().all(|&b| (b as usize) < boxes)
     }
