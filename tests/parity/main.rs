@@ -1,6 +1,7 @@
 //! Every CUDA kernel against its CPU reference, on a GPU or on the emulated driver.
 #![cfg(feature = "cuda")]
 
+mod agreement;
 mod borrowed;
 mod boxes;
 mod calls;
