@@ -218,7 +218,8 @@ impl Ballot<'_> {
         progress: &mut Progress,
     ) -> Result<Lifted> {
         let Ballot { cloud, superpoints, views, boxes, memberships } = *self;
-        let weights = progress.run(Stage::Weights, || weigher.weigh(device, boxes, memberships, views, parts.len()))?;
+        let weights =
+            progress.run(Stage::Weights, || weigher.weigh(device, boxes, memberships, views, parts.len()))?;
         let scores = progress
             .run(Stage::Scores, || Scores::vote(device, memberships, boxes, &weights, parts.len()))?;
         let labels = progress.run(Stage::Labels, || {

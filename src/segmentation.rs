@@ -78,7 +78,7 @@ pub struct PartSummary<'a> {
 struct Reach {
     /// Superpoints that they hold points of.
     superpoints: usize,
-    /// The one of which they hold most, and the share of its visible points, over all views.
+    /// The one of which those that vote hold most, and the share of its visible points, over all views.
     best: Option<(usize, f64)>,
 }
 
@@ -128,16 +128,19 @@ impl Segmentation {
     /// Where the boxes of each part hold visible points, `[L]`.
     fn reaches(&self, box_label: &[u32]) -> Result<Vec<Reach>> {
         let (sets, visible) = (self.memberships.sets()?, self.memberships.visible_totals()?);
+        let weights = self.weights.boxes.host()?;
         let mut reaches = vec![Reach::default(); self.parts.len()];
         for (s, &visible) in visible.iter().enumerate() {
-            let mut held = vec![0u32; self.parts.len()];
+            let mut held = vec![[0u32; 2]; self.parts.len()];
             for (boxes, points) in sets.counts(s) {
-                labels_of(boxes, |b| box_label[b as usize]).for_each(|j| held[j as usize] += points);
+                let label = |b| box_label[b as usize];
+                labels_of(boxes, label).for_each(|j| held[j as usize][0] += points);
+                labels_of(&voting(boxes, weights), label).for_each(|j| held[j as usize][1] += points);
             }
-            for (reach, &points) in reaches.iter_mut().zip(&held).filter(|(_, points)| **points > 0) {
-                let share = f64::from(points) / f64::from(visible);
+            for (reach, &[_, voted]) in reaches.iter_mut().zip(&held).filter(|(_, held)| held[0] > 0) {
+                let share = f64::from(voted) / f64::from(visible);
                 reach.superpoints += 1;
-                if reach.best.is_none_or(|(_, best)| share > best) {
+                if voted > 0 && reach.best.is_none_or(|(_, best)| share > best) {
                     reach.best = Some((s, share));
                 }
             }
@@ -171,7 +174,7 @@ impl Segmentation {
         if self.memberships.ignored()?.iter().filter(is_of_part).count() == boxes.len() {
             return Ok(format!("{found}, left out because they hold the whole object"));
         }
-        let Some((s, share)) = reach.best else {
+        if reach.superpoints == 0 {
             return Ok(if self.superpoints.len() == self.labels.of_point.len() {
                 "superpoints of single points, of which none can vote: give larger ones".into()
             } else if self.masks != Masks::Boxes {
@@ -183,14 +186,12 @@ impl Segmentation {
                     counted(boxes.len(), "box holds", "boxes hold")
                 )
             });
-        };
-        let weights = self.weights.boxes.host()?;
-        let weighs = |(b, weight): (&Box2d, &f32)| b.label as usize == j && *weight > 0.0;
-        if !list.iter().zip(weights).any(weighs) {
+        }
+        let Some((s, share)) = reach.best else {
             return Ok(format!(
                 "{found} that weigh nothing: what other views say of their points does not bear them out, or the weights given are 0"
             ));
-        }
+        };
         let share = format!("{:.0} % of a superpoint's visible points over all views", 100.0 * share);
         let outcome = match self.labels.of_superpoint[s] {
             NONE => format!("{found}, and no part won: they hold at most {share}"),
@@ -223,10 +224,11 @@ impl Segmentation {
 
     /// Visible points of a superpoint that boxes of one part hold, of another, and of both.
     fn held(&self, s: usize, [one, other]: [u32; 2]) -> Result<[u32; 3]> {
-        let list = self.boxes.list()?;
+        let (list, weights) = (self.boxes.list()?, self.weights.boxes.host()?);
         let mut held = [0; 3];
         for (boxes, points) in self.memberships.sets()?.counts(s) {
-            let has = |part| labels_of(boxes, |b| list[b as usize].label).any(|label| label == part);
+            let boxes = voting(boxes, weights);
+            let has = |part| labels_of(&boxes, |b| list[b as usize].label).any(|label| label == part);
             let has = [has(one), has(other)];
             let counts = [has[0], has[1], has[0] && has[1]];
             held.iter_mut().zip(counts).for_each(|(held, counts)| *held += if counts { points } else { 0 });
@@ -237,6 +239,11 @@ impl Segmentation {
 
 /// Boxes of two parts hold the same points if they have this share of either's in common.
 const SAME: f64 = 0.9;
+
+/// Those of a set's boxes that weigh anything.
+fn voting(boxes: &[u32], weights: &[f32]) -> Vec<u32> {
+    boxes.iter().copied().filter(|&b| weights[b as usize] > 0.0).collect()
+}
 
 /// The labels of a set's boxes, in which those of one label lie side by side.
 fn labels_of(boxes: &[u32], label: impl Fn(u32) -> u32 + Copy) -> impl Iterator<Item = u32> {

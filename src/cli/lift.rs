@@ -91,7 +91,7 @@ impl Lift {
         let masks = self.masks.as_ref().map_or(Ok(Masks::Boxes), |path| Masks::read(path, b, side))?;
         let load = |path: &PathBuf| Superpoints::load(path, &job.input.cloud);
         let superpoints = self.superpoints.as_ref().map(load).transpose()?;
-        let null = options.weights.null();
+        let null = options.weights.null_of_given();
         let weights = self.box_weights.as_ref().map(|path| Weights::read(path, b, null)).transpose()?;
 
         let bar = progress::stages("lift");

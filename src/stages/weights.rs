@@ -80,10 +80,9 @@ impl TryFrom<Given> for Options {
 
     fn try_from(Given { from, weight, scale, null }: Given) -> Result<Options, &'static str> {
         match (from.unwrap_or(Kind::Agreement), weight, scale) {
-            (Kind::Agreement, weight, None) => Ok(Options::Agreement {
-                weight: weight.unwrap_or(INITIAL),
-                null: null.unwrap_or(AGREED),
-            }),
+            (Kind::Agreement, weight, None) => {
+                Ok(Options::Agreement { weight: weight.unwrap_or(INITIAL), null: null.unwrap_or(AGREED) })
+            }
             (Kind::Constant, weight, None) => {
                 Ok(Options::Constant { weight: weight.unwrap_or(INITIAL), null: null.unwrap_or(NULL) })
             }
@@ -114,6 +113,14 @@ impl Options {
             Options::Agreement { null, .. }
             | Options::Constant { null, .. }
             | Options::Confidence { null, .. } => null,
+        }
+    }
+
+    /// W_null beside weights that are given, where all boxes vote: that of constant weights, unless another was asked for.
+    pub fn null_of_given(&self) -> f32 {
+        match *self {
+            Options::Agreement { null: AGREED, .. } => NULL,
+            _ => self.null(),
         }
     }
 

@@ -74,8 +74,9 @@ impl Scene {
 
     fn lift(&self, boxes: &Boxes, masks: &Masks) -> (Memberships, Scores, Labels, Instances) {
         let memberships = self.memberships(boxes, masks).unwrap();
-        let weights = Weights::new(&Device::Cpu, boxes, &memberships, PARTS.len(), &weights::Options::default())
-            .unwrap();
+        let weights =
+            Weights::new(&Device::Cpu, boxes, &memberships, PARTS.len(), &weights::Options::default())
+                .unwrap();
         let scores = Scores::vote(&Device::Cpu, &memberships, boxes, &weights, PARTS.len()).unwrap();
         assert!(scores.probabilities.host().unwrap().iter().all(|p| p.is_finite()));
         let labels =

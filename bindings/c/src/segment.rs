@@ -172,7 +172,7 @@ impl partstad_predictions {
             (
                 self.masks(boxes.len(), options.views.side)?,
                 self.superpoints(cloud)?,
-                self.weights(boxes.len(), options.weights.null())?,
+                self.weights(boxes.len(), options.weights.null_of_given())?,
             )
         };
         Ok((Predictions { boxes, masks, superpoints, weights }, unsure))

@@ -89,7 +89,7 @@ impl Given {
         let b = boxes.len();
         let masks = self.masks.map_or(Ok(Masks::Boxes), |masks| masks.of(b, side))?;
         let superpoints = self.superpoints.map(|labels| partition(&labels, cloud)).transpose()?;
-        let null = options.weights.null();
+        let null = options.weights.null_of_given();
         let weights = self.weights.map(|values| Weights::of_values(values, b, null)).transpose()?;
         Ok((Predictions { boxes, masks, superpoints, weights }, unsure))
     }

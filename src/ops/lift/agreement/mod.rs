@@ -69,7 +69,9 @@ impl Input<'_> {
         expect_len("agreement", "observed [S, K]", self.observed.len(), s * self.views)?;
         let shown: u64 = self.observed.iter().map(|&n| u64::from(n)).sum();
         if shown > MOST {
-            return Err(Error::invalid(format!("agreement: views show {shown} points, more than can be counted")));
+            return Err(Error::invalid(format!(
+                "agreement: views show {shown} points, more than can be counted"
+            )));
         }
         match (0..s).find(|&s| !self.holds(s)) {
             None => Ok(()),
