@@ -58,7 +58,7 @@ fn run(device: &Device, scene: &Scene, milliseconds: &mut [f64; 6]) -> Result<An
     let options = memberships::Options::default();
     let memberships = Memberships::find(device, superpoints, &views, boxes, logits, &options)?;
     lap();
-    let weights = Weights::new(device, boxes, &memberships, PARTS.len(), &weights::Options::default())?;
+    let weights = Weights::new(device, boxes, &memberships, PARTS.len(), &weights::CONSTANT)?;
     let scores = Scores::vote(device, &memberships, boxes, &weights, PARTS.len())?;
     lap();
     let labels = Labels::assign(device, superpoints, &scores, &PARTS, &labels::Options::default())?;

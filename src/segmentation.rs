@@ -189,7 +189,7 @@ impl Segmentation {
         }
         let Some((s, share)) = reach.best else {
             return Ok(format!(
-                "{found} that weigh nothing: what other views say of their points does not bear them out, or the weights given are 0"
+                "{found} that weigh nothing: other views do not bear them out, or the weights given or learned are not above 0"
             ));
         };
         let share = format!("{:.0} % of a superpoint's visible points over all views", 100.0 * share);

@@ -120,8 +120,12 @@ agreement_believe(const uint64_t* __restrict__ sums, const uint32_t* __restrict_
     uint32_t q = 0;
     if (points != 0) {
         uint64_t sum = 0;
-        for (uint32_t k = 0; k < d.views; k++) sum += best[d.round * cells + k * d.labels + label];
-        const double unit = d.unit, spread = double(sum) / (double(d.views) * unit);
+        uint32_t looking = 0;
+        for (uint32_t k = 0; k < d.views; k++) {
+            sum += best[d.round * cells + k * d.labels + label];
+            looking += of_round[size_t(BOXES) * d.boxes + k] != 0;
+        }
+        const double unit = d.unit, spread = double(sum) / (double(looking) * unit);
         const double parts = double(known) * unit;
         const double same = known == 0 ? d.unknown : double(of_round[size_t(SAME) * d.boxes + b]) / parts;
         const double other = known == 0 ? 0.0 : double(of_round[size_t(OTHER) * d.boxes + b]) / parts;

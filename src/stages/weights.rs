@@ -23,7 +23,7 @@ pub struct Weights {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "from", try_from = "Given")]
 pub enum Options {
-    /// The same for every box that other views bear out, and nothing for the others ([`agreement`]). The default is 10 and
+    /// The same for every box but those that other views speak against, which weigh nothing ([`agreement`]). The default is 10 and
     /// 3.5: with fewer wrong boxes, 35 % of a superpoint's visible points are enough.
     Agreement {
         /// W(b) of a box that is believed.
@@ -116,11 +116,12 @@ impl Options {
         }
     }
 
-    /// W_null beside weights that are given, where all boxes vote: that of constant weights, unless another was asked for.
+    /// W_null beside weights that are given without one: as beside constant weights. That of agreement suits what it
+    /// leaves.
     pub fn null_of_given(&self) -> f32 {
-        match *self {
-            Options::Agreement { null: AGREED, .. } => NULL,
-            _ => self.null(),
+        match self {
+            Options::Agreement { .. } => NULL,
+            Options::Constant { null, .. } | Options::Confidence { null, .. } => *null,
         }
     }
 
@@ -156,18 +157,9 @@ impl Weights {
         let null = options.null();
         let boxes = match device {
             Device::Cpu => Twin::from(match *options {
-                Options::Agreement { weight, .. } => agreement::cpu::weights(
-                    &agreement::Input {
-                        sets: memberships.sets()?,
-                        observed: &memberships.observed()?.counts,
-                        views: memberships.views,
-                        box_view: &boxes.views()?,
-                        box_label: &boxes.labels()?,
-                        box_score: &boxes.list()?.iter().map(|b| b.score).collect::<Vec<_>>(),
-                        labels,
-                    },
-                    weight,
-                )?,
+                Options::Agreement { weight, .. } => {
+                    memberships.agreement(boxes, labels, |input| agreement::cpu::weights(input, weight))?
+                }
                 Options::Constant { weight, .. } => vec![weight; boxes.len()],
                 Options::Confidence { scale, .. } => {
                     confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), scale)
@@ -177,6 +169,10 @@ impl Weights {
             Device::Cuda(gpu) => {
                 let weights = match *options {
                     Options::Agreement { weight, .. } => {
+                        if memberships.is_here() {
+                            // A file's may be anything.
+                            memberships.agreement(boxes, labels, |input| input.check())?;
+                        }
                         let (found, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
                         agreement::cuda::weights(
                             gpu,

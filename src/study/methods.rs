@@ -75,10 +75,12 @@ impl Weighing {
     /// The weights without learning: `asked` if they are of this kind, or else this kind's own. Where a network lacks its
     /// learned weights, those asked for stand in.
     pub fn plain(self, asked: weights::Options) -> weights::Options {
-        use weights::Options::{Agreement, Constant};
+        use weights::Options::{Agreement, Confidence, Constant};
         match (self, asked) {
             (Weighing::Learned(_), _) => asked,
-            (Weighing::Constant, Constant { .. }) | (Weighing::Agreement, Agreement { .. }) => asked,
+            (Weighing::Constant, Constant { .. })
+            | (Weighing::Agreement, Agreement { .. })
+            | (Weighing::Confidence, Confidence { .. }) => asked,
             (Weighing::Constant, _) => weights::CONSTANT,
             (Weighing::Agreement, _) => weights::Options::default(),
             (Weighing::Confidence, _) => Way::CONFIDENCE,
@@ -238,6 +240,8 @@ mod tests {
         assert_eq!(Weighing::Constant.plain(weights::Options::default()), weights::CONSTANT);
         assert_eq!(Weighing::Agreement.plain(asked), weights::Options::default());
         assert_eq!(Weighing::Confidence.plain(asked), Way::CONFIDENCE);
+        let asked = weights::Options::Confidence { scale: 2.0, null: 1.0 };
+        assert_eq!(Weighing::Confidence.plain(asked), asked);
         assert_eq!(Weighing::Learned("").plain(asked), asked, "what stands in");
     }
 }

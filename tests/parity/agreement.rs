@@ -93,9 +93,16 @@ impl Problem {
 fn beliefs_in_boxes() {
     let (gpu, mut random) = (gpu(), Random(31));
     let (mut believed, mut all) = (0, 0);
-    for sizes in
-        [[1, 0, 1, 1], [1, 1, 1, 1], [5, 3, 2, 1], [300, 40, 10, 5], [64, 129, 10, 2], [700, 60, 3, 7]]
-    {
+    for sizes in [
+        [0, 0, 1, 1],
+        [0, 3, 4, 2],
+        [1, 0, 1, 1],
+        [1, 1, 1, 1],
+        [5, 3, 2, 1],
+        [300, 40, 10, 5],
+        [64, 129, 10, 2],
+        [700, 60, 3, 7],
+    ] {
         let problem = Problem::random(&mut random, sizes);
         let found = problem.found(&gpu, 7.5);
         assert_eq!(found, problem.expected(7.5), "{sizes:?}");

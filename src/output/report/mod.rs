@@ -89,13 +89,15 @@ impl Report<'_> {
                 Ok(json!({ "elevation": pose.elevation, "azimuth": pose.azimuth, "image": image }))
             })
             .collect::<Result<_>>()?;
-        let list = self.found.boxes.list()?;
+        let (list, weights) = (self.found.boxes.list()?, self.found.weights.boxes.host()?);
+        let ignored = self.found.memberships.ignored()?;
         let shown = |b: &Box2d| json!({ "view": b.view, "part": b.label, "bbox": b.bbox, "score": b.score });
         let boxes: Vec<Value> = (0..list.len())
             .into_par_iter()
             .map(|b| {
                 let mut found = shown(&list[b]);
                 found["mask"] = json!(self.mask(b)?);
+                found["votes"] = json!(weights[b] > 0.0 && !ignored.contains(&(b as u32)));
                 Ok(found)
             })
             .collect::<Result<_>>()?;

@@ -135,8 +135,8 @@ const images = data.views.map(view => Object.assign(new Image(), { src: `data:im
 const byView = data.views.map((_, k) => data.boxes.filter(box => box.view === k));
 const sorted = data.views.map((_, k) => [...data.weak.filter(box => box.view === k), ...byView[k]].sort((a, b) => a.score - b.score));
 find("views-note").textContent = data.threshold === null
-  ? "The boxes that were given, on the rendered images. Click a view to enlarge it."
-  : "What the 2D models found in each rendered image. Click a view to enlarge it. Boxes drawn with dashes were too weak to vote: lower the score to see them.";
+  ? "The boxes that were given, on the rendered images. Click a view to enlarge it. Boxes drawn with dashes do not vote."
+  : "What the 2D models found in each rendered image. Click a view to enlarge it. Boxes drawn with dashes do not vote; their masks show when a view is enlarged. Lower the score to see those that were too weak.";
 find("score-slider").hidden = data.threshold === null;
 find("score").value = data.threshold ?? 0;
 const canvases = [];
@@ -148,13 +148,13 @@ function drawView(canvas, k, labelled) {
   const least = Number(find("score").value);
   const passes = box => data.threshold === null || box.score > least;
   const shown = sorted[k].filter(box => (focus() === -2 || box.part === focus()) && passes(box));
-  if (find("show-masks").checked) drawMasks(paper, shown, size);
+  if (find("show-masks").checked) drawMasks(paper, shown.filter(box => labelled || box.votes), size);
   if (!find("show-boxes").checked) return;
   for (const box of shown) {
     const [x, y, w, h] = box.bbox.map(v => v * scale), color = data.parts[box.part].color;
     paper.lineWidth = labelled ? 2.5 : 1.75;
     paper.strokeStyle = css(color, 0.35 + 0.65 * box.score);
-    paper.setLineDash(box.mask === undefined ? [6, 5] : []);
+    paper.setLineDash(box.votes ? [] : [6, 5]);
     paper.strokeRect(x, y, w, h);
     paper.setLineDash([]);
     if (!labelled) continue;

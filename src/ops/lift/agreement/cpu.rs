@@ -15,6 +15,7 @@ pub fn weights(input: &Input, most: f32) -> Result<Vec<f32>> {
     for seen in observed.chunks_exact(views.max(1)) {
         shown.iter_mut().zip(seen).for_each(|(shown, &seen)| *shown += u64::from(seen));
     }
+    let looking = shown.iter().filter(|&&shown| shown > 0).count().max(1);
     let mut belief = vec![UNIT; box_label.len()];
     for _ in 0..ROUNDS {
         let heard = tell(input, &belief);
@@ -25,7 +26,7 @@ pub fn weights(input: &Input, most: f32) -> Result<Vec<f32>> {
         }
         let spread = |label: u32| {
             let sum: u64 = best.iter().skip(label as usize).step_by(labels).map(|&q| u64::from(q)).sum();
-            sum as f64 / (views as f64 * f64::from(UNIT))
+            sum as f64 / (looking as f64 * f64::from(UNIT))
         };
         let of = |b: usize| {
             let (view, label) = (box_view[b] as usize, box_label[b]);

@@ -11,12 +11,12 @@
 //! - same: the mean of told(s, k, j) over its points, [`UNKNOWN`] where no other view shows any of them;
 //! - other: the mean of the sum of told(s, k, i) over all other labels i;
 //! - area: which share of the points that its view shows it holds;
-//! - spread: the largest q of a box of its label in a view, 0 without one, the mean over all views.
+//! - spread: the largest q of a box of its label in a view, 0 without one, the mean over the views that show anything.
 //!
 //! A box that holds no point has q = 0. The factors were fitted to whether most of a box's points are of its part, on the
 //! boxes of the small models in 105 real clouds, and rounded (benches/record/2026-11-29-agreement-cpu.md).
 //!
-//! q, told and their sums are integers, in parts of [`UNIT`], rounded down: so sums may be taken in any order.
+//! q and told are integers, in parts of [`UNIT`], so that sums may be taken in any order; told is rounded down.
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
@@ -62,7 +62,8 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    fn check(&self) -> Result<()> {
+    /// Refuses what cannot be: the sums rely on it.
+    pub(crate) fn check(&self) -> Result<()> {
         let (b, s) = (self.box_label.len(), self.sets.entries.len());
         expect_len("agreement", "box_view [B]", self.box_view.len(), b)?;
         expect_len("agreement", "box_score [B]", self.box_score.len(), b)?;
@@ -73,6 +74,14 @@ impl Input<'_> {
                 "agreement: views show {shown} points, more than can be counted"
             )));
         }
+        let inside = |list: &[u32], end: usize| list.iter().all(|&of| (of as usize) < end);
+        if !inside(self.box_view, self.views) || !inside(self.box_label, self.labels) || !self.sets.fit(s, b)
+        {
+            return Err(Error::invalid(format!(
+                "agreement: these are no memberships of {b} boxes in {} views and {} parts",
+                self.views, self.labels
+            )));
+        }
         match (0..s).find(|&s| !self.holds(s)) {
             None => Ok(()),
             Some(s) => Err(Error::invalid(format!(
@@ -81,15 +90,17 @@ impl Input<'_> {
         }
     }
 
-    /// Whether the sets of a superpoint have boxes, each of one view, and these no more points than the view shows.
+    /// Whether the boxes of each set of a superpoint are of one view, in order, and hold no more points than it shows.
     fn holds(&self, s: usize) -> bool {
         let mut left = self.observed[s * self.views..][..self.views].to_vec();
+        let place = |b: u32| (self.box_view[b as usize], self.box_label[b as usize], b);
         self.sets.counts(s).all(|(boxes, count)| {
-            let view = boxes.first().map(|&b| self.box_view[b as usize]);
-            let of_one = boxes.iter().all(|&b| Some(self.box_view[b as usize]) == view);
-            let left = view.and_then(|view| left.get_mut(view as usize));
-            let rest = left.and_then(|left| left.checked_sub(count).map(|rest| *left = rest));
-            of_one && rest.is_some()
+            let left = &mut left[place(boxes[0]).0 as usize];
+            let rest = left.checked_sub(count);
+            *left = rest.unwrap_or(0);
+            let in_order =
+                |pair: &[u32]| place(pair[0]) < place(pair[1]) && place(pair[0]).0 == place(pair[1]).0;
+            rest.is_some() && boxes.windows(2).all(in_order)
         })
     }
 }
@@ -214,6 +225,8 @@ mod tests {
         assert!(!refused(&[&[0], &[1]], &[3, 3]));
         assert!(refused(&[&[]], &[1]), "a set without boxes");
         assert!(refused(&[&[0, 1]], &[1]), "a set of two views");
+        assert!(refused(&[&[0, 0]], &[1]), "a box twice");
+        assert!(refused(&[&[2]], &[1]), "a box that is not there");
         assert!(refused(&[&[0], &[0]], &[2, 2]), "more points than the view shows");
     }
 }
