@@ -269,6 +269,7 @@ impl Memberships {
     }
 
     /// Whether they lie on the host.
+    #[cfg(feature = "cuda")]
     pub(crate) fn is_here(&self) -> bool {
         self.found.is_here()
     }
