@@ -17,7 +17,7 @@
 //! [`io::points::PointCloud::read`], [`stages::cloud::Cloud::fit`], [`Pipeline::segment`]: its [`Segmentation`] holds
 //! [`labels`](stages::labels::Labels) and [`instances`](stages::instances::Instances), and [`output::Output`] writes them.
 //! They are of the cloud's points: [`Cloud::to_rows`](stages::cloud::Cloud::to_rows) turns them into those of the file's
-//! rows, [`Segmentation::summary`] counts them by part. With boxes of your own take
+//! rows, [`Segmentation::summary`] counts them by part. [`Pipeline::segment_unnamed`] needs no names. With boxes of your own take
 //! [`Boxes::read`](stages::boxes::Boxes::read), [`Predictions`] and [`Pipeline::lift`]. [`Pipeline::relabel`]
 //! labels anew when weights, rules or names of parts change.
 //!
@@ -81,6 +81,7 @@ pub mod segmentation;
 pub mod stages;
 #[cfg(feature = "study")]
 pub mod study;
+pub mod unnamed;
 
 pub use device::Device;
 pub use error::{Error, Result};

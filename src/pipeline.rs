@@ -9,10 +9,12 @@ use crate::{
     lifting::{Ballot, Gathered, Lifted, Scene, Weigher},
     observer::{Observer, Progress, Stage},
     parts::Parts,
+    sam3d::Regions,
     stages::{
         boxes::Boxes, cloud::Cloud, masks::Masks, network::Network, superpoints::Superpoints, views::Views,
         weights::Weights,
     },
+    unnamed,
 };
 use std::borrow::Cow;
 #[cfg(feature = "ort")]
@@ -119,7 +121,57 @@ impl Pipeline {
         let views = self.render(cloud, &mut progress)?;
         let (boxes, masks) = crate::lifting::predict(models, &views, parts, &self.options, &mut progress)?;
         let scene = Scene { cloud: Cow::Borrowed(cloud), superpoints, views, boxes, masks };
-        self.label(scene, parts, None, progress)
+        self.label(scene, parts, self.weigher(None), &self.options, progress)
+    }
+
+    /// Segments a cloud into parts without names: "part 1" is the largest, and each is one instance. `observer`: `&()` for
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::Model`] without a segmenter that answers points, or if it fails; else as [`Pipeline::segment`].
+    #[cfg(feature = "ort")]
+    pub fn segment_unnamed(&self, cloud: &Cloud, observer: &dyn Observer) -> Result<Segmentation> {
+        let segmenter = self.models().and_then(Models::segmenter).filter(|found| found.answers_points());
+        let Some(segmenter) = segmenter else {
+            return Err(Error::Model(
+                "parts without names need a segmenter that answers points, and the pipeline has none: export SAM with its \
+                 point decoder (docs/models.md)"
+                    .into(),
+            ));
+        };
+        let Pipeline { device, options, .. } = self;
+        self.unnamed(cloud, observer, |views| Regions::everything(device, views, segmenter, &options.sam3d))
+    }
+
+    /// The same with masks that are at hand. `observer`: `&()` for none.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the regions are not of the views; else as [`Pipeline::lift`].
+    pub fn lift_unnamed(
+        &self,
+        cloud: &Cloud,
+        regions: Regions,
+        observer: &dyn Observer,
+    ) -> Result<Segmentation> {
+        self.unnamed(cloud, observer, |_| Ok(regions))
+    }
+
+    fn unnamed(
+        &self,
+        cloud: &Cloud,
+        observer: &dyn Observer,
+        regions: impl FnOnce(&Views) -> Result<Regions>,
+    ) -> Result<Segmentation> {
+        let Pipeline { device, options, .. } = self;
+        let mut progress = self.begin(cloud, 0, observer)?;
+        let superpoints = self.partition(cloud, &mut progress)?;
+        let views = self.render(cloud, &mut progress)?;
+        let regions = progress.run(Stage::Masks, || regions(&views))?;
+        let (parts, scene) = progress.run(Stage::Boxes, || {
+            unnamed::scene(device, Cow::Borrowed(cloud), superpoints, views, &regions, options)
+        })?;
+        options.check_memory(device, cloud.len(), scene.boxes.len())?;
+        self.label(scene, &parts, unnamed::WEIGHER, &unnamed::options(options), progress)
     }
 
     /// The 2D-to-3D half alone: lifts 2D predictions from any detector to the named parts of a cloud. `observer`: `&()`
@@ -143,7 +195,7 @@ impl Pipeline {
         };
         let views = self.render(cloud, &mut progress)?;
         let scene = Scene { cloud: Cow::Borrowed(cloud), superpoints, views, boxes, masks };
-        self.label(scene, parts, weights.as_ref(), progress)
+        self.label(scene, parts, self.weigher(weights.as_ref()), &self.options, progress)
     }
 
     /// Labels a cloud anew after a change of weights, label rule, instance rules or names of parts, by the options and the
@@ -238,11 +290,11 @@ impl Pipeline {
         &self,
         scene: Scene,
         parts: &Parts,
-        weights: Option<&Weights>,
+        weigher: Weigher,
+        options: &Options,
         mut progress: Progress,
     ) -> Result<Segmentation> {
-        let Pipeline { device, options, .. } = self;
-        let weigher = self.weigher(weights);
+        let device = &self.device;
         let gathered = scene.gather(device, scene.voters()[0], parts.len(), options, &mut progress)?;
         let Lifted { weights, scores, labels, instances } =
             scene.lift(device, &gathered, parts, weigher, options, &mut progress)?;

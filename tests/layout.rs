@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 10] = [
     &["mesh", "models"],
     &["stages", "sam3d"],
     &["options"],
-    &["input", "lifting", "satr", "segmentation"],
+    &["input", "lifting", "satr", "segmentation", "unnamed"],
     &["pipeline", "output", "study"],
     &["batch"],
 ];

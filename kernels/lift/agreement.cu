@@ -23,10 +23,6 @@ __device__ inline size_t sums_of_round(const AgreementDims& d) {
     return size_t(d.round) * (size_t(BOXES) * d.boxes + d.views);
 }
 
-__device__ inline void add(uint64_t* sum, uint64_t value) {
-    if (value != 0) atomicAdd(reinterpret_cast<unsigned long long*>(sum), static_cast<unsigned long long>(value));
-}
-
 // The largest belief of a label's boxes in a set.
 __device__ inline uint32_t largest(const uint32_t* set_boxes, uint32_t begin, uint32_t end, const uint32_t* box_label,
                                    const uint32_t* belief, uint32_t label) {

@@ -17,10 +17,6 @@ __device__ inline uint64_t shown_too(uint32_t count, uint32_t own, uint32_t othe
     return other == 0 ? 0 : UNIT * count * other / max(own, other);
 }
 
-__device__ inline void add(uint64_t* sum, uint64_t value) {
-    if (value != 0) atomicAdd(reinterpret_cast<unsigned long long*>(sum), static_cast<unsigned long long>(value));
-}
-
 }  // namespace overlaps
 
 // held[s, b] = points of s in box b.

@@ -40,9 +40,6 @@ struct Items {
 __device__ inline Items of_grid() { return {blockIdx.x * blockDim.x, gridDim.x * blockDim.x}; }
 __device__ inline Items of_block() { return {0, blockDim.x}; }
 
-__device__ inline unsigned long long* atomic(uint64_t* at) { return reinterpret_cast<unsigned long long*>(at); }
-__device__ inline unsigned long long* atomic(int64_t* at) { return reinterpret_cast<unsigned long long*>(at); }
-
 // An edge of low < high; never 0, which marks an empty slot.
 __device__ inline uint64_t pair(uint32_t low, uint32_t high) { return uint64_t(low) << 32 | high; }
 __device__ inline uint32_t low(uint64_t pair) { return uint32_t(pair >> 32); }

@@ -95,9 +95,8 @@ triangles_draw(const float* __restrict__ vertices, const uint32_t* __restrict__ 
         const float depth = w[0] * z[0] + w[1] * z[1] + w[2] * z[2];
         if (!(depth > -INFINITY)) continue;
         const uint64_t key = uint64_t(ordered(depth)) << 32 | uint32_t(~face);
-        unsigned long long* slot =
-            reinterpret_cast<unsigned long long*>(image + size_t(d.side - 1 - up) * d.side + column);
-        if (__ldcg(slot) < key) atomicMax(slot, key);
+        uint64_t* slot = image + size_t(d.side - 1 - up) * d.side + column;
+        if (__ldcg(slot) < key) atomicMax(atomic(slot), static_cast<unsigned long long>(key));
     }
 }
 

@@ -83,9 +83,7 @@ rasterize_splat(const float* __restrict__ positions, const float* __restrict__ c
             const float dx = pixel_center(column, d.side) - s.x;
             if (dx * dx + dy * dy < d.radius * d.radius) {
                 uint64_t* slot = image + size_t(row) * d.side + column;
-                if (__ldcg(slot) < key) {
-                    atomicMax(reinterpret_cast<unsigned long long*>(slot), static_cast<unsigned long long>(key));
-                }
+                if (__ldcg(slot) < key) atomicMax(atomic(slot), static_cast<unsigned long long>(key));
             }
         }
     }

@@ -33,7 +33,8 @@ use std::{
 #[derive(Args)]
 #[command(after_help = "Examples:
   partstad segment chair.ply --parts arm,back,leg,seat,wheel -o out
-  partstad segment scans/*.ply --parts door,handle --models my-models -o out --json > runs.json")]
+  partstad segment scans/*.ply --parts door,handle --models my-models -o out --json > runs.json
+  partstad segment thing.glb --unnamed -o out")]
 pub struct Segment {
     /// Coloured point clouds or meshes: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
     /// .glb, .gltf, .obj, .stl
@@ -42,8 +43,12 @@ pub struct Segment {
     /// What to look for, separated by commas. Detectors read the names together, as one caption: other names beside a name
     /// change what is found of it; a concept segmenter reads each by itself. `partstad info` lists those that the models
     /// inside this program know
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', required_unless_present = "unnamed")]
     parts: Vec<String>,
+    /// Find parts without knowing their names: "part 1" is the largest. It takes a segmenter that answers points, as the
+    /// stand-ins inside this program do
+    #[arg(long, conflicts_with_all = ["parts", "weights", "score", "template"])]
+    unnamed: bool,
     /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -60,7 +65,7 @@ pub struct Segment {
 
 impl Segment {
     pub fn run(&self, global: &Global) -> Result<()> {
-        let parts = run::parts(&self.parts);
+        let parts = (!self.unnamed).then(|| run::parts(&self.parts));
         let folders = folders(&self.clouds, &self.out)?;
         let inputs = self.clouds.iter().chain(&self.learned.weights).map(PathBuf::as_path);
         run::check_results(&folders, &inputs.chain(self.segmenting.settings.files()).collect::<Vec<_>>())?;
@@ -74,7 +79,7 @@ impl Segment {
             self.models.as_deref(),
             &bar,
         )?
-        .learned(&self.learned, &parts)?;
+        .learned(&self.learned, parts.as_ref())?;
         let mut results = vec![];
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
@@ -82,7 +87,7 @@ impl Segment {
             progress::show(&bar, "reading");
             let result = Folder::begin(dir).and_then(|folder| {
                 let job = Job::read(path, session.pipeline.device(), session.pipeline.options())?;
-                session.segment("segment", &job, &parts, folder, &bar)
+                session.segment("segment", &job, parts.as_ref(), folder, &bar)
             });
             match result {
                 Ok(result) => results.push(result),
@@ -188,7 +193,7 @@ impl Demo {
         let points = ply::parse(DEMO, DEMO.len() as u64, path)?;
         let job = Job::new(path, points, session.pipeline.options())?;
         let folder = Folder::begin(&self.out)?;
-        let finished = session.segment("demo", &job, &Parts::new(DEMO_PARTS)?, folder, &bar)?;
+        let finished = session.segment("demo", &job, Some(&Parts::new(DEMO_PARTS)?), folder, &bar)?;
         bar.finish_and_clear();
         run::print(global, vec![finished], &session.warnings)
     }
@@ -227,7 +232,8 @@ impl Session {
         Ok(Session { pipeline, models: record, weights: None, warnings })
     }
 
-    fn learned(mut self, learned: &Learned, parts: &Parts) -> Result<Session> {
+    fn learned(mut self, learned: &Learned, parts: Option<&Parts>) -> Result<Session> {
+        let Some(parts) = parts else { return Ok(self) };
         let (pipeline, warning) = learned.give(self.pipeline, parts)?;
         self.warnings.extend(warning);
         Ok(Session { pipeline, weights: learned.weights.clone(), ..self })
@@ -237,14 +243,16 @@ impl Session {
         &self,
         command: &str,
         job: &Job,
-        parts: &Parts,
+        parts: Option<&Parts>,
         folder: Folder,
         bar: &ProgressBar,
     ) -> Result<Finished> {
-        let found = self
-            .pipeline
-            .segment(&job.input.cloud, parts, &Stages(bar))
-            .map_err(|e| input::named(job.path, e))?;
+        let (cloud, stages) = (&job.input.cloud, Stages(bar));
+        let found = match parts {
+            Some(parts) => self.pipeline.segment(cloud, parts, &stages),
+            None => self.pipeline.segment_unnamed(cloud, &stages),
+        }
+        .map_err(|e| input::named(job.path, e))?;
         let mut parameters = output::parameters(command, &self.pipeline);
         parameters["input"] =
             json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });

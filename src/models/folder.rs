@@ -46,7 +46,8 @@ fn embedded_files() -> Result<&'static [Embedded]> {
         "text_encoder.onnx",
         "grounding_detector.onnx",
         "sam_encoder.onnx",
-        "sam_decoder.onnx"
+        "sam_decoder.onnx",
+        "sam_points.onnx"
     ))
 }
 

@@ -13,9 +13,14 @@ pub mod depth;
 mod device;
 pub mod masks;
 pub mod merging;
+mod named;
 pub mod regions;
 
-pub use self::{merging::Places, regions::Regions};
+pub use self::{
+    merging::Places,
+    named::{Named, named, ranked},
+    regions::Regions,
+};
 
 use crate::{
     device::Device,

@@ -237,15 +237,18 @@ impl<'a> Painter<'a> {
         let one = 3 * side * side;
         let pixels = &self.views.images.host()?[k * one..][..one];
         let image = Images { pixels, height: side, width: side };
+        let map = &self.views.pixel_to_point.host()?[k * side * side..][..side * side];
         masks::automatic([side as u32; 2], options, |_, points| {
             let mut found = vec![];
-            segmenter.answer(image, points, |prompts, logits, iou| {
+            let asked: Vec<usize> = (0..points.len()).filter(|&p| shows(map, side, points[p])).collect();
+            let at: Vec<[f64; 2]> = asked.iter().map(|&p| points[p]).collect();
+            segmenter.answer(image, &at, |prompts, logits, iou| {
                 let sure: Vec<usize> = (0..iou.len()).filter(|&c| options.is_sure(iou[c])).collect();
                 let size = LOGIT_SIDE * LOGIT_SIDE;
                 let of_sure: Vec<&[f32]> = sure.iter().map(|&c| &logits[c * size..][..size]).collect();
                 let masks = self.measure(&of_sure, options.offset)?;
                 found.extend(masks.into_iter().zip(sure).map(|(mask, c)| Candidate {
-                    prompt: prompts.start + c / masks::PER_PROMPT,
+                    prompt: asked[prompts.start + c / masks::PER_PROMPT],
                     iou: iou[c],
                     mask,
                 }));
@@ -254,6 +257,20 @@ impl<'a> Painter<'a> {
             Ok(found)
         })
     }
+}
+
+/// Pixels around a prompt: what is nearer lies between its splats.
+#[cfg(feature = "ort")]
+const NEAR: usize = 2;
+
+/// Whether the view shows a point of the cloud where it is asked, or beside it. Of white there is nothing to learn.
+#[cfg(feature = "ort")]
+fn shows(map: &[i32], side: usize, point: [f64; 2]) -> bool {
+    let around = |at: f64| {
+        let at = (at as usize).min(side - 1);
+        at.saturating_sub(NEAR)..(at + NEAR + 1).min(side)
+    };
+    around(point[1]).any(|y| around(point[0]).any(|x| map[y * side + x] >= 0))
 }
 
 #[cfg(test)]

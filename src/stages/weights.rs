@@ -5,7 +5,7 @@ use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result, in_range},
     io::npy,
-    ops::lift::{agreement, confidence},
+    ops::lift::{agreement, confidence, membership::Sets},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -125,6 +125,28 @@ impl Options {
         }
     }
 
+    /// The weights, computed on the host. `held`: what the boxes hold, of which not every rule asks. `labels`: L.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if boxes and sets do not fit together, [`Error::Device`] if the boxes lie on a device that failed;
+    /// those of `held`.
+    pub(crate) fn on_host<'a>(
+        &self,
+        boxes: &Boxes,
+        labels: usize,
+        held: impl FnOnce() -> Result<Held<'a>>,
+    ) -> Result<Vec<f32>> {
+        match *self {
+            Options::Agreement { weight, .. } => {
+                held()?.agreement(boxes, labels, |input| agreement::cpu::weights(input, weight))
+            }
+            Options::Constant { weight, .. } => Ok(vec![weight; boxes.len()]),
+            Options::Confidence { scale, .. } => {
+                Ok(confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), scale))
+            }
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let (most, null) = match *self {
             Options::Agreement { weight, null } | Options::Constant { weight, null } => {
@@ -136,6 +158,45 @@ impl Options {
             in_range(value.is_finite(), name, value, "finite")?;
         }
         Ok(())
+    }
+}
+
+/// What boxes hold.
+pub(crate) struct Held<'a> {
+    /// Which boxes hold the superpoints' visible points.
+    pub sets: &'a Sets,
+    /// What each view shows of each superpoint, `[S, K]`.
+    pub observed: &'a [u32],
+    /// K.
+    pub views: usize,
+}
+
+impl<'a> Held<'a> {
+    /// # Errors
+    /// As [`Memberships::observed`].
+    fn by(memberships: &'a Memberships) -> Result<Held<'a>> {
+        let Memberships { views, .. } = *memberships;
+        Ok(Held { sets: memberships.sets()?, observed: &memberships.observed()?.counts, views })
+    }
+
+    fn agreement<T>(
+        self,
+        boxes: &Boxes,
+        labels: usize,
+        then: impl FnOnce(&agreement::Input) -> Result<T>,
+    ) -> Result<T> {
+        let Held { sets, observed, views } = self;
+        let box_score: Vec<f32> = boxes.list()?.iter().map(|b| b.score).collect();
+        let (box_view, box_label) = (boxes.views()?, boxes.labels()?);
+        then(&agreement::Input {
+            sets,
+            observed,
+            views,
+            box_view: &box_view,
+            box_label: &box_label,
+            box_score: &box_score,
+            labels,
+        })
     }
 }
 
@@ -156,22 +217,14 @@ impl Weights {
         boxes.check(memberships.views, labels)?;
         let null = options.null();
         let boxes = match device {
-            Device::Cpu => Twin::from(match *options {
-                Options::Agreement { weight, .. } => {
-                    memberships.agreement(boxes, labels, |input| agreement::cpu::weights(input, weight))?
-                }
-                Options::Constant { weight, .. } => vec![weight; boxes.len()],
-                Options::Confidence { scale, .. } => {
-                    confidence::cpu::weights(boxes.list()?.iter().map(|b| b.score), scale)
-                }
-            }),
+            Device::Cpu => options.on_host(boxes, labels, || Held::by(memberships))?.into(),
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
                 let weights = match *options {
                     Options::Agreement { weight, .. } => {
                         if memberships.is_here() {
                             // A file's may be anything.
-                            memberships.agreement(boxes, labels, |input| input.check())?;
+                            Held::by(memberships)?.agreement(boxes, labels, |input| input.check())?;
                         }
                         let (found, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
                         agreement::cuda::weights(

@@ -160,6 +160,8 @@ methods! {
         "the same, thinned to one point in voxels of 0.05, as published";
     SAM3D_FINE = "sam3d-voxels-0.02", "SAM3D (voxels 0.02)", Way::Unlabelled(Source::Everything, sam3d::fine_voxels),
         "the same in voxels of 0.02";
+    UNNAMED = "unnamed", "unnamed", Way::Unlabelled(Source::Everything, sam3d::voted),
+        "what `segment --unnamed` gives: the groups of sam3d, voted on by their masks";
     SAM3D_BOXES = "sam3d-boxes", "SAM3D (boxes)", Way::Unlabelled(Source::Boxes, sam3d::as_asked),
         "no SAM3D: the masks of the detector's boxes, without their labels, merged as in sam3d";
     SAM3D_BOXES_VOXELS = "sam3d-boxes-voxels", "SAM3D (boxes, voxels 0.05)",

@@ -3,11 +3,12 @@
 use crate::{
     device::Device,
     error::Result,
-    lifting::Scene,
-    ops::merge::groups::cpu::sizes,
+    lifting::{Scene, Voters},
+    observer::Progress,
     options::Options,
     sam3d::{self, Matching, Regions},
     stages::instances::{Instance, Instances, UNLABELLED},
+    unnamed,
 };
 
 /// Merged as the options say.
@@ -57,32 +58,27 @@ fn instances(
     options: &sam3d::Options,
 ) -> Result<Instances> {
     let Scene { cloud, superpoints, views, .. } = scene;
-    Ok(ranked(&sam3d::segment(device, cloud, views, regions, superpoints, options)?))
+    Ok(unlabelled(&sam3d::segment(device, cloud, views, regions, superpoints, options)?))
+}
+
+/// Voted on, as parts without names are found.
+///
+/// # Errors
+/// Those of [`unnamed::scene`] and [`Scene::lift`].
+pub fn voted(device: &Device, scene: &Scene, regions: &Regions, options: &Options) -> Result<Instances> {
+    let Scene { cloud, superpoints, views, .. } = scene.clone();
+    let (parts, scene) = unnamed::scene(device, cloud, superpoints, views, regions, options)?;
+    let (options, mut progress) = (unnamed::options(options), Progress::default());
+    let gathered = scene.gather(device, Voters::Masks, parts.len(), &options, &mut progress)?;
+    let lifted = scene.lift(device, &gathered, &parts, unnamed::WEIGHER, &options, &mut progress)?;
+    let mut instances = lifted.instances;
+    instances.list.iter_mut().for_each(|instance| instance.label = UNLABELLED);
+    Ok(instances)
 }
 
 /// All are as sure, and of as sure ones the larger comes first.
-fn ranked(groups: &[i32]) -> Instances {
-    let sizes = sizes(groups);
-    let mut order: Vec<usize> = (0..sizes.len()).collect();
-    order.sort_by_key(|&group| std::cmp::Reverse(sizes[group]));
-    let mut rank = vec![0; sizes.len()];
-    (0..).zip(&order).for_each(|(i, &group)| rank[group] = i);
-    let instance = |&group: &usize| Instance { label: UNLABELLED, points: sizes[group], confidence: 1.0 };
-    Instances {
-        list: order.iter().map(instance).collect(),
-        of_point: groups.iter().map(|&g| if g >= 0 { rank[g as usize] } else { -1 }).collect(),
-        ..Instances::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn larger_groups_come_first() {
-        let found = ranked(&[0, 1, 1, -1, 2, 2]);
-        assert_eq!(found.of_point, [2, 0, 0, -1, 1, 1]);
-        assert_eq!(found.list.iter().map(|instance| instance.points).collect::<Vec<_>>(), [2, 2, 1]);
-    }
+fn unlabelled(groups: &[i32]) -> Instances {
+    let (of_point, sizes) = sam3d::ranked(groups);
+    let instance = |points| Instance { label: UNLABELLED, points, confidence: 1.0 };
+    Instances { list: sizes.into_iter().map(instance).collect(), of_point, ..Instances::default() }
 }

@@ -56,6 +56,37 @@ fn one_bad_cloud_does_not_stop_the_others() {
     assert!(weights.contains("w.npy"), "{weights}");
 }
 
+#[cfg(feature = "small-models")]
+#[test]
+fn parts_without_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (options, out) = (path("options.json"), path("out"));
+    fs::write(
+        &options,
+        r#"{"views": {"poses": [{"elevation": 10, "azimuth": 0}, {"elevation": 10, "azimuth": 40}], "side": 400},
+            "sam3d": {"masks": {"points_per_side": 12}}}"#,
+    )
+    .unwrap();
+    let common = ["segment", CLOUD, "--options", &options, "-o", &out];
+    let told = json(&[&common[..], &["--unnamed", "--json"]].concat());
+    let parts = told["parts"].as_array().unwrap();
+    assert!(parts.len() > 1, "{told}");
+    for (number, part) in (1..).zip(parts) {
+        let found = (&part["name"], &part["instances"]);
+        assert_eq!(found, (&format!("part {number}").into(), &1.into()), "{told}");
+        assert!(part["points"].as_u64().unwrap() > 0 && part["boxes"].as_u64().unwrap() > 0, "{told}");
+    }
+    assert!(dir.path().join("out/report.html").exists());
+
+    let both = fails(&[&common[..], &["--unnamed", "--parts", "leg"]].concat(), 2);
+    assert!(both.contains("cannot be used with"), "{both}");
+    let neither = fails(&common, 2);
+    assert!(neither.contains("--parts <NAMES>"), "{neither}");
+    let other = fails(&[&common[..], &["--unnamed", "--models", "tests/fixtures/models"]].concat(), 1);
+    assert!(other.contains("answers points"), "{other}");
+}
+
 #[test]
 fn models_check_says_what_is_wrong() {
     const MODELS: &str = "tests/fixtures/models";

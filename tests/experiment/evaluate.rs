@@ -169,7 +169,7 @@ fn without_masks_the_boxes_methods_are_compared() {
         told["without_masks"],
         serde_json::json!([&["no-weights", "agreement", "confidence"][..], &boxes].concat())
     );
-    let regions = ["sam3d", "sam3d-voxels", "sam3d-voxels-0.02"];
+    let regions = ["sam3d", "sam3d-voxels", "sam3d-voxels-0.02", "unnamed"];
     assert_eq!(told["without_regions"], serde_json::json!(regions));
     let notes = fs::read_to_string(example.root.path().join("out/results.md")).unwrap();
     assert!(notes.contains("have no masks: no-weights, agreement, confidence"), "{notes}");

@@ -10,6 +10,7 @@ use partstad::{
         labels::{self, Rule},
         membership::{self, Entry, Sets},
         observe::{self, Observed},
+        overlaps::{self, Overlaps, Owners},
     },
     ragged::Ragged,
 };
@@ -126,6 +127,18 @@ pub fn compare_pieces(
         rects: &gpu.upload(rects.as_flattened()).unwrap(),
         views: views as usize,
     };
+    if superpoints * boxes > 0 {
+        let of = overlaps::cuda::Input {
+            observed: there.observed,
+            sets: there.sets,
+            box_label: there.box_label,
+            box_view: there.box_view,
+            views: there.views,
+        };
+        let (found, _) = overlaps::cuda::Held::count(gpu, of).unwrap().overlaps(gpu).unwrap();
+        let owners = Owners { label: &box_label, view: &box_view, views: views as usize };
+        assert_eq!(found, Overlaps::of_superpoints(&observed, &sets, &owners));
+    }
     [Merge::Touching, Merge::Masks].map(|merge| {
         let expected = instances::cpu::instances(&input, &rules(merge)).unwrap();
         let found = instances::cuda::instances(gpu, &there, &rules(merge)).unwrap().download(gpu).unwrap();

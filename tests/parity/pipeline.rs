@@ -5,6 +5,7 @@ use partstad::{
     Device, Parts, Pipeline, Predictions, Segmentation,
     io::points::PointCloud,
     pipeline::Options,
+    sam3d::{self, Regions},
     stages::{
         boxes::Boxes,
         cloud::Cloud,
@@ -74,6 +75,28 @@ fn a_device_segments_as_the_cpu_does() {
         let labelled = here.labels.of_point.iter().filter(|&&label| label >= 0).count();
         assert!(labelled > cloud.len() / 2, "{labelled} of {} points have a part", cloud.len());
     }
+}
+
+/// The masks of the chair's boxes in three views, whatever they show: each part found is one instance, the largest first.
+#[test]
+fn parts_without_names() {
+    let gpu = gpu();
+    let (cloud, mut boxes) = chair();
+    boxes.list_mut().unwrap().retain(|found| found.view < 3);
+    let masks = Masks::Logits(discs(&boxes).into());
+    let mut options = small_views();
+    options.views.poses.truncate(3);
+    let find = |device: Device| {
+        let views = Views::render(&Device::Cpu, &cloud, &options.views).unwrap();
+        let regions = Regions::of_boxes(&device, &views, &boxes, &masks, &sam3d::Options::default()).unwrap();
+        Pipeline::new(device, options.clone()).lift_unnamed(&cloud, regions, &()).unwrap()
+    };
+    let here = find(Device::Cpu);
+    same(&find(Device::Cuda(gpu)), &here, "without names");
+    let (list, labels) = (&here.instances.list, &here.labels.of_point);
+    assert!(list.len() > 3 && list.is_sorted_by(|a, b| a.points >= b.points), "{list:?}");
+    assert_eq!(here.parts.len(), list.len());
+    assert_eq!((&here.parts[0][..], &labels[..]), ("part 1", &here.instances.of_point[..]));
 }
 
 /// Weights, the null weight, the label rule or the names change: as if lifted anew.

@@ -232,3 +232,27 @@ def segmenter_batch(data, random, share=1.0, boxes_per_image=10):
         maps.append(instances)
     return (torch.from_numpy(np.stack(images)), torch.from_numpy(np.concatenate(boxes).astype(np.float32)),
             torch.tensor(image_index), torch.from_numpy(np.stack(maps)), torch.from_numpy(np.concatenate(codes)))
+
+
+def point_batch(data, random, share=1.0, points_per_image=12):
+    """images u8 [N, 3, S, S] RGB, points [P, 2] (x, y), image_index [P], instances u8 [N, S, S], codes [P]: a third of
+    the points on instances of rare labels as often as on others, a third on any pixels of the object, the rest anywhere."""
+    size, chosen = draw(data, random, share)
+    images, maps, points, image_index, codes = [], [], [], [], []
+    for n, i in enumerate(chosen):
+        image, instances, rows = data.crop(i, size, random)
+        augment(image, instances, random)
+        rows = rows[rows[:, 6] == KEPT]
+        places = [np.flatnonzero(instances)] * (points_per_image // 3) + [np.arange(size * size)] * (points_per_image // 3)
+        if len(rows):
+            rare = 1 / np.bincount(rows[:, 4])[rows[:, 4]]
+            picked = random.choice(rows[:, 5], points_per_image - len(places), p=rare / rare.sum())
+            places += [np.flatnonzero(instances == code + 1) for code in picked]
+        at = np.array([random.choice(place) for place in places if len(place)])
+        points.append(np.stack([at % size, at // size], 1))
+        image_index += [n] * len(at)
+        codes.append(instances.reshape(-1)[at])
+        images.append(image)
+        maps.append(instances)
+    return (torch.from_numpy(np.stack(images)), torch.from_numpy(np.concatenate(points).astype(np.float32)),
+            torch.tensor(image_index), torch.from_numpy(np.stack(maps)), torch.from_numpy(np.concatenate(codes)))

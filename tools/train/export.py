@@ -1,6 +1,6 @@
-"""Writes the four ONNX files, vocab.txt and manifest.json of RUN's checkpoints, and checks each against PyTorch.
+"""Writes what RUN trained as ONNX files, checked against PyTorch, beside what it did not train, and manifest.json.
 
-    python export.py RUN -o ../../models/small [--segmenter FOLDER]
+    python export.py RUN -o ../../models/small [--rest FOLDER]
 """
 
 import argparse
@@ -35,21 +35,12 @@ def fuse(model):
     return model
 
 
-def load(run, shift=0.0):
-    """The averaged weights in eval mode: text encoder, detector, segmenter (None if RUN trained none). `shift` is added to
-    every token logit."""
-    vocabulary = build_vocabulary()
-    weights = torch.load(run / "detector.pt", weights_only=True, map_location="cpu")["average"]
-    text = detector.TextEncoder(len(vocabulary), Tokenizer(vocabulary).ids["."])
-    text.load_state_dict({k[5:]: v for k, v in weights.items() if k.startswith("text.")})
-    ground = detector.GroundingDetector(detector.trunk_of(weights))
-    ground.load_state_dict({k[9:]: v for k, v in weights.items() if k.startswith("detector.")})
-    ground.bias.data += shift
-    segment = None
-    if (run / "segmenter.pt").exists():
-        segment = segmenter.Segmenter()
-        segment.load_state_dict(torch.load(run / "segmenter.pt", weights_only=True, map_location="cpu")["average"])
-    return [m and fuse(m.eval()).requires_grad_(False) for m in (text, ground, segment)]
+def load(run, file, modules):
+    """Gives modules, by their names in RUN's checkpoint, its averaged weights, in eval mode."""
+    weights = torch.load(run / file, weights_only=True, map_location="cpu")["average"]
+    for name, module in modules(weights).items():
+        module.load_state_dict({k.removeprefix(f"{name}."): v for k, v in weights.items() if k.startswith(f"{name}.")})
+        yield fuse(module.eval()).requires_grad_(False)
 
 
 def in_eight_bits(name, shape):
@@ -125,20 +116,49 @@ def export(model, path, examples, outputs, dynamic, shapes):
     assert worst < 1e-3, path.name
 
 
+# What is trained together, and its files.
+FILES = {"detector": ["text_encoder.onnx", "grounding_detector.onnx", "vocab.txt", "NOTICE"],
+         "segmenter": ["sam_encoder.onnx", "sam_decoder.onnx"], "points": ["sam_points.onnx"]}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=pathlib.Path)
     parser.add_argument("-o", "--out", type=pathlib.Path, required=True)
     parser.add_argument("--shift", type=float, default=0.0, help="added to every token logit, so that 0.5 is a good score threshold")
     parser.add_argument("--nms", type=float, default=0.6, help="IoU above which the weaker of two boxes of one part goes")
-    parser.add_argument("--segmenter", type=pathlib.Path, default=pathlib.Path("models/small"),
-                        help="folder whose segmenter is taken if RUN trained none")
+    parser.add_argument("--point-gain", type=float, default=1.0, help="of the logits at points, so that good masks are stable")
+    parser.add_argument("--point-shift", type=float, default=0.0, help="added to the IoU logit at points, so that 0.88 is a good threshold")
+    parser.add_argument("--rest", type=pathlib.Path, default=pathlib.Path("models/small"), help="folder of what RUN did not train")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    text, ground, segment = load(args.run, args.shift)
-    vocabulary = build_vocabulary()
-    (args.out / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     torch.manual_seed(1)
+    rest = args.rest / "manifest.json"
+    rules = json.loads(rest.read_text())["detector"] if rest.exists() else None
+    trained = {name for name in FILES if (args.run / f"{name}.pt").exists()}
+    for name, files in FILES.items():
+        if name in trained:
+            found = EXPORTS[name](args)
+            rules = found or rules
+        elif name == "points" and "segmenter" in trained:
+            # They were answered from the embeddings of another encoder.
+            (args.out / "sam_points.onnx").unlink(missing_ok=True)
+        elif args.out.resolve() != args.rest.resolve():
+            for file in filter(lambda file: (args.rest / file).exists(), files):
+                shutil.copyfile(args.rest / file, args.out / file)
+    write_manifest(args.out, rules)
+
+
+def export_detector(args):
+    """Returns the rules of the manifest."""
+    vocabulary = build_vocabulary()
+
+    def modules(weights):
+        return {"text": detector.TextEncoder(len(vocabulary), Tokenizer(vocabulary).ids["."]),
+                "detector": detector.GroundingDetector(detector.trunk_of(weights))}
+    text, ground = load(args.run, "detector.pt", modules)
+    ground.bias.data += args.shift
+    (args.out / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
 
     def tokens(t, length):
         ids, mask = torch.randint(6, len(vocabulary), (t, length)), torch.ones(t, length, dtype=torch.int64)
@@ -156,48 +176,66 @@ def main():
     heads = ["token_logits", "box_regression", "centerness", "features"]
     export(ground, args.out / "grounding_detector.onnx", scene(2, 8), heads, axes | {k: {0: "N"} for k in heads[1:]}, [scene(1, 12)])
 
-    if segment:
-        export_segmenter(segment, args.out)
-    else:
-        for file in ("sam_encoder.onnx", "sam_decoder.onnx"):
-            if args.out.resolve() != args.segmenter.resolve():
-                shutil.copyfile(args.segmenter / file, args.out / file)
-    notice = args.out / "NOTICE"
+    trunk, notice = ground.backbone, args.out / "NOTICE"
     notice.unlink(missing_ok=True)
-    if isinstance(ground.backbone, lite0.Lite0):
+    if isinstance(trunk, lite0.Lite0):
         notice.write_text(lite0.NOTICE)
-    write_manifest(args.out, args.nms, ground.backbone)
-
-
-def export_segmenter(segment, out):
-    export(segment.encoder, out / "sam_encoder.onnx", {"image": torch.randn(2, 3, 800, 800)}, ["image_embeddings"],
-           {"image": {0: "N"}, "image_embeddings": {0: "N"}}, [{"image": torch.randn(1, 3, 800, 800)}])
-
-    def prompts(n, b):
-        corner = torch.rand(b, 2) * 700
-        return {"image_embeddings": torch.randn(n, segmenter.Encoder.channels, 200, 200).relu(),
-                "boxes": torch.cat([corner, corner + torch.rand(b, 2) * 99], 1), "image_index": torch.randint(0, n, (b,))}
-    export(segment.decoder, out / "sam_decoder.onnx", prompts(2, 3), ["low_res_logits", "iou"],
-           {"image_embeddings": {0: "N"}, "boxes": {0: "B"}, "image_index": {0: "B"}, "low_res_logits": {0: "B"}, "iou": {0: "B"}},
-           [prompts(1, 7), prompts(3, 1)])
-
-
-def write_manifest(out, nms, trunk):
-    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
-             for p in sorted(out.iterdir()) if p.suffix in (".onnx", ".txt")}
-    manifest = {
-        "version": 1, "name": "small", "stand_in": True,
-        "detector": {
-            "kind": "atss", "text_encoder": "text_encoder.onnx", "model": "grounding_detector.onnx",
+    return {"kind": "atss", "text_encoder": "text_encoder.onnx", "model": "grounding_detector.onnx",
             "image": {"order": trunk.order, "scale": 255, "mean": trunk.mean, "std": trunk.std, "size": [800, 800],
                       "resize": "shorter", "divisor": 32},
             "text": {"tokenizer": "wordpiece", "vocab": "vocab.txt", "separator": " . ", "max_tokens": 256,
                      "known_parts": PART_NAMES},
             "strides": detector.STRIDES, "anchor_sizes": detector.ANCHOR_SIZES, "box_weights": detector.BOX_WEIGHTS,
-            "score": "sqrt_mean_sigmoid_x_centerness", "pre_nms": 0.05, "top_n": 1000, "nms": nms, "max_det": 100,
-            "feature_dim": 256},
+            "score": "sqrt_mean_sigmoid_x_centerness", "pre_nms": 0.05, "top_n": 1000, "nms": args.nms, "max_det": 100,
+            "feature_dim": 256}
+
+
+def embeddings(n):
+    return torch.randn(n, segmenter.Encoder.channels, 200, 200).relu()
+
+
+def export_segmenter(args):
+    encoder, decoder = load(args.run, "segmenter.pt", lambda _: {"encoder": segmenter.Encoder(), "decoder": segmenter.Decoder()})
+    export(encoder, args.out / "sam_encoder.onnx", {"image": torch.randn(2, 3, 800, 800)}, ["image_embeddings"],
+           {"image": {0: "N"}, "image_embeddings": {0: "N"}}, [{"image": torch.randn(1, 3, 800, 800)}])
+
+    def prompts(n, b):
+        corner = torch.rand(b, 2) * 700
+        boxes = torch.cat([corner, corner + torch.rand(b, 2) * 99], 1)
+        return {"image_embeddings": embeddings(n), "boxes": boxes, "image_index": torch.randint(0, n, (b,))}
+    export_decoder(decoder, args.out / "sam_decoder.onnx", prompts, "B")
+
+
+def export_points(args):
+    decoder, = load(args.run, "points.pt", lambda _: {"points": segmenter.PointDecoder()})
+    decoder.logit.weight.data *= args.point_gain
+    decoder.logit.bias.data *= args.point_gain
+    decoder.iou.bias.data += args.point_shift
+
+    def prompts(n, p):
+        return {"image_embeddings": embeddings(n), "points": torch.rand(p, 2) * 799, "image_index": torch.randint(0, n, (p,))}
+    export_decoder(decoder, args.out / "sam_points.onnx", prompts, "P")
+
+
+def export_decoder(decoder, path, prompts, axis):
+    examples, outputs = prompts(2, 3), ["low_res_logits", "iou"]
+    dynamic = {name: {0: axis} for name in [*examples, *outputs]} | {"image_embeddings": {0: "N"}}
+    export(decoder, path, examples, outputs, dynamic, [prompts(1, 7), prompts(3, 1)])
+
+
+EXPORTS = {"detector": export_detector, "segmenter": export_segmenter, "points": export_points}
+
+
+def write_manifest(out, rules):
+    """`rules`: of the detector."""
+    points = {"points": "sam_points.onnx"} if (out / "sam_points.onnx").exists() else {}
+    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()
+             for p in sorted(out.iterdir()) if p.suffix in (".onnx", ".txt")}
+    manifest = {
+        "version": 1, "name": "small", "stand_in": True,
+        "detector": rules,
         "segmenter": {
-            "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx",
+            "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx", **points,
             "image": {"order": "rgb", "scale": 255, "mean": segmenter.MEAN_RGB, "std": segmenter.STD_RGB,
                       "size": [segmenter.SIZE, segmenter.SIZE], "resize": "longer"},
             "embedding": [segmenter.Encoder.channels, segmenter.SIZE // segmenter.STRIDE]},

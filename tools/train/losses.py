@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from augment import UNLABELLED
 from detector import decode
 
 
@@ -101,35 +102,76 @@ def detector_loss(outputs, anchor, counts, batch):
     return sum(terms.values()), {k: v.item() for k, v in terms.items()}
 
 
-def segmenter_loss(logits, quality, windows, image_index, instances, codes):
-    """`logits` [B, G, G] over `windows` [B, 4] against the instance maps [N, S, S]. Cells on the object weigh 1; a
-    background cell weighs 0.2 where the instance has no pixel around it and 0 in the gaps between its splats."""
-    G, S = logits.shape[-1], instances.shape[-1]
+def cells(instances, image_index, windows, G):
+    """What the instance maps [N, S, S] have at the G x G cell centres of `windows` [B, 4]: a reader of the codes some
+    pixels away, [B, G, G], and which cells lie outside the image."""
+    S = instances.shape[-1]
     step = (torch.arange(G, device=windows.device) + 0.5) / G
     size = windows[:, 2:] - windows[:, :2]
     x, y = (windows[:, i, None] + step * size[:, i, None] for i in (0, 1))
     px, py = x.round().long(), y.round().long()
 
-    def read(dx, dy):
+    def read(dx=0, dy=0):
         rows, columns = (py + dy).clamp(0, S - 1), (px + dx).clamp(0, S - 1)
         return instances[image_index[:, None, None], rows[:, :, None], columns[:, None, :]]
-    here = read(0, 0)
-    mine = here == codes[:, None, None]
-    near = torch.stack([read(dx, dy) == codes[:, None, None] for dx, dy in ((-4, 0), (4, 0), (0, -4), (0, 4))]).any(0)
-    covered = here != 0
-    outside = ((px < 0) | (px >= S))[:, None, :] | ((py < 0) | (py >= S))[:, :, None]
+    return read, ((px < 0) | (px >= S))[:, None, :] | ((py < 0) | (py >= S))[:, :, None]
+
+
+def mask_loss(logits, mine, near, covered, outside):
+    """Cross entropy and Dice [B] of logits [B, G, G] against the cells that are `mine`. Cells on the object (`covered`)
+    weigh 1; a background cell weighs 0.2, and 0 where what is asked for is `near`: in the gaps between its splats."""
     weight = torch.where(covered, 1.0, torch.where(near, 0.0, 0.2)).masked_fill(outside, 0.0)
     target = mine.float()
-    logits = logits.float()
     bce = (F.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
     p, on = logits.sigmoid(), weight * covered
     dice = 1 - (2 * (p * target * on).sum((1, 2)) + 1) / (((p + target) * on).sum((1, 2)) + 1)
-    with torch.no_grad():
-        chosen, counted = logits > 0, covered & ~outside
-        truth = mine & counted
-        union = ((chosen | truth) & counted).sum((1, 2)).clamp(min=1)
-        overlap = (chosen & truth).sum((1, 2)) / union
-    quality_loss = F.binary_cross_entropy_with_logits(quality.float()[:, 0], overlap)
+    return bce, dice
+
+
+def overlap(logits, mine, counted, missed=0):
+    """IoU [B] of the masks over the `counted` cells; `missed` cells of what is asked for lie elsewhere."""
+    chosen, truth = (logits > 0) & counted, mine & counted
+    return (chosen & truth).sum((1, 2)) / ((chosen | truth).sum((1, 2)) + missed).clamp(min=1)
+
+
+NEAR = ((-4, 0), (4, 0), (0, -4), (0, 4))
+
+
+def segmenter_loss(logits, quality, windows, image_index, instances, codes):
+    """`logits` [B, G, G] over `windows` [B, 4] against the instance maps [N, S, S]."""
+    read, outside = cells(instances, image_index, windows, logits.shape[-1])
+    codes = codes[:, None, None]
+    here, logits = read(), logits.float()
+    mine, covered = here == codes, here != 0
+    near = torch.stack([read(dx, dy) == codes for dx, dy in NEAR]).any(0)
+    bce, dice = mask_loss(logits, mine, near, covered, outside)
+    found = overlap(logits, mine, covered & ~outside)
+    quality_loss = F.binary_cross_entropy_with_logits(quality.float()[:, 0], found)
     terms = {"bce": bce.mean(), "dice": dice.mean(), "iou": 0.2 * quality_loss}
-    report = {k: v.item() for k, v in terms.items()} | {"overlap": overlap.mean().item()}
-    return sum(terms.values()), report
+    return sum(terms.values()), {k: v.item() for k, v in terms.items()} | {"overlap": found.mean().item()}
+
+
+def point_loss(logits, quality, windows, image_index, instances, codes):
+    """`logits` [P, 3, G, G] over `windows` [P, 3, 4] against the instance maps [N, S, S]; `codes` [P]: what lies at the
+    points. All windows are asked for the instance there; one that shows little of it must know that its answer is poor, as
+    where there is no object. Of points without a label nothing is asked."""
+    P, K, G, _ = logits.shape
+    flat, index = windows.flatten(0, 1), image_index.repeat_interleave(K)
+    read, outside = cells(instances, index, flat, G)
+    code = codes.repeat_interleave(K)
+    here, logits = read(), logits.float().flatten(0, 1)
+    covered, mine = here != 0, here == code[:, None, None]
+    near = torch.stack([read(dx, dy) == code[:, None, None] for dx, dy in NEAR]).any(0)
+    # What a window does not show, in its cells.
+    totals = torch.zeros(len(instances), 256, device=logits.device)
+    totals.scatter_add_(1, instances.flatten(1).long(), torch.ones_like(instances.flatten(1), dtype=torch.float32))
+    total = totals[index, code.long()] * G ** 2 / (flat[:, 2:] - flat[:, :2]).prod(1)
+    missed = (total - (mine & ~outside).sum((1, 2))).clamp(min=0)
+    bce, dice = mask_loss(logits, mine, near, covered, outside)
+    found = torch.where(code == 0, 0.0, overlap(logits, mine, covered & ~outside, missed))
+    judged, asked = (code != UNLABELLED).float(), ((code > 0) & (code < UNLABELLED)).float()
+    each = F.binary_cross_entropy_with_logits(quality.float().flatten(), found, reduction="none")
+    terms = {"bce": (bce * asked).sum() / asked.sum().clamp(min=1), "dice": (dice * asked).sum() / asked.sum().clamp(min=1),
+             "iou": 0.5 * (each * judged).sum() / judged.sum().clamp(min=1)}
+    best = (found * asked).reshape(P, K).amax(1).sum() * K / asked.sum().clamp(min=1)
+    return sum(terms.values()), {k: v.item() for k, v in terms.items()} | {"overlap": best.item()}

@@ -18,10 +18,12 @@ import export
 import exported
 import judge
 import lite0
+import losses
 from dataset import Dataset, detector_batch, weights
 from vocabulary import Tokenizer, build_vocabulary
 
 HERE = pathlib.Path(__file__).parent
+SMALL = HERE.parents[1] / "models" / "small"
 # Means of the four levels for `pattern`, as timm 1.0.31's tf_efficientnet_lite0 has them (differences up to 2e-6).
 FEATURES = (0.458824, -0.670123, 0.0857392, 0.476876)
 
@@ -166,6 +168,42 @@ class TestTraining(unittest.TestCase):
             other = train("whole", "--rate", "0.1")
             self.assertNotEqual(other.returncode, 0)
             self.assertIn("settings", other.stderr)
+
+
+class TestPoints(unittest.TestCase):
+    def test_answers_begin_as_those_to_boxes_and_are_exported_beside_the_rest(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            write_dataset(folder)
+            subprocess.run([sys.executable, HERE / "train.py", "points", folder, "-o", folder / "run", "--steps", "3",
+                            "--start", SMALL], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([sys.executable, HERE / "export.py", folder / "run", "-o", folder / "out", "--rest", SMALL,
+                            "--point-gain", "2"], check=True, stdout=subprocess.DEVNULL)
+            for file in ("sam_encoder.onnx", "sam_decoder.onnx", "grounding_detector.onnx", "vocab.txt"):
+                self.assertEqual((folder / "out" / file).read_bytes(), (SMALL / file).read_bytes(), file)
+            manifests = [json.loads((f / "manifest.json").read_text()) for f in (folder / "out", SMALL)]
+            self.assertEqual(*(m["detector"] for m in manifests))
+            self.assertEqual(*(m["segmenter"] for m in manifests))
+            points, boxes = (exported.weights(f / file) for f, file in ((folder / "out", "sam_points.onnx"), (SMALL, "sam_decoder.onnx")))
+            self.assertEqual(points.keys(), boxes.keys())
+            # Three steps change little but the scale, which the norms decide.
+            pair = torch.stack([w["first.conv.weight"].flatten() for w in (points, boxes)])
+            self.assertGreater(torch.corrcoef(pair)[0, 1], 0.9)
+            self.assertFalse(torch.equal(*pair))
+
+    def test_a_window_that_shows_little_of_an_instance_knows_it(self):
+        instances = torch.zeros(1, 64, 64, dtype=torch.uint8)
+        instances[0, 8:40, 8:40] = 1
+        windows = torch.tensor([[[0.0, 0.0, 64.0, 64.0], [8.0, 8.0, 24.0, 24.0]]])
+        code, index = torch.tensor([1], dtype=torch.uint8), torch.tensor([0])
+        read, outside = losses.cells(instances, index.repeat_interleave(2), windows[0], 16)
+        logits = torch.where(read() == 1, 9.0, -9.0)[None]
+
+        def quality_loss(*iou):
+            return losses.point_loss(logits, torch.logit(torch.tensor([iou])), windows, index, instances, code)[1]["iou"]
+        # The first window shows all of it, the second a quarter.
+        self.assertLess(quality_loss(0.99, 0.25), quality_loss(0.99, 0.5))
+        self.assertLess(quality_loss(0.99, 0.25), quality_loss(0.5, 0.25))
 
 
 class TestJudge(unittest.TestCase):

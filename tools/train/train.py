@@ -19,7 +19,7 @@ import detector
 import exported
 import losses
 import segmenter
-from dataset import Dataset, detector_batch, normalise, segmenter_batch
+from dataset import Dataset, detector_batch, normalise, point_batch, segmenter_batch
 from vocabulary import Tokenizer, build_vocabulary
 
 COMMON = ("seed", "steps", "images", "settings")  # in which a checkpoint and the command that continues it must agree
@@ -37,6 +37,9 @@ class DetectorTask:
             self.pretrained = self.trunk
             self.pretrained.load_state_dict(torch.load(args.pretrained, weights_only=True))
             self.pretrained.freeze(args.frozen)
+
+    def started(self):
+        """Norms stay as they were exported."""
 
     @property
     def trunk(self):
@@ -61,21 +64,49 @@ class DetectorTask:
 class SegmenterTask:
     pretrained = None
 
+    def started(self):
+        """Norms stay as they were exported."""
+
     def __init__(self, data, args):
         self.data, self.model = data, segmenter.Segmenter()
 
     def batch(self, random, share):
         return segmenter_batch(self.data, random, share)
 
+    def input(self, images):
+        x = normalise(images, segmenter.MEAN_RGB, segmenter.STD_RGB)
+        return x.bfloat16().contiguous(memory_format=torch.channels_last)
+
     def loss(self, batch):
         images, boxes, image_index, instances, codes = batch
-        x = normalise(images, segmenter.MEAN_RGB, segmenter.STD_RGB).bfloat16().contiguous(memory_format=torch.channels_last)
-        with torch.autocast(x.device.type, torch.bfloat16):
-            logits, quality, windows = self.model.decoder.window(self.model.encoder(x), boxes, image_index)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            logits, quality, windows = self.model.decoder.window(self.model.encoder(self.input(images)), boxes, image_index)
         return losses.segmenter_loss(logits, quality, windows, image_index, instances, codes)
 
 
-TASKS = {"detector": DetectorTask, "segmenter": SegmenterTask}
+class PointTask(SegmenterTask):
+    """The point decoder, on the encoder as it is."""
+
+    def __init__(self, data, args):
+        super().__init__(data, args)
+        self.model.requires_grad_(False).points.requires_grad_(True)
+
+    def started(self):
+        self.model.points.train()
+
+    def batch(self, random, share):
+        return point_batch(self.data, random, share)
+
+    def loss(self, batch):
+        images, points, image_index, instances, codes = batch
+        with torch.autocast(images.device.type, torch.bfloat16):
+            with torch.no_grad():
+                embeddings = self.model.encoder(self.input(images))
+            logits, quality, windows = self.model.points.window(embeddings, points, image_index)
+        return losses.point_loss(logits, quality, windows, image_index, instances, codes)
+
+
+TASKS = {"detector": DetectorTask, "segmenter": SegmenterTask, "points": PointTask}
 
 
 class Batches(torch.utils.data.Dataset):
@@ -128,6 +159,7 @@ def run(rank, args):
     model = task.model.to(args.device, memory_format=torch.channels_last).train()
     if args.start:
         exported.restore(model.eval(), args.start)
+        task.started()
     if args.further:
         model.load_state_dict(torch.load(args.further, weights_only=True, map_location=args.device)["average"])
     if task.pretrained:

@@ -286,6 +286,14 @@ partstad_status partstad_segment(const partstad_pipeline *pipeline,
                                  const partstad_observer *observer,
                                  partstad_result **result);
 
+// Finds the parts of a cloud without names: "part 1" is the largest, and each is one instance. The pipeline's models must
+// have a segmenter that answers points, as those inside the library do. The other arguments are those of
+// `partstad_segment`.
+partstad_status partstad_segment_unnamed(const partstad_pipeline *pipeline,
+                                         const partstad_cloud *cloud,
+                                         const partstad_observer *observer,
+                                         partstad_result **result);
+
 // Lifts boxes and masks of the caller's detector to the named parts of a cloud. The other arguments are those of
 // `partstad_segment`.
 partstad_status partstad_lift(const partstad_pipeline *pipeline,

@@ -33,7 +33,25 @@ pub unsafe extern "C" fn partstad_segment(
     let work = || {
         // SAFETY: the caller's, as the header says.
         let (setup, cloud, parts) = unsafe { arguments(pipeline, cloud, parts, part_count)? };
-        segment(setup, cloud, parts, or_none(observer))
+        segment(setup, cloud, Some(parts), or_none(observer))
+    };
+    // SAFETY: the caller's, as the header says.
+    unsafe { make(result, "result", work) }
+}
+
+/// Finds the parts of a cloud without names: "part 1" is the largest, and each is one instance. The pipeline's models must
+/// have a segmenter that answers points, as those inside the library do. The other arguments are those of
+/// `partstad_segment`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn partstad_segment_unnamed(
+    pipeline: Option<&partstad_pipeline>,
+    cloud: Option<&partstad_cloud>,
+    observer: Option<&partstad_observer>,
+    result: *mut *mut partstad_result,
+) -> partstad_status {
+    let work = || {
+        let setup = given(pipeline, "pipeline")?.setup();
+        segment(setup, given(cloud, "cloud")?.0.clone(), None, or_none(observer))
     };
     // SAFETY: the caller's, as the header says.
     unsafe { make(result, "result", work) }
@@ -43,19 +61,23 @@ pub unsafe extern "C" fn partstad_segment(
 fn segment(
     setup: Setup,
     cloud: Arc<Named>,
-    parts: Parts,
+    parts: Option<Parts>,
     observer: &dyn Observer,
 ) -> Result<partstad_result> {
     let Some(models) = setup.pipeline.models() else {
         return Err(Error::Model("the pipeline has no models; call partstad_pipeline_load_models".into()));
     };
     let warning = models.manifest.stand_in.then(|| rust::models::STAND_IN.to_string());
-    let found = setup.pipeline.segment(&cloud.input.cloud, &parts, observer)?;
-    partstad_result::new(found, cloud, &setup, "partstad_segment", warning.into_iter().collect())
+    let points = &cloud.input.cloud;
+    let (found, command) = match &parts {
+        Some(parts) => (setup.pipeline.segment(points, parts, observer)?, "partstad_segment"),
+        None => (setup.pipeline.segment_unnamed(points, observer)?, "partstad_segment_unnamed"),
+    };
+    partstad_result::new(found, cloud, &setup, command, warning.into_iter().collect())
 }
 
 #[cfg(not(feature = "ort"))]
-fn segment(_: Setup, _: Arc<Named>, _: Parts, _: &dyn Observer) -> Result<partstad_result> {
+fn segment(_: Setup, _: Arc<Named>, _: Option<Parts>, _: &dyn Observer) -> Result<partstad_result> {
     Err(Error::Model("this library was built without models; build it with the feature ort".into()))
 }
 

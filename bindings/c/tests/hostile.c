@@ -158,6 +158,8 @@ static void lifts(const partstad_pipeline *pipeline, const partstad_cloud *cloud
     const char *names[] = {"top", NULL}, *twice[] = {"leg", " LEG "}, *odd[] = {"le\xffg"}, *empty[] = {""};
     FAILS(partstad_segment(pipeline, cloud, parts, 2, NULL, &result), PARTSTAD_MODEL, "load_models");
     FAILS(partstad_segment(NULL, cloud, parts, 2, NULL, &result), PARTSTAD_INVALID, "pipeline is NULL");
+    FAILS(partstad_segment_unnamed(pipeline, cloud, NULL, &result), PARTSTAD_MODEL, "load_models");
+    FAILS(partstad_segment_unnamed(pipeline, NULL, NULL, &result), PARTSTAD_INVALID, "cloud is NULL");
     FAILS(partstad_lift(pipeline, NULL, parts, 2, &good, NULL, &result), PARTSTAD_INVALID, "cloud is NULL");
     FAILS(partstad_lift(pipeline, cloud, parts, 2, NULL, NULL, &result), PARTSTAD_INVALID, "predictions is NULL");
     FAILS(partstad_lift(pipeline, cloud, parts, 2, &good, NULL, NULL), PARTSTAD_INVALID, "result is NULL");

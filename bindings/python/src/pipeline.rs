@@ -166,6 +166,41 @@ impl Pipeline {
     fn options_of(&self) -> &Options {
         self.inner.pipeline.options()
     }
+
+    /// The named parts, or those that there are.
+    fn find(
+        &self,
+        py: Python,
+        points: &Bound<PyAny>,
+        colors: Option<&Bound<PyAny>>,
+        parts: Option<Parts>,
+        name: Option<String>,
+        observer: Option<&Bound<PyAny>>,
+    ) -> PyResult<Segmentation> {
+        if self.inner.pipeline.models().is_none() {
+            return Err(crate::error::exception(
+                py,
+                Error::Model(
+                    "the pipeline has no models; make it with models=\"small\" or a folder of models".into(),
+                ),
+            ));
+        }
+        let source = Source::of(points, colors, self.inner.pipeline.device())?;
+        let title = source.title(name);
+        self.run(py, observer, move |inner, watch| {
+            parts.iter().try_for_each(|parts| inner.check(parts))?;
+            let input = inner.input(source)?;
+            let found = match &parts {
+                Some(parts) => inner.pipeline.segment(&input.cloud, parts, watch)?,
+                None => inner.pipeline.segment_unnamed(&input.cloud, watch)?,
+            };
+            let stand_in = inner.models["stand_in"] == json!(true);
+            let warnings = stand_in.then(|| STAND_IN.to_string());
+            let network = inner.learned.as_ref().map(|(path, _)| path.to_string_lossy());
+            let parameters = inner.parameters("segment", json!({ "cloud": title, "weights": network }));
+            Ok(Segmentation::new(input, found, title, parameters, warnings))
+        })
+    }
 }
 
 #[pymethods]
@@ -231,26 +266,25 @@ impl Pipeline {
         observer: Option<&Bound<PyAny>>,
     ) -> PyResult<Segmentation> {
         let parts = source::parts(parts, py)?;
-        if self.inner.pipeline.models().is_none() {
-            return Err(crate::error::exception(
-                py,
-                Error::Model(
-                    "the pipeline has no models; make it with models=\"small\" or a folder of models".into(),
-                ),
-            ));
-        }
-        let source = Source::of(points, colors, self.inner.pipeline.device())?;
-        let title = source.title(name);
-        self.run(py, observer, move |inner, watch| {
-            inner.check(&parts)?;
-            let input = inner.input(source)?;
-            let found = inner.pipeline.segment(&input.cloud, &parts, watch)?;
-            let stand_in = inner.models["stand_in"] == json!(true);
-            let warnings = stand_in.then(|| STAND_IN.to_string());
-            let network = inner.learned.as_ref().map(|(path, _)| path.to_string_lossy());
-            let parameters = inner.parameters("segment", json!({ "cloud": title, "weights": network }));
-            Ok(Segmentation::new(input, found, title, parameters, warnings))
-        })
+        self.find(py, points, colors, Some(parts), name, observer)
+    }
+
+    /// segment_unnamed(points, colors=None, *, name=None, observer=None)
+    /// --
+    ///
+    /// Segments a cloud into parts without names: "part 1" is the largest, and each is one instance.
+    ///
+    /// The models must have a segmenter that answers points, as those called "small" do. Arguments as in `segment`.
+    #[pyo3(signature = (points, colors=None, *, name=None, observer=None))]
+    fn segment_unnamed(
+        &self,
+        py: Python,
+        points: &Bound<PyAny>,
+        colors: Option<&Bound<PyAny>>,
+        name: Option<String>,
+        observer: Option<&Bound<PyAny>>,
+    ) -> PyResult<Segmentation> {
+        self.find(py, points, colors, None, name, observer)
     }
 
     /// lift(points, colors=None, parts=None, boxes=None, masks=None, *, superpoints=None, weights=None, name=None, observer=None)

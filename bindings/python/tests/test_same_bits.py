@@ -38,6 +38,18 @@ def test_segment(pipeline, cloud, tmp_path):
     assert len(summary["warnings"]) == len(run["warnings"]) and "stand-in" in summary["warnings"][0]
 
 
+def test_segment_unnamed(pipeline, cloud, tmp_path):
+    options = tmp_path / "options.json"
+    options.write_text(json.dumps({"views": {"side": 400}}))
+    run = program("segment", CLOUD, "--unnamed", "--options", options, "-o", tmp_path / "out")
+    found = pipeline.segment_unnamed(*cloud)
+    same(found, tmp_path / "out")
+    assert found.parts[0] == "part 1" and len(found.parts) == len(run["parts"]) > 1
+    # Each part is one instance.
+    assert {instance["label"] for instance in run["instances"]} == set(range(len(run["instances"])))
+    assert np.array_equal(found.labels, found.instances)
+
+
 def test_lift_with_masks_superpoints_and_weights(lifter, cloud, tmp_path):
     masks = np.unpackbits(np.load(FOLDER / "sam_mask_packed.npz")["packed"], axis=1)
     masks = masks.reshape(-1, 800, 800).astype(bool)

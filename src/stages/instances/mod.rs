@@ -64,6 +64,17 @@ impl Options {
         Options { merge: Merge::Touching, ..Options::default() }
     }
 
+    /// Every part is one instance, however far its pieces lie apart.
+    pub fn one_each() -> Options {
+        Options {
+            merge: Merge::Touching,
+            max_gap: f32::INFINITY,
+            max_size_ratio: f64::INFINITY,
+            max_distance: f64::INFINITY,
+            min_box_iou: 0.0,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let Options { max_gap, max_size_ratio, max_distance, min_box_iou, .. } = *self;
         in_range(max_gap >= 0.0, "instances.max_gap", max_gap, "a number from 0")?;

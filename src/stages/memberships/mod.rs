@@ -15,7 +15,7 @@ use crate::{
     io::npy,
     ops::{
         lift::{
-            agreement, mask,
+            mask,
             membership::{self, LISTS, Region, Sets},
             observe::{self, Observed},
             whole_object,
@@ -243,29 +243,6 @@ impl Memberships {
     /// As [`Memberships::observed`].
     pub fn ignored(&self) -> Result<&[u32]> {
         Ok(&self.found.host()?.ignored)
-    }
-
-    /// What [`agreement`] of these boxes follows from. `labels`: L.
-    ///
-    /// # Errors
-    /// As [`Memberships::observed`], and those of `then`.
-    pub(crate) fn agreement<T>(
-        &self,
-        boxes: &Boxes,
-        labels: usize,
-        then: impl FnOnce(&agreement::Input) -> Result<T>,
-    ) -> Result<T> {
-        let OnHost { observed, sets, .. } = self.found.host()?;
-        let box_score: Vec<f32> = boxes.list()?.iter().map(|b| b.score).collect();
-        then(&agreement::Input {
-            sets,
-            observed: &observed.counts,
-            views: self.views,
-            box_view: &boxes.views()?,
-            box_label: &boxes.labels()?,
-            box_score: &box_score,
-            labels,
-        })
     }
 
     /// Whether they lie on the host.

@@ -20,9 +20,14 @@ use crate::{
     ops::{
         basic::{matmul::cpu::Real, random::Random, softmax},
         learn::adamw,
-        lift::{agreement, confidence, vote},
+        lift::vote,
     },
-    stages::{labels, network::Network, scores::Scores, weights},
+    stages::{
+        labels,
+        network::Network,
+        scores::Scores,
+        weights::{self, Held},
+    },
     study::{metrics, sample::Sample},
 };
 use serde::{Deserialize, Serialize};
@@ -145,26 +150,10 @@ fn miou(
 /// [`Error::Invalid`] if the sample does not fit together, [`Error::Device`] if its boxes lie on a device that failed.
 pub fn unlearned_miou(sample: &Sample) -> Result<Option<f64>> {
     let options = weights::Options::default();
-    let (list, box_label) = (sample.boxes.list()?, sample.boxes.labels()?);
-    let boxes = match options {
-        weights::Options::Agreement { weight, .. } => {
-            let input = agreement::Input {
-                sets: &sample.sets,
-                observed: &sample.observed,
-                views: sample.views,
-                box_view: &sample.boxes.views()?,
-                box_label: &box_label,
-                box_score: &list.iter().map(|b| b.score).collect::<Vec<_>>(),
-                labels: sample.labels(),
-            };
-            agreement::cpu::weights(&input, weight)?
-        }
-        weights::Options::Constant { weight, .. } => vec![weight; list.len()],
-        weights::Options::Confidence { scale, .. } => {
-            confidence::cpu::weights(list.iter().map(|b| b.score), scale)
-        }
-    };
-    let votes = vote::cpu::forward(&sample.votes(&box_label, &sample.visible()), &boxes, options.null())?;
+    let Sample { boxes, sets, observed, views, .. } = sample;
+    let weights = options.on_host(boxes, sample.labels(), || Ok(Held { sets, observed, views: *views }))?;
+    let box_label = boxes.labels()?;
+    let votes = vote::cpu::forward(&sample.votes(&box_label, &sample.visible()), &weights, options.null())?;
     let probabilities = softmax::cpu::forward(&votes, sample.labels() + 1)?;
     miou(sample, votes, probabilities, labels::Rule::default())
 }

@@ -35,6 +35,14 @@ class Pipeline:
         name: Optional[str] = None,
         observer: Optional[_Observer] = None,
     ) -> Segmentation: ...
+    def segment_unnamed(
+        self,
+        points: _Array,
+        colors: Optional[_Array] = None,
+        *,
+        name: Optional[str] = None,
+        observer: Optional[_Observer] = None,
+    ) -> Segmentation: ...
     def lift(
         self,
         points: _Array,

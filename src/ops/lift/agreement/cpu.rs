@@ -68,23 +68,20 @@ fn tell(input: &Input, belief: &[u32]) -> Vec<Heard> {
             for entry in of_view {
                 let count = u64::from(entry.count);
                 for &b in sets.boxes.row(entry.set as usize) {
-                    let (heard, same) = (&mut heard[b as usize], told[box_label[b as usize] as usize]);
-                    heard.points += count;
-                    heard.known += if others > 0 { count } else { 0 };
-                    heard.same += count * same;
-                    heard.other += count * (any - same);
+                    let same = told[box_label[b as usize] as usize];
+                    heard[b as usize] += Heard {
+                        points: count,
+                        known: if others > 0 { count } else { 0 },
+                        same: count * same,
+                        other: count * (any - same),
+                    };
                 }
             }
         }
         heard
     };
     let add = |mut a: Vec<Heard>, b: Vec<Heard>| {
-        for (a, b) in a.iter_mut().zip(b) {
-            a.points += b.points;
-            a.known += b.known;
-            a.same += b.same;
-            a.other += b.other;
-        }
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
         a
     };
     (0..sets.entries.len()).into_par_iter().fold(nothing, each).reduce(nothing, add)

@@ -26,6 +26,7 @@ use crate::{
     error::{Error, Result},
     ops::{basic::exp::exp, expect_len, lift::membership::Sets},
 };
+use std::ops::AddAssign;
 
 /// How often beliefs follow from beliefs.
 pub const ROUNDS: usize = 3;
@@ -116,6 +117,15 @@ struct Heard {
     same: u64,
     /// Any other part.
     other: u64,
+}
+
+impl AddAssign for Heard {
+    fn add_assign(&mut self, more: Heard) {
+        self.points += more.points;
+        self.known += more.known;
+        self.same += more.same;
+        self.other += more.other;
+    }
 }
 
 impl Heard {
