@@ -71,8 +71,8 @@ impl Options {
         self.sam3d.check()
     }
 
-    /// As they are, but those on which no result of `segment` depends as by default: how much memory may be taken, how
-    /// much the models get at once, and what only comparisons use.
+    /// As they are, but those on which no result of named parts depends as by default: how much memory may be taken, how
+    /// much the models get at once, and what comparisons and parts without names use.
     pub(crate) fn of_result(&self) -> Options {
         let mut options = Options { sam3d: sam3d::Options::default(), memory: None, ..self.clone() };
         options.boxes.batch = 0;

@@ -121,11 +121,17 @@ impl Pipeline {
         let views = self.render(cloud, &mut progress)?;
         let (boxes, masks) = crate::lifting::predict(models, &views, parts, &self.options, &mut progress)?;
         let scene = Scene { cloud: Cow::Borrowed(cloud), superpoints, views, boxes, masks };
-        self.label(scene, parts, self.weigher(None), &self.options, progress)
+        self.label(scene, parts, None, progress)
     }
 
-    /// Segments a cloud into parts without names: "part 1" is the largest, and each is one instance. `observer`: `&()` for
-    /// none.
+    /// The same pipeline as it finds parts without names: by SAM3D's groups, which all weigh the same; each is one instance
+    /// and has what is hidden beside it. [`relabel`](Pipeline::relabel) of such parts is its too.
+    pub fn unnamed(&self) -> Pipeline {
+        Pipeline { options: unnamed::options(&self.options), network: None, ..self.clone() }
+    }
+
+    /// Segments a cloud into parts without names, by the options of [`Pipeline::unnamed`]: "part 1" is the largest, and each
+    /// is one instance. `observer`: `&()` for none.
     ///
     /// # Errors
     /// [`Error::Model`] without a segmenter that answers points, or if it fails; else as [`Pipeline::segment`].
@@ -134,13 +140,17 @@ impl Pipeline {
         let segmenter = self.models().and_then(Models::segmenter).filter(|found| found.answers_points());
         let Some(segmenter) = segmenter else {
             return Err(Error::Model(
-                "parts without names need a segmenter that answers points, and the pipeline has none: export SAM with its \
-                 point decoder (docs/models.md)"
+                "parts without names need a segmenter that answers points: take the stand-ins, or export SAM with its point \
+                 decoder (docs/models.md)"
                     .into(),
             ));
         };
         let Pipeline { device, options, .. } = self;
-        self.unnamed(cloud, observer, |views| Regions::everything(device, views, segmenter, &options.sam3d))
+        self.find_unnamed(cloud, observer, |views| match cloud.len() < options.sam3d.small as usize {
+            // No group can be large enough.
+            true => Regions::new(vec![-1; views.len() * views.side * views.side], views.side),
+            false => Regions::everything(device, views, segmenter, &options.sam3d),
+        })
     }
 
     /// The same with masks that are at hand. `observer`: `&()` for none.
@@ -153,25 +163,30 @@ impl Pipeline {
         regions: Regions,
         observer: &dyn Observer,
     ) -> Result<Segmentation> {
-        self.unnamed(cloud, observer, |_| Ok(regions))
+        self.find_unnamed(cloud, observer, |_| Ok(regions))
     }
 
-    fn unnamed(
+    fn find_unnamed(
         &self,
         cloud: &Cloud,
         observer: &dyn Observer,
         regions: impl FnOnce(&Views) -> Result<Regions>,
     ) -> Result<Segmentation> {
-        let Pipeline { device, options, .. } = self;
-        let mut progress = self.begin(cloud, 0, observer)?;
-        let superpoints = self.partition(cloud, &mut progress)?;
-        let views = self.render(cloud, &mut progress)?;
+        let pipeline = self.unnamed();
+        let Pipeline { device, options, .. } = &pipeline;
+        let mut progress = pipeline.begin(cloud, 0, observer)?;
+        let superpoints = pipeline.partition(cloud, &mut progress)?;
+        let views = pipeline.render(cloud, &mut progress)?;
         let regions = progress.run(Stage::Masks, || regions(&views))?;
         let (parts, scene) = progress.run(Stage::Boxes, || {
             unnamed::scene(device, Cow::Borrowed(cloud), superpoints, views, &regions, options)
         })?;
-        options.check_memory(device, cloud.len(), scene.boxes.len())?;
-        self.label(scene, &parts, unnamed::WEIGHER, &unnamed::options(options), progress)
+        let mut found = pipeline.label(scene, &parts, None, progress)?;
+        if found.boxes.is_empty() {
+            found.warnings.clone_from(&cloud.warnings);
+            found.warnings.push(unnamed::nothing(&options.sam3d));
+        }
+        Ok(found)
     }
 
     /// The 2D-to-3D half alone: lifts 2D predictions from any detector to the named parts of a cloud. `observer`: `&()`
@@ -195,7 +210,7 @@ impl Pipeline {
         };
         let views = self.render(cloud, &mut progress)?;
         let scene = Scene { cloud: Cow::Borrowed(cloud), superpoints, views, boxes, masks };
-        self.label(scene, parts, self.weigher(weights.as_ref()), &self.options, progress)
+        self.label(scene, parts, weights.as_ref(), progress)
     }
 
     /// Labels a cloud anew after a change of weights, label rule, instance rules or names of parts, by the options and the
@@ -290,11 +305,11 @@ impl Pipeline {
         &self,
         scene: Scene,
         parts: &Parts,
-        weigher: Weigher,
-        options: &Options,
+        weights: Option<&Weights>,
         mut progress: Progress,
     ) -> Result<Segmentation> {
-        let device = &self.device;
+        let Pipeline { device, options, .. } = self;
+        let weigher = self.weigher(weights);
         let gathered = scene.gather(device, scene.voters()[0], parts.len(), options, &mut progress)?;
         let Lifted { weights, scores, labels, instances } =
             scene.lift(device, &gathered, parts, weigher, options, &mut progress)?;

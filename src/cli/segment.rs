@@ -12,7 +12,7 @@ use partstad::{
     error::one_line,
     input,
     io::{path_text, ply, staged::Folder},
-    models::STAND_IN,
+    models::{Models, STAND_IN, Segmenter},
     output,
     pipeline::Options,
 };
@@ -47,7 +47,7 @@ pub struct Segment {
     parts: Vec<String>,
     /// Find parts without knowing their names: "part 1" is the largest. It takes a segmenter that answers points, as the
     /// stand-ins inside this program do
-    #[arg(long, conflicts_with_all = ["parts", "weights", "score", "template"])]
+    #[arg(long, conflicts_with_all = ["parts", "weights", "category", "score", "template", "instances"])]
     unnamed: bool,
     /// Directory with manifest.json and ONNX models [default: the small stand-ins inside this program]
     #[arg(long, value_name = "DIR")]
@@ -80,6 +80,15 @@ impl Segment {
             &bar,
         )?
         .learned(&self.learned, parts.as_ref())?;
+        let segmenter = session.pipeline.models().and_then(Models::segmenter);
+        if self.unnamed && !segmenter.is_some_and(Segmenter::answers_points) {
+            let folder = self.models.as_deref().unwrap_or(Path::new("models"));
+            return Err(Error::format(
+                folder,
+                "has no segmenter that answers points, which --unnamed needs: export SAM with its point decoder \
+                 (docs/models.md), or leave out --models",
+            ));
+        }
         let mut results = vec![];
         let mut failed = 0;
         for (path, dir) in self.clouds.iter().zip(&folders) {
@@ -248,12 +257,18 @@ impl Session {
         bar: &ProgressBar,
     ) -> Result<Finished> {
         let (cloud, stages) = (&job.input.cloud, Stages(bar));
-        let found = match parts {
-            Some(parts) => self.pipeline.segment(cloud, parts, &stages),
-            None => self.pipeline.segment_unnamed(cloud, &stages),
-        }
-        .map_err(|e| input::named(job.path, e))?;
-        let mut parameters = output::parameters(command, &self.pipeline);
+        let (found, mut parameters) = match parts {
+            Some(parts) => {
+                (self.pipeline.segment(cloud, parts, &stages), output::parameters(command, &self.pipeline))
+            }
+            None => {
+                let pipeline = self.pipeline.unnamed();
+                let mut parameters = output::parameters(command, &pipeline);
+                parameters["unnamed"] = true.into();
+                (pipeline.segment_unnamed(cloud, &stages), parameters)
+            }
+        };
+        let found = found.map_err(|e| input::named(job.path, e))?;
         parameters["input"] =
             json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });
         parameters["models"] = self.models.clone();

@@ -23,7 +23,7 @@ impl Named {
     /// "part 1", "part 2", ...; "part 1" also where there is none.
     ///
     /// # Errors
-    /// None.
+    /// Those of [`Parts::new`], none of which such names have.
     pub fn names(&self) -> Result<Parts> {
         Parts::new((1..=self.parts.max(1)).map(|number| format!("part {number}")))
     }

@@ -39,7 +39,7 @@ impl Regions {
     /// Regions that are at hand, `[K, side, side]` each a number from 0 on, or -1.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the length does not fit or a number is below -1.
+    /// [`Error::Invalid`] if the length does not fit, or a number is below -1 or not below the pixels of a view.
     pub fn new(of_pixel: Vec<i32>, side: usize) -> Result<Regions> {
         if !of_pixel.len().is_multiple_of((side * side).max(1)) {
             return Err(Error::invalid(format!(
@@ -47,8 +47,12 @@ impl Regions {
                 of_pixel.len()
             )));
         }
-        match of_pixel.iter().find(|&&number| number < -1) {
-            Some(number) => Err(Error::invalid(format!("regions: a pixel has number {number} (-1 = none)"))),
+        let most = i32::try_from(side * side).unwrap_or(i32::MAX);
+        match of_pixel.iter().find(|&&number| number < -1 || number >= most) {
+            Some(number) => Err(Error::invalid(format!(
+                "regions: a pixel has number {number}; a view of {side} x {side} has regions 0 to {}, -1 = none",
+                most - 1
+            ))),
             None => Ok(Regions { of_pixel, side }),
         }
     }
@@ -84,6 +88,7 @@ impl Regions {
     }
 
     pub(super) fn check(&self, views: &Views) -> Result<()> {
+        crate::ops::expect_len("sam3d", "side of the regions", self.side, views.side)?;
         crate::ops::expect_len(
             "sam3d",
             "regions [K, side, side]",
@@ -325,5 +330,9 @@ mod tests {
         let error = Regions::read(&path, &views(4)).unwrap_err().to_string();
         assert!(error.contains("[2, 3, 3]") && error.contains("[2, 4, 4]"), "{error}");
         assert!(Regions::new(vec![0; 5], 2).is_err() && Regions::new(vec![-2], 1).is_err());
+        assert!(Regions::new(vec![0], 1).is_ok() && Regions::new(vec![1], 1).is_err());
+        // As many pixels, of other views.
+        let error = Regions::new(vec![0; 2 * 16], 2).unwrap().check(&views(4)).unwrap_err().to_string();
+        assert!(error.contains("side of the regions"), "{error}");
     }
 }

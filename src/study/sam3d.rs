@@ -3,7 +3,7 @@
 use crate::{
     device::Device,
     error::Result,
-    lifting::{Scene, Voters},
+    lifting::{Scene, Voters, Weigher},
     observer::Progress,
     options::Options,
     sam3d::{self, Matching, Regions},
@@ -67,10 +67,11 @@ fn instances(
 /// Those of [`unnamed::scene`] and [`Scene::lift`].
 pub fn voted(device: &Device, scene: &Scene, regions: &Regions, options: &Options) -> Result<Instances> {
     let Scene { cloud, superpoints, views, .. } = scene.clone();
-    let (parts, scene) = unnamed::scene(device, cloud, superpoints, views, regions, options)?;
     let (options, mut progress) = (unnamed::options(options), Progress::default());
+    let (parts, scene) = unnamed::scene(device, cloud, superpoints, views, regions, &options)?;
     let gathered = scene.gather(device, Voters::Masks, parts.len(), &options, &mut progress)?;
-    let lifted = scene.lift(device, &gathered, &parts, unnamed::WEIGHER, &options, &mut progress)?;
+    let weigher = Weigher::Plain(options.weights);
+    let lifted = scene.lift(device, &gathered, &parts, weigher, &options, &mut progress)?;
     let mut instances = lifted.instances;
     instances.list.iter_mut().for_each(|instance| instance.label = UNLABELLED);
     Ok(instances)

@@ -77,6 +77,9 @@ fn parts_without_names() {
         assert_eq!(found, (&format!("part {number}").into(), &1.into()), "{told}");
         assert!(part["points"].as_u64().unwrap() > 0 && part["boxes"].as_u64().unwrap() > 0, "{told}");
     }
+    assert!(parts.is_sorted_by_key(|part| std::cmp::Reverse(part["points"].as_u64())), "{told}");
+    let made = &told["parameters"];
+    assert_eq!((&made["unnamed"], &made["options"]["labels"]["fill_hidden"]), (&true.into(), &true.into()));
     assert!(dir.path().join("out/report.html").exists());
 
     let both = fails(&[&common[..], &["--unnamed", "--parts", "leg"]].concat(), 2);
@@ -84,7 +87,18 @@ fn parts_without_names() {
     let neither = fails(&common, 2);
     assert!(neither.contains("--parts <NAMES>"), "{neither}");
     let other = fails(&[&common[..], &["--unnamed", "--models", "tests/fixtures/models"]].concat(), 1);
-    assert!(other.contains("answers points"), "{other}");
+    assert!(other.contains("tests/fixtures/models: has no segmenter that answers points"), "{other}");
+
+    // Fewer points than any group has.
+    let few = path("few.ply");
+    let vertices: String = (0..30).map(|i| format!("{i} {} 0 9 9 9\n", i % 7)).collect();
+    let properties = ["float x", "float y", "float z", "uchar red", "uchar green", "uchar blue"];
+    let header: String = properties.iter().map(|property| format!("property {property}\n")).collect();
+    fs::write(&few, format!("ply\nformat ascii 1.0\nelement vertex 30\n{header}end_header\n{vertices}"))
+        .unwrap();
+    let told = json(&["segment", &few, "--unnamed", "-o", &out, "--json"]);
+    let warnings = told["warnings"].to_string();
+    assert!(warnings.contains("No part was found") && !warnings.contains("prediction"), "{told}");
 }
 
 #[test]

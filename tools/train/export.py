@@ -146,6 +146,8 @@ def main():
         elif args.out.resolve() != args.rest.resolve():
             for file in filter(lambda file: (args.rest / file).exists(), files):
                 shutil.copyfile(args.rest / file, args.out / file)
+    if rules is None:
+        parser.error(f"{args.run} has no detector.pt and {args.rest} no manifest.json")
     write_manifest(args.out, rules)
 
 

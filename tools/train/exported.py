@@ -6,10 +6,10 @@ import torch
 from backbone import ConvNorm
 from detector import trunk_of
 
-# Products that lost their names, in the order in which the graphs use them.
+# Products that lost their names, in the order in which the graphs use them. What answers points begins as what answers boxes.
 FILES = {"text": ("text_encoder", ["qkv", "out", "up", "down", "project"]),
          "detector": ("grounding_detector", ["expand", "text", "visual", "box", "centerness"]),
-         "encoder": ("sam_encoder", []), "decoder": ("sam_decoder", []), "points": ("sam_points", [])}
+         "encoder": ("sam_encoder", []), "decoder": ("sam_decoder", []), "points": ("sam_decoder", [])}
 
 
 def shift(norm, bias, gain=1.0):
@@ -39,8 +39,6 @@ def restore(model, folder):
     for part, (file, products) in FILES.items():
         if hasattr(model, part):
             module = getattr(model, part)
-            if part == "points" and not (folder / f"{file}.onnx").exists():
-                file = "sam_decoder"  # has the same layers, and is where points begin
             stored = weights(folder / f"{file}.onnx")
             nameless = [stored.pop(name) for name in list(stored) if name.startswith("onnx::")]
             load(module, stored, nameless, products)

@@ -70,7 +70,7 @@ def main():
     options.intra_op_num_threads = args.threads
     models.session["sam_points"] = onnxruntime.InferenceSession(args.models / "sam_points.onnx", options, providers=["CPUExecutionProvider"])
     chosen = np.arange(len(data)) if not args.limit else np.linspace(0, len(data) - 1, args.limit).astype(int)
-    gains = (1, 2, 4, 8, 16, 32) if args.calibrate else (1,)
+    gains = (1, 2, 4, 8) if args.calibrate else (1,)
     pairs = [rows_of(models, data, i, args.side, gains) for i in chosen]
     rows, found = (np.concatenate([pair[k] for pair in pairs if len(pair[k])]) for k in (0, 1))
     if args.calibrate:
@@ -85,7 +85,7 @@ def main():
 
 
 def calibrate(rows, gains):
-    """The gain of the logits by which nine of ten good masks are stable, and the shift of the IoU logit by which being sure
+    """The gain of the logits by which nine of ten good masks are stable (at most the largest that is tried), and the shift of the IoU logit by which being sure
     tells good masks of instances best (F1). The object itself is found easily, and does not count."""
     good = rows[:, 1] > GOOD
     rows, good = rows[good | (rows[:, 2] <= GOOD)], good[good | (rows[:, 2] <= GOOD)]

@@ -92,7 +92,7 @@ class PointTask(SegmenterTask):
         self.model.requires_grad_(False).points.requires_grad_(True)
 
     def started(self):
-        self.model.points.train()
+        self.model.points.train()  # all others stay as they were exported
 
     def batch(self, random, share):
         return point_batch(self.data, random, share)
@@ -257,6 +257,8 @@ def main():
     args = parser.parse_args()
     if args.pretrained and args.trunk != "lite0":
         parser.error("--pretrained is for --trunk lite0")
+    if args.model == "points" and not args.start:
+        parser.error("points needs --start, whose embeddings it answers from")
     args.run.mkdir(parents=True, exist_ok=True)
     if args.processes == 1:
         run(0, args)

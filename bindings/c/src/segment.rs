@@ -69,11 +69,18 @@ fn segment(
     };
     let warning = models.manifest.stand_in.then(|| rust::models::STAND_IN.to_string());
     let points = &cloud.input.cloud;
-    let (found, command) = match &parts {
-        Some(parts) => (setup.pipeline.segment(points, parts, observer)?, "partstad_segment"),
-        None => (setup.pipeline.segment_unnamed(points, observer)?, "partstad_segment_unnamed"),
-    };
-    partstad_result::new(found, cloud, &setup, command, warning.into_iter().collect())
+    let said = warning.into_iter().collect();
+    match &parts {
+        Some(parts) => {
+            let found = setup.pipeline.segment(points, parts, observer)?;
+            partstad_result::new(found, cloud, &setup, "partstad_segment", said)
+        }
+        None => {
+            let setup = Setup { pipeline: setup.pipeline.unnamed(), learned: None, ..setup };
+            let found = setup.pipeline.segment_unnamed(&cloud.input.cloud, observer)?;
+            partstad_result::new(found, cloud, &setup, "partstad_segment_unnamed", said)
+        }
+    }
 }
 
 #[cfg(not(feature = "ort"))]

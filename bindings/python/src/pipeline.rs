@@ -190,14 +190,20 @@ impl Pipeline {
         self.run(py, observer, move |inner, watch| {
             parts.iter().try_for_each(|parts| inner.check(parts))?;
             let input = inner.input(source)?;
+            let network = inner.learned.as_ref().map(|(path, _)| path.to_string_lossy());
+            let mut parameters = inner.parameters("segment", json!({ "cloud": title, "weights": network }));
             let found = match &parts {
                 Some(parts) => inner.pipeline.segment(&input.cloud, parts, watch)?,
-                None => inner.pipeline.segment_unnamed(&input.cloud, watch)?,
+                None => {
+                    let pipeline = inner.pipeline.unnamed();
+                    parameters["input"]["weights"] = Value::Null;
+                    parameters["options"] = json!(pipeline.options());
+                    parameters["unnamed"] = true.into();
+                    pipeline.segment_unnamed(&input.cloud, watch)?
+                }
             };
             let stand_in = inner.models["stand_in"] == json!(true);
             let warnings = stand_in.then(|| STAND_IN.to_string());
-            let network = inner.learned.as_ref().map(|(path, _)| path.to_string_lossy());
-            let parameters = inner.parameters("segment", json!({ "cloud": title, "weights": network }));
             Ok(Segmentation::new(input, found, title, parameters, warnings))
         })
     }

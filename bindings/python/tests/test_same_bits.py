@@ -48,6 +48,7 @@ def test_segment_unnamed(pipeline, cloud, tmp_path):
     # Each part is one instance.
     assert {instance["label"] for instance in run["instances"]} == set(range(len(run["instances"])))
     assert np.array_equal(found.labels, found.instances)
+    assert found.summary()["parameters"]["options"] == run["parameters"]["options"] and run["parameters"]["unnamed"]
 
 
 def test_lift_with_masks_superpoints_and_weights(lifter, cloud, tmp_path):

@@ -68,9 +68,9 @@ impl Options {
     pub fn one_each() -> Options {
         Options {
             merge: Merge::Touching,
-            max_gap: f32::INFINITY,
-            max_size_ratio: f64::INFINITY,
-            max_distance: f64::INFINITY,
+            max_gap: 1e9,
+            max_size_ratio: 1e18,
+            max_distance: 1e9,
             min_box_iou: 0.0,
         }
     }
