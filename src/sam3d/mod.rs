@@ -16,11 +16,8 @@ pub mod merging;
 mod named;
 pub mod regions;
 
-pub use self::{
-    merging::Places,
-    named::{Named, named, ranked},
-    regions::Regions,
-};
+pub(crate) use self::named::{named, ranked};
+pub use self::{merging::Places, regions::Regions};
 
 use crate::{
     device::Device,

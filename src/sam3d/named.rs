@@ -58,7 +58,8 @@ pub fn ranked(groups: &[i32]) -> (Vec<i32>, Vec<u32>) {
     (ranks, order.iter().map(|&group| sizes[group]).collect())
 }
 
-/// The groups by falling size as parts, and every region as one of the group that most of its pixels show, of equals the larger group.
+/// The groups by falling size as parts, and every region as one of the group that most of its pixels show, of equals the
+/// larger group.
 ///
 /// `groups`: of every point, as [`super::segment`] finds them with these views and regions, `[N]`.
 ///
