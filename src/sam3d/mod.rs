@@ -16,8 +16,11 @@ pub mod merging;
 mod named;
 pub mod regions;
 
-pub(crate) use self::named::{named, ranked};
-pub use self::{merging::Places, regions::Regions};
+pub use self::{
+    merging::Places,
+    named::{Named, named, ranked},
+    regions::Regions,
+};
 
 use crate::{
     device::Device,

@@ -2,7 +2,7 @@
 
 use super::Regions;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     ops::lift::mask,
     parts::Parts,
     stages::{boxes::Box2d, masks::Masks, views::Views},
@@ -64,8 +64,8 @@ pub fn ranked(groups: &[i32]) -> (Vec<i32>, Vec<u32>) {
 /// `groups`: of every point, as [`super::segment`] finds them with these views and regions, `[N]`.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) if the regions are not of these views,
-/// [`Error::Device`](crate::Error::Device) if the views lie on a device that failed.
+/// [`Error::Invalid`] if regions or groups are not of these views, [`Error::Device`] if the views lie on a device that
+/// failed.
 pub fn named(views: &Views, regions: &Regions, groups: &[i32]) -> Result<Named> {
     regions.check(views)?;
     let (groups, sizes) = ranked(groups);
@@ -81,7 +81,14 @@ pub fn named(views: &Views, regions: &Regions, groups: &[i32]) -> Result<Named> 
         for region in of_region {
             let mut shown = vec![0u32; sizes.len()];
             for &pixel in region.iter().filter(|&&pixel| map[pixel] >= 0) {
-                if let Ok(group) = usize::try_from(groups[map[pixel] as usize]) {
+                let Some(&group) = groups.get(map[pixel] as usize) else {
+                    return Err(Error::invalid(format!(
+                        "sam3d: groups of {} points; view {view} shows point {}",
+                        groups.len(),
+                        map[pixel]
+                    )));
+                };
+                if let Ok(group) = usize::try_from(group) {
                     shown[group] += 1;
                 }
             }
@@ -140,6 +147,8 @@ mod tests {
         let some = found.some(&[1]);
         assert_eq!((some.parts, boxes(&some)), (1, vec![(0, 0, first)]));
         assert_eq!(some.masks(), Masks::Bits(vec![0b0000_0111, 0].into()));
+        let error = named(&views, &regions, &[0; 3]).unwrap_err().to_string();
+        assert!(error.contains("groups of 3 points; view 0 shows point 3"), "{error}");
         let none = named(&views, &regions, &[-1; 4]).unwrap();
         assert_eq!((&none.names().unwrap()[..], none.boxes.len()), (&["part 1".to_string()][..], 0));
     }
