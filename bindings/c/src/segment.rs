@@ -77,7 +77,7 @@ fn segment(
         }
         None => {
             let setup = Setup { pipeline: setup.pipeline.unnamed(), learned: None, ..setup };
-            let found = setup.pipeline.segment_unnamed(&cloud.input.cloud, observer)?;
+            let found = setup.pipeline.segment_unnamed(points, observer)?;
             partstad_result::new(found, cloud, &setup, "partstad_segment_unnamed", said)
         }
     }
