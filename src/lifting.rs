@@ -181,10 +181,14 @@ impl Scene<'_> {
         options: &Options,
         progress: &mut Progress,
     ) -> Result<Lifted> {
+        self.ballot(gathered).lift(device, parts, weigher, options, progress)
+    }
+
+    /// What labels are made from.
+    pub fn ballot<'a>(&'a self, gathered: &'a Gathered) -> Ballot<'a> {
         let Scene { cloud, views, boxes, .. } = self;
         let Gathered { superpoints, memberships } = gathered;
         Ballot { cloud, superpoints, views, boxes, memberships }
-            .lift(device, parts, weigher, options, progress)
     }
 }
 
@@ -217,20 +221,8 @@ impl Ballot<'_> {
         options: &Options,
         progress: &mut Progress,
     ) -> Result<Lifted> {
-        let Ballot { cloud, superpoints, views, boxes, memberships } = *self;
-        let weights =
-            progress.run(Stage::Weights, || weigher.weigh(device, boxes, memberships, views, parts.len()))?;
-        let scores = progress
-            .run(Stage::Scores, || Scores::vote(device, memberships, boxes, &weights, parts.len()))?;
-        let labels = progress.run(Stage::Labels, || {
-            let options =
-                labels::Options { rule: weigher.rule(options.labels.rule), ..options.labels.clone() };
-            let labels = Labels::assign(device, superpoints, &scores, parts, &options)?;
-            match options.fill_hidden {
-                true => labels.fill(device, cloud, superpoints, memberships, parts.len()),
-                false => Ok(labels),
-            }
-        })?;
+        let Ballot { cloud, superpoints, boxes, memberships, .. } = *self;
+        let (weights, scores, labels) = self.label(device, parts, weigher, options, progress)?;
         let instances = progress.run(Stage::Instances, || {
             Instances::merge(
                 device,
@@ -246,6 +238,35 @@ impl Ballot<'_> {
         // On a device the weights are read only now that nothing has to wait for them.
         weights.check(boxes.len())?;
         Ok(Lifted { weights, scores, labels, instances })
+    }
+
+    /// Weighs, votes and labels alone. Nobody has checked the weights.
+    ///
+    /// # Errors
+    /// As [`Ballot::lift`].
+    pub(crate) fn label(
+        &self,
+        device: &Device,
+        parts: &[String],
+        weigher: Weigher,
+        options: &Options,
+        progress: &mut Progress,
+    ) -> Result<(Weights, Scores, Labels)> {
+        let Ballot { cloud, superpoints, views, boxes, memberships } = *self;
+        let weights =
+            progress.run(Stage::Weights, || weigher.weigh(device, boxes, memberships, views, parts.len()))?;
+        let scores = progress
+            .run(Stage::Scores, || Scores::vote(device, memberships, boxes, &weights, parts.len()))?;
+        let labels = progress.run(Stage::Labels, || {
+            let options =
+                labels::Options { rule: weigher.rule(options.labels.rule), ..options.labels.clone() };
+            let labels = Labels::assign(device, superpoints, &scores, parts, &options)?;
+            match options.fill_hidden {
+                true => labels.fill(device, cloud, superpoints, memberships, parts.len()),
+                false => Ok(labels),
+            }
+        })?;
+        Ok((weights, scores, labels))
     }
 }
 

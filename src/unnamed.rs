@@ -44,7 +44,7 @@ pub fn nothing(options: &sam3d::Options) -> String {
 /// Where there is none, "part 1" has no boxes. `options`: as [`options`] makes them.
 ///
 /// # Errors
-/// Those of [`sam3d::segment`] and [`Scene::lift`]; [`Error::Memory`](crate::Error::Memory).
+/// Those of [`sam3d::segment`] and [`Ballot::lift`](crate::lifting::Ballot::lift); [`Error::Memory`](crate::Error::Memory).
 pub fn scene<'a>(
     device: &Device,
     cloud: Cow<'a, Cloud>,
@@ -78,5 +78,6 @@ fn labels(device: &Device, scene: &Scene, parts: &Parts, options: &Options) -> R
     let mut progress = Progress::default();
     let gathered = scene.gather(device, Voters::Masks, parts.len(), options, &mut progress)?;
     let weigher = Weigher::Plain(options.weights);
-    Ok(scene.lift(device, &gathered, parts, weigher, options, &mut progress)?.labels)
+    let (_, _, labels) = scene.ballot(&gathered).label(device, parts, weigher, options, &mut progress)?;
+    Ok(labels)
 }

@@ -58,8 +58,8 @@ impl Gpu {
     /// So many values must lie there, aligned, as long as the lifetime says, and nobody may change them meanwhile.
     pub unsafe fn borrow_raw<'a, T>(&self, at: sys::CUdeviceptr, len: usize) -> Borrowed<'a, T> {
         // SAFETY: the caller's; `Borrowed` gives the memory back without freeing it.
-        let buffer = unsafe { self.stream().upgrade_device_ptr(at, len) };
-        Borrowed { buffer: ManuallyDrop::new(buffer), owner: PhantomData }
+        let slice = unsafe { self.stream().upgrade_device_ptr(at, len) };
+        Borrowed { buffer: ManuallyDrop::new(slice.into()), owner: PhantomData }
     }
 
     /// Where a buffer of ours lies, for others to read: on this stream, or after it.

@@ -1,13 +1,12 @@
 //! A CUDA device: its context, one stream, our kernels, and memory on it.
 //!
 //! [`kernels`] is generated from `kernels/*.cu`: one typed launch function per kernel. Everything runs in order on the
-//! stream of the [`Gpu`]; nothing waits for it but downloads, [`Gpu::synchronize`] and [`Gpu::trim`]. Memory comes from the
-//! stream's pool, which keeps what it once had until it is trimmed, so that a shape no larger than an earlier one asks the
-//! driver for nothing.
+//! stream of the [`Gpu`]; nothing waits for it but downloads, [`Gpu::synchronize`] and [`Gpu::trim`].
 
 use crate::{
     device::{
         locked::Locked,
+        memory::Cache,
         pool,
         telemetry::{self, Telemetry},
     },
@@ -30,7 +29,7 @@ use std::{
 };
 
 /// Memory on the device.
-pub use cudarc::driver::CudaSlice as Buffer;
+pub use crate::device::memory::Buffer;
 /// A part of a [`Buffer`].
 pub use cudarc::driver::{CudaView as View, CudaViewMut as ViewMut};
 
@@ -63,11 +62,13 @@ struct Inner {
     name: String,
     profile: Profile,
     locked: Mutex<Locked>,
+    cache: Arc<Cache>,
 }
 
 impl Inner {
-    fn new(stream: Arc<CudaStream>, functions: Vec<CudaFunction>, name: String) -> Inner {
-        Inner { stream, functions, name, profile: Profile::default(), locked: Mutex::default() }
+    fn new(stream: Arc<CudaStream>, functions: Vec<CudaFunction>, name: String, caches: bool) -> Inner {
+        let cache = Arc::new(Cache::new(stream.clone(), caches));
+        Inner { stream, functions, name, profile: Profile::default(), locked: Mutex::default(), cache }
     }
 }
 
@@ -156,7 +157,7 @@ impl Gpu {
             module.load_function(kernel).map_err(failed(&format!("loading kernel {kernel}")))
         };
         let functions = kernels::KERNELS.iter().map(load).collect::<Result<_>>()?;
-        Ok(Gpu(Arc::new(Inner::new(stream, functions, name))))
+        Ok(Gpu(Arc::new(Inner::new(stream, functions, name, true))))
     }
 
     /// The same device with another new stream: what runs on it overlaps with ours. A buffer stays with the stream
@@ -167,7 +168,7 @@ impl Gpu {
     pub fn fork(&self) -> Result<Gpu> {
         let stream = self.stream().context().new_stream().map_err(failed("making a stream"))?;
         let (functions, name) = (self.0.functions.clone(), self.0.name.clone());
-        Ok(Gpu(Arc::new(Inner::new(stream, functions, name))))
+        Ok(Gpu(Arc::new(Inner::new(stream, functions, name, self.cache().keeps()))))
     }
 
     /// Its number.
@@ -192,12 +193,13 @@ impl Gpu {
         Ok(told.map_err(failed("reading the free memory"))?.0 as u64)
     }
 
-    /// Waits for the stream, and gives back to the driver what its pool keeps and nobody uses: ONNX Runtime's memory is not
-    /// of the pool.
+    /// Waits for the stream, and gives back to the driver what its pool and this `Gpu` keep and nobody uses: ONNX Runtime's
+    /// memory is not of the pool.
     ///
     /// # Errors
     /// [`Error::Device`] if anything before it failed.
     pub fn trim(&self) -> Result<()> {
+        self.cache().clear();
         self.synchronize()?;
         pool::trim(self.stream().context()).map_err(failed("trimming the memory pool"))
     }
@@ -207,35 +209,14 @@ impl Gpu {
         &self.0.stream
     }
 
+    /// Memory that dropped buffers have left.
+    pub(super) fn cache(&self) -> &Arc<Cache> {
+        &self.0.cache
+    }
+
     /// Memory of the host that [`Gpu::download_all`] copies to.
     pub(super) fn locked(&self) -> &Mutex<Locked> {
         &self.0.locked
-    }
-
-    /// Memory for `len` values, which are whatever lay there.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough.
-    pub fn alloc<T: DeviceRepr + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
-        // The driver allocates nothing but something: a buffer of no values holds one that nobody sees.
-        // SAFETY: any bits are a valid T.
-        let buffer = unsafe { self.stream().alloc(len.max(1)) }
-            .map_err(|error| self.no_memory(len * size_of::<T>(), error))?;
-        if len > 0 {
-            return Ok(buffer);
-        }
-        // SAFETY: the memory is the stream's, and no longer the first buffer's.
-        Ok(unsafe { self.stream().upgrade_device_ptr(buffer.leak(), 0) })
-    }
-
-    /// Memory for `len` values, all zero.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough memory.
-    pub fn zeros<T: DeviceRepr + ValidAsZeroBits + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
-        let mut buffer = self.alloc(len)?;
-        self.clear(&mut buffer)?;
-        Ok(buffer)
     }
 
     /// Sets every value to zero.
@@ -249,16 +230,6 @@ impl Gpu {
         self.stream().memset_zeros(buffer).map_err(failed("clearing memory"))
     }
 
-    /// Copies values to the device.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough memory.
-    pub fn upload<T: DeviceRepr + bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer<T>> {
-        let mut buffer = self.alloc(values.len())?;
-        self.write(values, &mut buffer)?;
-        Ok(buffer)
-    }
-
     /// Copies values from one buffer to another.
     ///
     /// # Errors
@@ -268,39 +239,6 @@ impl Gpu {
             return Err(Error::invalid(format!("{} values do not fit a buffer of {}", from.len(), to.len())));
         }
         self.stream().memcpy_dtod(from, to).map_err(failed("copying on the device"))
-    }
-
-    /// The values of all buffers, one after the other.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
-    pub fn concat<'a, T: DeviceRepr + bytemuck::Pod>(
-        &self,
-        buffers: impl Iterator<Item = &'a Buffer<T>> + Clone,
-    ) -> Result<Buffer<T>> {
-        let mut all = self.alloc(buffers.clone().map(|buffer| buffer.len()).sum())?;
-        let mut at = 0;
-        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
-            self.copy(buffer, &mut all.slice_mut(at..at + buffer.len()))?;
-            at += buffer.len();
-        }
-        Ok(all)
-    }
-
-    /// Memory for `len` times the same value.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
-    pub fn filled(&self, value: f32, len: usize) -> Result<Buffer<f32>> {
-        let mut buffer = self.alloc(len)?;
-        if len > 0 {
-            let (at, _order) = buffer.device_ptr_mut(self.stream());
-            // SAFETY: the buffer has `len` values of 32 bits.
-            unsafe { sys::cuMemsetD32Async(at, value.to_bits(), len, self.stream().cu_stream()) }
-                .result()
-                .map_err(failed("filling memory"))?;
-        }
-        Ok(buffer)
     }
 
     /// Copies values over the first of a buffer's.
@@ -467,19 +405,6 @@ impl Gpu {
         Ok(())
     }
 
-    fn no_memory(&self, bytes: usize, error: DriverError) -> Error {
-        if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-            return failed("allocating memory")(error);
-        }
-        let free = self.stream().context().mem_get_info().map_or(0, |(free, _)| free);
-        Error::Memory(format!(
-            "cuda:{} is out of memory: {} MiB asked for, {} MiB free; use a smaller cloud, fewer boxes at once or \
-             another device",
-            self.ordinal(),
-            bytes >> 20,
-            free >> 20
-        ))
-    }
 }
 
 /// Work that the driver knows beforehand, and starts with one call.

@@ -11,6 +11,8 @@ pub mod gpu;
 #[cfg(feature = "cuda")]
 mod locked;
 #[cfg(feature = "cuda")]
+mod memory;
+#[cfg(feature = "cuda")]
 mod pool;
 #[cfg(feature = "cuda")]
 pub mod telemetry;

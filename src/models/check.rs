@@ -8,6 +8,7 @@ use super::{
     image::Images,
     manifest::Manifest,
     onnx::{contract, runtime, session::Sessions},
+    points,
     segmenter::{self, Prompt},
 };
 use crate::{
@@ -87,7 +88,7 @@ pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Res
     }
     if let Some(rules) = &files.manifest.segmenter {
         named.extend([&rules.encoder, &rules.decoder].into_iter().zip(segmenter::contracts(rules)));
-        named.extend(rules.points.iter().map(|file| (file, segmenter::point_contract(rules))));
+        named.extend(rules.points.iter().map(|file| (file, points::contract(rules))));
     }
     if let Some(rules) = &files.manifest.concepts {
         match concepts::contracts(rules) {

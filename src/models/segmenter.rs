@@ -15,12 +15,14 @@ use super::{
         session::Sessions,
         tensor::Values,
     },
+    points::{self, Points},
 };
 use crate::{
     device::Device,
     error::{Error, Result},
     ops::{detect::boxes, lift::mask::LOGITS},
 };
+use std::ops::Range;
 
 /// An image encoder and a box decoder, ready to run.
 #[derive(Debug)]
@@ -28,11 +30,10 @@ pub struct Segmenter {
     pub(super) rules: manifest::Segmenter,
     pub(super) encoder: Model,
     pub(super) decoder: Model,
-    pub(super) points: Option<Model>,
+    points: Option<Points>,
     device: Device,
     pub(super) images: Batch,
     pub(super) boxes: Batch,
-    pub(super) prompts: Batch,
 }
 
 /// A box of one of the images.
@@ -65,26 +66,6 @@ pub(super) fn contracts(rules: &manifest::Segmenter) -> [Contract; 2] {
     ]
 }
 
-/// Masks that a point is answered with: of a whole, a part and a piece of it.
-pub const MASKS: usize = 3;
-
-/// What the point decoder takes and gives.
-pub(super) fn point_contract(rules: &manifest::Segmenter) -> Contract {
-    let [channels, side] = rules.embedding.map(Fixed);
-    let (n, p, masks, logits) = (Free("N"), Free("P"), Fixed(MASKS), Fixed(LOGITS));
-    Contract {
-        inputs: vec![
-            Port::f32("image_embeddings", &[n, channels, side, side]),
-            Port::f32("points", &[p, Fixed(2)]),
-            Port::i64("image_index", &[p]),
-        ],
-        outputs: vec![
-            Port::f32("low_res_logits", &[p, masks, logits, logits]),
-            Port::f32("iou", &[p, masks]),
-        ],
-    }
-}
-
 impl Segmenter {
     pub(super) fn new(
         sessions: &Sessions,
@@ -95,18 +76,19 @@ impl Segmenter {
         let [encoder, decoder] = contracts(rules);
         let memory = sessions.options().batch_memory;
         let ungraphed = sessions.ungraphed();
-        // Where points are answered images come from the host, at addresses that no graph knows.
-        let of_encoder = if rules.points.is_some() { &ungraphed } else { sessions };
-        let points = |file: &String| Model::new(&ungraphed, &folder.source(file)?, point_contract(rules));
+        let of_encoder = folder.source(&rules.encoder)?;
+        let of_points = |file: &String| {
+            let decoder = (folder.source(file)?, points::contract(rules));
+            Ok(Points::new(sessions, [(of_encoder.clone(), encoder.clone()), decoder]))
+        };
         Ok(Segmenter {
-            points: rules.points.as_ref().map(points).transpose()?,
+            points: rules.points.as_ref().map(of_points).transpose()?,
             rules: rules.clone(),
-            encoder: Model::new(of_encoder, &folder.source(&rules.encoder)?, encoder)?,
+            encoder: Model::new(sessions, &of_encoder, encoder)?,
             decoder: Model::new(&ungraphed, &folder.source(&rules.decoder)?, decoder)?,
             device: device.clone(),
             images: Batch::new("view", 1, 10, memory),
             boxes: Batch::new("box", 32, 256, memory),
-            prompts: Batch::new("point", 64, 64, memory),
         })
     }
 
@@ -156,6 +138,38 @@ impl Segmenter {
             self.decode(&embeddings, by_image.len(), corners, rows, &mut logits)
         })?;
         Ok(logits)
+    }
+
+    /// Whether it answers points, and not boxes alone.
+    pub fn answers_points(&self) -> bool {
+        self.points.is_some()
+    }
+
+    /// The masks at every point of one image: hands on which points, their logits `[points, 3, 256, 256]` and the predicted IoU
+    /// `[points, 3]`. The first call loads the point decoder.
+    ///
+    /// `points`: x, y in the image's pixels.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it answers no points, for more than one image or one that the model cannot take; [`Error::Model`] if
+    /// the model fails; [`Error::Memory`] if memory does not suffice for one point; what `each` returns.
+    pub fn answer(
+        &self,
+        image: Images,
+        points: &[[f64; 2]],
+        each: impl FnMut(Range<usize>, &[f32], &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let Some(of_points) = &self.points else {
+            return Err(Error::invalid(
+                "these models answer boxes, not points: export SAM with its point decoder (docs/models.md)",
+            ));
+        };
+        image.check()?;
+        if image.len() != 1 {
+            return Err(Error::invalid(format!("points are of one image, not of {}", image.len())));
+        }
+        let scale = self.scale(image.size())?;
+        of_points.answer(&self.rules, &self.encoder, image, scale, points, each)
     }
 
     /// The device that it was loaded for.

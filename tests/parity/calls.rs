@@ -1,6 +1,6 @@
 //! What the host asks of the driver for a cloud, on the emulated driver: `testing/cuda-emulator/calls.txt` holds it.
 
-use crate::gpu;
+use crate::{gpu, same};
 use partstad::{
     Device, Observer, Parts, Pipeline, Predictions,
     observer::Stage,
@@ -43,11 +43,12 @@ impl Observer for Begun {
     }
 }
 
-/// A procedural chair of 8,000 points in ten views, with boxes and masks: what its second run takes, when the pool has
+/// A procedural chair of 8,000 points in ten views, with boxes and masks: what its second run takes, when the
 /// memory and the views' tables are there. A change shows here: with `BLESS=1` it is written down.
 #[test]
 fn calls_of_a_cloud() {
     let gpu = gpu();
+    gpu.cache_memory(true);
     if counts().is_none() {
         println!("SKIPPED: a real driver does not count");
         return;
@@ -60,15 +61,18 @@ fn calls_of_a_cloud() {
     let views = views::Views::render(&Device::Cpu, &cloud, &options.views).unwrap();
     let (boxes, masks) =
         predictions::predict(&views, &shape.semantic, &shape.instance, parts.len(), 1, &Default::default());
-    let pipeline = Pipeline::new(Device::Cuda(gpu), options);
-    let lift = |observer: &dyn Observer| {
+    let lift = |pipeline: &Pipeline, observer: &dyn Observer| {
         let (boxes, masks) = (boxes.clone(), masks.clone());
         let predictions = Predictions { boxes, masks, superpoints: None, weights: None };
-        pipeline.lift(&cloud, &parts, predictions, observer).unwrap();
+        pipeline.lift(&cloud, &parts, predictions, observer).unwrap()
     };
-    lift(&());
+    let expected = lift(&Pipeline::new(Device::Cpu, options.clone()), &());
+    let pipeline = Pipeline::new(Device::Cuda(gpu), options);
+    lift(&pipeline, &());
     let begun = Begun::default();
-    lift(&begun);
+    let found = lift(&pipeline, &begun);
+    same(&found.labels.of_point, &expected.labels.of_point, "labels");
+    same(&found.instances.of_point, &expected.instances.of_point, "instances");
     let mut begun = begun.0.into_inner().unwrap();
     begun.push(("end", counts().unwrap()));
     let mut table = String::from("stage");

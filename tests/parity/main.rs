@@ -10,6 +10,7 @@ mod concepts;
 mod detections;
 mod instances;
 mod memberships;
+mod memory;
 mod merge;
 mod models;
 mod neighbors;
@@ -30,10 +31,13 @@ use partstad::device::{
 };
 use std::fmt::Debug;
 
-/// The device that the tests run on: a GPU, or the emulator where there is none.
+/// The device that the tests run on: a GPU, or the emulator where there is none. All memory comes from the driver, which
+/// sees who reads what nobody wrote.
 fn gpu() -> Gpu {
     cuda_emulator::install();
-    Gpu::new(0).unwrap()
+    let gpu = Gpu::new(0).unwrap();
+    gpu.cache_memory(false);
+    gpu
 }
 
 /// Fails at the first value that differs, without printing hundreds of thousands.

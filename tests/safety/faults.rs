@@ -80,7 +80,9 @@ fn alone<T>(work: impl FnOnce(&Gpu) -> T) -> Option<T> {
         return None;
     }
     let _turn = ALONE.lock().unwrap_or_else(|e| e.into_inner());
-    Some(work(&Gpu::new(0).unwrap()))
+    let gpu = Gpu::new(0).unwrap();
+    gpu.cache_memory(false);
+    Some(work(&gpu))
 }
 
 /// Four walls.

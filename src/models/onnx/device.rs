@@ -172,6 +172,7 @@ mod tests {
     fn kept_memory_changes_nothing() {
         cuda_emulator::install();
         let gpu = Gpu::new(0).unwrap();
+        gpu.cache_memory(false);
         let sessions = Sessions::cpu(runtime::load().unwrap(), &Options { threads: 1, ..Options::default() });
         let [t, l] = [Dim::Free("T"), Dim::Free("L")];
         let contract = Contract {

@@ -130,7 +130,7 @@ pub fn candidates(
     expect_len("concepts", "logits [B, Q]", logits.len(), all)?;
     expect_len("concepts", "boxes [B, Q, 4]", boxes.len(), 4 * all)?;
     expect_len("concepts", "masks [B, Q, S, S]", masks.len(), all * low * low)?;
-    expect_len("concepts", "presence [B]", presence.map_or(pairs, Buffer::len), pairs)?;
+    expect_len("concepts", "presence [B]", presence.map_or(pairs, |buffer| buffer.len()), pairs)?;
     let (pixels, words) = (frame.pixels(), frame.pixels().div_ceil(32));
     let (mut likely, none) = (gpu.alloc(pairs)?, gpu.alloc(0)?);
     let d = ConceptsDims {

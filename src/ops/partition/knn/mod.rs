@@ -90,6 +90,7 @@ mod tests {
 
         cuda_emulator::install();
         let gpu = Gpu::new(0).unwrap();
+        gpu.cache_memory(false);
         let mut points = lattice(70_001, 1 << 20);
         (points[68_000], points[69_000]) = ([3.0, -2.0, 0.5], [0.5, -1.0, 9.0]);
         let positions = gpu.upload(points.as_flattened()).unwrap();

@@ -1,0 +1,271 @@
+//! Memory of a device: buffers, and what they leave to those that come after them.
+
+use crate::{
+    device::gpu::{Gpu, failed},
+    error::{Error, Result},
+};
+use bytemuck::Pod;
+use cudarc::driver::{
+    CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, DriverError, SyncOnDrop,
+    ValidAsZeroBits, sys,
+};
+use std::{
+    collections::BTreeMap,
+    mem::ManuallyDrop,
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+/// Values in the memory of a device. When it is dropped, its memory waits for another buffer of the same stream, or goes
+/// back to the driver's pool ([`Gpu::cache_memory`]).
+#[derive(Debug)]
+pub struct Buffer<T> {
+    slice: ManuallyDrop<CudaSlice<T>>,
+    /// Who waits for the memory, and how large it is.
+    back: Option<(Arc<Cache>, usize)>,
+}
+
+impl<T> Buffer<T> {
+    /// Where it lies; its memory is nobody's.
+    pub(super) fn leak(self) -> sys::CUdeviceptr {
+        let mut this = ManuallyDrop::new(self);
+        drop(this.back.take());
+        // SAFETY: nobody uses the buffer after this, and it is not dropped.
+        unsafe { ManuallyDrop::take(&mut this.slice) }.leak()
+    }
+}
+
+impl<T> From<CudaSlice<T>> for Buffer<T> {
+    /// Memory that cudarc made; it goes back to the driver.
+    fn from(slice: CudaSlice<T>) -> Buffer<T> {
+        Buffer { slice: ManuallyDrop::new(slice), back: None }
+    }
+}
+
+impl<T> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses the slice after this.
+        let slice = unsafe { ManuallyDrop::take(&mut self.slice) };
+        if let Some((cache, bytes)) = self.back.take() {
+            cache.keep(slice.leak(), bytes);
+        }
+    }
+}
+
+impl<T> Deref for Buffer<T> {
+    type Target = CudaSlice<T>;
+
+    fn deref(&self) -> &CudaSlice<T> {
+        &self.slice
+    }
+}
+
+impl<T> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut CudaSlice<T> {
+        &mut self.slice
+    }
+}
+
+impl<T> DeviceSlice<T> for Buffer<T> {
+    fn len(&self) -> usize {
+        self.slice.len()
+    }
+
+    fn stream(&self) -> &Arc<CudaStream> {
+        self.slice.stream()
+    }
+}
+
+impl<T> DevicePtr<T> for Buffer<T> {
+    fn device_ptr<'a>(&'a self, stream: &'a CudaStream) -> (sys::CUdeviceptr, SyncOnDrop<'a>) {
+        self.slice.device_ptr(stream)
+    }
+}
+
+impl<T> DevicePtrMut<T> for Buffer<T> {
+    fn device_ptr_mut<'a>(&'a mut self, stream: &'a CudaStream) -> (sys::CUdeviceptr, SyncOnDrop<'a>) {
+        self.slice.device_ptr_mut(stream)
+    }
+}
+
+/// Blocks of memory of one stream that no buffer has. All that used one is on that stream before all that will.
+#[derive(Debug)]
+pub(super) struct Cache {
+    stream: Arc<CudaStream>,
+    keeps: AtomicBool,
+    /// Where the blocks of each size lie.
+    blocks: Mutex<BTreeMap<usize, Vec<sys::CUdeviceptr>>>,
+}
+
+impl Cache {
+    pub fn new(stream: Arc<CudaStream>, keeps: bool) -> Cache {
+        Cache { stream, keeps: AtomicBool::new(keeps), blocks: Mutex::default() }
+    }
+
+    pub fn keeps(&self) -> bool {
+        self.keeps.load(Relaxed)
+    }
+
+    /// Memory for `len` values, whose bits are whatever lay there.
+    fn buffer<T: DeviceRepr + Pod>(self: &Arc<Cache>, len: usize) -> Result<Buffer<T>, DriverError> {
+        // The driver allocates nothing but something: a buffer of no values has room for one that nobody sees.
+        let least = len.max(1) * size_of::<T>();
+        let (at, back) = match self.keeps() {
+            true => {
+                let (at, bytes) = self.block(block_size(least))?;
+                (at, Some((self.clone(), bytes)))
+            }
+            false => (self.allocate(least)?, None),
+        };
+        // SAFETY: so many bytes lie there, which are nobody's else, and any bits are a valid T.
+        let slice = unsafe { self.stream.upgrade_device_ptr(at, len) };
+        Ok(Buffer { slice: ManuallyDrop::new(slice), back })
+    }
+
+    /// The smallest block that is kept and less than twice as large, or a new one; and its size.
+    fn block(&self, bytes: usize) -> Result<(sys::CUdeviceptr, usize), DriverError> {
+        let fits = self.locked().range_mut(bytes..2 * bytes).find_map(|(&size, some)| Some((some.pop()?, size)));
+        if let Some(fits) = fits {
+            return Ok(fits);
+        }
+        let refused = match self.allocate(bytes) {
+            Ok(at) => return Ok((at, bytes)),
+            Err(error) => error,
+        };
+        // What is kept may be what the driver lacks.
+        match self.clear() {
+            0 => Err(refused),
+            _ => Ok((self.allocate(bytes)?, bytes)),
+        }
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<sys::CUdeviceptr, DriverError> {
+        // SAFETY: any bits are a valid u8.
+        unsafe { self.stream.alloc::<u8>(bytes) }.map(CudaSlice::leak)
+    }
+
+    fn keep(&self, at: sys::CUdeviceptr, bytes: usize) {
+        match self.keeps() {
+            true => self.locked().entry(bytes).or_default().push(at),
+            false => self.free(at, bytes),
+        }
+    }
+
+    /// Gives every block back to the driver, and says how many there were.
+    pub fn clear(&self) -> usize {
+        let blocks = std::mem::take(&mut *self.locked());
+        let all = blocks.into_iter().flat_map(|(bytes, some)| some.into_iter().map(move |at| (at, bytes)));
+        all.map(|(at, bytes)| self.free(at, bytes)).count()
+    }
+
+    fn free(&self, at: sys::CUdeviceptr, bytes: usize) {
+        // SAFETY: `allocate` made it, and nobody has it.
+        drop(unsafe { self.stream.upgrade_device_ptr::<u8>(at, bytes) });
+    }
+
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<usize, Vec<sys::CUdeviceptr>>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Sizes that clouds of about the same size share: a power of two, or a quarter, a half, three quarters more.
+fn block_size(bytes: usize) -> usize {
+    const LEAST: usize = 512;
+    let bytes = bytes.max(LEAST);
+    bytes.next_multiple_of(1 << (bytes.ilog2() - 2))
+}
+
+impl Gpu {
+    /// Whether the memory of dropped buffers waits for others of this `Gpu`, as it does at first. Without that every buffer
+    /// comes from the driver, with its exact size: so tools see who reads or writes beyond it, or after it was dropped.
+    pub fn cache_memory(&self, keep: bool) {
+        self.cache().keeps.store(keep, Relaxed);
+        if !keep {
+            self.cache().clear();
+        }
+    }
+
+    /// Memory for `len` values, which are whatever lay there.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough.
+    pub fn alloc<T: DeviceRepr + Pod>(&self, len: usize) -> Result<Buffer<T>> {
+        self.cache().buffer(len).map_err(|error| self.no_memory(len * size_of::<T>(), error))
+    }
+
+    fn no_memory(&self, bytes: usize, error: DriverError) -> Error {
+        if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+            return failed("allocating memory")(error);
+        }
+        let free = self.stream().context().mem_get_info().map_or(0, |(free, _)| free);
+        Error::Memory(format!(
+            "cuda:{} is out of memory: {} MiB asked for, {} MiB free; use a smaller cloud, fewer boxes at once or \
+             another device",
+            self.ordinal(),
+            bytes >> 20,
+            free >> 20
+        ))
+    }
+
+    /// Memory for `len` values, all zero.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough memory.
+    pub fn zeros<T: DeviceRepr + ValidAsZeroBits + Pod>(&self, len: usize) -> Result<Buffer<T>> {
+        let mut buffer = self.alloc(len)?;
+        self.clear(&mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// Memory for `len` times the same value.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+    pub fn filled(&self, value: f32, len: usize) -> Result<Buffer<f32>> {
+        let mut buffer = self.alloc(len)?;
+        if len > 0 {
+            let (at, _order) = buffer.device_ptr_mut(self.stream());
+            // SAFETY: the buffer has `len` values of 32 bits.
+            unsafe { sys::cuMemsetD32Async(at, value.to_bits(), len, self.stream().cu_stream()) }
+                .result()
+                .map_err(failed("filling memory"))?;
+        }
+        Ok(buffer)
+    }
+
+    /// Copies values to the device.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough memory.
+    pub fn upload<T: DeviceRepr + Pod>(&self, values: &[T]) -> Result<Buffer<T>> {
+        let mut buffer = self.alloc(values.len())?;
+        self.write(values, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// The values of all buffers, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+    pub fn concat<'a, T: DeviceRepr + Pod>(
+        &self,
+        buffers: impl Iterator<Item = &'a Buffer<T>> + Clone,
+    ) -> Result<Buffer<T>> {
+        let mut all = self.alloc(buffers.clone().map(|buffer| buffer.len()).sum())?;
+        let mut at = 0;
+        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
+            self.copy(buffer, &mut all.slice_mut(at..at + buffer.len()))?;
+            at += buffer.len();
+        }
+        Ok(all)
+    }
+}
