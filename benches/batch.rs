@@ -40,7 +40,12 @@ impl Segmenter for FixedCost<'_> {
             let _busy = self.device.lock();
             thread::sleep(COST);
         }
-        self.pipeline.lift(cloud, shape.parts()?, self.found[&shape.id].clone(), observer)
+        self.pipeline.lift(
+            cloud,
+            shape.parts()?.expect("every shape has names"),
+            self.found[&shape.id].clone(),
+            observer,
+        )
     }
 
     fn options<'a>(&'a self, _: &'a Shape) -> &'a Options {
@@ -121,7 +126,7 @@ fn scenes(dir: &Path) -> (Vec<Shape>, BTreeMap<String, Predictions>) {
         let (boxes, masks) = predict(&views, &shape.semantic, &shape.instance, parts.len(), 0, &how);
         let id = i.to_string();
         found.insert(id.clone(), Predictions { masks, ..Predictions::new(boxes) });
-        shapes.push(Shape { id, cloud: path, parts: Ok(parts), weights: None, options: None });
+        shapes.push(Shape { id, cloud: path, parts: Ok(Some(parts)), weights: None, options: None });
     }
     (shapes, found)
 }

@@ -137,6 +137,28 @@ fn a_batch_gives_what_segment_gives_and_is_done_once() {
 }
 
 #[test]
+fn a_batch_of_parts_without_names() {
+    let example = Example::new(2);
+    let list = "{\"cloud\": \"clouds/Chair/0.ply\", \"options\": {\"sam3d\": {\"masks\": {\"points_per_side\": 8}}}}\n\
+                {\"id\": \"named\", \"cloud\": \"clouds/Chair/1.ply\", \"parts\": [\"leg\"]}";
+    fs::write(example.path("list.jsonl"), list).unwrap();
+    let asked = ["--manifest", "list.jsonl", "--unnamed"];
+    let lines = example.run(1, "out", &asked);
+    let error = lines.iter().find(|line| line["id"] == "named").unwrap()["error"].as_str().unwrap();
+    assert!(error.contains("1.ply: its line names parts or weights"), "{error}");
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&fs::read(example.path(&format!("out/0/{name}"))).unwrap()).unwrap()
+    };
+    assert_eq!(read("parts.json")["parts"][0]["name"], "part 1");
+    let made = &read("run.json")["parameters"];
+    assert_eq!((&made["unnamed"], &made["options"]["labels"]["fill_hidden"]), (&json!(true), &json!(true)));
+    assert_eq!(made["options"]["sam3d"]["masks"]["points_per_side"], 8);
+    assert_eq!(example.totals(1, "out", &asked), [0, 1, 1], "it is there");
+    let named = ["--manifest", "list.jsonl", "--parts", "leg"];
+    assert_eq!(example.totals(0, "out", &named), [2, 0, 0], "made from other things");
+}
+
+#[test]
 fn lists_categories_patterns_and_shards() {
     let example = Example::new(4);
     fs::write(example.path("categories.json"), r#"{"Chair": ["leg", "seat"], "Lamp": {"parts": ["shade"]}}"#)

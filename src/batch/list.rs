@@ -67,7 +67,7 @@ mod tests {
         let shape = |id: &&str| Shape {
             id: id.to_string(),
             cloud: "a.ply".into(),
-            parts: Ok(parts.clone()),
+            parts: Ok(Some(parts.clone())),
             weights: None,
             options: None,
         };

@@ -43,8 +43,8 @@ pub struct Shape {
     pub id: String,
     /// Its file.
     pub cloud: PathBuf,
-    /// What to look for, or why that is not known; such a shape fails.
-    pub parts: Result<Parts, String>,
+    /// What to look for, none for parts without names, or why that is not known; such a shape fails.
+    pub parts: Result<Option<Parts>, String>,
     /// Learned weights.
     pub weights: Option<PathBuf>,
     /// Options instead of the batch's.
@@ -52,12 +52,16 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// What to look for.
+    /// What to look for; none for parts without names.
     ///
     /// # Errors
     /// [`Error::Invalid`] with why that is not known.
-    pub fn parts(&self) -> Result<&Parts> {
-        self.parts.as_ref().map_err(|why| Error::invalid(why.clone()))
+    pub fn parts(&self) -> Result<Option<&Parts>> {
+        self.parts.as_ref().map(Option::as_ref).map_err(|why| Error::invalid(why.clone()))
+    }
+
+    fn is_unnamed(&self) -> bool {
+        self.parts == Ok(None)
     }
 }
 
@@ -92,13 +96,15 @@ pub trait Segmenter: Sync {
 /// A pipeline, and the learned weights that its shapes name.
 pub struct Worker {
     pipeline: Pipeline,
+    /// The same for parts without names.
+    unnamed: Pipeline,
     networks: Mutex<BTreeMap<PathBuf, Result<Checkpoint, String>>>,
 }
 
 impl Worker {
     /// A worker that computes by `pipeline`.
     pub fn new(pipeline: Pipeline) -> Worker {
-        Worker { pipeline, networks: Mutex::default() }
+        Worker { unnamed: pipeline.unnamed(), pipeline, networks: Mutex::default() }
     }
 
     /// The same, where no cloud may take more than so much memory, if its options do not say how much.
@@ -106,7 +112,8 @@ impl Worker {
     pub fn with_memory(self, most: Option<u64>) -> Worker {
         let mut options = self.pipeline.options().clone();
         options.memory = options.memory.or(most);
-        Worker { pipeline: self.pipeline.with_options(options), ..self }
+        let pipeline = self.pipeline.with_options(options);
+        Worker { unnamed: pipeline.unnamed(), pipeline, ..self }
     }
 
     /// Its pipeline.
@@ -114,13 +121,17 @@ impl Worker {
         &self.pipeline
     }
 
-    fn network(&self, shape: &Shape) -> Result<Option<Network>> {
+    fn pipeline_of(&self, shape: &Shape) -> &Pipeline {
+        if shape.is_unnamed() { &self.unnamed } else { &self.pipeline }
+    }
+
+    fn network(&self, shape: &Shape, parts: &Parts) -> Result<Option<Network>> {
         let Some(path) = &shape.weights else { return Ok(None) };
         let mut networks = lock(&self.networks);
         let read = || Checkpoint::read(path).map_err(|e| e.to_string());
         let checkpoint = networks.entry(path.clone()).or_insert_with(read).as_ref();
         let checkpoint = checkpoint.map_err(|e| Error::invalid(e.clone()))?;
-        checkpoint.check(shape.parts()?).map_err(|e| Error::format(path, e.to_string()))?;
+        checkpoint.check(parts).map_err(|e| Error::format(path, e.to_string()))?;
         Ok(Some(checkpoint.network.clone()))
     }
 }
@@ -128,24 +139,25 @@ impl Worker {
 impl Segmenter for Worker {
     #[cfg(feature = "ort")]
     fn segment(&self, shape: &Shape, cloud: &Cloud, observer: &dyn Observer) -> Result<Segmentation> {
-        let mut pipeline = self.pipeline.clone();
+        let mut pipeline = self.pipeline_of(shape).clone();
         if let Some(options) = &shape.options {
             pipeline = pipeline.with_options((**options).clone());
         }
-        if let Some(network) = self.network(shape)? {
+        let Some(parts) = shape.parts()? else { return pipeline.segment_unnamed(cloud, observer) };
+        if let Some(network) = self.network(shape, parts)? {
             pipeline = pipeline.with_network(network);
         }
-        pipeline.segment(cloud, shape.parts()?, observer)
+        pipeline.segment(cloud, parts, observer)
     }
 
     #[cfg(not(feature = "ort"))]
     fn segment(&self, shape: &Shape, _: &Cloud, _: &dyn Observer) -> Result<Segmentation> {
-        self.network(shape)?;
+        shape.parts()?.map(|parts| self.network(shape, parts)).transpose()?;
         Err(Error::invalid("this build has no models; build it with the feature ort"))
     }
 
     fn options<'a>(&'a self, shape: &'a Shape) -> &'a Options {
-        shape.options.as_deref().unwrap_or(self.pipeline.options())
+        shape.options.as_deref().unwrap_or(self.pipeline_of(shape).options())
     }
 
     fn device(&self) -> &Device {
@@ -323,6 +335,9 @@ impl<'a> Batch<'a> {
                 parameters["input"] = json!({
                     "cloud": path_text(&shape.cloud), "weights": shape.weights.as_ref().map(path_text),
                 });
+                if shape.is_unnamed() {
+                    parameters["unnamed"] = true.into();
+                }
                 let report = Report {
                     title: &title,
                     cloud,

@@ -42,6 +42,7 @@ use std::{
   partstad batch scans --parts door,handle -o results
   partstad batch 'scans/**/*.ply' --categories categories.json --device cuda:all -o results
   partstad batch --manifest shapes.jsonl --write labels --shard 3/8 -o results
+  partstad batch things --unnamed -o results
 
 A manifest has a line for each cloud: {\"id\": \"a\", \"cloud\": \"a.ply\", \"parts\": [\"leg\", \"seat\"]}, or the columns id, cloud, parts,
 category, weights as CSV. Instead of parts a line may name a category of --categories, which is a JSON file like
@@ -56,6 +57,9 @@ pub struct BatchCommand {
     /// What to look for, separated by commas, where nothing else says it
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     parts: Vec<String>,
+    /// Find parts without knowing their names, as `partstad segment --unnamed` does
+    #[arg(long, conflicts_with_all = ["parts", "categories", "score", "template", "instances"])]
+    unnamed: bool,
     /// Part names, and learned weights if there are some, by category: JSON. A cloud's category is the nearest directory of that
     /// name that it lies in, if no manifest says it
     #[arg(long, value_name = "FILE")]
@@ -219,12 +223,12 @@ impl BatchCommand {
         let mut workers = vec![];
         for device in devices(&self.segmenting.settings.device)? {
             let load = |device: &Device| -> Result<Pipeline> {
-                let (models, _) = self.model_settings.load(
-                    global,
-                    &self.segmenting.settings,
-                    device,
-                    self.models.as_deref(),
-                )?;
+                let folder = self.models.as_deref();
+                let (models, _) =
+                    self.model_settings.load(global, &self.segmenting.settings, device, folder)?;
+                if self.unnamed {
+                    run::check_answers_points(&models, folder)?;
+                }
                 Ok(Pipeline::new(device.clone(), options.clone()).with_models(models))
             };
             let first = load(&device)?;
@@ -248,6 +252,8 @@ impl BatchCommand {
         let lines = self.lines()?;
         let base = self.categories.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let general = if self.parts.is_empty() { None } else { Some(run::parts(&self.parts)) };
+        let without_names = Pipeline::new(Device::Cpu, options.clone()).unnamed();
+        let options = if self.unnamed { without_names.options() } else { options };
         let shape = |(id, line): (String, Line)| {
             let Line { cloud, parts, category, weights, options: own, .. } = line;
             let category = match category {
@@ -266,6 +272,15 @@ impl BatchCommand {
             });
             let own = own.map(|own| over(options, own)).transpose();
             let asked = || -> Result<_, String> {
+                if self.unnamed {
+                    let own = own?.map(|own| Pipeline::new(Device::Cpu, own).unnamed().options().clone());
+                    return match own_parts.is_some() || weights.is_some() {
+                        true => {
+                            Err("its line names parts or weights, which --unnamed finds parts without".into())
+                        }
+                        false => Ok((None, None, own)),
+                    };
+                }
                 let (of_category, learned) = match category? {
                     None => (None, None),
                     Some(Category::Parts(parts)) => (Some(parts), None),
@@ -278,7 +293,7 @@ impl BatchCommand {
                     Some(own) => own?,
                     None => of_category.or(general.as_ref()).ok_or(nobody)?.clone(),
                 };
-                Ok((parts, learned, own?))
+                Ok((Some(parts), learned, own?))
             };
             let named = |why: String| Error::format(&cloud, why).to_string();
             match asked() {

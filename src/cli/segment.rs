@@ -12,7 +12,7 @@ use partstad::{
     error::one_line,
     input,
     io::{path_text, ply, staged::Folder},
-    models::{Models, STAND_IN, Segmenter},
+    models::STAND_IN,
     output,
     pipeline::Options,
 };
@@ -80,14 +80,8 @@ impl Segment {
             &bar,
         )?
         .learned(&self.learned, parts.as_ref())?;
-        let segmenter = session.pipeline.models().and_then(Models::segmenter);
-        if self.unnamed && !segmenter.is_some_and(Segmenter::answers_points) {
-            let folder = self.models.as_deref().unwrap_or(Path::new("models"));
-            return Err(Error::format(
-                folder,
-                "has no segmenter that answers points, which --unnamed needs: export SAM with its point decoder \
-                 (docs/models.md), or leave out --models",
-            ));
+        if let (true, Some(models)) = (self.unnamed, session.pipeline.models()) {
+            run::check_answers_points(models, self.models.as_deref())?;
         }
         let mut results = vec![];
         let mut failed = 0;

@@ -404,7 +404,6 @@ impl Gpu {
         }
         Ok(())
     }
-
 }
 
 /// Work that the driver knows beforehand, and starts with one call.

@@ -127,7 +127,8 @@ impl Cache {
 
     /// The smallest block that is kept and less than twice as large, or a new one; and its size.
     fn block(&self, bytes: usize) -> Result<(sys::CUdeviceptr, usize), DriverError> {
-        let fits = self.locked().range_mut(bytes..2 * bytes).find_map(|(&size, some)| Some((some.pop()?, size)));
+        let fits =
+            self.locked().range_mut(bytes..2 * bytes).find_map(|(&size, some)| Some((some.pop()?, size)));
         if let Some(fits) = fits {
             return Ok(fits);
         }

@@ -15,10 +15,7 @@ use super::{
         tensor::Values,
     },
 };
-use crate::{
-    error::Result,
-    ops::lift::mask::LOGITS,
-};
+use crate::{error::Result, ops::lift::mask::LOGITS};
 use std::{ops::Range, sync::OnceLock};
 
 /// Masks that a point is answered with: of a whole, a part and a piece of it.

@@ -136,7 +136,7 @@ struct Faulty {
 
 impl Segmenter for Faulty {
     fn segment(&self, shape: &Shape, cloud: &Cloud, observer: &dyn Observer) -> Result<Segmentation> {
-        let lift = || self.pipeline.lift(cloud, shape.parts()?, predictions(), observer);
+        let lift = || self.pipeline.lift(cloud, shape.parts()?.unwrap(), predictions(), observer);
         if shape.id != self.shape {
             return lift();
         }
@@ -165,7 +165,7 @@ fn calls_of_a_batch_fail(gpu: &Gpu, step: u64) {
     let shape = |(i, id): (usize, &str)| {
         let cloud = dir.path().join(id).with_extension("ply");
         ply::write(&cloud, &walls(5 + i as u64), &[]).unwrap();
-        let parts = Ok(Parts::new(["leg", "seat"]).unwrap());
+        let parts = Ok(Some(Parts::new(["leg", "seat"]).unwrap()));
         Shape { id: id.into(), cloud, parts, weights: None, options: None }
     };
     let shapes: Vec<Shape> = ["a", "b", "c"].into_iter().enumerate().map(shape).collect();
