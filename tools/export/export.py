@@ -10,6 +10,7 @@ import half
 import offset
 import owlvit
 import sam
+import sam2
 import sam3
 from checkpoint import Refused, read
 
@@ -41,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     added = command("sam", "SAM's image encoder and box decoder",
                     lambda a: sam.export_checkpoint(read(a.checkpoint), a.model, a.out))
     added.add_argument("--model", choices=sam.PACKAGES, required=True, help="the checkpoint's model; vit_t is MobileSAM")
+
+    command("sam2", "SAM 2, SAM 2.1 or EdgeTAM of transformers, a segmenter of images", lambda a: sam2.export_folder(a.checkpoint, a.out),
+            "folder with config.json and model.safetensors; that of the model of videos will do")
 
     added = command("glip", "GLIP's text encoder and grounding detector",
                     lambda a: glip.export_checkpoint(read(a.checkpoint), a.size, a.vocabulary, a.out, a.parts))

@@ -8,14 +8,11 @@ import warnings
 import torch
 from torch import nn
 
-import graph
-import manifest
+import segmenter
 from checkpoint import Refused, State, load
 
 # MobileSAM's encoder, a TinyViT, comes in a package of its own.
 PACKAGES = {"vit_h": "segment_anything", "vit_l": "segment_anything", "vit_b": "segment_anything", "vit_t": "mobile_sam"}
-MEAN_RGB, STD_RGB = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
-TOLERANCE = 1e-4
 
 
 def build(model: str) -> nn.Module:
@@ -52,6 +49,7 @@ class Decoder(nn.Module):
         self.prompt, self.mask = sam.prompt_encoder, sam.mask_decoder
         # Constants of the graph, rather than nodes that every run computes again.
         self.register_buffer("positions", sam.prompt_encoder.get_dense_pe().detach(), persistent=False)
+        self.takes = self.positions.shape[1:]
 
     def decode(self, image_embeddings: torch.Tensor, prompts: torch.Tensor, image_index: torch.Tensor):
         """`[N, C, S, S]`, `[B, T, C]`, `[B]` -> `[B, masks, 4S, 4S]`, `[B, masks]`."""
@@ -145,44 +143,8 @@ def official(state: State) -> State:
 
 
 def export(sam: nn.Module, out: pathlib.Path) -> None:
-    """Writes sam_encoder.onnx, sam_decoder.onnx, sam_points.onnx and their part of the manifest to the folder `out`."""
-    size = sam.image_encoder.img_size
-    out.mkdir(parents=True, exist_ok=True)
-    generator = torch.Generator().manual_seed(1)
-
-    def image(n):
-        return {"image": torch.randn(n, 3, size, size, generator=generator)}
-
-    with torch.no_grad():
-        embedding = sam.image_encoder.eval()(image(1)["image"])
-    channels, side = embedding.shape[1], embedding.shape[2]
-    positions = sam.prompt_encoder.get_dense_pe()
-    if embedding.shape[1:] != positions.shape[1:]:
-        raise Refused(f"the encoder gives embeddings of {list(embedding.shape[1:])}, the decoder takes {list(positions.shape[1:])}")
-
-    def prompts(n, b):
-        corner = torch.rand(b, 2, generator=generator) * 0.7
-        boxes = torch.cat([corner, corner + 0.3 * torch.rand(b, 2, generator=generator)], 1) * size
-        return {"image_embeddings": torch.randn(n, channels, side, side, generator=generator), "boxes": boxes,
-                "image_index": torch.randint(0, n, (b,), generator=generator)}
-
-    def points(n, p):
-        return {"image_embeddings": torch.randn(n, channels, side, side, generator=generator),
-                "points": torch.rand(p, 2, generator=generator) * size,
-                "image_index": torch.randint(0, n, (p,), generator=generator)}
-
-    graph.export(sam.image_encoder, out / "sam_encoder.onnx", image(2), {"image_embeddings": (None, channels, side, side)},
-                 {"image": {0: "N"}}, [image(1)], TOLERANCE)
-    graph.export(BoxDecoder(sam), out / "sam_decoder.onnx", prompts(2, 3),
-                 {"low_res_logits": (None, 1, 4 * side, 4 * side), "iou": (None, 1)},
-                 {"image_embeddings": {0: "N"}, "boxes": {0: "B"}, "image_index": {0: "B"}}, [prompts(1, 1), prompts(3, 7)], TOLERANCE)
-    graph.export(PointDecoder(sam), out / "sam_points.onnx", points(2, 3),
-                 {"low_res_logits": (None, 3, 4 * side, 4 * side), "iou": (None, 3)},
-                 {"image_embeddings": {0: "N"}, "points": {0: "P"}, "image_index": {0: "P"}}, [points(1, 1), points(3, 7)], TOLERANCE)
-    manifest.update(out, "segmenter", {
-        "encoder": "sam_encoder.onnx", "decoder": "sam_decoder.onnx", "points": "sam_points.onnx",
-        "image": {"order": "rgb", "scale": 255, "mean": MEAN_RGB, "std": STD_RGB, "size": [size, size], "resize": "longer"},
-        "embedding": [channels, side]})
+    """Writes its files and their part of the manifest to the folder `out`."""
+    segmenter.export(sam.image_encoder, BoxDecoder(sam), PointDecoder(sam), sam.image_encoder.img_size, out)
 
 
 def export_checkpoint(state: State, model: str, out: pathlib.Path) -> None:
