@@ -317,9 +317,18 @@ impl<'a> Batch<'a> {
             let hash = || hash::sha256_of_file(path).unwrap_or_default();
             known.entry(path.clone()).or_insert_with(hash).clone()
         });
-        let options = self.workers[0].options(shape).of_result();
+        let options = self.options_of_result(shape);
         let all = json!([self.made_from, shape.parts.as_ref().ok(), options, weights]);
         hash::sha256(all.to_string().as_bytes())
+    }
+
+    /// The options that the shape's result depends on.
+    fn options_of_result(&self, shape: &Shape) -> Options {
+        let options = self.workers[0].options(shape);
+        match shape.is_unnamed() {
+            true => Options { sam3d: options.sam3d.clone(), ..options.of_result() },
+            false => options.of_result(),
+        }
     }
 
     fn write(&self, shape: &Shape, made: &Made) -> Result<()> {
@@ -331,7 +340,7 @@ impl<'a> Batch<'a> {
             Write::All => {
                 let title = shape.id.clone();
                 let mut parameters = self.parameters.clone();
-                parameters["options"] = json!(self.workers[0].options(shape).of_result());
+                parameters["options"] = json!(self.options_of_result(shape));
                 parameters["input"] = json!({
                     "cloud": path_text(&shape.cloud), "weights": shape.weights.as_ref().map(path_text),
                 });

@@ -168,7 +168,7 @@ impl Gpu {
     pub fn fork(&self) -> Result<Gpu> {
         let stream = self.stream().context().new_stream().map_err(failed("making a stream"))?;
         let (functions, name) = (self.0.functions.clone(), self.0.name.clone());
-        Ok(Gpu(Arc::new(Inner::new(stream, functions, name, self.cache().keeps()))))
+        Ok(Gpu(Arc::new(Inner::new(stream, functions, name, self.0.cache.keeps()))))
     }
 
     /// Its number.
@@ -199,7 +199,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`] if anything before it failed.
     pub fn trim(&self) -> Result<()> {
-        self.cache().clear();
+        self.0.cache.clear();
         self.synchronize()?;
         pool::trim(self.stream().context()).map_err(failed("trimming the memory pool"))
     }
@@ -209,14 +209,33 @@ impl Gpu {
         &self.0.stream
     }
 
-    /// Memory that dropped buffers have left.
-    pub(super) fn cache(&self) -> &Arc<Cache> {
-        &self.0.cache
-    }
-
     /// Memory of the host that [`Gpu::download_all`] copies to.
     pub(super) fn locked(&self) -> &Mutex<Locked> {
         &self.0.locked
+    }
+
+    /// Whether the memory of dropped buffers waits for others of this `Gpu`, as it does at first. Without that every buffer
+    /// comes from the driver, with its exact size: so tools see who reads or writes beyond it, or after it was dropped.
+    pub fn cache_memory(&self, keep: bool) {
+        self.0.cache.keep_blocks(keep);
+    }
+
+    /// Memory for `len` values, which are whatever lay there.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough.
+    pub fn alloc<T: DeviceRepr + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
+        self.0.cache.buffer(len).map_err(|error| self.no_memory(len * size_of::<T>(), error))
+    }
+
+    /// Memory for `len` values, all zero.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough memory.
+    pub fn zeros<T: DeviceRepr + ValidAsZeroBits + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
+        let mut buffer = self.alloc(len)?;
+        self.clear(&mut buffer)?;
+        Ok(buffer)
     }
 
     /// Sets every value to zero.
@@ -230,6 +249,16 @@ impl Gpu {
         self.stream().memset_zeros(buffer).map_err(failed("clearing memory"))
     }
 
+    /// Copies values to the device.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough memory.
+    pub fn upload<T: DeviceRepr + bytemuck::Pod>(&self, values: &[T]) -> Result<Buffer<T>> {
+        let mut buffer = self.alloc(values.len())?;
+        self.write(values, &mut buffer)?;
+        Ok(buffer)
+    }
+
     /// Copies values from one buffer to another.
     ///
     /// # Errors
@@ -239,6 +268,39 @@ impl Gpu {
             return Err(Error::invalid(format!("{} values do not fit a buffer of {}", from.len(), to.len())));
         }
         self.stream().memcpy_dtod(from, to).map_err(failed("copying on the device"))
+    }
+
+    /// The values of all buffers, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+    pub fn concat<'a, T: DeviceRepr + bytemuck::Pod>(
+        &self,
+        buffers: impl Iterator<Item = &'a Buffer<T>> + Clone,
+    ) -> Result<Buffer<T>> {
+        let mut all = self.alloc(buffers.clone().map(|buffer| buffer.len()).sum())?;
+        let mut at = 0;
+        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
+            self.copy(buffer, &mut all.slice_mut(at..at + buffer.len()))?;
+            at += buffer.len();
+        }
+        Ok(all)
+    }
+
+    /// Memory for `len` times the same value.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
+    pub fn filled(&self, value: f32, len: usize) -> Result<Buffer<f32>> {
+        let mut buffer = self.alloc(len)?;
+        if len > 0 {
+            let (at, _order) = buffer.device_ptr_mut(self.stream());
+            // SAFETY: the buffer has `len` values of 32 bits.
+            unsafe { sys::cuMemsetD32Async(at, value.to_bits(), len, self.stream().cu_stream()) }
+                .result()
+                .map_err(failed("filling memory"))?;
+        }
+        Ok(buffer)
     }
 
     /// Copies values over the first of a buffer's.
@@ -403,6 +465,20 @@ impl Gpu {
             profile.launches.lock().unwrap_or_else(PoisonError::into_inner).push(launch);
         }
         Ok(())
+    }
+
+    fn no_memory(&self, bytes: usize, error: DriverError) -> Error {
+        if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+            return failed("allocating memory")(error);
+        }
+        let free = self.stream().context().mem_get_info().map_or(0, |(free, _)| free);
+        Error::Memory(format!(
+            "cuda:{} is out of memory: {} MiB asked for, {} MiB free; use a smaller cloud, fewer boxes at once or \
+             another device",
+            self.ordinal(),
+            bytes >> 20,
+            free >> 20
+        ))
     }
 }
 

@@ -1,13 +1,8 @@
 //! Memory of a device: buffers, and what they leave to those that come after them.
 
-use crate::{
-    device::gpu::{Gpu, failed},
-    error::{Error, Result},
-};
 use bytemuck::Pod;
 use cudarc::driver::{
-    CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, DriverError, SyncOnDrop,
-    ValidAsZeroBits, sys,
+    CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, DriverError, SyncOnDrop, sys,
 };
 use std::{
     collections::BTreeMap,
@@ -20,7 +15,7 @@ use std::{
 };
 
 /// Values in the memory of a device. When it is dropped, its memory waits for another buffer of the same stream, or goes
-/// back to the driver's pool ([`Gpu::cache_memory`]).
+/// back to the driver's pool ([`Gpu::cache_memory`](super::gpu::Gpu::cache_memory)).
 #[derive(Debug)]
 pub struct Buffer<T> {
     slice: ManuallyDrop<CudaSlice<T>>,
@@ -109,8 +104,16 @@ impl Cache {
         self.keeps.load(Relaxed)
     }
 
+    /// Whether blocks are kept from now on; if not, none stays.
+    pub fn keep_blocks(&self, keep: bool) {
+        self.keeps.store(keep, Relaxed);
+        if !keep {
+            self.clear();
+        }
+    }
+
     /// Memory for `len` values, whose bits are whatever lay there.
-    fn buffer<T: DeviceRepr + Pod>(self: &Arc<Cache>, len: usize) -> Result<Buffer<T>, DriverError> {
+    pub fn buffer<T: DeviceRepr + Pod>(self: &Arc<Cache>, len: usize) -> Result<Buffer<T>, DriverError> {
         // The driver allocates nothing but something: a buffer of no values has room for one that nobody sees.
         let least = len.max(1) * size_of::<T>();
         let (at, back) = match self.keeps() {
@@ -183,90 +186,4 @@ fn block_size(bytes: usize) -> usize {
     const LEAST: usize = 512;
     let bytes = bytes.max(LEAST);
     bytes.next_multiple_of(1 << (bytes.ilog2() - 2))
-}
-
-impl Gpu {
-    /// Whether the memory of dropped buffers waits for others of this `Gpu`, as it does at first. Without that every buffer
-    /// comes from the driver, with its exact size: so tools see who reads or writes beyond it, or after it was dropped.
-    pub fn cache_memory(&self, keep: bool) {
-        self.cache().keeps.store(keep, Relaxed);
-        if !keep {
-            self.cache().clear();
-        }
-    }
-
-    /// Memory for `len` values, which are whatever lay there.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough.
-    pub fn alloc<T: DeviceRepr + Pod>(&self, len: usize) -> Result<Buffer<T>> {
-        self.cache().buffer(len).map_err(|error| self.no_memory(len * size_of::<T>(), error))
-    }
-
-    fn no_memory(&self, bytes: usize, error: DriverError) -> Error {
-        if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-            return failed("allocating memory")(error);
-        }
-        let free = self.stream().context().mem_get_info().map_or(0, |(free, _)| free);
-        Error::Memory(format!(
-            "cuda:{} is out of memory: {} MiB asked for, {} MiB free; use a smaller cloud, fewer boxes at once or \
-             another device",
-            self.ordinal(),
-            bytes >> 20,
-            free >> 20
-        ))
-    }
-
-    /// Memory for `len` values, all zero.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough memory.
-    pub fn zeros<T: DeviceRepr + ValidAsZeroBits + Pod>(&self, len: usize) -> Result<Buffer<T>> {
-        let mut buffer = self.alloc(len)?;
-        self.clear(&mut buffer)?;
-        Ok(buffer)
-    }
-
-    /// Memory for `len` times the same value.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
-    pub fn filled(&self, value: f32, len: usize) -> Result<Buffer<f32>> {
-        let mut buffer = self.alloc(len)?;
-        if len > 0 {
-            let (at, _order) = buffer.device_ptr_mut(self.stream());
-            // SAFETY: the buffer has `len` values of 32 bits.
-            unsafe { sys::cuMemsetD32Async(at, value.to_bits(), len, self.stream().cu_stream()) }
-                .result()
-                .map_err(failed("filling memory"))?;
-        }
-        Ok(buffer)
-    }
-
-    /// Copies values to the device.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough memory.
-    pub fn upload<T: DeviceRepr + Pod>(&self, values: &[T]) -> Result<Buffer<T>> {
-        let mut buffer = self.alloc(values.len())?;
-        self.write(values, &mut buffer)?;
-        Ok(buffer)
-    }
-
-    /// The values of all buffers, one after the other.
-    ///
-    /// # Errors
-    /// [`Error::Memory`] if there is not enough, [`Error::Device`] if the driver refuses.
-    pub fn concat<'a, T: DeviceRepr + Pod>(
-        &self,
-        buffers: impl Iterator<Item = &'a Buffer<T>> + Clone,
-    ) -> Result<Buffer<T>> {
-        let mut all = self.alloc(buffers.clone().map(|buffer| buffer.len()).sum())?;
-        let mut at = 0;
-        for buffer in buffers.filter(|buffer| !buffer.is_empty()) {
-            self.copy(buffer, &mut all.slice_mut(at..at + buffer.len()))?;
-            at += buffer.len();
-        }
-        Ok(all)
-    }
 }

@@ -7,7 +7,7 @@ exactly the caption that it was learned with.
 import pathlib
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 import manifest
@@ -39,9 +39,10 @@ def write(offset: Tensor, parts: list[str], name: str, out: pathlib.Path) -> Non
     """Writes the offset of the caption of `parts` to `out`/offset-`name`.safetensors and enters it into the manifest."""
     detector = check_free(parts, name, out)
     caption, file = caption_of(parts), file_of(name)
-    save_file({"text_offset": offset}, out / file, {"caption": caption})
+    (out / file).write_bytes(save({"text_offset": offset.contiguous()}, {"caption": caption}))
     detector["text"].setdefault("offsets", {})[caption] = file
-    manifest.update(out, "detector", detector)
+    # The models stay what they were, stand-ins too.
+    manifest.write(out, manifest.read(out) | {"detector": detector})
     print(f"{file}: {int(offset.ne(0).any(1).sum())} tokens of the caption {caption!r} alone")
 
 

@@ -11,6 +11,8 @@ import evaluate
 import exported
 import glip
 import loss
+import manifest
+from checkpoint import Refused
 from frozen import Frozen, Prompt
 from vocabulary import Tokenizer
 
@@ -49,7 +51,9 @@ def of_checkpoint(path: pathlib.Path, size: str, folder: pathlib.Path, device: s
 
 def of_stand_in(models: pathlib.Path, folder: pathlib.Path, device: str) -> StandIn:
     """The stand-in, its weights out of the ONNX files in `models`."""
-    tokenizer = Tokenizer((models / "vocab.txt").read_text().splitlines())
+    if not manifest.read(models).get("stand_in"):
+        raise Refused(f"{models}: not a stand-in's folder, such as models/small")
+    tokenizer = Tokenizer((models / "vocab.txt").read_text(encoding="utf-8").splitlines())
     model = nn.ModuleDict({"text": detector.TextEncoder(len(tokenizer.ids), tokenizer.ids["."]),
                            "detector": detector.GroundingDetector(exported.trunk(models))})
     exported.restore(model, models)

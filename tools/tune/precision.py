@@ -14,14 +14,14 @@ def average(found: list[np.ndarray], truth: list[np.ndarray]) -> tuple[float, fl
     `found`: rows (x1, y1, x2, y2, part, score, ...) of each image, strongest first; `truth`: rows of `boxes_of`.
     """
     parts = np.unique(np.concatenate([rows[rows[:, 6] == KEPT, 4] for rows in truth] or [[]]))
+    if len(parts) == 0:
+        return 0.0, 0.0
     of_limit = []
     for limit in LIMITS:
         flags = [match(f, t, limit) for f, t in zip(found, truth)]
         score, part, hit = (np.concatenate(x) for x in ([f[:, 5] for f in found], [f[:, 4] for f in found], flags))
         count = {p: sum(int(((t[:, 4] == p) & (t[:, 6] == KEPT)).sum()) for t in truth) for p in parts}
         of_limit.append([at_recalls(score[part == p], hit[part == p], count[p]) for p in parts])
-    if len(parts) == 0:
-        return 0.0, 0.0
     return float(np.mean(of_limit)), float(np.mean(of_limit[0]))
 
 

@@ -20,12 +20,17 @@ def read(path: pathlib.Path) -> torch.Tensor:
     table = state.get(offset.KEY, state.get("text_offset"))
     if table is None:
         raise Refused(f"{path}: there is no offset ({offset.KEY})")
+    if table.ndim != 2 or not table.isfinite().all():
+        raise Refused(f"{path}: its offset {list(table.shape)} is no table of finite numbers")
     return table.float()
 
 
 def explain(table: torch.Tensor, parts: list[str], vocabulary: pathlib.Path) -> str:
     """Words about `table` `[rows, D]` and the captions of `parts`."""
-    tokenizer = Tokenizer(vocabulary.read_text(encoding="utf-8").splitlines())
+    try:
+        tokenizer = Tokenizer(vocabulary.read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError, KeyError) as e:
+        raise Refused(f"{vocabulary}: not the vocab.txt of bert-base-uncased: {e!r}") from None
     ids, spans = tokenizer.caption([part.strip() for part in parts])
     words = {number: token for token, number in tokenizer.ids.items()}
     inference = [words[i] for i in ids]

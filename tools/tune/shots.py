@@ -5,8 +5,8 @@ holes between splats closed (`boxes_of` in tools/train/dataset.py). It is left o
 fewer than 20 pixels show the instance, if a side is one pixel, or where that function finds it too small or too scattered.
 """
 
-import json
 import pathlib
+import pickle
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import numpy as np
 import clouds
 from checkpoint import Refused
 from dataset import IGNORED, KEPT, boxes_of
+from manifest import read_object
 
 PIXELS = 20
 SEMANTIC = ("semantic_seg", "semantic", "label", "labels", "part", "segment")
@@ -48,19 +49,24 @@ class Shape:
 def find(data: pathlib.Path, split: str, category: str) -> tuple[list[str], list[Shape]]:
     """The part names of a category, and its shapes in a split, by name."""
     index, meta = data / "dataset.json", data / "PartNetE_meta.json"
-    content = next((json.loads(file.read_text()) for file in (index, meta) if file.is_file()), None)
+    content = next((read_object(file) for file in (index, meta) if file.is_file()), None)
     if content is None:
         raise Refused(f"{data}: neither dataset.json (`partstad dataset init` writes it) nor PartNetE_meta.json is there")
-    names = content["categories"] if index.is_file() else content
-    parts = len(names.get(category, []))
-    if index.is_file():
-        shapes = [Shape(e["id"], data / e["cloud"], data / e.get("labels", e["cloud"]), parts,
-                        data / e["instances"] if e.get("instances") else None, content.get("first_label", 0), content.get("no_label"))
-                  for e in content["objects"] if (e["split"], e["category"]) == (split, category)]
-    else:
-        shapes = [Shape(f.name, f / "pc.ply", f / "label.npy", parts) for f in (data / split / category).glob("*") if f.is_dir()]
-    if category not in names:
-        raise Refused(f"{data}: no category {category!r}; there are {', '.join(sorted(names))}")
+    try:
+        names = content["categories"] if index.is_file() else content
+        if category not in names:
+            raise Refused(f"{data}: no category {category!r}; there are {', '.join(sorted(names))}")
+        parts = len(names[category])
+        if index.is_file():
+            shapes = [Shape(e["id"], data / e["cloud"], data / e.get("labels", e["cloud"]), parts,
+                            data / e["instances"] if e.get("instances") else None, content.get("first_label", 0), content.get("no_label"))
+                      for e in content["objects"] if (e["split"], e["category"]) == (split, category)]
+        else:
+            shapes = [Shape(f.name, f / "pc.ply", f / "label.npy", parts) for f in (data / split / category).glob("*") if f.is_dir()]
+    except (KeyError, TypeError, AttributeError) as e:
+        raise Refused(f"{index}: not as `partstad dataset init` writes it: {e!r}") from None
+    if not shapes:
+        raise Refused(f"{data}: {category} has no shapes in the split {split}")
     return names[category], sorted(shapes, key=lambda shape: shape.name)
 
 
@@ -111,13 +117,20 @@ def columns(path: pathlib.Path) -> tuple[np.ndarray | None, np.ndarray | None]:
                 # PartNet-Ensembled's dictionary is a pickle: read only labels that you trust.
                 content = np.load(path, allow_pickle=True)
                 held = content.item() if content.dtype == object else {"label": content}
-    except (OSError, ValueError, KeyError) as e:
+        return whole(held, SEMANTIC), whole(held, INSTANCE)
+    except (OSError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as e:
         raise Refused(f"{path}: not labels: {e}") from None
 
-    def column(names):
-        found = next((held[name] for name in names if name in held), None)
-        return None if found is None else np.asarray(found).ravel().astype(np.int64)
-    return column(SEMANTIC), column(INSTANCE)
+
+def whole(held: dict, names: tuple[str, ...]) -> np.ndarray | None:
+    """The first column of these names, if there is one; its numbers must be whole."""
+    found = next((np.asarray(held[name]).ravel() for name in names if name in held), None)
+    if found is None:
+        return None
+    numbers = found.astype(np.int64)
+    if not np.array_equal(numbers, found):
+        raise ValueError("labels must be whole numbers")
+    return numbers
 
 
 def vertices(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -84,8 +84,8 @@ def step(frozen: Frozen, views: list[shots.View], prompt: Prompt, table: torch.T
     return total
 
 
-def learn(frozen: Frozen, views: list[shots.View], prompt: Prompt, schedule: Schedule = Schedule(), tell=print) -> torch.Tensor:
-    """The table `[L, D]` that has the best AP on the views that it was learned from."""
+def learn(frozen: Frozen, views: list[shots.View], prompt: Prompt, schedule: Schedule = Schedule(), tell=print) -> torch.Tensor | None:
+    """The table `[L, D]` that has the best AP on the views that it was learned from; None if the best is to have none."""
     views = [view for view in views if len(view.kept)]
     if not views:
         raise Refused("no view shows a part: there is nothing to learn from")
@@ -95,7 +95,9 @@ def learn(frozen: Frozen, views: list[shots.View], prompt: Prompt, schedule: Sch
     optimizer = torch.optim.AdamW([table], lr=schedule.rate, weight_decay=schedule.decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.1, schedule.drop, 1e-4, min_lr=1e-6)
     batch = min(schedule.batch, len(views))
-    best, answer, worse, started = 0.0, table.detach().clone(), 0, time.time()
+    best, answer, worse, started = 0.0, None, 0, time.time()
+    without, ap50 = precision.average(*detect(frozen, views, prompt, None, keep=True))
+    tell(f"without: AP {without:.4f}, AP50 {ap50:.4f}")
     for epoch in range(schedule.epochs):
         order, total = random.permutation(len(views)), []
         # The last views of an epoch that fill no batch are left out.
@@ -103,6 +105,8 @@ def learn(frozen: Frozen, views: list[shots.View], prompt: Prompt, schedule: Sch
             chosen = [(i, int(random.choice(sides)), bool(random.random() < 0.5)) for i in order[first:first + batch].tolist()]
             optimizer.zero_grad()
             total.append(step(frozen, views, prompt, table, chosen))
+            if not np.isfinite(total[-1]):
+                raise Refused(f"the loss is {total[-1]} in epoch {epoch + 1}; a lower --rate may help")
             torch.nn.utils.clip_grad_norm_([table], schedule.clip)
             optimizer.step()
         ap, ap50 = precision.average(*detect(frozen, views, prompt, table, keep=True))
@@ -117,18 +121,17 @@ def learn(frozen: Frozen, views: list[shots.View], prompt: Prompt, schedule: Sch
             worse += 1
             if worse == schedule.stop:
                 break
-    return answer
+    return answer if best > without else None
 
 
 def tune(args: argparse.Namespace) -> None:
     names, shapes = shots.find(args.clouds, args.split, args.category)
     shapes = shapes[:args.shapes]
-    if not shapes:
-        raise Refused(f"{args.clouds}: {args.category} has no shapes in the split {args.split}")
+    measured = {split: shots.find(args.clouds, split, args.category)[1] for split in args.measure}
     torch.set_num_threads(args.threads)
     with torch.device(args.device):
         frozen = args.detector(args)
-        offset.check_free(names, args.category, args.out)
+        offset.check_free(names, args.category, frozen.folder)
         prompt = frozen.prompt(names)
 
         up = ("--up", args.up) if args.up else ()
@@ -141,9 +144,16 @@ def tune(args: argparse.Namespace) -> None:
               f"{sum(len(v.kept) for v in own)} boxes, {len(prompt.ids)} tokens", flush=True)
         schedule = Schedule(rate=args.rate, epochs=args.epochs, seed=args.seed)
         table = learn(frozen, own, prompt, schedule, lambda line: print(line, flush=True))
+        if table is None:
+            print("No round is better than no offset on the views that it was learned from; none is written.")
+            return
+        if args.out != frozen.folder:
+            shutil.copytree(frozen.folder, args.out, dirs_exist_ok=True)
+        # First of all: what follows may fail.
+        offset.write(frozen.whole(table).cpu(), names, args.category, args.out)
         frozen.kept.clear()
-        for split in [args.split, *args.measure]:
-            some = own if split == args.split else views(shots.find(args.clouds, split, args.category)[1])
+        for split in [args.split, *measured]:
+            some = own if split == args.split else views(measured[split])
             both = [detect(frozen, some, prompt, t) for t in (None, table)]
             (ap, ap50), (ap_after, ap50_after) = (precision.average(*x) for x in both)
             print(f"{split}: {len(some)} views, AP {ap:.3f} before, {ap_after:.3f} after; AP50 {ap50:.3f} before, {ap50_after:.3f} after", flush=True)
@@ -152,7 +162,6 @@ def tune(args: argparse.Namespace) -> None:
                 print(f"the best F1 there is that of boxes above a score of {before:.2f} before, {after:.2f} after (--score)", flush=True)
         if args.device != "cpu":
             print(f"{torch.cuda.get_device_name()}: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB at most")
-        offset.write(frozen.whole(table).cpu(), names, args.category, args.out)
 
 
 def of_glip(args):
@@ -167,9 +176,23 @@ def of_grounding_dino(args):
 
 def of_small(args):
     import anchored
-    if not (args.out / "manifest.json").exists():
-        shutil.copytree(args.checkpoint, args.out, dirs_exist_ok=True)
-    return anchored.of_stand_in(args.checkpoint, args.out, args.device)
+    if args.out.resolve() == args.checkpoint.resolve():
+        raise Refused(f"{args.out}: the stand-in itself; name another folder, which becomes a copy with the offset")
+    there = (args.out / "manifest.json").exists()
+    if not there and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise Refused(f"{args.out}: holds something else; name a new folder, or one that was tuned before")
+    return anchored.of_stand_in(args.checkpoint, args.out if there else args.checkpoint, args.device)
+
+
+def positive(kind: type):
+    """An argument that is a number above 0."""
+    def parse(text: str):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ValueError
+        return value
+    parse.__name__ = f"positive {kind.__name__}"
+    return parse
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -183,15 +206,15 @@ def main(arguments: list[str] | None = None) -> int:
         added.add_argument("--category", required=True)
         added.add_argument("-o", "--out", type=pathlib.Path, required=True, help="folder of models that the checkpoint was exported to")
         added.add_argument("--split", default="train", help="what is learned from [default: train]")
-        added.add_argument("--shapes", type=int, default=8, help="at most so many, the first by name [default: 8]")
+        added.add_argument("--shapes", type=positive(int), default=8, help="at most so many, the first by name [default: 8]")
         added.add_argument("--measure", type=lambda text: text.split(","), default=[], metavar="SPLITS",
                            help="also tell AP before and after on these, such as val,test")
-        added.add_argument("--rate", type=float, default=rate, help=f"learning rate [default: {rate}]")
-        added.add_argument("--epochs", type=int, default=Schedule.epochs, help="at most [default: 200]")
+        added.add_argument("--rate", type=positive(float), default=rate, help=f"learning rate [default: {rate}]")
+        added.add_argument("--epochs", type=positive(int), default=Schedule.epochs, help="at most [default: 200]")
         added.add_argument("--seed", type=int, default=0)
         added.add_argument("--device", default="cpu", help="cpu or cuda")
-        added.add_argument("--threads", type=int, default=1)
-        added.add_argument("--up", metavar="AXIS", help="which way is up in the clouds: x, y, z, -x, -y or -z [default: y]")
+        added.add_argument("--threads", type=positive(int), default=1)
+        added.add_argument("--up", choices=("x", "y", "z", "-x", "-y", "-z"), help="which way is up in the clouds [default: y]")
         added.add_argument("--partstad", default="partstad", help="the program that renders")
         added.set_defaults(run=tune, detector=detector)
         return added

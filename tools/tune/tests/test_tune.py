@@ -134,7 +134,7 @@ def test_another_checkpoints_folder_is_refused(tiny_glip):
 
 def test_learning_stops_and_keeps_the_best(tiny_glip, monkeypatch):
     """The schedule, on evaluations that are made up."""
-    aps = iter([0.0, 0.2, 0.3, 0.3, *[0.1] * 20])
+    aps = iter([0.2, 0.0, 0.2, 0.3, 0.3, *[0.1] * 20])
     monkeypatch.setattr(tune, "detect", lambda *_, **__: ([], []))
     monkeypatch.setattr(tune.precision, "average", lambda *_: (next(aps), 0.0))
     tables, lines = [], []
@@ -146,11 +146,19 @@ def test_learning_stops_and_keeps_the_best(tiny_glip, monkeypatch):
         return 1.0
     monkeypatch.setattr(tune, "step", step)
     answer = tune.learn(tiny_glip, views(), tiny_glip.prompt(NAMES), tell=lines.append)
+    assert lines.pop(0) == "without: AP 0.2000, AP50 0.0000"
     assert len(lines) == 4 + 8, "it ends after eight that are worse"
     assert torch.equal(answer, tables[4]), "of two equals the later"
     rates = [float(line.split("rate ")[1].split(",")[0]) for line in lines]
     # 0.3 came third; a fourth in a row that does not exceed it lowers the rate.
     assert rates[:7] == [0.05] * 7 and rates[7] == pytest.approx(0.005)
+
+    aps = iter([0.3, 0.0, 0.2, 0.3, 0.3, *[0.1] * 20])
+    assert tune.learn(tiny_glip, views(), tiny_glip.prompt(NAMES), tell=lines.append) is None, "none is as good"
+    monkeypatch.setattr(tune, "step", lambda *_: float("nan"))
+    aps = iter([0.3])
+    with pytest.raises(Refused, match="a lower --rate"):
+        tune.learn(tiny_glip, views(), tiny_glip.prompt(NAMES), tell=lines.append)
 
 
 def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, partstad, tmp_path, capsys):
@@ -168,6 +176,7 @@ def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, pa
         assert file.metadata() == {"caption": "tabletop . leg . "}
         learned = file.get_tensor("text_offset")
     assert learned.shape == (6, 768) and learned.abs().amax(1).min() > 0
+    assert json.loads((out / "manifest.json").read_text())["stand_in"], "it stays a stand-in"
     # The program's boxes in a view are those of the learned detector, and not the stand-in's.
     cloud = data / "train/Table/1/pc.ply"
     frozen = anchored.of_stand_in(SMALL, out, "cpu")
@@ -191,6 +200,10 @@ def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, pa
     assert len(found[out]) != len(found[SMALL]) or np.abs(found[out] - found[SMALL])[:, 3].max() > 0.02
     assert tune.main(arguments[:1] + arguments[1:4] + ["Lamp"] + arguments[5:]) == 1
     assert "no category 'Lamp'" in capsys.readouterr().err
+    for wrong, message in ((["--measure", "val"], "Table has no shapes in the split val"), (["-o", str(SMALL)], "the stand-in itself"),
+                           (["-o", str(data)], "holds something else")):
+        assert tune.main(arguments + wrong) == 1
+        assert message in capsys.readouterr().err
 
 
 def test_one_folder_has_one_offset_for_a_caption(tmp_path):
