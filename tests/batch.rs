@@ -145,7 +145,7 @@ fn a_batch_of_parts_without_names() {
     let asked = ["--manifest", "list.jsonl", "--unnamed"];
     let lines = example.run(1, "out", &asked);
     let error = lines.iter().find(|line| line["id"] == "named").unwrap()["error"].as_str().unwrap();
-    assert!(error.contains("1.ply: its line names parts or weights"), "{error}");
+    assert!(error.contains("1.ply: its line has parts or weights"), "{error}");
     let read = |name: &str| -> Value {
         serde_json::from_slice(&fs::read(example.path(&format!("out/0/{name}"))).unwrap()).unwrap()
     };

@@ -27,6 +27,7 @@ use crate::{
     pipeline::Pipeline,
     segmentation::{PartSummary, Segmentation},
     stages::{checkpoint::Checkpoint, cloud::Cloud, network::Network},
+    unnamed,
 };
 use serde_json::{Value, json};
 use std::{
@@ -96,15 +97,13 @@ pub trait Segmenter: Sync {
 /// A pipeline, and the learned weights that its shapes name.
 pub struct Worker {
     pipeline: Pipeline,
-    /// The same for parts without names.
-    unnamed: Pipeline,
     networks: Mutex<BTreeMap<PathBuf, Result<Checkpoint, String>>>,
 }
 
 impl Worker {
     /// A worker that computes by `pipeline`.
     pub fn new(pipeline: Pipeline) -> Worker {
-        Worker { unnamed: pipeline.unnamed(), pipeline, networks: Mutex::default() }
+        Worker { pipeline, networks: Mutex::default() }
     }
 
     /// The same, where no cloud may take more than so much memory, if its options do not say how much.
@@ -112,17 +111,12 @@ impl Worker {
     pub fn with_memory(self, most: Option<u64>) -> Worker {
         let mut options = self.pipeline.options().clone();
         options.memory = options.memory.or(most);
-        let pipeline = self.pipeline.with_options(options);
-        Worker { unnamed: pipeline.unnamed(), pipeline, ..self }
+        Worker { pipeline: self.pipeline.with_options(options), ..self }
     }
 
     /// Its pipeline.
     pub fn pipeline(&self) -> &Pipeline {
         &self.pipeline
-    }
-
-    fn pipeline_of(&self, shape: &Shape) -> &Pipeline {
-        if shape.is_unnamed() { &self.unnamed } else { &self.pipeline }
     }
 
     fn network(&self, shape: &Shape, parts: &Parts) -> Result<Option<Network>> {
@@ -139,11 +133,16 @@ impl Worker {
 impl Segmenter for Worker {
     #[cfg(feature = "ort")]
     fn segment(&self, shape: &Shape, cloud: &Cloud, observer: &dyn Observer) -> Result<Segmentation> {
-        let mut pipeline = self.pipeline_of(shape).clone();
+        let mut pipeline = self.pipeline.clone();
         if let Some(options) = &shape.options {
             pipeline = pipeline.with_options((**options).clone());
         }
-        let Some(parts) = shape.parts()? else { return pipeline.segment_unnamed(cloud, observer) };
+        let Some(parts) = shape.parts()? else {
+            return match &shape.weights {
+                None => pipeline.segment_unnamed(cloud, observer),
+                Some(path) => Err(Error::format(path, "learned weights are of named parts")),
+            };
+        };
         if let Some(network) = self.network(shape, parts)? {
             pipeline = pipeline.with_network(network);
         }
@@ -157,7 +156,7 @@ impl Segmenter for Worker {
     }
 
     fn options<'a>(&'a self, shape: &'a Shape) -> &'a Options {
-        shape.options.as_deref().unwrap_or(self.pipeline_of(shape).options())
+        shape.options.as_deref().unwrap_or(self.pipeline.options())
     }
 
     fn device(&self) -> &Device {
@@ -326,7 +325,7 @@ impl<'a> Batch<'a> {
     fn options_of_result(&self, shape: &Shape) -> Options {
         let options = self.workers[0].options(shape);
         match shape.is_unnamed() {
-            true => Options { sam3d: options.sam3d.clone(), ..options.of_result() },
+            true => Options { sam3d: options.sam3d.clone(), ..unnamed::options(options).of_result() },
             false => options.of_result(),
         }
     }

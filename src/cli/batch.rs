@@ -227,7 +227,7 @@ impl BatchCommand {
                 let (models, _) =
                     self.model_settings.load(global, &self.segmenting.settings, device, folder)?;
                 if self.unnamed {
-                    run::check_answers_points(&models, folder)?;
+                    run::load_points(&models, folder)?;
                 }
                 Ok(Pipeline::new(device.clone(), options.clone()).with_models(models))
             };
@@ -252,8 +252,6 @@ impl BatchCommand {
         let lines = self.lines()?;
         let base = self.categories.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let general = if self.parts.is_empty() { None } else { Some(run::parts(&self.parts)) };
-        let without_names = Pipeline::new(Device::Cpu, options.clone()).unnamed();
-        let options = if self.unnamed { without_names.options() } else { options };
         let shape = |(id, line): (String, Line)| {
             let Line { cloud, parts, category, weights, options: own, .. } = line;
             let category = match category {
@@ -273,12 +271,11 @@ impl BatchCommand {
             let own = own.map(|own| over(options, own)).transpose();
             let asked = || -> Result<_, String> {
                 if self.unnamed {
-                    let own = own?.map(|own| Pipeline::new(Device::Cpu, own).unnamed().options().clone());
                     return match own_parts.is_some() || weights.is_some() {
-                        true => {
-                            Err("its line names parts or weights, which --unnamed finds parts without".into())
-                        }
-                        false => Ok((None, None, own)),
+                        true => Err("its line has parts or weights, which --unnamed does not take; remove them from the \
+                                     line, or leave out --unnamed"
+                            .into()),
+                        false => Ok((None, None, own?)),
                     };
                 }
                 let (of_category, learned) = match category? {
@@ -288,7 +285,8 @@ impl BatchCommand {
                         (Some(parts), weights.as_ref().map(|path| base.join(path)))
                     }
                 };
-                let nobody = "nobody says what to look for; give --parts, or its category in --categories";
+                let nobody =
+                    "nobody says what to look for; give --parts, its category in --categories, or --unnamed";
                 let parts = match own_parts {
                     Some(own) => own?,
                     None => of_category.or(general.as_ref()).ok_or(nobody)?.clone(),

@@ -3,7 +3,7 @@
 use super::Global;
 use clap::Args;
 #[cfg(feature = "ort")]
-use partstad::models::{self, Models, Provider, Segmenter};
+use partstad::models::{self, Models, Provider};
 use partstad::{
     Device, Error, Parts, Pipeline, Result, Segmentation, Template,
     input::Input,
@@ -322,12 +322,12 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Res
     serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not {what}: {e}")))
 }
 
-/// Refuses models that cannot find parts without names. `folder`: theirs.
+/// Loads what finds parts without names, and refuses models that cannot. `folder`: theirs.
 #[cfg(feature = "ort")]
-pub fn check_answers_points(models: &Models, folder: Option<&Path>) -> Result<()> {
-    match models.segmenter().is_some_and(Segmenter::answers_points) {
-        true => Ok(()),
-        false => Err(Error::format(
+pub fn load_points(models: &Models, folder: Option<&Path>) -> Result<()> {
+    match models.segmenter().filter(|segmenter| segmenter.answers_points()) {
+        Some(segmenter) => segmenter.load_points(),
+        None => Err(Error::format(
             folder.unwrap_or(Path::new("models")),
             "has no segmenter that answers points, which --unnamed needs: export SAM with its point decoder \
              (docs/models.md), or leave out --models",

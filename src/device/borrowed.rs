@@ -8,7 +8,6 @@ use cudarc::driver::{CudaContext, DevicePtr, result, sys};
 use std::{
     ffi::c_void,
     marker::PhantomData,
-    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
 };
 
@@ -57,9 +56,9 @@ impl Gpu {
     /// # Safety
     /// So many values must lie there, aligned, as long as the lifetime says, and nobody may change them meanwhile.
     pub unsafe fn borrow_raw<'a, T>(&self, at: sys::CUdeviceptr, len: usize) -> Borrowed<'a, T> {
-        // SAFETY: the caller's; `Borrowed` gives the memory back without freeing it.
+        // SAFETY: the caller's; the buffer never frees the memory.
         let slice = unsafe { self.stream().upgrade_device_ptr(at, len) };
-        Borrowed { buffer: ManuallyDrop::new(slice.into()), owner: PhantomData }
+        Borrowed { buffer: Buffer::borrowed(slice), owner: PhantomData }
     }
 
     /// Where a buffer of ours lies, for others to read: on this stream, or after it.
@@ -72,7 +71,7 @@ impl Gpu {
 /// Memory of others, to be read. See [`Gpu::borrow_raw`].
 #[derive(Debug)]
 pub struct Borrowed<'a, T> {
-    buffer: ManuallyDrop<Buffer<T>>,
+    buffer: Buffer<T>,
     owner: PhantomData<&'a T>,
 }
 
@@ -81,13 +80,6 @@ impl<T> Deref for Borrowed<'_, T> {
 
     fn deref(&self) -> &Buffer<T> {
         &self.buffer
-    }
-}
-
-impl<T> Drop for Borrowed<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: nobody uses the buffer after this.
-        unsafe { ManuallyDrop::take(&mut self.buffer) }.leak();
     }
 }
 

@@ -1,11 +1,11 @@
-//! Several buffers of a device, copied to the host with one wait.
+//! Buffers of a device, copied to the host; several with one wait.
 
 use crate::{
     device::gpu::{Buffer, Gpu, failed},
     error::Result,
 };
 use bytemuck::Pod;
-use cudarc::driver::DeviceRepr;
+use cudarc::driver::{DevicePtr, DeviceRepr};
 use std::{marker::PhantomData, sync::PoisonError};
 
 /// What [`Gpu::download_all`] fetches: a buffer, [`Rows`] of one, or some of these.
@@ -136,6 +136,28 @@ impl<D: Download, const N: usize> Download for [D; N] {
 }
 
 impl Gpu {
+    /// Waits for the stream and copies values from the device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if anything on the stream failed.
+    pub fn download<T: DeviceRepr + Pod>(&self, buffer: &impl DevicePtr<T>) -> Result<Vec<T>> {
+        self.download_as(buffer)
+    }
+
+    /// The same, as elements of several values each.
+    pub(crate) fn download_as<T: DeviceRepr + Pod, E: Pod>(
+        &self,
+        buffer: &impl DevicePtr<T>,
+    ) -> Result<Vec<E>> {
+        let mut elements = bytemuck::zeroed_vec::<E>(buffer.len() * size_of::<T>() / size_of::<E>());
+        let values: &mut [T] = bytemuck::cast_slice_mut(&mut elements);
+        if !values.is_empty() {
+            self.stream().memcpy_dtoh(buffer, values).map_err(failed("copying from the device"))?;
+        }
+        self.synchronize()?;
+        Ok(elements)
+    }
+
     /// Waits for the stream, once, and copies all that is named from the device.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 use crate::{
     device::{
         locked::Locked,
-        memory::Cache,
+        memory::{self, Cache},
         pool,
         telemetry::{self, Telemetry},
     },
@@ -66,9 +66,22 @@ struct Inner {
 }
 
 impl Inner {
-    fn new(stream: Arc<CudaStream>, functions: Vec<CudaFunction>, name: String, caches: bool) -> Inner {
-        let cache = Arc::new(Cache::new(stream.clone(), caches));
+    /// `other`: what it is a fork of.
+    fn new(
+        stream: Arc<CudaStream>,
+        functions: Vec<CudaFunction>,
+        name: String,
+        other: Option<&Inner>,
+    ) -> Inner {
+        let cache = Cache::new(stream.clone(), other.map(|other| &*other.cache));
         Inner { stream, functions, name, profile: Profile::default(), locked: Mutex::default(), cache }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Nobody will ask for what buffers leave that live longer.
+        self.cache.keep_blocks(false);
     }
 }
 
@@ -157,7 +170,7 @@ impl Gpu {
             module.load_function(kernel).map_err(failed(&format!("loading kernel {kernel}")))
         };
         let functions = kernels::KERNELS.iter().map(load).collect::<Result<_>>()?;
-        Ok(Gpu(Arc::new(Inner::new(stream, functions, name, true))))
+        Ok(Gpu(Arc::new(Inner::new(stream, functions, name, None))))
     }
 
     /// The same device with another new stream: what runs on it overlaps with ours. A buffer stays with the stream
@@ -168,7 +181,7 @@ impl Gpu {
     pub fn fork(&self) -> Result<Gpu> {
         let stream = self.stream().context().new_stream().map_err(failed("making a stream"))?;
         let (functions, name) = (self.0.functions.clone(), self.0.name.clone());
-        Ok(Gpu(Arc::new(Inner::new(stream, functions, name, self.0.cache.keeps()))))
+        Ok(Gpu(Arc::new(Inner::new(stream, functions, name, Some(&self.0)))))
     }
 
     /// Its number.
@@ -193,13 +206,13 @@ impl Gpu {
         Ok(told.map_err(failed("reading the free memory"))?.0 as u64)
     }
 
-    /// Waits for the stream, and gives back to the driver what its pool and this `Gpu` keep and nobody uses: ONNX Runtime's
-    /// memory is not of the pool.
+    /// Waits for the stream, and gives back to the driver what its pool, this `Gpu` and its forks keep and nobody uses: ONNX
+    /// Runtime's memory is not of the pool.
     ///
     /// # Errors
     /// [`Error::Device`] if anything before it failed.
     pub fn trim(&self) -> Result<()> {
-        self.0.cache.clear();
+        self.0.cache.clear_all();
         self.synchronize()?;
         pool::trim(self.stream().context()).map_err(failed("trimming the memory pool"))
     }
@@ -215,7 +228,8 @@ impl Gpu {
     }
 
     /// Whether the memory of dropped buffers waits for others of this `Gpu`, as it does at first. Without that every buffer
-    /// comes from the driver, with its exact size: so tools see who reads or writes beyond it, or after it was dropped.
+    /// comes from the driver, with its exact size: so tools see who reads or writes beyond it, or after it was dropped. Forks
+    /// begin as it is. In a context with cudarc's event tracking none waits.
     pub fn cache_memory(&self, keep: bool) {
         self.0.cache.keep_blocks(keep);
     }
@@ -225,7 +239,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::Memory`] if there is not enough.
     pub fn alloc<T: DeviceRepr + bytemuck::Pod>(&self, len: usize) -> Result<Buffer<T>> {
-        self.0.cache.buffer(len).map_err(|error| self.no_memory(len * size_of::<T>(), error))
+        self.0.cache.buffer(len).map_err(|error| self.no_memory(len.saturating_mul(size_of::<T>()), error))
     }
 
     /// Memory for `len` values, all zero.
@@ -321,28 +335,6 @@ impl Gpu {
         self.stream().memcpy_htod(values, buffer).map_err(failed("copying to the device"))
     }
 
-    /// Waits for the stream and copies values from the device.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if anything on the stream failed.
-    pub fn download<T: DeviceRepr + bytemuck::Pod>(&self, buffer: &impl DevicePtr<T>) -> Result<Vec<T>> {
-        self.download_as(buffer)
-    }
-
-    /// The same, as elements of several values each.
-    pub(crate) fn download_as<T: DeviceRepr + bytemuck::Pod, E: bytemuck::Pod>(
-        &self,
-        buffer: &impl DevicePtr<T>,
-    ) -> Result<Vec<E>> {
-        let mut elements = bytemuck::zeroed_vec::<E>(buffer.len() * size_of::<T>() / size_of::<E>());
-        let values: &mut [T] = bytemuck::cast_slice_mut(&mut elements);
-        if !values.is_empty() {
-            self.stream().memcpy_dtoh(buffer, values).map_err(failed("copying from the device"))?;
-        }
-        self.synchronize()?;
-        Ok(elements)
-    }
-
     /// Makes the device this thread's own, as libraries expect that compute on it.
     #[cfg(feature = "ort")]
     pub(crate) fn bind(&self) -> Result<()> {
@@ -384,7 +376,7 @@ impl Gpu {
         stream.begin_capture(mode).map_err(failed("capturing a graph"))?;
         // What is captured does not run, and has no time.
         let profiled = self.0.profile.runs.swap(false, Relaxed);
-        let done = work();
+        let done = memory::uncached(work);
         self.0.profile.runs.store(profiled, Relaxed);
         let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
         done?;

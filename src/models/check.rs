@@ -115,7 +115,11 @@ pub fn check(folder: &Path, parts: &[impl AsRef<str>], options: &Options) -> Res
         && problems.iter().any(|problem| problem.contains(contract::UNKNOWN));
     let ports = "What the inputs and outputs of other exports are is said in concepts.ports of the manifest (docs/manifest.md).";
     let known = [(files.manifest.lacks_features(), NO_FEATURES), (foreign, ports)];
-    let notes = known.iter().filter(|(is, _)| *is).map(|(_, words)| words.to_string()).collect();
+    let offsets = files.manifest.detector.iter().flat_map(|rules| &rules.text.offsets).map(|(caption, file)| {
+        format!("{file} is added to the text where exactly the names of {caption:?} are asked for, in this order.")
+    });
+    let notes =
+        known.iter().filter(|(is, _)| *is).map(|(_, words)| words.to_string()).chain(offsets).collect();
     let mut report = Report { manifest: files.manifest, models, problems, notes, trial: None };
     if report.problems.is_empty() {
         let mut trial = Trial { weights: report.models.iter().map(|m| m.bytes).sum(), ..Trial::default() };

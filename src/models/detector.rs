@@ -198,13 +198,28 @@ impl Detector {
         let mask = vec![1; tokens.ids.len()];
         let inputs = [(&shape[..], Values::I64(&tokens.ids)), (&shape[..], Values::I64(&mask))];
         let mut hidden = self.text_encoder.run(&inputs, |outputs| Ok(outputs[0].to_vec()))?;
-        if let Some(offset) = self.offsets.get(&tokens.caption) {
-            offset.add(&mut hidden, tokens.ids.len())?;
+        match self.offsets.get(&tokens.caption) {
+            Some(offset) => offset.add(&mut hidden, tokens.ids.len())?,
+            None => self.tell_of_order(&tokens.caption),
         }
         let doubts = self.doubts(parts, &tokens);
         let prompt = Arc::new(Prompt { tokens, hidden: hidden.into(), mask: mask.into(), doubts });
         keep(&mut prompts(), prompt.tokens.caption.clone(), prompt.clone());
         Ok(prompt)
+    }
+
+    /// Warns of an offset that would be used if the names came in its order.
+    fn tell_of_order(&self, caption: &str) {
+        let sorted = |caption: &str| {
+            let mut names: Vec<_> =
+                caption.split(&self.rules.text.separator[..]).map(str::to_string).collect();
+            names.sort();
+            names
+        };
+        let asked = sorted(caption);
+        for (learned, offset) in self.offsets.iter().filter(|(learned, _)| sorted(learned) == asked) {
+            tracing::warn!("{} is not used: it was learned for the order {learned:?}", offset.path.display());
+        }
     }
 
     fn doubts(&self, parts: &[impl AsRef<str>], tokens: &Tokens) -> Vec<(u32, String)> {

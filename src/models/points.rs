@@ -16,7 +16,10 @@ use super::{
     },
 };
 use crate::{error::Result, ops::lift::mask::LOGITS};
-use std::{ops::Range, sync::OnceLock};
+use std::{
+    ops::Range,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 /// Masks that a point is answered with: of a whole, a part and a piece of it.
 const MASKS: usize = 3;
@@ -45,11 +48,12 @@ pub(super) struct Points {
     /// Where the encoder and the decoder are, and what they take and give.
     models: [(Source, Contract); 2],
     prompts: Batch,
+    loading: Mutex<()>,
     loaded: OnceLock<Loaded>,
 }
 
 #[derive(Debug)]
-struct Loaded {
+pub(super) struct Loaded {
     decoder: Model,
     /// An encoder of its own, where the segmenter's is a graph: that knows no addresses of images from the host.
     encoder: Option<Model>,
@@ -58,7 +62,13 @@ struct Loaded {
 impl Points {
     pub fn new(sessions: &Sessions, models: [(Source, Contract); 2]) -> Points {
         let prompts = Batch::new("point", 64, 64, sessions.options().batch_memory);
-        Points { sessions: sessions.clone(), models, prompts, loaded: OnceLock::new() }
+        Points {
+            sessions: sessions.clone(),
+            models,
+            prompts,
+            loading: Mutex::default(),
+            loaded: OnceLock::new(),
+        }
     }
 
     /// As [`Segmenter::answer`](super::Segmenter::answer). `scale`: from the image's pixels to those of the input.
@@ -89,7 +99,10 @@ impl Points {
         })
     }
 
-    fn load(&self) -> Result<&Loaded> {
+    /// Loads it, if nobody has.
+    pub fn load(&self) -> Result<&Loaded> {
+        // Whoever comes at the same time waits.
+        let _turn = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = self.loaded.get() {
             return Ok(loaded);
         }
@@ -97,7 +110,6 @@ impl Points {
         let [encoder, decoder] = &self.models;
         let open = |(source, contract): &(Source, Contract)| Model::new(&ungraphed, source, contract.clone());
         let made = Loaded { decoder: open(decoder)?, encoder: graphed.then(|| open(encoder)).transpose()? };
-        // Threads that ask at once load it twice, and one stays.
         Ok(self.loaded.get_or_init(|| made))
     }
 }

@@ -145,6 +145,22 @@ impl Segmenter {
         self.points.is_some()
     }
 
+    /// Loads what answers points, which else the first [`answer`](Segmenter::answer) does.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it answers no points, [`Error::Model`] if the model cannot be used.
+    pub fn load_points(&self) -> Result<()> {
+        self.points()?.load().map(|_| ())
+    }
+
+    fn points(&self) -> Result<&Points> {
+        self.points.as_ref().ok_or_else(|| {
+            Error::invalid(
+                "these models answer boxes, not points: export SAM with its point decoder (docs/models.md)",
+            )
+        })
+    }
+
     /// The masks at every point of one image: hands on which points, their logits `[points, 3, 256, 256]` and the predicted IoU
     /// `[points, 3]`. The first call loads the point decoder.
     ///
@@ -159,11 +175,7 @@ impl Segmenter {
         points: &[[f64; 2]],
         each: impl FnMut(Range<usize>, &[f32], &[f32]) -> Result<()>,
     ) -> Result<()> {
-        let Some(of_points) = &self.points else {
-            return Err(Error::invalid(
-                "these models answer boxes, not points: export SAM with its point decoder (docs/models.md)",
-            ));
-        };
+        let of_points = self.points()?;
         image.check()?;
         if image.len() != 1 {
             return Err(Error::invalid(format!("points are of one image, not of {}", image.len())));

@@ -3,7 +3,7 @@
 use crate::common::{PARTS, complaint, copy, load, tiny, views};
 use partstad::{
     Template,
-    models::{Manifest, Models},
+    models::{Manifest, Models, check::check},
     stages::boxes::{Boxes, Options},
 };
 use safetensors::tensor::{Dtype, TensorView};
@@ -247,6 +247,10 @@ fn a_learned_offset_serves_its_caption_alone() {
         assert_eq!(a + (i as f32 * 0.7).sin(), *b);
     }
     assert_eq!(prompt(&plain, &["leg", "arm"]), prompt(&learned, &["leg", "arm"]));
+    let folder = with_offset(256, "arm . leg . ", "arm . leg . ");
+    let notes = check(folder.path(), &["arm", "leg"], &partstad::models::Options::default()).unwrap().notes;
+    let of_offset = r#"offset.safetensors is added to the text where exactly the names of "arm . leg . ""#;
+    assert!(notes.iter().any(|note| note.starts_with(of_offset)), "{notes:?}");
 
     let short = load(with_offset(5, "arm . leg . ", "arm . leg . ").path()).unwrap();
     let error =

@@ -28,7 +28,7 @@ fn memory_of_a_dropped_buffer_is_the_next_ones_if_it_fits() {
     assert_ne!(at, gpu.address(&other), "both are in use");
     drop(large);
     let small = gpu.alloc::<u8>(50_000).unwrap();
-    assert_ne!(at, gpu.address(&small), "less than half of it");
+    assert_ne!(at, gpu.address(&small), "of another size");
     let fits = gpu.upload(&[7u32; 29_000]).unwrap();
     assert_eq!(at, gpu.address(&fits));
     assert_eq!(gpu.download(&fits).unwrap(), [7; 29_000]);
@@ -36,7 +36,7 @@ fn memory_of_a_dropped_buffer_is_the_next_ones_if_it_fits() {
     let nothing = gpu.alloc::<u64>(0).unwrap();
     assert_eq!(nothing.len(), 0);
     let Some(allocations) = calls(c"cuMemAllocAsync", || {
-        for len in [20_000, 25_000, 30_000] {
+        for len in [28_800, 29_500, 30_000] {
             drop(gpu.zeros::<u32>(len).unwrap());
         }
     }) else {
@@ -62,10 +62,11 @@ fn memory_that_waits_goes_back_when_it_is_asked_for() {
     let fork = gpu.fork().unwrap();
     assert_eq!(freed(&|| drop(fork.alloc::<f32>(1000).unwrap())), Some(0), "a fork does as the first");
     assert_eq!(freed(&|| drop(fork.clone())), Some(0));
+    assert_eq!(freed(&|| gpu.trim().unwrap()), Some(1), "those of forks too");
     let outlives = fork.alloc::<f32>(1000).unwrap();
     drop(fork);
     let last = calls(c"cuMemFreeAsync", || drop(outlives));
-    assert_eq!(last, Some(1), "nobody else knows the fork's memory");
+    assert_eq!(last, Some(1), "nobody waits for it");
 }
 
 #[test]
@@ -81,4 +82,7 @@ fn a_driver_without_memory_gets_back_what_waits() {
     gpu.trim().unwrap();
     let (done, _) = fail(0, OUT_OF_MEMORY, all).unwrap();
     assert!(matches!(done.unwrap_err(), Error::Memory(_)), "nothing waits");
+    for len in [usize::MAX / 4, usize::MAX / 8, 1 << 62] {
+        assert!(matches!(gpu.alloc::<f32>(len).unwrap_err(), Error::Memory(_)), "{len}");
+    }
 }

@@ -264,6 +264,37 @@ fn calls_of_a_training_fail() {
     alone(|gpu| every_call_fails("a training", 17, || train(gpu)));
 }
 
+/// With memory that waits: a fault loses and spoils none, and a lack of memory that giving it back ends is no fault.
+#[test]
+fn faults_leave_cached_memory_as_it_was() {
+    alone(|gpu| {
+        let (whole, trained, live) = (lift(gpu).unwrap(), train(gpu).unwrap(), live_allocations());
+        gpu.cache_memory(true);
+        assert!(lift(gpu).unwrap() == whole && train(gpu).unwrap() == trained);
+        let (_, Faults { calls, .. }) = fail(u64::MAX, 0, || lift(gpu)).unwrap();
+        for (at, code) in (0..calls).step_by(31).zip(CODES.into_iter().cycle()) {
+            let (done, faults) = fail(at, code, || lift(gpu)).unwrap();
+            let error = done.err().unwrap_or_else(|| panic!("call {at}, {faults:?}: no error")).to_string();
+            assert!(error.contains(cause(code)), "{faults:?}: {error}");
+            assert!(lift(gpu).unwrap() == whole, "{faults:?}: another result afterwards");
+        }
+        gpu.trim().unwrap();
+        assert_eq!(live_allocations(), live);
+        let (_, Faults { calls, .. }) = fail(u64::MAX, 0, || lift(gpu)).unwrap();
+        for at in (0..calls).step_by(17) {
+            drop(gpu.alloc::<u8>(1 << 20).unwrap());
+            let (done, faults) = fail(at, 2, || lift(gpu)).unwrap();
+            match faults.failed.as_deref() {
+                Some("cuMemAllocAsync") => assert!(done.unwrap() == whole, "call {at}"),
+                Some(_) => assert!(done.is_err(), "{faults:?}"),
+                None => {}
+            }
+            gpu.trim().unwrap();
+        }
+        assert!(train(gpu).unwrap() == trained);
+    });
+}
+
 #[test]
 #[ignore = "takes minutes"]
 fn all_calls_fail() {

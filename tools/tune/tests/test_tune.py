@@ -197,6 +197,9 @@ def test_the_stand_in_learns_a_table_and_partstad_uses_what_it_learned(table, pa
         off = (np.abs(found[models][:, None] - expected) / [1.5, 1.5, 0.5, 0.01]).max(2)
         assert (off.min(1) < 1).all() and len(set(off.argmin(1))) == len(off)
         assert (expected[:, 3] > 0.31).sum() <= len(off), "one is missing"
+    done = subprocess.run([partstad, "segment", cloud, "--parts", "leg,tabletop", "--models", out, "-o", tmp_path / "out"],
+                          capture_output=True, text=True)
+    assert "offset-Table.safetensors is not used: it was learned for the order" in done.stderr, done.stderr
     assert len(found[out]) != len(found[SMALL]) or np.abs(found[out] - found[SMALL])[:, 3].max() > 0.02
     assert tune.main(arguments[:1] + arguments[1:4] + ["Lamp"] + arguments[5:]) == 1
     assert "no category 'Lamp'" in capsys.readouterr().err
