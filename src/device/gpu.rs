@@ -6,7 +6,7 @@
 use crate::{
     device::{
         locked::Locked,
-        memory::{self, Cache},
+        memory::Cache,
         pool,
         telemetry::{self, Telemetry},
     },
@@ -376,7 +376,7 @@ impl Gpu {
         stream.begin_capture(mode).map_err(failed("capturing a graph"))?;
         // What is captured does not run, and has no time.
         let profiled = self.0.profile.runs.swap(false, Relaxed);
-        let done = memory::uncached(work);
+        let done = super::memory::uncached(work);
         self.0.profile.runs.store(profiled, Relaxed);
         let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
         done?;
