@@ -139,7 +139,7 @@ impl Gpu {
     /// Waits for the stream and copies values from the device.
     ///
     /// # Errors
-    /// [`Error::Device`] if anything on the stream failed.
+    /// [`Error::Device`](crate::Error::Device) if anything on the stream failed.
     pub fn download<T: DeviceRepr + Pod>(&self, buffer: &impl DevicePtr<T>) -> Result<Vec<T>> {
         self.download_as(buffer)
     }
