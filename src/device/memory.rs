@@ -2,8 +2,8 @@
 
 use bytemuck::Pod;
 use cudarc::driver::{
-    CudaSlice, CudaStream, CudaView, CudaViewMut, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice,
-    DriverError, SyncOnDrop, sys,
+    CudaSlice, CudaStream, CudaViewMut, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, DriverError,
+    SyncOnDrop, sys,
 };
 use std::{
     cell::Cell,
@@ -56,11 +56,6 @@ impl<T> Buffer<T> {
     /// All of it, to be changed.
     pub fn as_view_mut(&mut self) -> CudaViewMut<'_, T> {
         self.slice.as_view_mut()
-    }
-
-    /// All of it.
-    pub fn as_view(&self) -> CudaView<'_, T> {
-        self.slice.as_view()
     }
 }
 
@@ -196,13 +191,12 @@ impl Cache {
             return Ok(at);
         }
         match self.allocate(bytes) {
-            Ok(at) => Ok(at),
             // What is kept may be what the driver lacks, once all streams have come to where it is given back.
             Err(error) if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY && self.clear_all() > 0 => {
                 self.stream.context().synchronize()?;
                 self.allocate(bytes)
             }
-            Err(error) => Err(error),
+            done => done,
         }
     }
 
