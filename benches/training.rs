@@ -12,6 +12,7 @@ use partstad::{
     },
     stages::{
         boxes::{Box2d, Boxes},
+        network::Basis,
         superpoints::Superpoints,
     },
     study::{
@@ -79,7 +80,8 @@ fn sample(seed: usize, points: usize) -> Sample {
 }
 
 fn trainer(points: usize) -> Trainer {
-    Trainer::new(vec![sample(1, points), sample(2, points)], vec![], &Options::default()).unwrap()
+    let options = Options { basis: Basis::Constant, ..Options::default() };
+    Trainer::new(vec![sample(1, points), sample(2, points)], vec![], &options).unwrap()
 }
 
 fn training(c: &mut Criterion) {

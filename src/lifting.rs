@@ -65,7 +65,7 @@ impl Voters {
 pub enum Weigher<'a> {
     /// Agreement of the views, constant weights, or the detector's confidence.
     Plain(weights::Options),
-    /// A network, by the scale of [`Rule::Threshold`].
+    /// A network, by the rule of its basis.
     Learned(&'a Network),
     /// The caller.
     Given(&'a Weights),
@@ -86,7 +86,7 @@ impl Weigher<'_> {
     ) -> Result<Weights> {
         match self {
             Weigher::Plain(options) => Weights::new(device, boxes, memberships, labels, options),
-            Weigher::Learned(network) => network.weigh(device, boxes, views),
+            Weigher::Learned(network) => network.weigh(device, boxes, memberships, views, labels),
             Weigher::Given(weights) => Ok((*weights).clone()),
         }
     }
@@ -94,7 +94,7 @@ impl Weigher<'_> {
     /// The rule that labels: `asked`, unless the weights bring their own.
     pub fn rule(&self, asked: Rule) -> Rule {
         match self {
-            Weigher::Learned(_) => Network::RULE,
+            Weigher::Learned(network) => network.basis().rule(),
             Weigher::Plain(_) | Weigher::Given(_) => asked,
         }
     }

@@ -76,13 +76,13 @@ impl Pipeline {
     /// Weighs the boxes by learned weights, instead of [`Options::weights`]. Their label rule becomes the
     /// options', also for weights that a call brings along.
     pub fn with_network(mut self, network: Network) -> Pipeline {
-        self.options.labels.rule = Network::RULE;
+        self.options.labels.rule = network.basis().rule();
         Pipeline { network: Some(network), ..self }
     }
 
     /// Goes by other options.
     pub fn with_options(self, options: Options) -> Pipeline {
-        let rule = self.network.as_ref().map_or(options.labels.rule, |_| Network::RULE);
+        let rule = self.network.as_ref().map_or(options.labels.rule, |network| network.basis().rule());
         let mut pipeline = Pipeline { options, ..self };
         pipeline.options.labels.rule = rule;
         pipeline

@@ -8,9 +8,9 @@ struct AgreementDims {
     uint32_t views;        // K
     uint32_t labels;       // L
     uint32_t round;        // from 0
+    uint32_t rounds;       // of them
     uint32_t unit;         // what a belief of 1 is
     uint32_t least;        // a box votes if its belief is above
-    float most;            // what its vote weighs
     double unknown;        // what other views say of points that none of them shows
 };
 
@@ -100,12 +100,13 @@ agreement_tell(const uint32_t* __restrict__ entry_offsets, const uint32_t* __res
     }
 }
 
-// What the boxes make of it: belief and weight [B], best [ROUNDS + 1, K, L] of the next round.
+// What the boxes make of it: belief [B], best [ROUNDS + 1, K, L] of the next round; the last round takes the weight [B] of
+// those that are not believed.
 // sums [ROUNDS, BOXES B + K], box_view, box_label and score [B]. One thread per box.
 extern "C" __global__ void __launch_bounds__(128)
 agreement_believe(const uint64_t* __restrict__ sums, const uint32_t* __restrict__ box_view,
                   const uint32_t* __restrict__ box_label, const float* __restrict__ score,
-                  uint32_t* __restrict__ belief, uint32_t* __restrict__ best, float* __restrict__ weight,
+                  uint32_t* __restrict__ belief, uint32_t* __restrict__ best, float* __restrict__ weights,
                   AgreementDims d) {
     using namespace agreement;
     const uint32_t b = thread_index();
@@ -132,5 +133,5 @@ agreement_believe(const uint64_t* __restrict__ sums, const uint32_t* __restrict_
     }
     belief[b] = q;
     atomicMax(&best[(d.round + 1) * cells + view * d.labels + label], q);
-    weight[b] = q > d.least ? d.most : 0.0f;
+    if (d.round + 1 == d.rounds && q <= d.least) weights[b] = 0.0f;
 }

@@ -8,7 +8,7 @@ use partstad::{
         check_name, path_text,
         staged::{self, Claim},
     },
-    stages::checkpoint::Checkpoint,
+    stages::{checkpoint::Checkpoint, network::Basis},
     study::{
         prepare,
         sample::Sample,
@@ -25,8 +25,11 @@ use std::{
 ///
 /// Reads the labelled shapes that `partstad prepare` wrote, of the splits `train` and `val`, and holds them out in turn, in
 /// five groups. If learned weights win over unlearned ones (agreement, the default of `segment`) on the shapes that they were
-/// not learned from, they are learned from all, and written with a table of the epochs (.csv) and a curve (.svg). If not,
+/// not learned from, by more than two standard errors, they are learned from all, and written with a table of the epochs (.csv) and a curve (.svg). If not,
 /// none are written, and those of an earlier training there are removed; the exit code is 0.
+///
+/// Learning begins from agreement: it weighs the boxes that other views do not speak against. With --basis constant, as in the
+/// paper, it begins from the same weight for every box.
 ///
 /// With --folds 0, as in the paper, it learns from `train` alone and keeps the epoch with the best mIoU on `val` (on `train`
 /// itself where a category has no `val`), whether it helps or not.
@@ -36,7 +39,7 @@ use std::{
 #[command(after_help = "Examples:
   partstad train prepared --category Chair -o Chair.safetensors
   partstad train prepared --all-categories -o weights
-  partstad train prepared --all-categories --folds 0 -o weights
+  partstad train prepared --all-categories --folds 0 --basis constant -o weights    (the paper's)
   partstad train prepared --all-categories --shared -o weights
   partstad train prepared/no-sam --all-categories -o weights/no-sam
   partstad train prepared --all-categories --loss cross-entropy -o weights/cross-entropy")]
@@ -62,6 +65,9 @@ pub struct Train {
     /// Groups of shapes that are held out in turn to tell whether learning helps; 0: none, `val` chooses the epoch
     #[arg(long, value_name = "N", default_value_t = 5)]
     folds: usize,
+    /// What the weights begin from [default: agreement]
+    #[arg(long)]
+    basis: Option<Begin>,
     /// What is learned from [default: mriou]
     #[arg(long)]
     loss: Option<Loss>,
@@ -85,6 +91,14 @@ enum Loss {
     Mriou,
     /// Cross entropy, the paper's ablation
     CrossEntropy,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Begin {
+    /// Those of agreement: boxes that other views speak against stay out
+    Agreement,
+    /// The same weight for every box, as in the paper
+    Constant,
 }
 
 /// The extension of the file of an unfinished training.
@@ -150,6 +164,12 @@ impl Train {
             .map_or_else(|| Ok(Options::default()), |path| read_json(path, "training options"))?;
         options.seed = self.seed.unwrap_or(options.seed);
         options.epochs = self.epochs.unwrap_or(options.epochs);
+        if let Some(basis) = self.basis {
+            options.basis = match basis {
+                Begin::Agreement => Basis::Agreement,
+                Begin::Constant => Basis::Constant,
+            };
+        }
         match self.loss {
             Some(Loss::Mriou) => (options.riou, options.cross_entropy) = (1.0, 0.0),
             Some(Loss::CrossEntropy) => (options.riou, options.cross_entropy) = (0.0, 1.0),

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Result},
     io::tensors::{Tensors, Writer},
-    stages::network::Network,
+    stages::network::{Basis, Network},
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -24,13 +24,15 @@ pub struct Checkpoint {
 #[derive(Serialize, Deserialize)]
 struct Note {
     weights: u32,
+    /// Before version 2 there was none: constant.
+    basis: Option<Basis>,
     parts: Vec<String>,
     epoch: usize,
     val_miou: f64,
 }
 
 /// Of the file's layout.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const WHAT: &str = "learned weights";
 const NAMES: [&str; 4] = ["weight_in", "bias_in", "weight_out", "bias_out"];
 
@@ -48,7 +50,14 @@ impl Checkpoint {
         file.add(NAMES[3], &[1], &[*p.bias_out]);
         file.add("null_weight", &[1], &[self.network.null()]);
         let Checkpoint { parts, epoch, val_miou, .. } = self;
-        file.write(path, &Note { weights: VERSION, parts: parts.clone(), epoch: *epoch, val_miou: *val_miou })
+        let note = Note {
+            weights: VERSION,
+            basis: Some(self.network.basis()),
+            parts: parts.clone(),
+            epoch: *epoch,
+            val_miou: *val_miou,
+        };
+        file.write(path, &note)
     }
 
     /// Reads what [`Checkpoint::write`] wrote.
@@ -57,8 +66,8 @@ impl Checkpoint {
     /// [`Error::Io`]; [`Error::Format`] if the file holds no such weights, or one is not finite.
     pub fn read(path: &Path) -> Result<Checkpoint> {
         let file = Tensors::read(path)?;
-        let Note { weights, parts, epoch, val_miou } = file.note(WHAT)?;
-        if weights != VERSION {
+        let Note { weights, basis, parts, epoch, val_miou } = file.note(WHAT)?;
+        if !(1..=VERSION).contains(&weights) {
             return Err(file.unfit(format!("{WHAT} of version {weights}, not {VERSION}; train them again")));
         }
         let c = file.get::<f32>("bias_in")?.data.len();
@@ -67,7 +76,8 @@ impl Checkpoint {
             values.extend(file.shaped::<f32>(name, shape)?);
         }
         values.extend(file.shaped::<f32>("null_weight", &[1])?);
-        let network = Network::new(c, values).map_err(|e| file.unfit(e.to_string()))?;
+        let basis = basis.unwrap_or(Basis::Constant);
+        let network = Network::new(basis, c, values).map_err(|e| file.unfit(e.to_string()))?;
         Ok(Checkpoint { parts, epoch, val_miou, network })
     }
 
@@ -93,8 +103,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("Chair.safetensors");
         let parts = vec!["leg".to_string(), "seat".to_string()];
-        let checkpoint =
-            Checkpoint { parts, epoch: 7, val_miou: 0.625, network: Network::initial(150, 1.0, 3) };
+        let network = Network::initial(Basis::Agreement, 150, 1.0, 3);
+        let checkpoint = Checkpoint { parts, epoch: 7, val_miou: 0.625, network };
         checkpoint.write(&path).unwrap();
         assert_eq!(Checkpoint::read(&path).unwrap(), checkpoint);
         checkpoint.check(&["leg".into(), "seat".into()]).unwrap();
@@ -114,7 +124,7 @@ mod tests {
         refused("safetensors");
         Writer::default().write(&path, &"note").unwrap();
         refused("learned weights");
-        let mut network = Network::initial(150, 1.0, 3);
+        let mut network = Network::initial(Basis::Constant, 150, 1.0, 3);
         network.values_mut()[5] = f32::NAN;
         Checkpoint { parts: vec![], epoch: 1, val_miou: 0.0, network }.write(&path).unwrap();
         refused("parameter 5");

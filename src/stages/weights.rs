@@ -1,6 +1,8 @@
 //! Weights: how much each box's vote counts, and what the null label counts.
 
 use super::{boxes::Boxes, memberships::Memberships};
+#[cfg(feature = "cuda")]
+use crate::device::gpu::{Buffer, Gpu};
 use crate::{
     device::{Device, twin::Twin},
     error::{Error, Result, in_range},
@@ -104,7 +106,7 @@ pub const INITIAL: f32 = 10.0;
 /// The null weight where none is learned and all boxes vote.
 const NULL: f32 = INITIAL / 2.0;
 /// The null weight where only boxes vote that are believed.
-const AGREED: f32 = 0.35 * INITIAL;
+pub(super) const AGREED: f32 = 0.35 * INITIAL;
 
 impl Options {
     /// W_null.
@@ -138,7 +140,9 @@ impl Options {
     ) -> Result<Vec<f32>> {
         match *self {
             Options::Agreement { weight, .. } => {
-                held()?.agreement(boxes, labels, |input| agreement::cpu::weights(input, weight))
+                let mut weights = vec![weight; boxes.len()];
+                held()?.agreement(boxes, labels, |input| agreement::cpu::silence(input, &mut weights))?;
+                Ok(weights)
             }
             Options::Constant { weight, .. } => Ok(vec![weight; boxes.len()]),
             Options::Confidence { scale, .. } => {
@@ -200,6 +204,42 @@ impl<'a> Held<'a> {
     }
 }
 
+/// Takes the vote of the boxes that other views speak against: their `weights` `[B]` become 0 ([`agreement`]).
+pub(super) fn silence(
+    boxes: &Boxes,
+    memberships: &Memberships,
+    labels: usize,
+    weights: &mut [f32],
+) -> Result<()> {
+    Held::by(memberships)?.agreement(boxes, labels, |input| agreement::cpu::silence(input, weights))
+}
+
+/// As [`silence`], on a device.
+#[cfg(feature = "cuda")]
+pub(super) fn silence_on_gpu(
+    gpu: &Gpu,
+    boxes: &Boxes,
+    memberships: &Memberships,
+    labels: usize,
+    weights: &mut Buffer<f32>,
+) -> Result<()> {
+    if memberships.is_here() {
+        // A file's may be anything.
+        Held::by(memberships)?.agreement(boxes, labels, |input| input.check())?;
+    }
+    let (found, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
+    let input = agreement::cuda::Input {
+        sets: &found.sets,
+        observed: &found.observed,
+        views: memberships.views,
+        box_view: &boxes.views,
+        box_label: &boxes.labels,
+        box_score: &boxes.scores,
+        labels,
+    };
+    agreement::cuda::silence(gpu, &input, weights)
+}
+
 impl Weights {
     /// Weighs the boxes, where they will vote. `labels`: L.
     ///
@@ -216,30 +256,15 @@ impl Weights {
         options.check()?;
         boxes.check(memberships.views, labels)?;
         let null = options.null();
-        let boxes = match device {
+        let weights = match device {
             Device::Cpu => options.on_host(boxes, labels, || Held::by(memberships))?.into(),
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
                 let weights = match *options {
                     Options::Agreement { weight, .. } => {
-                        if memberships.is_here() {
-                            // A file's may be anything.
-                            Held::by(memberships)?.agreement(boxes, labels, |input| input.check())?;
-                        }
-                        let (found, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
-                        agreement::cuda::weights(
-                            gpu,
-                            &agreement::cuda::Input {
-                                sets: &found.sets,
-                                observed: &found.observed,
-                                views: memberships.views,
-                                box_view: &boxes.views,
-                                box_label: &boxes.labels,
-                                box_score: &boxes.scores,
-                                labels,
-                            },
-                            weight,
-                        )?
+                        let mut weights = gpu.filled(weight, boxes.len())?;
+                        silence_on_gpu(gpu, boxes, memberships, labels, &mut weights)?;
+                        weights
                     }
                     Options::Constant { weight, .. } => gpu.filled(weight, boxes.len())?,
                     Options::Confidence { scale, .. } => {
@@ -249,7 +274,7 @@ impl Weights {
                 Twin::on_device(gpu, weights)
             }
         };
-        Ok(Weights { boxes, null })
+        Ok(Weights { boxes: weights, null })
     }
 
     /// Checks that there is one finite weight per box; where they lie on a device, it fetches them.

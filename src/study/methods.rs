@@ -136,6 +136,8 @@ methods! {
         "masks vote, all boxes weighing the same";
     AGREEMENT = "agreement", "Agreement", Way::Vote(Voters::Masks, Weighing::Agreement),
         "masks vote, if other views say the same of the points that they hold";
+    AGREEMENT_BOXES = "agreement-boxes", "Agreement (boxes)", Way::Vote(Voters::Boxes, Weighing::Agreement),
+        "the same of boxes without masks";
     NO_SAM = "no-sam", "w/o SAM", Way::Vote(Voters::Boxes, Weighing::Learned("no-sam")),
         "boxes without masks vote with learned weights";
     CONFIDENCE = "confidence", "confidence", Way::Vote(Voters::Masks, Weighing::Confidence),

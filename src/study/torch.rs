@@ -10,7 +10,10 @@ use crate::{
         pickle::{Parsed, torch},
         staged,
     },
-    stages::{checkpoint::Checkpoint, network::Network},
+    stages::{
+        checkpoint::Checkpoint,
+        network::{Basis, Network},
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -251,15 +254,21 @@ impl Checkpoint {
             return Err(unfit(message));
         }
         values.push(saved.null_label_weight as f32);
-        let network = Network::new(c, values).map_err(|e| unfit(e.to_string()))?;
+        let network = Network::new(Basis::Constant, c, values).map_err(|e| unfit(e.to_string()))?;
         Ok(Checkpoint { parts: parts.to_vec(), epoch: saved.epoch, val_miou: 0.0, network })
     }
 
     /// Writes a checkpoint for the authors' code.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be written.
+    /// [`Error::Invalid`] if the weights begin from agreement, which their code does not know; [`Error::Io`] if the file
+    /// cannot be written.
     pub fn export(&self, path: &Path) -> Result<()> {
+        if self.network.basis() != Basis::Constant {
+            return Err(Error::invalid(
+                "these weights begin from agreement, which the authors' code does not know; learn others with `train --basis constant`",
+            ));
+        }
         let (p, c) = (self.network.parameters(), self.network.channels());
         let arrays = [
             (vec![c, c], p.weight_in),

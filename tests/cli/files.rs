@@ -3,7 +3,10 @@
 use super::{BOXES, CLOUD, PARTS, POINTS, SUPERPOINTS, done, fails, json};
 use partstad::{
     io::{npy, points::PointCloud},
-    stages::{checkpoint::Checkpoint, network::Network},
+    stages::{
+        checkpoint::Checkpoint,
+        network::{Basis, Network},
+    },
 };
 use std::{fs, path::Path};
 
@@ -164,7 +167,7 @@ fn learned_weights_are_used_and_exchanged() {
     let dir = tempfile::tempdir().unwrap();
     let place = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
     let parts = PARTS.split(',').map(String::from).collect();
-    let network = Network::initial(403, 0.02, 1);
+    let network = Network::initial(Basis::Constant, 403, 0.02, 1);
     let learned = Checkpoint { parts, epoch: 3, val_miou: 0.5, network };
     learned.write(Path::new(&place("Chair.safetensors"))).unwrap();
 
@@ -189,6 +192,28 @@ fn learned_weights_are_used_and_exchanged() {
     assert_eq!(again, Checkpoint { val_miou: 0.0, ..learned });
     let error = fails(&["weights", "import", CLOUD, "--parts", PARTS, "-o", &imported], 1);
     assert!(error.contains("pc.ply") && error.contains("PyTorch"), "{error}");
+}
+
+#[test]
+fn weights_that_begin_from_agreement_are_agreement_until_they_learn() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let parts = PARTS.split(',').map(String::from).collect();
+    let network = Network::initial(Basis::Agreement, 403, 0.0, 1);
+    let (weights, out) = (place("Chair.safetensors"), place("out"));
+    Checkpoint { parts, epoch: 1, val_miou: 0.5, network }.write(Path::new(&weights)).unwrap();
+    let lift = [
+        ["lift", CLOUD, "--boxes", BOXES, "--superpoints", SUPERPOINTS, "--parts", PARTS].as_slice(),
+        &["--features", "tests/fixtures/syn8k_d/box_feature.npy", "-o", &out, "--json"],
+    ]
+    .concat();
+    let plain = json(&lift);
+    let learned = json(&[&lift[..], &["--weights", &weights]].concat());
+    assert_eq!(learned["parts"], plain["parts"]);
+    assert_eq!(learned["parameters"]["options"]["labels"]["rule"], "votes", "{learned}");
+
+    let error = fails(&["weights", "export", &weights, "-o", &place("ckpt.tar")], 1);
+    assert!(error.contains("--basis constant"), "{error}");
 }
 
 #[test]

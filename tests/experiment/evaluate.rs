@@ -40,7 +40,7 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     };
     let miou = |method: &str| of(method)["categories"]["Bottle"]["miou"].as_f64().unwrap();
     assert!(miou("ceiling") > 0.8 && miou("box-ceiling") > 0.5, "{told}");
-    for method in ["partslip", "no-weights", "agreement", "confidence"] {
+    for method in ["partslip", "no-weights", "agreement", "agreement-boxes", "confidence"] {
         assert!(miou(method) > 0.5, "{method}: {told}");
         assert_eq!(of(method)["categories"]["Kettle"]["objects"], 2);
     }
@@ -58,7 +58,10 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     let out = example.root.path().join("out");
     let text = |name: &str| fs::read_to_string(out.join(name)).unwrap();
     assert!(text("results.csv").lines().any(|line| line.starts_with("partslip,,Kettle,spout,2,")));
-    assert!(text("results.md").contains("| category | partslip | no-weights | agreement | confidence |"));
+    assert!(
+        text("results.md")
+            .contains("| category | partslip | no-weights | agreement | agreement-boxes | confidence |")
+    );
     let page = text("results.html");
     assert_eq!(page.matches("<figure>").count(), 4, "the best and the worst of two categories");
     assert!(page.contains("data:image/png") && !page.contains("{{"));
@@ -163,7 +166,7 @@ fn without_masks_the_boxes_methods_are_compared() {
     let methods: Vec<&str> =
         told["figures"].as_array().unwrap().iter().map(|f| f["run"]["method"].as_str().unwrap()).collect();
     let satr = ["satr", "satr-sp", "satr-knn", "satr-knn-sp"];
-    assert_eq!(methods, [&["partslip"][..], &satr, &["box-ceiling", "ceiling"]].concat());
+    assert_eq!(methods, [&["partslip", "agreement-boxes"][..], &satr, &["box-ceiling", "ceiling"]].concat());
     let boxes = ["sam3d-boxes", "sam3d-boxes-voxels", "sam3d-boxes-voxels-0.02"];
     assert_eq!(
         told["without_masks"],

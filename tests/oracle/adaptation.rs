@@ -14,7 +14,7 @@ use partstad::{
     },
     stages::{
         labels::{self, Rule},
-        network::Network,
+        network::{Basis, Network},
         scores::Scores,
     },
     study::{
@@ -84,7 +84,7 @@ impl Trace {
             [init("W1"), init("b1"), init("W2"), init("b2"), vec![trace["init_weight"].as_f64().unwrap()]];
         Trace {
             samples: names.iter().map(sample).collect(),
-            network: Network::new(403, values.concat()).unwrap(),
+            network: Network::new(Basis::Constant, 403, values.concat()).unwrap(),
             arrays: folder.join(format!("arrays_{name}.npz")),
             steps,
             names,
@@ -92,7 +92,8 @@ impl Trace {
     }
 
     fn trainer<T: Real>(&self) -> Trainer<T> {
-        let trainer = Trainer::new(self.samples.clone(), vec![], &Options::default()).unwrap();
+        let options = Options { basis: Basis::Constant, ..Options::default() };
+        let trainer = Trainer::new(self.samples.clone(), vec![], &options).unwrap();
         trainer.start_from(self.network.cast()).unwrap()
     }
 

@@ -18,7 +18,7 @@ use partstad::{
         labels::{self, Labels},
         masks::{self, Masks},
         memberships::{self, Memberships},
-        network::Network,
+        network::{Basis, Network},
         scores::Scores,
         superpoints::{self, Superpoints},
         views::{self, Views},
@@ -296,7 +296,7 @@ fn crossing(
     find: impl Fn(&Models, &Views) -> (Boxes, Masks),
     weights_from: Option<weights::Options>,
 ) -> (usize, Transfers) {
-    let network = Network::<f32>::initial(8 + CODE, 0.05, 3);
+    let network = Network::<f32>::initial(Basis::Agreement, 8 + CODE, 0.05, 3);
     let (gpu, cloud) = (gpu(), cloud());
     let device = Device::Cuda(gpu.clone());
     let models = Models::load(&device, folder, &options()).unwrap();
@@ -314,7 +314,7 @@ fn crossing(
     let memberships = Memberships::find(&device, &superpoints, &views, &boxes, &masks, &options).unwrap();
     let weights = match &weights_from {
         Some(options) => Weights::new(&device, &boxes, &memberships, PARTS.len(), options).unwrap(),
-        None => network.weigh(&device, &boxes, &views).unwrap(),
+        None => network.weigh(&device, &boxes, &memberships, &views, PARTS.len()).unwrap(),
     };
     let scores = Scores::vote(&device, &memberships, &boxes, &weights, PARTS.len()).unwrap();
     let labels = Labels::assign(&device, &superpoints, &scores, &PARTS, &labels::Options::default()).unwrap();

@@ -16,7 +16,10 @@ use partstad::{
     stages::{
         boxes::{Box2d, Boxes},
         cloud::Cloud,
-        network::Network,
+        masks::Masks,
+        memberships::{self, Memberships},
+        network::{Basis, Network},
+        superpoints::Superpoints,
         views::{self, Views},
     },
 };
@@ -225,27 +228,45 @@ fn positional_codes() {
 fn boxes_are_weighed_on_the_device() {
     let (gpu, mut random) = (gpu(), Random(19));
     let cloud = PointCloud::read("tests/fixtures/syn8k_d/pc.ply".as_ref()).unwrap();
+    let cloud = Cloud::new(&cloud).unwrap();
     let options = views::Options { side: 40, ..Default::default() };
-    let views = Views::render(&Device::Cpu, &Cloud::new(&cloud).unwrap(), &options).unwrap();
-    let network = Network::<f32>::initial(5 + CODE, 0.05, 3);
-    for count in [0, 1, 40] {
+    let views = Views::render(&Device::Cpu, &cloud, &options).unwrap();
+    let superpoints = Superpoints::partition(&Device::Cpu, &cloud, &Default::default()).unwrap();
+    for (basis, count) in [Basis::Constant, Basis::Agreement]
+        .into_iter()
+        .flat_map(|basis| [0, 1, 40].map(|count| (basis, count)))
+    {
+        let network = Network::<f32>::initial(basis, 5 + CODE, 0.05, 3);
         let box2d = |i: usize| Box2d {
             view: (i % views.len()) as u32,
             label: 0,
             bbox: [i as f32, 3.0, 5.0 + i as f32, 7.5],
-            score: 0.5,
+            score: 0.5 * (i % 2) as f32,
         };
         let list = (0..count).map(box2d).collect();
         let boxes = Boxes::with_features(list, random.floats(5 * count), 5);
-        let here = network.weigh(&Device::Cpu, &boxes, &views).unwrap();
-        let there = network.weigh(&Device::Cuda(gpu.clone()), &boxes, &views).unwrap();
+        let options = memberships::Options::default();
+        let weigh = |device: &Device| {
+            let held =
+                Memberships::find(device, &superpoints, &views, &boxes, &Masks::Boxes, &options).unwrap();
+            network.weigh(device, &boxes, &held, &views, 1).unwrap()
+        };
+        let (here, there) = (weigh(&Device::Cpu), weigh(&Device::Cuda(gpu.clone())));
         assert_eq!((there.null, there.boxes.len(), there.boxes.is_here()), (here.null, count, false));
         there.check(count).unwrap();
         for (f, e) in there.boxes.host().unwrap().iter().zip(here.boxes.host().unwrap()) {
             assert!((f - e).abs() <= 1e-4, "a weight of {f} on the device, not {e}");
         }
-        let spread = here.boxes.host().unwrap().iter().map(|w| (w - 10.0).abs()).fold(0.0, f32::max);
-        assert!(count == 0 || spread > 0.01, "the network has no say");
+        let (silent, heard): (Vec<f32>, Vec<f32>) =
+            here.boxes.host().unwrap().iter().partition(|&&weight| weight == 0.0);
+        let spread = heard.iter().map(|w| (w - 10.0).abs()).fold(0.0, f32::max);
+        assert!(count < 40 || spread > 0.01, "the network has no say");
+        assert_eq!(
+            !silent.is_empty(),
+            basis == Basis::Agreement && count > 0,
+            "{basis:?}: {} silent",
+            silent.len()
+        );
     }
 }
 

@@ -17,6 +17,7 @@ use partstad::{
         boxes::{Box2d, Boxes},
         cloud::Cloud,
         masks::Masks,
+        network::Basis,
         superpoints::Superpoints,
         views::Pose,
     },
@@ -241,7 +242,13 @@ fn train(gpu: &Gpu) -> Result<(Vec<Epoch>, Vec<f32>)> {
     let mut random = Random(23);
     let samples = vec![sample(&mut random, 9, 7, 6), sample(&mut random, 5, 4, 3)];
     let val = vec![sample(&mut random, 6, 5, 4)];
-    let options = train::Options { epochs: 2, batch: 2, rate: 3e-4, ..train::Options::default() };
+    let options = train::Options {
+        basis: Basis::Constant,
+        epochs: 2,
+        batch: 2,
+        rate: 3e-4,
+        ..train::Options::default()
+    };
     let mut trainer: Trainer = Trainer::new(samples, val, &options)?.on(&Device::Cuda(gpu.clone()))?;
     while !trainer.done() {
         trainer.epoch()?;

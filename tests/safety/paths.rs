@@ -3,7 +3,12 @@
 use super::{BOXES, CLOUD, PARTS, done, error, partstad};
 use partstad::{
     Device,
-    stages::{checkpoint::Checkpoint, cloud::Cloud, network::Network, views::Views},
+    stages::{
+        checkpoint::Checkpoint,
+        cloud::Cloud,
+        network::{Basis, Network},
+        views::Views,
+    },
     study::{dataset::Dataset, prepare::write_predictions},
 };
 use procedural::{
@@ -33,7 +38,7 @@ fn every_command_takes_a_path_that_is_no_text() {
     fs::write(at("options.json"), "{}").unwrap();
     let models = at("models");
     copy(Path::new("tests/fixtures/models"), &models);
-    let network = Network::initial(403, 0.02, 1);
+    let network = Network::initial(Basis::Constant, 403, 0.02, 1);
     let parts = PARTS.split(',').map(String::from).collect();
     Checkpoint { parts, epoch: 1, val_miou: 0.5, network }.write(&at("Chair.safetensors")).unwrap();
 
@@ -136,7 +141,7 @@ fn no_variable_is_called_null_in_json() {
     let told = {
         let dir = tempfile::tempdir().unwrap();
         let (weights, out) = (dir.path().join("w.safetensors"), dir.path().join("w.tar"));
-        let network = Network::initial(403, 0.02, 1);
+        let network = Network::initial(Basis::Constant, 403, 0.02, 1);
         let parts = PARTS.split(',').map(String::from).collect();
         Checkpoint { parts, epoch: 1, val_miou: 0.5, network }.write(&weights).unwrap();
         done(&[&"weights", &"export", &weights, &"-o", &out, &"--json"])

@@ -16,7 +16,7 @@ import numpy as np
 from dataset import KEPT, Dataset
 from evaluate import Models, average_precision, match
 
-METHODS = ("partslip", "no-weights")  # boxes vote, masks vote; both without learned weights
+METHODS = ("partslip", "no-weights", "agreement")  # boxes vote; masks vote; masks that other views agree with
 DRAWS = 400
 
 

@@ -1,15 +1,27 @@
 //! Weighing on a device.
 
-use super::Network;
+use super::{Basis, Network};
 use crate::{
     device::{gpu::Gpu, twin::Twin},
     error::Result,
     ops::learn::{mlp, positional},
-    stages::{boxes::Boxes, views::Views, weights::Weights},
+    stages::{
+        boxes::Boxes,
+        memberships::Memberships,
+        views::Views,
+        weights::{self, Weights},
+    },
 };
 
 impl Network {
-    pub(super) fn weigh_on_gpu(&self, gpu: &Gpu, boxes: &Boxes, views: &Views) -> Result<Weights> {
+    pub(super) fn weigh_on_gpu(
+        &self,
+        gpu: &Gpu,
+        boxes: &Boxes,
+        memberships: &Memberships,
+        views: &Views,
+        labels: usize,
+    ) -> Result<Weights> {
         let (features, there) = (boxes.features.device(gpu)?, boxes.device(gpu)?);
         let directions = gpu.upload(super::directions(views).as_flattened())?;
         let places = positional::cuda::places(gpu, &there.bboxes, &there.views, &directions, views.side)?;
@@ -18,6 +30,9 @@ impl Network {
         let mut workspace = mlp::cuda::Workspace::new(gpu, boxes.len(), self.channels())?;
         let (values, mut weights) = (gpu.upload(self.mlp())?, gpu.alloc(boxes.len())?);
         mlp::cuda::forward(gpu, &values.as_view(), &x, &mut workspace, &mut weights)?;
+        if self.basis() == Basis::Agreement {
+            weights::silence_on_gpu(gpu, boxes, memberships, labels, &mut weights)?;
+        }
         Ok(Weights { boxes: Twin::on_device(gpu, weights), null: self.null() })
     }
 }

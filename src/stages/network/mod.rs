@@ -5,8 +5,9 @@ mod device;
 
 use super::{
     boxes::{Box2d, Boxes},
+    memberships::Memberships,
     views::{Camera, Views},
-    weights::Weights,
+    weights::{self, Weights},
 };
 use crate::{
     device::Device,
@@ -20,32 +21,63 @@ use crate::{
         lift::labels::Rule,
     },
 };
+use serde::{Deserialize, Serialize};
+
+/// What a network's weights begin from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// Those of [`weights::Options::Agreement`]: boxes that other views speak against weigh nothing, whatever is learned.
+    Agreement,
+    /// The same weight for every box, and for null (the paper).
+    Constant,
+}
+
+impl Basis {
+    /// The label rule that the weights are on the scale of.
+    pub fn rule(self) -> Rule {
+        match self {
+            Basis::Agreement => Rule::Votes,
+            Basis::Constant => Rule::Threshold,
+        }
+    }
+
+    /// W_null before anything is learned.
+    fn null(self) -> f32 {
+        match self {
+            Basis::Agreement => weights::AGREED,
+            Basis::Constant => weights::INITIAL,
+        }
+    }
+}
 
 /// The weight network of section 4.2 with the null weight of section 4.1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network<T = f32> {
+    basis: Basis,
     channels: usize,
     values: Vec<T>,
 }
 
 impl<T: Real> Network<T> {
-    /// As training begins: weights from a normal distribution, biases 0, the null weight as heavy as a box.
+    /// As training begins: weights from a normal distribution, biases 0, the null weight that of the basis.
     ///
     /// `channels`: C, the detector's features and the positional code; `deviation`: of the weights; the paper's is 1e-4.
-    pub fn initial(channels: usize, deviation: f64, seed: u64) -> Network<T> {
+    pub fn initial(basis: Basis, channels: usize, deviation: f64, seed: u64) -> Network<T> {
         let mut random = Random::new(seed, 0);
         let mut normal =
             |count: usize| -> Vec<T> { (0..count).map(|_| T::of(deviation * random.normal())).collect() };
         let (weight_in, weight_out) = (normal(channels * channels), normal(channels));
-        let values = [weight_in, vec![T::zero(); channels], weight_out, vec![T::zero(), T::of(mlp::OFFSET)]];
-        Network { channels, values: values.concat() }
+        let values =
+            [weight_in, vec![T::zero(); channels], weight_out, vec![T::zero(), T::of(basis.null().into())]];
+        Network { basis, channels, values: values.concat() }
     }
 
     /// From its numbers: those of [`mlp::parameters`] and the null weight.
     ///
     /// # Errors
     /// [`Error::Invalid`] if there are not so many, or one is not finite.
-    pub fn new(channels: usize, values: Vec<T>) -> Result<Network<T>> {
+    pub fn new(basis: Basis, channels: usize, values: Vec<T>) -> Result<Network<T>> {
         let wanted = mlp::parameters(channels) + 1;
         if channels <= CODE || values.len() != wanted {
             return Err(Error::invalid(format!(
@@ -55,14 +87,19 @@ impl<T: Real> Network<T> {
         }
         match values.iter().position(|v| !v.is_finite()) {
             Some(i) => Err(Error::invalid(format!("network: parameter {i} is {:?}, not finite", values[i]))),
-            None => Ok(Network { channels, values }),
+            None => Ok(Network { basis, channels, values }),
         }
     }
 
     /// As training left them: [`Network::new`] without its checks.
     #[cfg(feature = "study")]
-    pub(crate) fn of(channels: usize, values: Vec<T>) -> Network<T> {
-        Network { channels, values }
+    pub(crate) fn of(basis: Basis, channels: usize, values: Vec<T>) -> Network<T> {
+        Network { basis, channels, values }
+    }
+
+    /// What its weights begin from.
+    pub fn basis(&self) -> Basis {
+        self.basis
     }
 
     /// Numbers per box that it reads, C.
@@ -103,20 +140,26 @@ impl<T: Real> Network<T> {
     /// The numbers in another type.
     pub fn cast<U: Real>(&self) -> Network<U> {
         let cast = |v: &T| U::from(*v).expect("a float is a float");
-        Network { channels: self.channels, values: self.values.iter().map(cast).collect() }
+        let Network { basis, channels, ref values } = *self;
+        Network { basis, channels, values: values.iter().map(cast).collect() }
     }
 }
 
 impl Network {
-    /// The label rule that its weights are on the scale of.
-    pub const RULE: Rule = Rule::Threshold;
-
-    /// What each box's vote counts, and what null counts. The boxes of one shape are weighed together.
+    /// What each box's vote counts, and what null counts. The boxes of one shape are weighed together. `labels`: L.
     ///
     /// # Errors
     /// [`Error::Invalid`] if it reads other features than the boxes have, or, on the CPU, a weight is not finite;
     /// [`Error::Device`] if a device fails.
-    pub fn weigh(&self, device: &Device, boxes: &Boxes, views: &Views) -> Result<Weights> {
+    pub fn weigh(
+        &self,
+        device: &Device,
+        boxes: &Boxes,
+        memberships: &Memberships,
+        views: &Views,
+        labels: usize,
+    ) -> Result<Weights> {
+        boxes.check(memberships.views, labels)?;
         if boxes.feature_dim != self.feature_dim() && !boxes.is_empty() {
             return Err(Error::invalid(format!(
                 "network: the boxes have features of {} channels; it was learned from {}: use the detector that it was \
@@ -130,13 +173,16 @@ impl Network {
             Device::Cpu => {
                 let places = places(boxes, views)?;
                 let x = inputs::<f32>(boxes, &places)?;
-                let boxes = mlp::cpu::forward(self.mlp(), &x, self.channels())?.weights.into();
-                let weights = Weights { boxes, null };
+                let mut found = mlp::cpu::forward(self.mlp(), &x, self.channels())?.weights;
+                if self.basis == Basis::Agreement {
+                    weights::silence(boxes, memberships, labels, &mut found)?;
+                }
+                let weights = Weights { boxes: found.into(), null };
                 weights.check(places.len())?;
                 Ok(weights)
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => self.weigh_on_gpu(gpu, boxes, views),
+            Device::Cuda(gpu) => self.weigh_on_gpu(gpu, boxes, memberships, views, labels),
         }
     }
 }
@@ -174,10 +220,12 @@ mod tests {
 
     #[test]
     fn it_begins_with_equal_weights() {
-        let network = Network::<f32>::initial(150, 1e-4, 7);
-        assert_eq!(network, Network::initial(150, 1e-4, 7));
-        assert_ne!(network, Network::initial(150, 1e-4, 8));
+        let initial = |seed| Network::<f32>::initial(Basis::Constant, 150, 1e-4, seed);
+        let network = initial(7);
+        assert_eq!(network, initial(7));
+        assert_ne!(network, initial(8));
         assert_eq!((network.null(), network.feature_dim()), (10.0, 3));
+        assert_eq!(Network::<f32>::initial(Basis::Agreement, 150, 1e-4, 7).null(), 3.5);
         let p = network.parameters();
         assert!(p.bias_in.iter().chain([p.bias_out]).all(|&b| b == 0.0));
         let spread = p.weight_in.iter().map(|&w| w as f64 * w as f64).sum::<f64>() / 150.0 / 150.0;
@@ -193,10 +241,11 @@ mod tests {
 
     #[test]
     fn broken_numbers_are_refused() {
-        let network = Network::<f64>::initial(150, 1.0, 7);
+        let network = Network::<f64>::initial(Basis::Constant, 150, 1.0, 7);
+        let new = |channels, values| Network::new(Basis::Constant, channels, values);
         let mut values = network.values().to_vec();
-        assert!(Network::new(149, values.clone()).unwrap_err().to_string().contains("149 channels"));
+        assert!(new(149, values.clone()).unwrap_err().to_string().contains("149 channels"));
         values[3] = f64::NAN;
-        assert!(Network::new(150, values).unwrap_err().to_string().contains("parameter 3"));
+        assert!(new(150, values).unwrap_err().to_string().contains("parameter 3"));
     }
 }

@@ -123,7 +123,7 @@ impl<T: Real> Engine<T> {
     ) -> Result<Engine<T>> {
         let tasks = |samples: &[Arc<Sample>]| samples.iter().map(Task::new).collect::<Result<_>>();
         let State { values, moments, best } = state;
-        let (network, losses) = (Network::of(channels, values), vec![0.0; train.len()]);
+        let (network, losses) = (Network::of(options.basis, channels, values), vec![0.0; train.len()]);
         Ok(Engine {
             options: options.clone(),
             train: tasks(train)?,

@@ -106,9 +106,10 @@ impl Folds {
         Folds { shapes, unlearned, gains, largest }
     }
 
-    /// The gain for which learning is worth it: the largest, if that is larger than its standard error.
+    /// The gain for which learning is worth it: the largest, if that is larger than twice its standard error. Once would be too
+    /// little for the best of some hundred windows.
     pub fn wins(&self) -> Option<Gain> {
-        self.largest.filter(|gain| gain.mean > gain.error)
+        self.largest.filter(|gain| gain.mean > 2.0 * gain.error)
     }
 
     /// The gains as CSV, with a header.

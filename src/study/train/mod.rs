@@ -24,7 +24,7 @@ use crate::{
     },
     stages::{
         labels,
-        network::Network,
+        network::{Basis, Network},
         scores::Scores,
         weights::{self, Held},
     },
@@ -33,10 +33,12 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How to train. The defaults are the authors'.
+/// How to train. The defaults are the authors', but for what learning begins from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
+    /// What the weights begin from. The paper's is [`Basis::Constant`].
+    pub basis: Basis,
     /// How often every training shape is seen.
     pub epochs: usize,
     /// Shapes per step; the loss is their mean.
@@ -62,6 +64,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            basis: Basis::Agreement,
             epochs: 400,
             batch: 2,
             rate: 1e-4,
@@ -121,10 +124,10 @@ pub struct Outcome<T> {
 }
 
 impl<T: Real> Outcome<T> {
-    /// As [`miou`], with the paper's label rule.
-    fn miou(&self, sample: &Sample) -> Result<Option<f64>> {
+    /// As [`miou`], by the rule of the basis.
+    fn miou(&self, sample: &Sample, basis: Basis) -> Result<Option<f64>> {
         let f32s = |values: &[T]| values.iter().map(|v| v.to_f32().expect("a float is a float")).collect();
-        miou(sample, f32s(&self.votes), f32s(&self.probabilities), Network::<f32>::RULE)
+        miou(sample, f32s(&self.votes), f32s(&self.probabilities), basis.rule())
     }
 }
 
@@ -149,13 +152,31 @@ fn miou(
 /// # Errors
 /// [`Error::Invalid`] if the sample does not fit together, [`Error::Device`] if its boxes lie on a device that failed.
 pub fn unlearned_miou(sample: &Sample) -> Result<Option<f64>> {
-    let options = weights::Options::default();
-    let Sample { boxes, sets, observed, views, .. } = sample;
-    let weights = options.on_host(boxes, sample.labels(), || Ok(Held { sets, observed, views: *views }))?;
-    let box_label = boxes.labels()?;
-    let votes = vote::cpu::forward(&sample.votes(&box_label, &sample.visible()), &weights, options.null())?;
+    let (weights, box_label) = (unlearned_weights(sample)?, sample.boxes.labels()?);
+    let null = weights::Options::default().null();
+    let votes = vote::cpu::forward(&sample.votes(&box_label, &sample.visible()), &weights, null)?;
     let probabilities = softmax::cpu::forward(&votes, sample.labels() + 1)?;
     miou(sample, votes, probabilities, labels::Rule::default())
+}
+
+/// The default weights, `[B]`.
+fn unlearned_weights(sample: &Sample) -> Result<Vec<f32>> {
+    let Sample { boxes, sets, observed, views, .. } = sample;
+    let held = || Ok(Held { sets, observed, views: *views });
+    weights::Options::default().on_host(boxes, sample.labels(), held)
+}
+
+/// The samples as learning sees them: boxes that cannot vote hold nothing.
+fn voting<const N: usize>(samples: [&[Arc<Sample>]; N], basis: Basis) -> Result<[Vec<Arc<Sample>>; N]> {
+    let mut voting = samples.map(<[_]>::to_vec);
+    if basis == Basis::Agreement {
+        for sample in voting.iter_mut().flatten() {
+            let weights = unlearned_weights(sample)?;
+            let sets = sample.sets.retain(|b| weights[b as usize] > 0.0);
+            *sample = Arc::new(Sample { sets, ..Sample::clone(sample) });
+        }
+    }
+    Ok(voting)
 }
 
 /// What a back end does with the samples and the network. It owns the network's numbers and the two averages of AdamW.
@@ -263,11 +284,12 @@ impl<T: Real> Trainer<T> {
         }
         let fingerprint = state::fingerprint(&train, &val)?;
         let channels = dim + crate::ops::learn::positional::CODE;
-        let network = Network::initial(channels, options.deviation, options.seed);
+        let network = Network::initial(options.basis, channels, options.deviation, options.seed);
         let shared = |samples: Vec<Sample>| samples.into_iter().map(Arc::new).collect::<Vec<_>>();
         let (train, val) = (shared(train), shared(val));
         let val = if val.is_empty() { train.clone() } else { val };
-        let engine = Box::new(cpu::Engine::new(&train, &val, channels, State::begin(network), options)?);
+        let [learned, judged] = voting([&train, &val], options.basis)?;
+        let engine = Box::new(cpu::Engine::new(&learned, &judged, channels, State::begin(network), options)?);
         let options = options.clone();
         Ok(Trainer {
             options,
@@ -284,18 +306,25 @@ impl<T: Real> Trainer<T> {
     }
 
     fn resumed(&self, state: State<T>) -> Result<Box<dyn Engine<T>>> {
-        Ok(Box::new(cpu::Engine::new(&self.train, &self.val, self.channels, state, &self.options)?))
+        let [train, val] = voting([&self.train, &self.val], self.options.basis)?;
+        Ok(Box::new(cpu::Engine::new(&train, &val, self.channels, state, &self.options)?))
     }
 
     /// Begins from another network.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it does not read as many channels.
+    /// [`Error::Invalid`] if it does not read as many channels, or has another basis.
     pub fn start_from(mut self, network: Network<T>) -> Result<Trainer<T>> {
         let (found, wanted) = (network.channels(), self.channels);
         if found != wanted {
             return Err(Error::invalid(format!(
                 "train: a network of {found} channels for samples of {wanted}"
+            )));
+        }
+        let (found, wanted) = (network.basis(), self.options.basis);
+        if found != wanted {
+            return Err(Error::invalid(format!(
+                "train: a network that begins from {found:?}, where training begins from {wanted:?}"
             )));
         }
         self.engine = self.resumed(State::begin(network))?;
@@ -307,7 +336,7 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// [`Error::Device`] if it lies on a device that failed; [`Error::Invalid`] if its numbers ran away to infinity.
     pub fn network(&self) -> Result<Network<T>> {
-        Network::new(self.channels, self.engine.state()?.values)
+        Network::new(self.options.basis, self.channels, self.engine.state()?.values)
     }
 
     /// The network of the best epoch so far, the first of the highest validation mIoU; with [`Options::average`] the last
@@ -316,13 +345,14 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// As [`Trainer::network`].
     pub fn best(&self) -> Result<(Option<&Epoch>, Network<T>)> {
-        let Options { epochs, average, .. } = self.options;
+        let Options { basis, epochs, average, .. } = self.options;
+        let network = |values| Network::new(basis, self.channels, values);
         if average == 0 || self.sum.is_empty() {
-            return Ok((best(&self.history), Network::new(self.channels, self.engine.state()?.best)?));
+            return Ok((best(&self.history), network(self.engine.state()?.best)?));
         }
         let count = self.history.len() - epochs.saturating_sub(average);
         let mean = self.sum.iter().map(|sum| T::of(sum / count as f64)).collect();
-        Ok((self.history.last(), Network::new(self.channels, mean)?))
+        Ok((self.history.last(), network(mean)?))
     }
 
     /// The epochs so far.
@@ -445,7 +475,7 @@ impl<T: Real> Trainer<T> {
     pub fn validate(&mut self) -> Result<(f64, f64)> {
         let outcomes = self.engine.judge()?;
         let loss = outcomes.iter().map(|outcome| outcome.loss).sum::<f64>() / outcomes.len() as f64;
-        let miou = |(sample, outcome): (&Arc<Sample>, &Outcome<T>)| outcome.miou(sample);
+        let miou = |(sample, outcome): (&Arc<Sample>, &Outcome<T>)| outcome.miou(sample, self.options.basis);
         self.mious = self.val.iter().zip(&outcomes).map(miou).collect::<Result<Vec<_>>>()?;
         Ok((loss, metrics::mean(self.mious.iter().copied()).unwrap_or(0.0)))
     }
@@ -462,7 +492,8 @@ impl Trainer<f32> {
             Device::Cpu => self.resumed(state)?,
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                Box::new(cuda::Engine::new(gpu, &self.train, &self.val, self.channels, state, &self.options)?)
+                let [train, val] = voting([&self.train, &self.val], self.options.basis)?;
+                Box::new(cuda::Engine::new(gpu, &train, &val, self.channels, state, &self.options)?)
             }
         };
         Ok(self)

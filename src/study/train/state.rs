@@ -101,7 +101,8 @@ impl Trainer<f32> {
         let n = mlp::parameters(channels) + 1;
         let list = |name: &str| file.shaped::<f32>(name, &[n]);
         let network = |name: &str| {
-            let network = Network::new(channels, list(name)?).map_err(|e| file.unfit(e.to_string()))?;
+            let network = Network::new(self.options.basis, channels, list(name)?)
+                .map_err(|e| file.unfit(e.to_string()))?;
             Ok(network.values().to_vec())
         };
         let (values, best) = (network("values")?, network("best_values")?);

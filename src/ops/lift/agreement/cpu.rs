@@ -1,15 +1,19 @@
 //! CPU reference.
 
 use super::{Heard, Input, LEAST, ROUNDS, UNIT};
-use crate::{error::Result, ops::lift::membership::Entry};
+use crate::{
+    error::Result,
+    ops::{expect_len, lift::membership::Entry},
+};
 use rayon::prelude::*;
 
-/// The weight of every box: `most` if it is believed, else 0, `[B]`.
+/// Takes the vote of the boxes that are not believed: their `weights` `[B]` become 0.
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) if the slices' lengths do not fit together.
-pub fn weights(input: &Input, most: f32) -> Result<Vec<f32>> {
+pub fn silence(input: &Input, weights: &mut [f32]) -> Result<()> {
     input.check()?;
+    expect_len("agreement", "weights [B]", weights.len(), input.box_label.len())?;
     let Input { observed, views, box_view, box_label, box_score, labels, .. } = *input;
     let mut shown = vec![0u64; views];
     for seen in observed.chunks_exact(views.max(1)) {
@@ -34,7 +38,12 @@ pub fn weights(input: &Input, most: f32) -> Result<Vec<f32>> {
         };
         belief = (0..belief.len()).map(of).collect();
     }
-    Ok(belief.into_iter().map(|belief| if belief > LEAST { most } else { 0.0 }).collect())
+    weights
+        .iter_mut()
+        .zip(belief)
+        .filter(|(_, belief)| *belief <= LEAST)
+        .for_each(|(weight, _)| *weight = 0.0);
+    Ok(())
 }
 
 /// What the superpoints tell their boxes.

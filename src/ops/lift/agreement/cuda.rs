@@ -35,22 +35,22 @@ pub struct Input<'a> {
 /// Sums of a box in a round.
 const SUMS: usize = 4;
 
-/// The weight of every box: `most` if it is believed, else 0, `[B]`.
+/// Takes the vote of the boxes that are not believed: their `weights` `[B]` become 0.
 ///
 /// # Errors
 /// [`Error::Invalid`] if a shape does not fit, [`Error::Memory`] if there is not enough memory, [`Error::Device`] if the
 /// driver refuses.
-pub fn weights(gpu: &Gpu, input: &Input, most: f32) -> Result<Buffer<f32>> {
+pub fn silence(gpu: &Gpu, input: &Input, weights: &mut Buffer<f32>) -> Result<()> {
     let Input { sets, observed, views, box_view, box_label, box_score, labels } = *input;
     let (b, s) = (box_label.len(), sets.superpoints());
     expect_len("agreement", "box_view [B]", box_view.len(), b)?;
     expect_len("agreement", "box_score [B]", box_score.len(), b)?;
+    expect_len("agreement", "weights [B]", weights.len(), b)?;
     expect_len("agreement", "observed [S, K]", observed.counts.len(), s * views)?;
     if s * labels > u32::MAX as usize {
         return Err(Error::invalid(format!("agreement: {s} superpoints and {labels} labels are too many")));
     }
     let mut belief = gpu.alloc(b)?;
-    let mut weight = gpu.alloc(b)?;
     let mut sums = gpu.zeros(ROUNDS * (SUMS * b + views))?;
     let mut best = gpu.zeros((ROUNDS + 1) * views * labels)?;
     let mut d = AgreementDims {
@@ -59,9 +59,9 @@ pub fn weights(gpu: &Gpu, input: &Input, most: f32) -> Result<Buffer<f32>> {
         views: views as u32,
         labels: labels as u32,
         round: 0,
+        rounds: ROUNDS as u32,
         unit: UNIT,
         least: LEAST,
-        most,
         unknown: UNKNOWN,
     };
     let Sets { boxes, entry_offsets, entry_set, entry_count } = sets;
@@ -92,9 +92,9 @@ pub fn weights(gpu: &Gpu, input: &Input, most: f32) -> Result<Buffer<f32>> {
             box_score,
             &mut belief,
             &mut best,
-            &mut weight,
+            weights,
             d,
         )?;
     }
-    Ok(weight)
+    Ok(())
 }

@@ -167,7 +167,9 @@ mod tests {
             box_score: &boxes.iter().map(|b| b.2).collect::<Vec<_>>(),
             labels: 2,
         };
-        cpu::weights(&input, 8.0).unwrap()
+        let mut weights = vec![8.0; boxes.len()];
+        cpu::silence(&input, &mut weights).unwrap();
+        weights
     }
 
     #[test]
@@ -211,7 +213,7 @@ mod tests {
             box_score: &[0.5],
             labels: 1,
         };
-        assert!(cpu::weights(&input, 1.0).unwrap_err().to_string().contains("box_view [B]"));
+        assert!(cpu::silence(&input, &mut [1.0]).unwrap_err().to_string().contains("box_view [B]"));
     }
 
     #[test]
@@ -230,7 +232,7 @@ mod tests {
                 box_score: &[0.5, 0.5],
                 labels: 1,
             };
-            cpu::weights(&input, 1.0).is_err()
+            cpu::silence(&input, &mut [1.0; 2]).is_err()
         };
         assert!(!refused(&[&[0], &[1]], &[3, 3]));
         assert!(refused(&[&[]], &[1]), "a set without boxes");

@@ -113,6 +113,22 @@ impl Sets {
         self.entries.row(s).iter().map(|entry| (self.boxes.row(entry.set as usize), entry.count))
     }
 
+    /// The same with only the boxes that `keep` names; sets that are left without a box are gone.
+    #[cfg(feature = "study")]
+    pub(crate) fn retain(&self, keep: impl Fn(u32) -> bool) -> Sets {
+        let (mut boxes, mut kept) = (Ragged::default(), vec![]);
+        for set in self.boxes.rows() {
+            let left: Vec<u32> = set.iter().copied().filter(|&b| keep(b)).collect();
+            kept.push((!left.is_empty()).then_some(boxes.len() as u32));
+            if !left.is_empty() {
+                boxes.push(left);
+            }
+        }
+        let entry = |entry: &Entry| Some(Entry { set: kept[entry.set as usize]?, count: entry.count });
+        let row = |row: &[Entry]| row.iter().filter_map(entry).collect::<Vec<_>>();
+        Sets { boxes, entries: self.entries.rows().map(row).collect() }
+    }
+
     /// Whether these are memberships of so many superpoints in so many boxes: every index points at something.
     pub fn fit(&self, superpoints: usize, boxes: usize) -> bool {
         self.entries.len() == superpoints
