@@ -147,7 +147,7 @@ impl Scene<'_> {
         let Scene { cloud, superpoints, views, boxes, masks } = self;
         if !self.voters().contains(&voters) {
             return Err(Error::invalid(
-                "masks shall vote, and the 2D predictions have none; give masks, or take a method whose boxes vote: partslip, no-sam",
+                "masks shall vote, and the 2D predictions have none; give masks, or take a method whose boxes vote: partslip, agreement-boxes, no-sam",
             ));
         }
         let masks = match voters {

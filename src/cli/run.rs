@@ -298,7 +298,13 @@ impl Learned {
         }
         let checkpoint = Checkpoint::read(&file)?;
         checkpoint.check(parts).map_err(|e| Error::format(&file, e.to_string()))?;
-        Ok((pipeline.with_network(checkpoint.network), None))
+        let (asked, rule) = (pipeline.options(), checkpoint.network.basis().rule());
+        let used = asked.weights == Default::default()
+            && (asked.labels.rule == rule || asked.labels.rule == Default::default());
+        let unused = "--weights decides what boxes and null weigh, and the label rule: the options weights and labels.rule are \
+                      not used.";
+        let warning = (!used).then(|| unused.to_string());
+        Ok((pipeline.with_network(checkpoint.network), warning))
     }
 }
 

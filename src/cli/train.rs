@@ -24,14 +24,14 @@ use std::{
 /// Learn to weigh boxes from a few labelled shapes
 ///
 /// Reads the labelled shapes that `partstad prepare` wrote, of the splits `train` and `val`, and holds them out in turn, in
-/// five groups. If learned weights win over unlearned ones (agreement, the default of `segment`) on the shapes that they were
-/// not learned from, by more than two standard errors, they are learned from all, and written with a table of the epochs (.csv) and a curve (.svg). If not,
-/// none are written, and those of an earlier training there are removed; the exit code is 0.
+/// five groups. If learned weights win over agreement, the default of `segment`, on the shapes that they were not learned
+/// from, by more than two standard errors, they are learned from all, and written with a table of the epochs (.csv) and a
+/// curve (.svg). If not, none are written, and those that were there get a name that ends in .old; the exit code is 0.
 ///
 /// Learning begins from agreement: it weighs the boxes that other views do not speak against. With --basis constant, as in the
 /// paper, it begins from the same weight for every box.
 ///
-/// With --folds 0, as in the paper, it learns from `train` alone and keeps the epoch with the best mIoU on `val` (on `train`
+/// With --folds 0, as in the paper too, it learns from `train` alone and keeps the epoch with the best mIoU on `val` (on `train`
 /// itself where a category has no `val`), whether it helps or not.
 ///
 /// An interrupted training goes on where it stopped, to the same bits; what was held out is held out again.
@@ -170,6 +170,9 @@ impl Train {
                 Begin::Constant => Basis::Constant,
             };
         }
+        if self.folds > 0 {
+            options.average = WINDOW;
+        }
         match self.loss {
             Some(Loss::Mriou) => (options.riou, options.cross_entropy) = (1.0, 0.0),
             Some(Loss::CrossEntropy) => (options.riou, options.cross_entropy) = (0.0, 1.0),
@@ -210,13 +213,19 @@ impl Train {
         };
         let gain = folds.as_ref().and_then(Folds::wins);
         if let (Some(found), None) = (&folds, gain) {
-            // Those of an earlier training would stand for this one.
-            let beside = ["csv", "svg", STATE].map(|extension| path.with_extension(extension));
-            files.iter().chain(&beside).try_for_each(|file| remove(file))?;
-            write(path, "folds.csv", &found.table())?;
-            let line =
+            let mut line =
                 format!("{name}: {}; no weights written (--folds 0 learns all the same)", in_words(found));
-            return Ok((told(json!({ "out": Value::Null, "folds": found })), line));
+            if found.largest.is_some() {
+                // Those of an earlier training would stand for this one.
+                for file in files.iter().filter(|file| file.exists()) {
+                    let old = file.with_added_extension("old");
+                    fs::rename(file, &old).map_err(Error::io(file))?;
+                    line += &format!("; those that were there are now {}", old.display());
+                }
+                ["csv", "svg"].iter().try_for_each(|extension| remove(&path.with_extension(extension)))?;
+            }
+            write(path, "folds.csv", &found.table())?;
+            return Ok((told(json!({ "out": Value::Null, "wins": false, "folds": found })), line));
         }
         let options = match gain {
             Some(Gain { epoch: epochs, .. }) => {
@@ -244,10 +253,12 @@ impl Train {
         write(path, "csv", &train::table(trainer.history()))?;
         write(path, "svg", &train::curve(trainer.history(), name))?;
         remove(&path.with_extension(STATE))?;
-        let where_to = format!("null weight {:.2}; {}", best.null, path.display());
+        let out = if files.len() == 1 { path } else { path.parent().unwrap_or(path) };
+        let where_to = format!("null weight {:.2}; {}", best.null, out.display());
         if let Some(found) = &folds {
             let line = format!("{name}: {}, {where_to}", in_words(found));
-            return Ok((told(json!({ "out": path_text(path), "folds": found, "best": best })), line));
+            let value = json!({ "out": path_text(out), "wins": true, "folds": found, "best": best });
+            return Ok((told(value), line));
         }
         let unlearned = trainer.unlearned_miou()?;
         let judged = if shapes["val"] == 0 { "training" } else { "validation" };
@@ -263,7 +274,7 @@ impl Train {
                 "{name}: unlearned weights are better on the {judged} shapes; segment without these weights"
             );
         }
-        Ok((told(json!({ "out": path_text(path), "best": best, "unlearned_miou": unlearned })), line))
+        Ok((told(json!({ "out": path_text(out), "best": best, "unlearned_miou": unlearned })), line))
     }
 
     /// The prepared shapes of some categories, and the parts of each.
@@ -369,11 +380,14 @@ fn in_words(folds: &Folds) -> String {
         return "fewer than two shapes have parts to be found, so nobody can tell whether learning helps"
             .into();
     };
-    let wins = if folds.wins().is_some() { "learning wins" } else { "learning does not win" };
+    let wins = match folds.wins() {
+        Some(_) => "learning wins over agreement",
+        None => "learning does not win over agreement by two standard errors",
+    };
     let [unlearned, mean, error] = [unlearned, mean, error].map(|share| 100.0 * share);
     format!(
-        "{wins} over unlearned weights on {shapes} shapes that were held out in turn: mIoU {unlearned:.1} % {mean:+.1} ± \
-         {error:.1} after epoch {epoch}"
+        "{wins}, {mean:+.1} ± {error:.1} to {unlearned:.1} % mIoU after epoch {epoch}, on {shapes} shapes that were held out in \
+         turn"
     )
 }
 

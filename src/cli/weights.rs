@@ -48,11 +48,12 @@ struct Import {
 
 /// Write learned weights as a checkpoint for the authors' code
 ///
-/// `torch.load(FILE, weights_only=True)` reads it. Their optimizers start afresh.
+/// `torch.load(FILE, weights_only=True)` reads it. Their optimizers start afresh. Their code knows no agreement, so the weights
+/// must have been learned with `train --basis constant`.
 #[derive(Args)]
 #[command(after_help = "Example: partstad weights export weights/Chair.safetensors -o ckpt_400.tar")]
 struct Export {
-    /// Weights that `partstad train` wrote
+    /// Weights that `partstad train --basis constant` wrote
     file: PathBuf,
     /// File to write (.tar, as they call it; a zip archive in truth)
     #[arg(short, long, value_name = "FILE")]
@@ -80,10 +81,10 @@ impl Weights {
             }
         };
         let Checkpoint { parts, epoch, network, .. } = &checkpoint;
-        let (channels, null_weight) = (network.channels(), network.null());
+        let (channels, null_weight, basis) = (network.channels(), network.null(), network.basis());
         let names = parts.join(", ");
         global.report(
-            json!({ "out": path_text(out), "parts": parts, "epoch": epoch, "channels": channels, "null_weight": null_weight }),
+            json!({ "out": path_text(out), "parts": parts, "epoch": epoch, "channels": channels, "null_weight": null_weight, "basis": basis }),
             &format!("{}: epoch {epoch}, parts {names}, null weight {null_weight:.2}", out.display()),
         )
     }

@@ -58,6 +58,18 @@ impl Device {
         }
     }
 
+    /// Waits for it, and gives back what a CUDA device keeps of its memory for the next cloud. A CPU keeps none.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if anything before it failed.
+    pub fn trim(&self) -> Result<()> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => gpu.trim(),
+            Device::Cpu => Ok(()),
+        }
+    }
+
     /// The CUDA device with the most free memory, or the CPU where that does not work.
     pub fn auto() -> Device {
         Device::cuda(freest()).unwrap_or_else(|why| {

@@ -24,7 +24,7 @@ pub struct Checkpoint {
 #[derive(Serialize, Deserialize)]
 struct Note {
     weights: u32,
-    /// Before version 2 there was none: constant.
+    /// In version 1 there is none: constant.
     basis: Option<Basis>,
     parts: Vec<String>,
     epoch: usize,
@@ -67,16 +67,21 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Checkpoint> {
         let file = Tensors::read(path)?;
         let Note { weights, basis, parts, epoch, val_miou } = file.note(WHAT)?;
-        if !(1..=VERSION).contains(&weights) {
-            return Err(file.unfit(format!("{WHAT} of version {weights}, not {VERSION}; train them again")));
-        }
+        let basis = match (weights, basis) {
+            (1, None) => Basis::Constant,
+            (VERSION, Some(basis)) => basis,
+            _ => {
+                let message =
+                    format!("{WHAT} of version {weights} with the basis {basis:?}; train them again");
+                return Err(file.unfit(message));
+            }
+        };
         let c = file.get::<f32>("bias_in")?.data.len();
         let mut values = vec![];
         for (name, shape) in NAMES.iter().zip([&[c, c][..], &[c], &[c], &[1]]) {
             values.extend(file.shaped::<f32>(name, shape)?);
         }
         values.extend(file.shaped::<f32>("null_weight", &[1])?);
-        let basis = basis.unwrap_or(Basis::Constant);
         let network = Network::new(basis, c, values).map_err(|e| file.unfit(e.to_string()))?;
         Ok(Checkpoint { parts, epoch, val_miou, network })
     }
@@ -110,6 +115,29 @@ mod tests {
         checkpoint.check(&["leg".into(), "seat".into()]).unwrap();
         let error = checkpoint.check(&["seat".into(), "leg".into()]).unwrap_err().to_string();
         assert!(error.contains("leg,seat, not seat,leg"), "{error}");
+    }
+
+    #[test]
+    fn older_files_begin_from_constant_weights() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Chair.safetensors");
+        let network = Network::initial(Basis::Constant, 150, 1.0, 3);
+        let read = |weights, basis| {
+            let (p, mut file) = (network.parameters(), Writer::default());
+            for (name, values) in NAMES.iter().zip([p.weight_in, p.bias_in, p.weight_out, &[*p.bias_out]]) {
+                let shape = if *name == NAMES[0] { vec![150, 150] } else { vec![values.len()] };
+                file.add(name, &shape, values);
+            }
+            file.add("null_weight", &[1], &[network.null()]);
+            file.write(&path, &Note { weights, basis, parts: vec![], epoch: 7, val_miou: 0.5 }).unwrap();
+            Checkpoint::read(&path)
+        };
+        assert_eq!(read(1, None).unwrap().network, network);
+        assert_eq!(read(2, Some(Basis::Agreement)).unwrap().network.basis(), Basis::Agreement);
+        for (weights, basis) in [(1, Some(Basis::Agreement)), (2, None), (3, Some(Basis::Constant))] {
+            let error = read(weights, basis).unwrap_err().to_string();
+            assert!(error.contains("Chair.safetensors") && error.contains("train them again"), "{error}");
+        }
     }
 
     #[test]

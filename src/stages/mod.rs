@@ -1,5 +1,5 @@
-//! The data's way, one noun a file: cloud, superpoints, views, boxes, masks, evidence, memberships, weights (constant or
-//! from a network, which a checkpoint keeps), scores, labels, instances.
+//! The data's way, one noun a file: cloud, superpoints, views, boxes, masks, evidence, memberships, weights (by
+//! agreement, constant, or from a network, which a checkpoint keeps), scores, labels, instances.
 
 pub mod boxes;
 pub mod checkpoint;

@@ -34,7 +34,7 @@ pub enum Options {
         null: f32,
     },
     /// The same for every box: the paper's lifting without adaptation. The default is 10 and 5; with 10 and 10, from where
-    /// training starts, a part has to fill a superpoint to win over null.
+    /// the paper's training starts, a part has to fill a superpoint to win over null.
     Constant {
         /// W(b).
         weight: f32,
@@ -53,9 +53,12 @@ pub enum Options {
 /// What every box weighs in the paper's lifting without adaptation, and in PartSLIP.
 pub const CONSTANT: Options = Options::Constant { weight: INITIAL, null: NULL };
 
+/// What the views agree on.
+pub const AGREEMENT: Options = Options::Agreement { weight: INITIAL, null: AGREED };
+
 impl Default for Options {
     fn default() -> Options {
-        Options::Agreement { weight: INITIAL, null: AGREED }
+        AGREEMENT
     }
 }
 
@@ -101,7 +104,7 @@ impl TryFrom<Given> for Options {
     }
 }
 
-/// The weight that the network of section 4.2 starts from, for boxes and null alike.
+/// The weight that the network of section 4.2 starts from; in the paper that of null too.
 pub const INITIAL: f32 = 10.0;
 /// The null weight where none is learned and all boxes vote.
 const NULL: f32 = INITIAL / 2.0;
@@ -254,7 +257,7 @@ impl Weights {
         options: &Options,
     ) -> Result<Weights> {
         options.check()?;
-        boxes.check(memberships.views, labels)?;
+        memberships.check(boxes, labels)?;
         let null = options.null();
         let weights = match device {
             Device::Cpu => options.on_host(boxes, labels, || Held::by(memberships))?.into(),

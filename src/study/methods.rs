@@ -137,7 +137,7 @@ methods! {
     AGREEMENT = "agreement", "Agreement", Way::Vote(Voters::Masks, Weighing::Agreement),
         "masks vote, if other views say the same of the points that they hold";
     AGREEMENT_BOXES = "agreement-boxes", "Agreement (boxes)", Way::Vote(Voters::Boxes, Weighing::Agreement),
-        "the same of boxes without masks";
+        "boxes without masks vote, if other views say the same of the points that they hold";
     NO_SAM = "no-sam", "w/o SAM", Way::Vote(Voters::Boxes, Weighing::Learned("no-sam")),
         "boxes without masks vote with learned weights";
     CONFIDENCE = "confidence", "confidence", Way::Vote(Voters::Masks, Weighing::Confidence),

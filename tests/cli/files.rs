@@ -210,6 +210,15 @@ fn weights_that_begin_from_agreement_are_agreement_until_they_learn() {
     let plain = json(&lift);
     let learned = json(&[&lift[..], &["--weights", &weights]].concat());
     assert_eq!(learned["parts"], plain["parts"]);
+    let options = place("options.json");
+    fs::write(&options, r#"{"weights": {"from": "constant", "null": 3.5}}"#).unwrap();
+    let all_vote = json(&[&lift[..], &["--options", &options]].concat());
+    assert_ne!(all_vote["parts"], plain["parts"], "no box is silenced");
+    let told = json(&[&lift[..], &["--options", &options, "--weights", &weights]].concat());
+    assert_eq!(told["parts"], plain["parts"]);
+    assert!(told["warnings"].to_string().contains("weights and labels.rule are not used"), "{told}");
+    let bare = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", &out, "--weights", &weights];
+    assert!(fails(&bare, 1).contains("--features"));
     assert_eq!(learned["parameters"]["options"]["labels"]["rule"], "votes", "{learned}");
 
     let error = fails(&["weights", "export", &weights, "-o", &place("ckpt.tar")], 1);

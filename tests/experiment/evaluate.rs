@@ -132,7 +132,7 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     );
     assert_eq!((bottle.parts, kettle.parts.len()), (vec!["lid".to_string()], 3));
 
-    // In three epochs nothing is won, so that the weights of before go.
+    // In three epochs nothing is won, so that the weights of before go aside.
     let mut run = Command::new(env!("CARGO_BIN_EXE_partstad"));
     run.args(["train", &path("shared"), "--all-categories", "--shared", "--epochs", "3", "--json"]);
     let output = run.args(["-o", &path("shared/weights")]).output().unwrap();
@@ -142,6 +142,7 @@ fn evaluate_compares_methods_and_a_bad_shape_does_not_stop_it() {
     assert_eq!((&told["out"], &told["folds"]["shapes"]), (&Value::Null, &2.into()));
     let there = |file: &str| Path::new(&path(&format!("shared/weights/{file}"))).exists();
     assert!(!there("Bottle.safetensors") && !there("Kettle.safetensors") && there("shared.folds.csv"));
+    assert!(there("Bottle.safetensors.old") && there("Kettle.safetensors.old") && !there("shared.csv"));
 
     let cloud = example.data().join("test/Bottle/2000010/pc.ply");
     fs::write(&cloud, "not a cloud").unwrap();

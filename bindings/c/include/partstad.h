@@ -208,6 +208,10 @@ partstad_status partstad_device_on_stream(void *stream,
 // The device's name, such as "cuda:0"; lives as long as the handle.
 partstad_status partstad_device_name(const partstad_device *device, const char **name);
 
+// Waits for the device, and gives back to the driver the memory that the library keeps there for the next cloud. A CPU keeps
+// none.
+partstad_status partstad_device_trim(const partstad_device *device);
+
 // Frees a device. Pipelines that were made with it keep what they need. NULL is nothing to free.
 void partstad_device_free(partstad_device *device);
 

@@ -64,6 +64,13 @@ pub unsafe extern "C" fn partstad_device_name(
     guard(|| unsafe { put(name, given(device, "device")?.name.as_ptr(), "name") })
 }
 
+/// Waits for the device, and gives back to the driver the memory that the library keeps there for the next cloud. A CPU keeps
+/// none.
+#[unsafe(no_mangle)]
+pub extern "C" fn partstad_device_trim(device: Option<&partstad_device>) -> partstad_status {
+    guard(|| given(device, "device")?.device.trim())
+}
+
 /// Frees a device. Pipelines that were made with it keep what they need. NULL is nothing to free.
 #[unsafe(no_mangle)]
 pub extern "C" fn partstad_device_free(device: Option<Box<partstad_device>>) {

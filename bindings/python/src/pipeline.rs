@@ -2,6 +2,7 @@
 
 use crate::{
     arrays::array,
+    error::OrRaise,
     options,
     predictions::Given,
     segmentation::{Segmentation, views},
@@ -381,6 +382,12 @@ impl Pipeline {
     #[getter]
     fn options<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         options::object(py, self.options_of())
+    }
+
+    /// Waits for the device, and gives back to the driver the memory that the library keeps there for the next cloud. A CPU
+    /// keeps none.
+    fn trim(&self, py: Python<'_>) -> PyResult<()> {
+        py.detach(|| self.inner.pipeline.device().trim()).or_raise(py)
     }
 
     /// What computes: "cpu" or "cuda:N".

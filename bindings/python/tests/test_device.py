@@ -22,6 +22,7 @@ assert pipeline.device == "cuda:0", pipeline
 found = pipeline.segment(points, colors, {PARTS!r})
 lifter = partstad.Pipeline(None, "cuda", views={{"side": 100}})
 lifted = lifter.lift(points, colors, {PARTS!r}, {BOXES})
+lifter.trim()
 
 cuda = ctypes.CDLL("libcuda.so.1")
 def call(name, *arguments):

@@ -141,7 +141,7 @@ impl Instances {
                 superpoints.of_point.len()
             )));
         }
-        boxes.check(memberships.views, scores.labels)?;
+        memberships.check(boxes, scores.labels)?;
         let Options { merge, max_gap, max_size_ratio, max_distance, min_box_iou } = *options;
         let rules = Rules { merge, max_gap, max_size_ratio, max_distance, min_box_iou };
         let pieces = match device {

@@ -100,7 +100,8 @@ impl Memberships {
                 side: views.side,
             },
         )?;
-        Ok(Memberships { views: k, found: Twin::on_device(gpu, OnDevice { ignored, observed, sets }) })
+        let found = Twin::on_device(gpu, OnDevice { ignored, observed, sets });
+        Ok(Memberships { views: k, boxes: boxes.views.len(), found })
     }
 
     /// All of it in the memory of `gpu`.

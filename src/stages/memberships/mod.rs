@@ -67,6 +67,8 @@ impl Options {
 pub struct Memberships {
     /// Number of views, K.
     pub views: usize,
+    /// Number of boxes, B.
+    pub boxes: usize,
     found: Twin<OnHost>,
 }
 
@@ -172,7 +174,8 @@ impl Memberships {
             },
             side: views.side,
         })?;
-        Ok(Memberships { views: views.len(), found: OnHost { observed, sets, ignored }.into() })
+        let found = OnHost { observed, sets, ignored }.into();
+        Ok(Memberships { views: views.len(), boxes: boxes.len(), found })
     }
 
     /// Writes everything to an `.npz` archive.
@@ -218,7 +221,19 @@ impl Memberships {
             ));
         }
         let observed = Observed { counts: visible.data, extents: extents.data.as_chunks().0.to_vec() };
-        Ok(Memberships { views, found: OnHost { observed, sets, ignored }.into() })
+        Ok(Memberships { views, boxes, found: OnHost { observed, sets, ignored }.into() })
+    }
+
+    /// Checks that they are of these boxes. `labels`: L.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if not; those of [`Boxes::check`].
+    pub fn check(&self, boxes: &Boxes, labels: usize) -> Result<()> {
+        if self.boxes != boxes.len() {
+            let (found, wanted) = (self.boxes, boxes.len());
+            return Err(Error::invalid(format!("these are memberships of {found} boxes, not of {wanted}")));
+        }
+        boxes.check(self.views, labels)
     }
 
     /// What each view shows of each superpoint, `[S, K]`.

@@ -149,7 +149,8 @@ impl Network {
     /// What each box's vote counts, and what null counts. The boxes of one shape are weighed together. `labels`: L.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it reads other features than the boxes have, or, on the CPU, a weight is not finite;
+    /// [`Error::Invalid`] if it reads other features than the boxes have, if the memberships are of other boxes or views, or,
+    /// on the CPU, if a weight is not finite;
     /// [`Error::Device`] if a device fails.
     pub fn weigh(
         &self,
@@ -159,7 +160,16 @@ impl Network {
         views: &Views,
         labels: usize,
     ) -> Result<Weights> {
-        boxes.check(memberships.views, labels)?;
+        memberships.check(boxes, labels)?;
+        if views.len() != memberships.views {
+            let (found, wanted) = (views.len(), memberships.views);
+            return Err(Error::invalid(format!("network: {found} views for memberships in {wanted}")));
+        }
+        if boxes.feature_dim == 0 && !boxes.is_empty() {
+            return Err(Error::invalid(
+                "network: the boxes have no features, which learned weights read; give those of the detector (--features)",
+            ));
+        }
         if boxes.feature_dim != self.feature_dim() && !boxes.is_empty() {
             return Err(Error::invalid(format!(
                 "network: the boxes have features of {} channels; it was learned from {}: use the detector that it was \

@@ -39,7 +39,7 @@ impl Scores {
         if labels == 0 {
             return Err(Error::invalid("scores: no part labels; name at least one part"));
         }
-        boxes.check(memberships.views, labels)?;
+        memberships.check(boxes, labels)?;
         // Those that a device is still working on are not waited for.
         if weights.boxes.is_here() {
             weights.check(boxes.len())?;

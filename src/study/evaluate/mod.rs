@@ -27,7 +27,7 @@ use crate::{
         checkpoint::Checkpoint,
         instances::Instances,
         labels::{Labels, NONE},
-        network::Network,
+        network::{Basis, Network},
         weights,
     },
     study::{
@@ -92,6 +92,8 @@ pub struct Figures {
     pub visible_miou: BTreeMap<String, Option<f64>>,
     /// Categories without learned weights, which [`Evaluation::weights`] stood in for.
     pub unlearned: Vec<String>,
+    /// Categories whose learned weights begin from agreement; the paper's begin from constant ones.
+    pub agreed: Vec<String>,
     /// Seconds that it would have taken alone, once views and predictions were there.
     #[serde(skip)]
     pub seconds: f64,
@@ -171,6 +173,7 @@ struct Running {
     categories: BTreeMap<String, [Category; 2]>,
     networks: BTreeMap<String, Option<Network>>,
     unlearned: Vec<String>,
+    agreed: Vec<String>,
     seconds: f64,
 }
 
@@ -196,6 +199,7 @@ impl Evaluator {
             categories: BTreeMap::new(),
             networks: BTreeMap::new(),
             unlearned: vec![],
+            agreed: vec![],
             seconds: 0.0,
         };
         Ok(Evaluator {
@@ -398,6 +402,9 @@ impl Running {
                     return Ok(entry.insert(None).as_ref());
                 };
                 checkpoint.check(parts).map_err(|e| Error::format(&path, e.to_string()))?;
+                if checkpoint.network.basis() == Basis::Agreement {
+                    self.agreed.push(category.to_string());
+                }
                 entry.insert(Some(checkpoint.network)).as_ref()
             }
         })
@@ -422,6 +429,7 @@ impl Running {
             visible_miou: by_category().map(|(name, [_, visible])| (name, summary(visible).miou)).collect(),
             run: self.run,
             unlearned: self.unlearned,
+            agreed: self.agreed,
             seconds: self.seconds,
         }
     }

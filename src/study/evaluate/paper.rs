@@ -177,6 +177,13 @@ impl Evaluation {
                 unweighed.join(", ")
             ));
         }
+        for figures in self.figures.iter().filter(|figures| !figures.agreed.is_empty()) {
+            missing.push(format!(
+                "{}: not the paper's weights, for they begin from agreement (train --basis constant): {}.",
+                figures.title(),
+                figures.agreed.join(", ")
+            ));
+        }
         missing
     }
 

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn learning_has_to_win_by_more_than_its_error() {
+    fn learning_has_to_win_by_two_standard_errors() {
         // The best window ends where the sum of both is largest.
         let found = folds(&[hill, |epoch| hill(epoch) + 0.02], 100);
         let best = found.wins().unwrap();
@@ -142,6 +142,8 @@ mod tests {
         assert!(found.table().starts_with("epoch,gain,standard_error\n20,"), "{}", found.table());
 
         assert_eq!(folds(&[|_| 0.1, |_| -0.08], 100).wins(), None, "one wins, one loses");
+        assert_eq!(folds(&[|_| 0.1, |_| 0.02], 100).wins(), None, "0.06 with an error of 0.04");
+        assert!(folds(&[|_| 0.1, |_| 0.05], 100).wins().is_some(), "0.075 with an error of 0.025");
         assert_eq!(folds(&[|_| -0.1, |_| -0.1], 100).wins(), None);
         assert_eq!(folds(&[|_| 0.1], 100).wins(), None, "one shape says nothing");
         assert_eq!(folds(&[|_| 0.1, |_| 0.1], 3).wins().unwrap().epoch, 3, "fewer epochs than the window");

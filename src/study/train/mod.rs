@@ -152,31 +152,27 @@ fn miou(
 /// # Errors
 /// [`Error::Invalid`] if the sample does not fit together, [`Error::Device`] if its boxes lie on a device that failed.
 pub fn unlearned_miou(sample: &Sample) -> Result<Option<f64>> {
-    let (weights, box_label) = (unlearned_weights(sample)?, sample.boxes.labels()?);
-    let null = weights::Options::default().null();
-    let votes = vote::cpu::forward(&sample.votes(&box_label, &sample.visible()), &weights, null)?;
+    let options = weights::Options::default();
+    let (weights, box_label) = (plain(sample, &options)?, sample.boxes.labels()?);
+    let votes = vote::cpu::forward(&sample.votes(&box_label, &sample.visible()), &weights, options.null())?;
     let probabilities = softmax::cpu::forward(&votes, sample.labels() + 1)?;
     miou(sample, votes, probabilities, labels::Rule::default())
 }
 
-/// The default weights, `[B]`.
-fn unlearned_weights(sample: &Sample) -> Result<Vec<f32>> {
+/// The weights of a sample's boxes without learning, `[B]`.
+fn plain(sample: &Sample, options: &weights::Options) -> Result<Vec<f32>> {
     let Sample { boxes, sets, observed, views, .. } = sample;
-    let held = || Ok(Held { sets, observed, views: *views });
-    weights::Options::default().on_host(boxes, sample.labels(), held)
+    options.on_host(boxes, sample.labels(), || Ok(Held { sets, observed, views: *views }))
 }
 
-/// The samples as learning sees them: boxes that cannot vote hold nothing.
-fn voting<const N: usize>(samples: [&[Arc<Sample>]; N], basis: Basis) -> Result<[Vec<Arc<Sample>>; N]> {
-    let mut voting = samples.map(<[_]>::to_vec);
-    if basis == Basis::Agreement {
-        for sample in voting.iter_mut().flatten() {
-            let weights = unlearned_weights(sample)?;
-            let sets = sample.sets.retain(|b| weights[b as usize] > 0.0);
-            *sample = Arc::new(Sample { sets, ..Sample::clone(sample) });
-        }
+/// The sample as learning sees it: boxes that cannot vote hold nothing.
+fn voting(sample: &Arc<Sample>, basis: Basis) -> Result<Arc<Sample>> {
+    if basis == Basis::Constant {
+        return Ok(sample.clone());
     }
-    Ok(voting)
+    let weights = plain(sample, &weights::AGREEMENT)?;
+    let sets = sample.sets.retain(|b| weights[b as usize] > 0.0);
+    Ok(Arc::new(Sample { sets, ..Sample::clone(sample) }))
 }
 
 /// What a back end does with the samples and the network. It owns the network's numbers and the two averages of AdamW.
@@ -242,9 +238,12 @@ pub struct Epoch {
 /// A network while it learns. f32 for use; f64, on the CPU alone, to be compared with other code.
 pub struct Trainer<T: Real = f32> {
     options: Options,
+    /// As learning sees them.
     train: Vec<Arc<Sample>>,
-    /// Those that judge the epochs; the training samples if there are no others.
+    /// Those that judge the epochs, as learning sees them; the training samples if there are no others.
     val: Vec<Arc<Sample>>,
+    /// The same as they were given.
+    judged: Vec<Arc<Sample>>,
     fingerprint: String,
     channels: usize,
     engine: Box<dyn Engine<T>>,
@@ -287,14 +286,18 @@ impl<T: Real> Trainer<T> {
         let network = Network::initial(options.basis, channels, options.deviation, options.seed);
         let shared = |samples: Vec<Sample>| samples.into_iter().map(Arc::new).collect::<Vec<_>>();
         let (train, val) = (shared(train), shared(val));
-        let val = if val.is_empty() { train.clone() } else { val };
-        let [learned, judged] = voting([&train, &val], options.basis)?;
-        let engine = Box::new(cpu::Engine::new(&learned, &judged, channels, State::begin(network), options)?);
+        let judged = if val.is_empty() { train.clone() } else { val };
+        let voting = |samples: &[Arc<Sample>]| {
+            samples.iter().map(|sample| voting(sample, options.basis)).collect::<Result<Vec<_>>>()
+        };
+        let (train, val) = (voting(&train)?, voting(&judged)?);
+        let engine = Box::new(cpu::Engine::new(&train, &val, channels, State::begin(network), options)?);
         let options = options.clone();
         Ok(Trainer {
             options,
             train,
             val,
+            judged,
             fingerprint,
             channels,
             engine,
@@ -306,8 +309,7 @@ impl<T: Real> Trainer<T> {
     }
 
     fn resumed(&self, state: State<T>) -> Result<Box<dyn Engine<T>>> {
-        let [train, val] = voting([&self.train, &self.val], self.options.basis)?;
-        Ok(Box::new(cpu::Engine::new(&train, &val, self.channels, state, &self.options)?))
+        Ok(Box::new(cpu::Engine::new(&self.train, &self.val, self.channels, state, &self.options)?))
     }
 
     /// Begins from another network.
@@ -464,7 +466,7 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// As [`unlearned_miou`].
     pub fn unlearned_miou(&self) -> Result<f64> {
-        let mious = self.val.iter().map(|sample| unlearned_miou(sample)).collect::<Result<Vec<_>>>()?;
+        let mious = self.judged.iter().map(|sample| unlearned_miou(sample)).collect::<Result<Vec<_>>>()?;
         Ok(metrics::mean(mious).unwrap_or(0.0))
     }
 
@@ -476,7 +478,7 @@ impl<T: Real> Trainer<T> {
         let outcomes = self.engine.judge()?;
         let loss = outcomes.iter().map(|outcome| outcome.loss).sum::<f64>() / outcomes.len() as f64;
         let miou = |(sample, outcome): (&Arc<Sample>, &Outcome<T>)| outcome.miou(sample, self.options.basis);
-        self.mious = self.val.iter().zip(&outcomes).map(miou).collect::<Result<Vec<_>>>()?;
+        self.mious = self.judged.iter().zip(&outcomes).map(miou).collect::<Result<Vec<_>>>()?;
         Ok((loss, metrics::mean(self.mious.iter().copied()).unwrap_or(0.0)))
     }
 }
@@ -492,8 +494,7 @@ impl Trainer<f32> {
             Device::Cpu => self.resumed(state)?,
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                let [train, val] = voting([&self.train, &self.val], self.options.basis)?;
-                Box::new(cuda::Engine::new(gpu, &train, &val, self.channels, state, &self.options)?)
+                Box::new(cuda::Engine::new(gpu, &self.train, &self.val, self.channels, state, &self.options)?)
             }
         };
         Ok(self)

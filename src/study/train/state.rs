@@ -24,8 +24,9 @@ pub(super) fn fingerprint(train: &[Sample], val: &[Sample]) -> Result<String> {
         for s in samples {
             add(&mut s.boxes.features.host()?.iter().map(|f| f.to_bits() as u64));
             add(&mut s.places.as_flattened().iter().map(|p| p.to_bits()));
-            let (labels, visible) = (s.boxes.labels()?, s.visible());
-            for list in s.sets.lists().iter().chain([&visible, &s.targets.counts, &labels]) {
+            let (views, labels) = (s.boxes.views()?, s.boxes.labels()?);
+            add(&mut s.boxes.list()?.iter().map(|b| b.score.to_bits() as u64));
+            for list in s.sets.lists().iter().chain([&s.observed, &s.targets.counts, &views, &labels]) {
                 add(&mut list.iter().map(|&v| v as u64));
             }
         }
@@ -44,7 +45,7 @@ struct Note {
 }
 
 /// Of the file's layout.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const WHAT: &str = "the state of a training";
 
 impl Trainer<f32> {

@@ -75,13 +75,51 @@ fn boxes_that_other_views_speak_against_hold_nothing() {
     sample.boxes.list_mut().unwrap().iter_mut().filter(|b| b.label == 1).for_each(|b| b.score = 0.05);
     for (second, left) in [(vec![0, 2], twice([vec![0], vec![0]])), (vec![2], twice([vec![0], vec![]]))] {
         sample.sets = twice([vec![0], second]);
-        let shared = [Arc::new(sample.clone())];
-        assert_eq!(voting([&shared], Basis::Constant).unwrap(), [shared.clone()]);
-        let found = &voting([&shared], Basis::Agreement).unwrap()[0][0].sets;
+        let shared = Arc::new(sample.clone());
+        assert_eq!(voting(&shared, Basis::Constant).unwrap(), shared);
+        let found = &voting(&shared, Basis::Agreement).unwrap().sets;
         let left = left.counts(0).chain(left.counts(1)).filter(|(boxes, _)| !boxes.is_empty());
         assert!(found.counts(0).chain(found.counts(1)).eq(left), "{found:?}");
         assert!(found.fit(2, 6));
+
+        // What `segment` does: the weights of these boxes are 0.
+        let options = Options { rate: 1e-2, epochs: 4, ..Options::default() };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.safetensors");
+        let mut trainer = Trainer::<f32>::new(vec![sample.clone()], vec![], &options).unwrap();
+        trainer.epoch().unwrap();
+        trainer.save(&path).unwrap();
+        let mut resumed =
+            Trainer::new(vec![sample.clone()], vec![], &options).unwrap().resume(&path).unwrap();
+        for trainer in [&mut trainer, &mut resumed] {
+            let outcome = trainer.step(&[0]).unwrap().remove(0);
+            let believed = plain(&sample, &weights::AGREEMENT).unwrap();
+            let mut weights = outcome.weights;
+            weights.iter_mut().zip(&believed).filter(|(_, b)| **b == 0.0).for_each(|(w, _)| *w = 0.0);
+            let null = outcome.votes[0];
+            let (label, visible) = (sample.boxes.labels().unwrap(), sample.visible());
+            let votes = vote::cpu::forward(&sample.votes(&label, &visible), &weights, null).unwrap();
+            assert!(weights.contains(&0.0) && outcome.votes == votes, "{:?}", outcome.votes);
+        }
     }
+}
+
+#[test]
+fn states_of_an_older_version_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.safetensors");
+    let trainer = trainer(&Options::default());
+    trainer.save(&path).unwrap();
+    // A program that did not know the basis began from constant weights.
+    let old = std::fs::read(&path).unwrap();
+    let text = String::from_utf8_lossy(&old).into_owned();
+    assert!(text.contains(r#"{\"training\":3,"#), "{}", &text[..400]);
+    let at = text.find(r#"\"training\":3"#).unwrap() + r#"\"training\":"#.len();
+    let mut changed = old.clone();
+    changed[at] = b'2';
+    std::fs::write(&path, changed).unwrap();
+    let error = self::trainer(&Options::default()).resume(&path).err().expect("refused").to_string();
+    assert!(error.contains("another version"), "{error}");
 }
 
 /// Two superpoints of the second part; in the second a box of the first wins the tie, and its feature tells.
