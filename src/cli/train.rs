@@ -63,7 +63,7 @@ pub struct Train {
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
     /// Groups of shapes that are held out in turn to tell whether learning helps; 0: none, `val` chooses the epoch
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = groups)]
     folds: usize,
     /// What the weights begin from [default: agreement]
     #[arg(long)]
@@ -372,6 +372,14 @@ fn cross_validate(
     let found = train::cross_validate(samples, folds, options, device, || bar.inc(1))?;
     bar.finish_and_clear();
     Ok(found)
+}
+
+/// Groups of shapes; one alone would leave nothing to learn from.
+fn groups(text: &str) -> std::result::Result<usize, String> {
+    match text.parse::<usize>().map_err(|e| e.to_string())? {
+        1 => Err("one group leaves nothing to learn from; give 2 or more, or 0 for none".into()),
+        groups => Ok(groups),
+    }
 }
 
 /// What cross-validation found, in a sentence.

@@ -161,6 +161,8 @@ impl Output<'_> {
             "superpoints": found.superpoints.len(),
             "views": found.views.len(),
             "boxes": found.boxes.len(),
+            "voting": found.weights.boxes.host()?.iter().filter(|&&weight| weight > 0.0).count(),
+            "null_weight": found.weights.null,
             "parts": found.summary()?,
             "instances": found.instances.list,
             "parameters": parameters,

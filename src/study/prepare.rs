@@ -439,9 +439,14 @@ pub fn samples(folder: &Path, split: &str, category: &str) -> Result<Vec<Sample>
 /// The categories of a split in a folder of prepared shapes.
 ///
 /// # Errors
-/// [`Error::Io`] if there is no such folder.
+/// [`Error::Invalid`] if there is no such folder, [`Error::Io`] if it cannot be read.
 pub fn categories(folder: &Path, split: &str) -> Result<Vec<String>> {
-    let paths = entries(&folder.join(split))?.into_iter().filter(|path| path.is_dir());
+    let all = folder.join(split);
+    if !all.is_dir() {
+        let message = format!("{}: no prepared shapes; `partstad prepare` makes them", all.display());
+        return Err(Error::invalid(message));
+    }
+    let paths = entries(&all)?.into_iter().filter(|path| path.is_dir());
     Ok(paths.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
 }
 

@@ -59,7 +59,7 @@ pub fn read(path: &Path) -> Result<Saved> {
 /// As [`read`].
 pub fn parse(file: &[u8]) -> Result<Saved, String> {
     let mut archive = ZipArchive::new(Cursor::new(file)).map_err(|e| {
-        format!("not a checkpoint of PyTorch 1.6 or later, which is a zip archive ({e}); load and save an older one there")
+        format!("cut, or not a checkpoint of PyTorch 1.6 or later, which is a zip archive ({e}); load and save an older one there")
     })?;
     let is_pickle = |name: &str| name == "data.pkl" || name.ends_with("/data.pkl");
     let name = archive.file_names().flatten().map(|name| name.to_string()).find(|name| is_pickle(name));
