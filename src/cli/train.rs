@@ -26,7 +26,7 @@ use std::{
 /// Reads the labelled shapes that `partstad prepare` wrote, of the splits `train` and `val`, and holds them out in turn, in
 /// five groups. If learned weights win over agreement, the default of `segment`, on the shapes that they were not learned
 /// from, by more than two standard errors, they are learned from all, and written with a table of the epochs (.csv) and a
-/// curve (.svg). If not, none are written, and those that were there get a name that ends in .old; the exit code is 0.
+/// curve (.svg). If not, none are written, and what an earlier training left there gets a name that ends in .old; the exit code is 0.
 ///
 /// Learning begins from agreement: it weighs the boxes that other views do not speak against. With --basis constant, as in the
 /// paper, it begins from the same weight for every box.
@@ -42,7 +42,7 @@ use std::{
   partstad train prepared --all-categories --folds 0 --basis constant -o weights    (the paper's)
   partstad train prepared --all-categories --shared -o weights
   partstad train prepared/no-sam --all-categories -o weights/no-sam
-  partstad train prepared --all-categories --loss cross-entropy -o weights/cross-entropy")]
+  partstad train prepared --all-categories --loss cross-entropy --folds 0 --basis constant -o weights/cross-entropy")]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["category", "all_categories"])))]
 pub struct Train {
     /// Directory of `partstad prepare`
@@ -215,14 +215,12 @@ impl Train {
         if let (Some(found), None) = (&folds, gain) {
             let mut line =
                 format!("{name}: {}; no weights written (--folds 0 learns all the same)", in_words(found));
-            if found.largest.is_some() {
-                // Those of an earlier training would stand for this one.
-                for file in files.iter().filter(|file| file.exists()) {
-                    let old = file.with_added_extension("old");
-                    fs::rename(file, &old).map_err(Error::io(file))?;
-                    line += &format!("; those that were there are now {}", old.display());
-                }
-                ["csv", "svg"].iter().try_for_each(|extension| remove(&path.with_extension(extension)))?;
+            // What an earlier training wrote would stand for this one.
+            let beside = ["csv", "svg", STATE].map(|extension| path.with_extension(extension));
+            for file in files.iter().chain(&beside).filter(|file| file.exists()) {
+                let old = file.with_added_extension("old");
+                fs::rename(file, &old).map_err(Error::io(file))?;
+                line += &format!("; what was there is now {}", old.display());
             }
             write(path, "folds.csv", &found.table())?;
             return Ok((told(json!({ "out": Value::Null, "wins": false, "folds": found })), line));
@@ -394,8 +392,8 @@ fn in_words(folds: &Folds) -> String {
     };
     let [unlearned, mean, error] = [unlearned, mean, error].map(|share| 100.0 * share);
     format!(
-        "{wins}, {mean:+.1} ± {error:.1} to {unlearned:.1} % mIoU after epoch {epoch}, on {shapes} shapes that were held out in \
-         turn"
+        "{wins}, whose mIoU is {unlearned:.1} %: {mean:+.1} ± {error:.1} after epoch {epoch}, on {shapes} shapes that were held \
+         out in turn"
     )
 }
 
