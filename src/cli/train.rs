@@ -26,13 +26,14 @@ use std::{
 /// Reads the labelled shapes that `partstad prepare` wrote, of the splits `train` and `val`, and holds them out in turn, in
 /// five groups. If learned weights win over agreement, the default of `segment`, on the shapes that they were not learned
 /// from, by more than two standard errors, they are learned from all, and written with a table of the epochs (.csv) and a
-/// curve (.svg). If not, none are written, and what an earlier training left there gets a name that ends in .old; the exit code is 0.
+/// curve (.svg). If not, none are written, and what an earlier training left there gets a name that ends in .old; the exit
+/// code is 0.
 ///
 /// Learning begins from agreement: it weighs the boxes that other views do not speak against. With --basis constant, as in the
 /// paper, it begins from the same weight for every box.
 ///
-/// With --folds 0, as in the paper too, it learns from `train` alone and keeps the epoch with the best mIoU on `val` (on `train`
-/// itself where a category has no `val`), whether it helps or not.
+/// With --folds 0, as in the paper too, it learns from `train` alone and keeps the epoch with the best mIoU on `val` (on
+/// `train` itself where a category has no `val`), whether it helps or not.
 ///
 /// An interrupted training goes on where it stopped, to the same bits; what was held out is held out again.
 #[derive(Args)]

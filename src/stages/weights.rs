@@ -144,7 +144,7 @@ impl Options {
         match *self {
             Options::Agreement { weight, .. } => {
                 let mut weights = vec![weight; boxes.len()];
-                held()?.agreement(boxes, labels, |input| agreement::cpu::silence(input, &mut weights))?;
+                held()?.silence(boxes, labels, &mut weights)?;
                 Ok(weights)
             }
             Options::Constant { weight, .. } => Ok(vec![weight; boxes.len()]),
@@ -186,6 +186,11 @@ impl<'a> Held<'a> {
         Ok(Held { sets: memberships.sets()?, observed: &memberships.observed()?.counts, views })
     }
 
+    /// Takes the vote of the boxes that other views speak against: their `weights` `[B]` become 0.
+    fn silence(self, boxes: &Boxes, labels: usize, weights: &mut [f32]) -> Result<()> {
+        self.agreement(boxes, labels, |input| agreement::cpu::silence(input, weights))
+    }
+
     fn agreement<T>(
         self,
         boxes: &Boxes,
@@ -214,7 +219,7 @@ pub(super) fn silence(
     labels: usize,
     weights: &mut [f32],
 ) -> Result<()> {
-    Held::by(memberships)?.agreement(boxes, labels, |input| agreement::cpu::silence(input, weights))
+    Held::by(memberships)?.silence(boxes, labels, weights)
 }
 
 /// As [`silence`], on a device.

@@ -162,6 +162,15 @@ fn lift_writes_everything_whatever_the_thread_count() {
     }
 }
 
+/// `lift` of the cloud with its boxes and their features, into `out`.
+fn lift_with_features(out: &str) -> Vec<&str> {
+    [
+        ["lift", CLOUD, "--boxes", BOXES, "--superpoints", SUPERPOINTS, "--parts", PARTS].as_slice(),
+        &["--features", "tests/fixtures/syn8k_d/box_feature.npy", "-o", out, "--json"],
+    ]
+    .concat()
+}
+
 #[test]
 fn learned_weights_are_used_and_exchanged() {
     let dir = tempfile::tempdir().unwrap();
@@ -172,11 +181,7 @@ fn learned_weights_are_used_and_exchanged() {
     learned.write(Path::new(&place("Chair.safetensors"))).unwrap();
 
     let (folder, out) = (place(""), place("out"));
-    let lift = [
-        ["lift", CLOUD, "--boxes", BOXES, "--superpoints", SUPERPOINTS, "--parts", PARTS].as_slice(),
-        &["--features", "tests/fixtures/syn8k_d/box_feature.npy", "-o", &out, "--json", "--weights", &folder],
-    ]
-    .concat();
+    let lift = [&lift_with_features(&out)[..], &["--weights", &folder]].concat();
     let told = json(&[&lift[..], &["--category", "Chair"]].concat());
     assert_eq!(told["parameters"]["options"]["labels"]["rule"], "threshold", "{told}");
     assert!(!told["warnings"].to_string().contains("safetensors"), "{told}");
@@ -202,11 +207,7 @@ fn weights_that_begin_from_agreement_are_agreement_until_they_learn() {
     let network = Network::initial(Basis::Agreement, 403, 0.0, 1);
     let (weights, out) = (place("Chair.safetensors"), place("out"));
     Checkpoint { parts, epoch: 1, val_miou: 0.5, network }.write(Path::new(&weights)).unwrap();
-    let lift = [
-        ["lift", CLOUD, "--boxes", BOXES, "--superpoints", SUPERPOINTS, "--parts", PARTS].as_slice(),
-        &["--features", "tests/fixtures/syn8k_d/box_feature.npy", "-o", &out, "--json"],
-    ]
-    .concat();
+    let lift = lift_with_features(&out);
     let plain = json(&lift);
     let learned = json(&[&lift[..], &["--weights", &weights]].concat());
     for what in ["parts", "voting", "null_weight"] {
