@@ -5,6 +5,7 @@
 namespace inside {
 
 constexpr uint32_t BOXES = 1024;  // at a time, in shared memory
+constexpr uint64_t UNIT = 256;    // to a point, in the sums of src/ops/lift/overlaps, whose UNIT it is
 
 // counts[i] = points of superpoint s in box first + i, for i below end, at most BOXES. All THREADS of the block take part,
 // and all counts are there when it returns. Integer sums, so any order will do.

@@ -99,26 +99,20 @@ instances_roots(const int32_t* __restrict__ label, const uint32_t* __restrict__ 
     if (s < d.superpoints) root[s] = label[s] < 0 ? -1 : int32_t(components::find(parents, s));
 }
 
-// For every piece, at its first superpoint r, if in some view its extent has IoU > min_box_iou with a box of its part:
-//   points[r] = sum of n_s    confidence[r] = sum of n_s p[s, 1 + label] / points[r]      s: root[s] = r
-// 0 everywhere else. root and label [S], offsets [S + 1], seen [S, K, 4], probabilities [S, L + 1], box_label and
-// box_view [B], rects [B, 4], points and confidence [S].
-// One block per superpoint. A view belongs to a warp; superpoint s goes to thread s % 256, then a tree.
+// points[r] = points of the piece whose first superpoint is r, if in some view its extent has IoU > min_box_iou with a box
+// of its part; 0 everywhere else.
+// root and label [S], offsets [S + 1], seen [S, K, 4], box_label and box_view [B], rects [B, 4], points [S].
+// One block per superpoint, a view to each warp.
 extern "C" __global__ void __launch_bounds__(256)
 instances_keep(const int32_t* __restrict__ root, const int32_t* __restrict__ label,
                const uint32_t* __restrict__ offsets, const float* __restrict__ seen,
-               const float* __restrict__ probabilities, const uint32_t* __restrict__ box_label,
-               const uint32_t* __restrict__ box_view, const float* __restrict__ rects, uint32_t* __restrict__ points,
-               float* __restrict__ confidence, InstancesDims d) {
-    __shared__ double sums[8];
+               const uint32_t* __restrict__ box_label, const uint32_t* __restrict__ box_view,
+               const float* __restrict__ rects, uint32_t* __restrict__ points, InstancesDims d) {
     __shared__ uint32_t kept, size;
     const uint32_t r = blockIdx.x, lane = threadIdx.x % WARP;
     const int32_t part = label[r];
     if (root[r] != int32_t(r)) {
-        if (threadIdx.x == 0) {
-            points[r] = 0;
-            confidence[r] = 0.0f;
-        }
+        if (threadIdx.x == 0) points[r] = 0;
         return;
     }
     if (threadIdx.x == 0) {
@@ -143,17 +137,112 @@ instances_keep(const int32_t* __restrict__ root, const int32_t* __restrict__ lab
             if (ours && iou(extent, rects + 4 * size_t(b)) > d.min_box_iou) atomicOr(&kept, 1u);
         }
     }
-    double sum = 0.0;
     uint32_t own = 0;
-    for (uint32_t s = threadIdx.x; s < d.superpoints; s += 256) {
-        if (root[s] != int32_t(r)) continue;
-        const uint32_t n = offsets[s + 1] - offsets[s];
-        own += n;
-        sum += double(n) * double(probabilities[size_t(s) * d.columns + 1 + part]);
+    for (uint32_t s = r + threadIdx.x; s < d.superpoints; s += 256) {
+        if (root[s] == int32_t(r)) own += offsets[s + 1] - offsets[s];
     }
     atomicAdd(&size, own);
+    __syncthreads();
+    if (threadIdx.x == 0) points[r] = kept ? size : 0;
+}
+
+// confidence[r] = sum of n_s p[s, 1 + label] / points[r], over the superpoints s of the piece whose first is r, if it is
+// kept; 0 everywhere else.
+// root and label [S], offsets [S + 1], probabilities [S, L + 1], points and confidence [S].
+// One block per superpoint. Superpoint s goes to thread s % 256, then a tree.
+extern "C" __global__ void __launch_bounds__(256)
+instances_softmax(const int32_t* __restrict__ root, const int32_t* __restrict__ label,
+                  const uint32_t* __restrict__ offsets, const float* __restrict__ probabilities,
+                  const uint32_t* __restrict__ points, float* __restrict__ confidence, InstancesDims d) {
+    __shared__ double sums[8];
+    const uint32_t r = blockIdx.x;
+    if (points[r] == 0) {
+        if (threadIdx.x == 0) confidence[r] = 0.0f;
+        return;
+    }
+    double sum = 0.0;
+    for (uint32_t s = threadIdx.x; s < d.superpoints; s += 256) {
+        if (root[s] != int32_t(r)) continue;
+        sum += double(offsets[s + 1] - offsets[s]) * double(probabilities[size_t(s) * d.columns + 1 + label[r]]);
+    }
     sum = sum_of_block(sum, sums);
-    if (threadIdx.x != 0) return;
-    points[r] = kept ? size : 0;
-    confidence[r] = kept ? float(sum / double(size)) : 0.0f;
+    if (threadIdx.x == 0) confidence[r] = float(sum / double(points[r]));
+}
+
+namespace instances {
+
+// How many points of the piece r a view shows; every lane of the warp has the result.
+__device__ inline uint64_t shown(const int32_t* __restrict__ root, const uint32_t* __restrict__ counts, uint32_t r,
+                                 uint32_t view, const InstancesDims& d) {
+    uint64_t points = 0;
+    for (uint32_t s = r + threadIdx.x % WARP; s < d.superpoints; s += WARP) {
+        if (root[s] == int32_t(r)) points += counts[size_t(s) * d.views + view];
+    }
+    return warp_sum(points);
+}
+
+}  // namespace instances
+
+// For the piece whose first superpoint is r, if it is kept, over its superpoints s:
+//   shown[k] = sum of counts[s, k]    n[b] = sum of held[s, b]
+//   confidence[r] = mean over the views k with 3 shown[k] >= the most of
+//                   max over the boxes b of its part in view k of score[b] n[b] / (of[b, k] + shown[k] - n[b])
+// 0 everywhere else. root, label and points [S], counts [S, K], held [S, B], of [B, K] in `UNIT`s of a point,
+// box_label, box_view and score [B], confidence [S].
+// One block per superpoint, a view to each warp.
+extern "C" __global__ void __launch_bounds__(256)
+instances_support(const int32_t* __restrict__ root, const int32_t* __restrict__ label,
+                  const uint32_t* __restrict__ points, const uint32_t* __restrict__ counts,
+                  const uint32_t* __restrict__ held, const uint64_t* __restrict__ of,
+                  const uint32_t* __restrict__ box_label, const uint32_t* __restrict__ box_view,
+                  const float* __restrict__ score, float* __restrict__ confidence, InstancesDims d) {
+    constexpr uint32_t WARPS = 256 / WARP;
+    __shared__ uint64_t most;
+    __shared__ uint32_t counted[WARPS];
+    __shared__ double best[WARPS];
+    const uint32_t r = blockIdx.x, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    if (points[r] == 0) {
+        if (threadIdx.x == 0) confidence[r] = 0.0f;
+        return;
+    }
+    if (threadIdx.x == 0) most = 0;
+    __syncthreads();
+    for (uint32_t k = warp; k < d.views; k += WARPS) {
+        const uint64_t shown = instances::shown(root, counts, r, k, d);
+        if (lane == 0) atomicMax(atomic(&most), static_cast<unsigned long long>(shown));
+    }
+    __syncthreads();
+    double sum = 0.0;
+    uint32_t views = 0;
+    for (uint32_t first = 0; first < d.views; first += WARPS) {
+        const uint32_t k = first + warp;
+        const uint64_t shown = k < d.views ? instances::shown(root, counts, r, k, d) : 0;
+        const bool counts_here = shown > 0 && 3 * shown >= most;
+        double top = 0.0;
+        for (uint32_t at = 0; counts_here && at < d.boxes; at += WARP) {
+            const uint32_t mine = at + lane;
+            const bool ours = mine < d.boxes && box_view[mine] == k && int32_t(box_label[mine]) == label[r];
+            for (uint32_t left = __ballot_sync(ALL_LANES, ours); left != 0; left &= left - 1) {
+                const uint32_t b = at + __ffs(left) - 1;
+                uint64_t n = 0;
+                for (uint32_t s = r + lane; s < d.superpoints; s += WARP) {
+                    if (root[s] == int32_t(r)) n += held[size_t(s) * d.boxes + b];
+                }
+                n = warp_sum(n);
+                const uint64_t either = of[size_t(b) * d.views + k] / inside::UNIT + shown - n;
+                top = fmax(top, double(score[b]) * double(n) / double(either));
+            }
+        }
+        if (lane == 0) {
+            counted[warp] = counts_here;
+            best[warp] = top;
+        }
+        __syncthreads();
+        for (uint32_t w = 0; w < WARPS && threadIdx.x == 0; w++) {
+            if (counted[w]) sum += best[w];
+            views += counted[w];
+        }
+        __syncthreads();
+    }
+    if (threadIdx.x == 0) confidence[r] = views == 0 ? 0.0f : float(sum / double(views));
 }

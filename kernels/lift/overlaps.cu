@@ -10,11 +10,9 @@ struct OverlapsDims {
 
 namespace overlaps {
 
-constexpr uint64_t UNIT = 256;  // parts of a point that the sums count in
-
 // Of `count` points of a superpoint, of which a view shows `own`, those that a view shows too that shows `other` of it.
 __device__ inline uint64_t shown_too(uint32_t count, uint32_t own, uint32_t other) {
-    return other == 0 ? 0 : UNIT * count * other / max(own, other);
+    return other == 0 ? 0 : inside::UNIT * count * other / max(own, other);
 }
 
 }  // namespace overlaps
@@ -36,10 +34,10 @@ overlaps_held(const uint32_t* __restrict__ entry_offsets, const uint32_t* __rest
     }
 }
 
-// For boxes a < b of one part, in 256ths of a point, summed over the superpoints s:
+// For boxes a < b of one part, in `UNIT`s of a point, summed over the superpoints s:
 //   shared[a, b] += points that one set of both holds, if they are of one view; else
 //                   min(held[s, a] n_s(b's view) / max(n_s(a's view), n_s(b's view)), and the same of b)
-//   shown[a, k]  += held[s, a] n_s(k) / max(n_s(a's view), n_s(k))
+//   shown[a, k]  += held[s, a] n_s(k) / max(n_s(a's view), n_s(k)); all that it holds in a's own view
 // n = counts [S, K]. held [S, B], entry_offsets [S + 1], entry_set and entry_count [E], set_offsets [D + 1], set_boxes,
 // box_label and box_view [B], shared [B, B] and shown [B, K] cleared before.
 // One block per superpoint, a box a to each warp. Integer sums, so any order will do.
@@ -57,7 +55,7 @@ overlaps_sum(const uint32_t* __restrict__ held, const uint32_t* __restrict__ ent
         if (of[a] == 0) continue;
         const uint32_t label = box_label[a], view = box_view[a], own = visible[view];
         for (uint32_t k = lane; k < d.views; k += WARP) {
-            add(shown + size_t(a) * d.views + k, shown_too(of[a], own, visible[k]));
+            add(shown + size_t(a) * d.views + k, k == view ? inside::UNIT * of[a] : shown_too(of[a], own, visible[k]));
         }
         for (uint32_t b = a + 1 + lane; b < d.boxes; b += WARP) {
             if (of[b] == 0 || box_label[b] != label || box_view[b] == view) continue;
@@ -70,18 +68,20 @@ overlaps_sum(const uint32_t* __restrict__ held, const uint32_t* __restrict__ ent
         for (uint32_t i = first; i < end; i++) {
             for (uint32_t j = i + 1; j < end; j++) {
                 const uint32_t a = min(set_boxes[i], set_boxes[j]), b = max(set_boxes[i], set_boxes[j]);
-                if (box_label[a] == box_label[b]) add(shared + size_t(a) * d.boxes + b, UNIT * entry_count[e]);
+                if (box_label[a] != box_label[b] || box_view[a] != box_view[b]) continue;
+                add(shared + size_t(a) * d.boxes + b, inside::UNIT * entry_count[e]);
             }
         }
     }
 }
 
 // holder[s] = the group whose boxes of s's part hold most of its points, the first of equals; -1 if none does.
-// held [S, B], label [S], negative = no part, box_label [B], group [B]: each named after its first box, holder [S].
+// held [S, B], label [S], negative = no part, box_label [B], group [B]: each named after its first box, -1 = none,
+// holder [S].
 // One warp per superpoint, a group to each lane.
 extern "C" __global__ void __launch_bounds__(256)
 overlaps_holders(const uint32_t* __restrict__ held, const int32_t* __restrict__ label,
-                 const uint32_t* __restrict__ box_label, const uint32_t* __restrict__ group,
+                 const uint32_t* __restrict__ box_label, const int32_t* __restrict__ group,
                  int32_t* __restrict__ holder, OverlapsDims d) {
     const uint32_t s = thread_index() / WARP, lane = threadIdx.x % WARP;
     if (s >= d.superpoints) return;
@@ -89,9 +89,9 @@ overlaps_holders(const uint32_t* __restrict__ held, const int32_t* __restrict__ 
     uint64_t most = 0;
     uint32_t best = d.boxes;
     for (uint32_t g = lane; g < d.boxes; g += WARP) {
-        if (group[g] != g || int32_t(box_label[g]) != label[s]) continue;
+        if (group[g] != int32_t(g) || int32_t(box_label[g]) != label[s]) continue;
         uint64_t points = 0;
-        for (uint32_t b = g; b < d.boxes; b++) points += group[b] == g ? of[b] : 0;
+        for (uint32_t b = g; b < d.boxes; b++) points += group[b] == int32_t(g) ? of[b] : 0;
         if (points > most) {
             most = points;
             best = g;

@@ -148,7 +148,7 @@ typedef struct {
   uint32_t part;
   // Number of points.
   uint32_t points;
-  // Mean softmax of its part over its points.
+  // From 0 to 1: how well the boxes bear it out, or by the rule `touching` the mean softmax of its part over its points.
   float confidence;
 } partstad_instance;
 

@@ -61,7 +61,7 @@ pub struct partstad_instance {
     pub part: u32,
     /// Number of points.
     pub points: u32,
-    /// Mean softmax of its part over its points.
+    /// From 0 to 1: how well the boxes bear it out, or by the rule `touching` the mean softmax of its part over its points.
     pub confidence: f32,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A group of masks ([`overlaps`](super::overlaps)) frees points from superpoints of another label if half of its masks or more,
 //! in two views or more, lie mostly in such. A point is freed if more than half of the views that show it, and two or more,
-//! hold it by a mask of the group. Of several groups it follows the one that most views hold it by.
+//! hold it by a mask of the group. Of several groups it follows the one that most views hold it by. A mask of several
+//! objects frees nothing.
 
 use super::{
     evidence::{Evidence, Input},
@@ -43,8 +44,8 @@ pub mod cpu {
             }
         }
         // Of every group its masks, those that lie mostly in such superpoints, and their views.
-        let mut frees: BTreeMap<u32, (usize, usize, Vec<u32>)> = BTreeMap::new();
-        for (b, [all, foreign]) in points.into_iter().enumerate() {
+        let mut frees: BTreeMap<i32, (usize, usize, Vec<u32>)> = BTreeMap::new();
+        for (b, [all, foreign]) in points.into_iter().enumerate().filter(|(b, _)| group[*b] >= 0) {
             let (masks, coarse, seen) = frees.entry(group[b]).or_default();
             *masks += 1;
             if 2 * foreign > all {
@@ -58,7 +59,7 @@ pub mod cpu {
             2 * *coarse >= *masks && seen.len() >= VIEWS
         });
         let claim = |p: usize| {
-            let mut votes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+            let mut votes: BTreeMap<i32, Vec<u32>> = BTreeMap::new();
             for &b in held.row(p).iter().filter(|&&b| foreign(p, b) && frees.contains_key(&group[b as usize]))
             {
                 let seen = votes.entry(group[b as usize]).or_default();
@@ -66,12 +67,12 @@ pub mod cpu {
                     seen.push(view[b as usize]);
                 }
             }
-            let won = |(group, seen): (u32, Vec<u32>)| (seen.len(), std::cmp::Reverse(group));
+            let won = |(group, seen): (i32, Vec<u32>)| (seen.len(), std::cmp::Reverse(group));
             let best = votes.into_iter().map(won).max()?;
             (best.0 >= VIEWS && 2 * best.0 > evidence.seen[p] as usize).then_some(best.1.0)
         };
-        let claims: Vec<Option<u32>> = (0..n).into_par_iter().map(claim).collect();
-        let mut freed: BTreeMap<(u32, u32), Vec<usize>> = BTreeMap::new();
+        let claims: Vec<Option<i32>> = (0..n).into_par_iter().map(claim).collect();
+        let mut freed: BTreeMap<(i32, u32), Vec<usize>> = BTreeMap::new();
         for (p, claim) in claims.into_iter().enumerate() {
             if let Some(group) = claim {
                 freed.entry((group, superpoint_of[p])).or_default().push(p);

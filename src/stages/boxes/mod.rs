@@ -239,6 +239,14 @@ impl Boxes {
         Ok(self.list()?.iter().map(|b| b.view).collect())
     }
 
+    /// The detector's confidence in every box, `[B]`.
+    ///
+    /// # Errors
+    /// As [`Boxes::list`].
+    pub fn scores(&self) -> Result<Vec<f32>> {
+        Ok(self.list()?.iter().map(|b| b.score).collect())
+    }
+
     /// Left, top, right, bottom of every box, `[B]`.
     ///
     /// # Errors

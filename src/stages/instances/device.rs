@@ -39,6 +39,7 @@ pub fn pieces(
         box_label: &boxes.labels,
         box_view: &boxes.views,
         rects: &boxes.rects,
+        box_score: &boxes.scores,
         views: memberships.views,
     };
     instances::cuda::instances(gpu, &input, rules)?.download(gpu)

@@ -94,7 +94,7 @@ pub struct Instance {
     pub label: u32,
     /// Number of points.
     pub points: u32,
-    /// Mean softmax of its part over its points.
+    /// From 0 to 1, by the rule of [`Merge`]: how well the boxes bear it out, or the mean softmax of its part over its points.
     pub confidence: f32,
 }
 
@@ -189,6 +189,7 @@ fn pieces_on_cpu(
         box_label: &boxes.labels()?,
         box_view: &boxes.views()?,
         rects: &boxes.rects()?,
+        box_score: &boxes.scores()?,
         views: memberships.views,
     };
     instances::cpu::instances(&input, rules)

@@ -3,7 +3,7 @@
 use super::{Input, Merge, Pieces, Result, Rules, groups};
 use crate::ops::{
     basic::sum,
-    lift::{extents::cpu::gap, membership, observe},
+    lift::{extents::cpu::gap, membership, observe, overlaps::Overlaps},
 };
 use rayon::prelude::*;
 
@@ -14,9 +14,13 @@ use rayon::prelude::*;
 pub fn instances(input: &Input, rules: &Rules) -> Result<Pieces> {
     let columns = input.check()?;
     let s = input.label.len();
-    let root = match rules.merge {
-        Merge::Touching => touching(input, rules),
-        Merge::Masks => groups::roots(input, rules.max_gap),
+    let overlaps = match rules.merge {
+        Merge::Touching => None,
+        Merge::Masks => Some(Overlaps::of_superpoints(input.observed, input.sets, &input.owners())),
+    };
+    let root = match &overlaps {
+        None => touching(input, rules),
+        Some(overlaps) => groups::roots(input, overlaps, rules.max_gap),
     };
     let mut pieces = vec![vec![]; s];
     for member in (0..s).filter(|&s| input.label[s] >= 0) {
@@ -28,15 +32,50 @@ pub fn instances(input: &Input, rules: &Rules) -> Result<Pieces> {
         .zip(points.iter_mut().zip(&mut confidence))
         .filter(|(piece, _)| keeps(input, piece, rules))
     {
-        let column = 1 + input.label[piece[0]] as usize;
-        let mut sum = sum::Block::<f64>::new();
-        for &s in piece {
-            *points += input.size(s);
-            sum.add(s, input.size(s) as f64 * input.probabilities[s * columns + column] as f64);
-        }
-        *confidence = (sum.total() / *points as f64) as f32;
+        *points = piece.iter().map(|&s| input.size(s)).sum();
+        *confidence = match &overlaps {
+            _ if *points == 0 => 0.0,
+            None => softmax(input, piece, columns) / *points as f64,
+            Some(overlaps) => support(input, overlaps, piece),
+        } as f32;
     }
     Ok(Pieces { root, points, confidence })
+}
+
+/// The softmax of its part, summed over the points of a piece.
+fn softmax(input: &Input, piece: &[usize], columns: usize) -> f64 {
+    let column = 1 + input.label[piece[0]] as usize;
+    let mut sum = sum::Block::<f64>::new();
+    piece
+        .iter()
+        .for_each(|&s| sum.add(s, input.size(s) as f64 * input.probabilities[s * columns + column] as f64));
+    sum.total()
+}
+
+/// How well the boxes of its part bear a piece out.
+fn support(input: &Input, overlaps: &Overlaps, piece: &[usize]) -> f64 {
+    let (owners, views) = (input.owners(), input.views);
+    let (mut shown, mut held) = (vec![0; views], vec![0; input.box_label.len()]);
+    for &s in piece {
+        (0..views).for_each(|k| shown[k] += input.observed.counts[s * views + k] as u64);
+        for (set, count) in input.sets.counts(s) {
+            set.iter().for_each(|&b| held[b as usize] += count as u64);
+        }
+    }
+    let mut best = vec![0.0; views];
+    for (b, &held) in held.iter().enumerate().filter(|&(_, &held)| held > 0) {
+        let k = input.box_view[b] as usize;
+        if shown[k] > 0 && input.box_label[b] as i32 == input.label[piece[0]] {
+            let either = overlaps.points(&owners, b) + shown[k] - held;
+            best[k] = f64::max(best[k], input.box_score[b] as f64 * held as f64 / either as f64);
+        }
+    }
+    let most = shown.iter().max().copied().unwrap_or(0);
+    let counted = || (0..views).filter(|&k| shown[k] > 0 && 3 * shown[k] >= most);
+    match counted().count() {
+        0 => 0.0,
+        count => counted().fold(0.0, |sum, k| sum + best[k]) / count as f64,
+    }
 }
 
 /// The first superpoint of what touches and lies in the same boxes.

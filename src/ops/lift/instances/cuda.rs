@@ -40,6 +40,8 @@ pub struct Input<'a> {
     pub box_view: &'a Buffer<u32>,
     /// `[B, 4]`.
     pub rects: &'a Buffer<f32>,
+    /// `[B]`.
+    pub box_score: &'a Buffer<f32>,
     /// K.
     pub views: usize,
 }
@@ -73,29 +75,48 @@ impl Pieces {
 /// the driver refuses.
 pub fn instances(gpu: &Gpu, input: &Input, rules: &Rules) -> Result<Pieces> {
     let d = input.dims(rules)?;
-    let root = match rules.merge {
-        Merge::Touching => touching(gpu, input, d)?,
-        Merge::Masks => by_masks(gpu, input, rules.max_gap)?,
-    };
-    let Input { label, offsets, observed, probabilities, box_label, box_view, rects, .. } = *input;
-    let s = label.len();
-    let (mut points, mut confidence) = (gpu.alloc(s)?, gpu.alloc(s)?);
+    match rules.merge {
+        Merge::Touching => {
+            let root = touching(gpu, input, d)?;
+            let points = keep(gpu, input, &root, d)?;
+            let Input { label, offsets, probabilities, .. } = *input;
+            let mut confidence = gpu.alloc(label.len())?;
+            let grid = [d.superpoints, 1, 1];
+            kernels::instances_softmax(
+                gpu,
+                grid,
+                &root,
+                label,
+                offsets,
+                probabilities,
+                &points,
+                &mut confidence,
+                d,
+            )?;
+            Ok(Pieces { root, points, confidence })
+        }
+        Merge::Masks => by_masks(gpu, input, rules.max_gap, d),
+    }
+}
+
+/// The points of every piece that a box confirms, at its first superpoint, `[S]`.
+fn keep(gpu: &Gpu, input: &Input, root: &Buffer<i32>, d: InstancesDims) -> Result<Buffer<u32>> {
+    let Input { label, offsets, observed, box_label, box_view, rects, .. } = *input;
+    let mut points = gpu.alloc(label.len())?;
     kernels::instances_keep(
         gpu,
-        [s as u32, 1, 1],
-        &root,
+        [d.superpoints, 1, 1],
+        root,
         label,
         offsets,
         &observed.extents,
-        probabilities,
         box_label,
         box_view,
         rects,
         &mut points,
-        &mut confidence,
         d,
     )?;
-    Ok(Pieces { root, points, confidence })
+    Ok(points)
 }
 
 impl Input<'_> {
@@ -110,6 +131,7 @@ impl Input<'_> {
             box_label,
             box_view,
             rects,
+            box_score,
             views,
         } = *self;
         let (s, b) = (label.len(), box_label.len());
@@ -120,6 +142,7 @@ impl Input<'_> {
         expect("sets [S]", sets.superpoints(), s)?;
         expect("box_view [B]", box_view.len(), b)?;
         expect("rects [B, 4]", rects.len(), 4 * b)?;
+        expect("box_score [B]", box_score.len(), b)?;
         let columns = probabilities.len() / s.max(1);
         expect("probabilities [S, L + 1]", probabilities.len(), columns * s)?;
         Ok(InstancesDims {
@@ -163,18 +186,42 @@ fn touching(gpu: &Gpu, input: &Input, d: InstancesDims) -> Result<Buffer<i32>> {
     Ok(root)
 }
 
-/// The first superpoint of what the masks of one object hold, `[S]`. The host groups the masks and joins what touches.
-fn by_masks(gpu: &Gpu, input: &Input, max_gap: f32) -> Result<Buffer<i32>> {
+/// What the masks of one object hold. The host groups the masks and joins what touches.
+fn by_masks(gpu: &Gpu, input: &Input, max_gap: f32, d: InstancesDims) -> Result<Pieces> {
     let Input { label, extents, observed, sets, box_label, box_view, views, .. } = *input;
     let held = overlaps::cuda::Held::count(
         gpu,
         overlaps::cuda::Input { observed, sets, box_label, box_view, views },
     )?;
-    let (overlaps, [box_label, box_view]) = held.overlaps(gpu)?;
-    let group = overlaps.groups(&Owners { label: &box_label, view: &box_view, views });
+    let overlaps::cuda::Sums { overlaps, owners: [label_here, view_here], shown } = held.sums(gpu)?;
+    let group = overlaps.groups(&Owners { label: &label_here, view: &view_here, views });
     let holder = held.holders(gpu, label, &group)?;
-    let ([label, holder], extents) = gpu.download_all(([label, &holder], Rows::<_, Extent>::of(extents)))?;
-    let grouped =
-        Grouped { label: &label, extents: &extents, holder: &holder, group: &group, box_view: &box_view };
-    gpu.upload(&grouped.roots(max_gap))
+    let ([of_superpoint, holder], extents) =
+        gpu.download_all(([label, &holder], Rows::<_, Extent>::of(extents)))?;
+    let grouped = Grouped {
+        label: &of_superpoint,
+        extents: &extents,
+        holder: &holder,
+        group: &group,
+        box_view: &view_here,
+    };
+    let root = gpu.upload(&grouped.roots(max_gap))?;
+    let points = keep(gpu, input, &root, d)?;
+    let mut confidence = gpu.alloc(label.len())?;
+    kernels::instances_support(
+        gpu,
+        [d.superpoints, 1, 1],
+        &root,
+        label,
+        &points,
+        &observed.counts,
+        &held.counts,
+        &shown,
+        box_label,
+        box_view,
+        input.box_score,
+        &mut confidence,
+        d,
+    )?;
+    Ok(Pieces { root, points, confidence })
 }

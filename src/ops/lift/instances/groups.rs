@@ -3,7 +3,7 @@
 use super::Input;
 use crate::ops::lift::{
     extents::{Extent, cpu::gap},
-    overlaps::{Overlaps, Owners},
+    overlaps::Overlaps,
 };
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -16,17 +16,16 @@ pub(super) struct Grouped<'a> {
     pub extents: &'a [Extent],
     /// The group of its part that holds most of every superpoint's visible points, -1 = none, `[S]`.
     pub holder: &'a [i32],
-    /// The group of every box, named by its first box, `[B]`.
-    pub group: &'a [u32],
+    /// The group of every box, named by its first box, -1 = none, `[B]`.
+    pub group: &'a [i32],
     /// The view of every box, `[B]`.
     pub box_view: &'a [u32],
 }
 
 /// The first superpoint of every superpoint's piece, -1 without a part, `[S]`.
-pub(super) fn roots(input: &Input, max_gap: f32) -> Vec<i32> {
+pub(super) fn roots(input: &Input, overlaps: &Overlaps, max_gap: f32) -> Vec<i32> {
     let Input { label, extents, box_view, .. } = *input;
-    let owners = Owners { label: input.box_label, view: box_view, views: input.views };
-    let group = Overlaps::of_superpoints(input.observed, input.sets, &owners).groups(&owners);
+    let group = overlaps.groups(&input.owners());
     let holder: Vec<i32> = (0..label.len()).map(|s| holder(input, &group, s)).collect();
     Grouped { label, extents, holder: &holder, group: &group, box_view }.roots(max_gap)
 }
@@ -50,7 +49,7 @@ impl Grouped<'_> {
         let touch = |s: usize, t: usize| gap(&extents[s], &extents[t]) < max_gap;
         let mut objects = Vec::<Object>::new();
         for (first, members) in held {
-            let views = (0..group.len()).filter(|&b| group[b] as i32 == first).map(|b| box_view[b]).collect();
+            let views = (0..group.len()).filter(|&b| group[b] == first).map(|b| box_view[b]).collect();
             let mut object = Object { label: label[members[0]], views, members };
             for other in &mut objects {
                 if object.label == other.label
@@ -93,15 +92,17 @@ struct Object {
 }
 
 /// The group of the superpoint's part that holds most of its visible points, the first of equals, -1 = none.
-fn holder(input: &Input, group: &[u32], s: usize) -> i32 {
-    let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
-    for (set, count) in input.sets.counts(s) {
-        for &b in set.iter().filter(|&&b| input.box_label[b as usize] as i32 == input.label[s]) {
+fn holder(input: &Input, group: &[i32], s: usize) -> i32 {
+    let mut counts: BTreeMap<i32, u64> = BTreeMap::new();
+    let of_part =
+        |b: &&u32| input.box_label[**b as usize] as i32 == input.label[s] && group[**b as usize] >= 0;
+    for (set, count) in input.sets.counts(s).filter(|&(_, count)| count > 0) {
+        for &b in set.iter().filter(of_part) {
             *counts.entry(group[b as usize]).or_default() += count as u64;
         }
     }
     let most = counts.into_iter().max_by_key(|&(group, count)| (count, Reverse(group)));
-    most.map_or(-1, |(group, _)| group as i32)
+    most.map_or(-1, |(group, _)| group)
 }
 
 #[cfg(test)]
@@ -141,9 +142,10 @@ mod tests {
             box_label: &vec![0; masks.len()],
             box_view: &view,
             rects: &vec![[0.0; 4]; masks.len()],
+            box_score: &vec![1.0; masks.len()],
             views,
         };
-        roots(&input, 0.02)
+        roots(&input, &Overlaps::of_superpoints(input.observed, &sets, &input.owners()), 0.02)
     }
 
     #[test]

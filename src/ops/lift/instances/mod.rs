@@ -12,8 +12,14 @@
 //! `max_size_ratio` times the points of the other, and their distance is below `max_distance`. What belongs together,
 //! directly or through others, is a piece.
 //!
-//! A piece is kept if in some view the extent of its visible points has IoU above
-//! `min_box_iou` with a box of its part. Its confidence is the mean softmax of its part over its points.
+//! A piece is kept if in some view the extent of its visible points has IoU above `min_box_iou` with a box of its part. Its
+//! confidence is PartSLIP's with PartSLIP's rule: the mean softmax of its part over its points. With [`Merge::Masks`] it is
+//! how well the boxes of its part bear it out: over the views that show a third or more of what the best one shows of it,
+//! the mean of the largest
+//!
+//! ```text
+//! score(b) * points that piece and b hold / points that piece or b holds, of those that b's view shows
+//! ```
 
 pub mod cpu;
 #[cfg(feature = "cuda")]
@@ -24,7 +30,7 @@ use crate::{
     error::Result,
     ops::{
         expect_len,
-        lift::{extents::Extent, membership::Sets, observe::Observed},
+        lift::{extents::Extent, membership::Sets, observe::Observed, overlaps::Owners},
     },
     ragged::Ragged,
 };
@@ -77,6 +83,8 @@ pub struct Input<'a> {
     pub box_view: &'a [u32],
     /// Left, top, right, bottom of every box in pixels, `[B]`.
     pub rects: &'a [[f32; 4]],
+    /// The detector's confidence in every box, `[B]`.
+    pub box_score: &'a [f32],
     /// K.
     pub views: usize,
 }
@@ -102,9 +110,14 @@ impl Input<'_> {
         expect("sets [S]", self.sets.entries.len(), s)?;
         expect("box_view [B]", self.box_view.len(), b)?;
         expect("rects [B]", self.rects.len(), b)?;
+        expect("box_score [B]", self.box_score.len(), b)?;
         let columns = self.probabilities.len() / s.max(1);
         expect("probabilities [S, L + 1]", self.probabilities.len(), columns * s)?;
         Ok(columns)
+    }
+
+    fn owners(&self) -> Owners<'_> {
+        Owners { label: self.box_label, view: self.box_view, views: self.views }
     }
 
     fn size(&self, s: usize) -> u32 {
@@ -164,6 +177,7 @@ mod tests {
             box_label: &[0],
             box_view: &[0],
             rects: &[[0.0, 0.0, 20.0, 10.0]],
+            box_score: &[0.5],
             views: 1,
         };
         let rules = Rules {
@@ -182,5 +196,45 @@ mod tests {
         assert_eq!(apart.points, [0; 4], "half a box is not more than a half");
         input.views = 2;
         assert!(instances(&input, &rules).is_err());
+    }
+
+    #[test]
+    fn boxes_bear_a_piece_out() {
+        // Two superpoints of four points are a piece, the third has no label. View 0 shows all, view 1 the first and the
+        // third, view 2 so little of the piece that it does not count.
+        let superpoints = Ragged::from_iter([0..4, 4..8, 8..12]);
+        let observed =
+            Observed { counts: vec![4, 4, 1, 4, 0, 0, 4, 4, 4], extents: vec![[0.0, 0.0, 9.0, 9.0]; 9] };
+        let in_both =
+            |[first, second]: [u32; 2]| [0, 1].map(|set| Entry { set, count: [first, second][set as usize] });
+        let sets = Sets {
+            boxes: Ragged::from_iter([[0], [1]]),
+            entries: Ragged::from_iter([in_both([4, 4]), in_both([4, 0]), in_both([0, 4])]),
+        };
+        let input = Input {
+            label: &[0, 0, -1],
+            superpoints: &superpoints,
+            extents: &[[[0.0; 3], [1.0; 3]]; 3],
+            observed: &observed,
+            sets: &sets,
+            probabilities: &[0.0; 6],
+            box_label: &[0, 0],
+            box_view: &[0, 1],
+            rects: &[[0.0, 0.0, 9.0, 9.0]; 2],
+            box_score: &[0.5, 0.75],
+            views: 3,
+        };
+        let rules = Rules {
+            merge: Merge::Masks,
+            max_gap: 0.1,
+            max_size_ratio: 0.0,
+            max_distance: 0.0,
+            min_box_iou: 0.5,
+        };
+        let pieces = instances(&input, &rules).unwrap();
+        assert_eq!((pieces.root, pieces.points), (vec![0, 0, -1], vec![8, 0, 0]));
+        // The first box is the piece; of the second half of what it holds is.
+        assert_eq!(pieces.confidence, [(0.5 + 0.75 * 0.5) / 2.0, 0.0, 0.0]);
+        assert!(instances(&Input { box_score: &[0.5], ..input }, &rules).is_err());
     }
 }

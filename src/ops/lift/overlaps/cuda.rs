@@ -33,8 +33,19 @@ pub struct Input<'a> {
 pub struct Held<'a> {
     input: Input<'a>,
     /// `[S, B]`.
-    counts: Buffer<u32>,
+    pub(in crate::ops) counts: Buffer<u32>,
     dims: OverlapsDims,
+}
+
+/// What follows from them.
+#[derive(Debug)]
+pub struct Sums {
+    /// As [`Overlaps::of_superpoints`].
+    pub overlaps: Overlaps,
+    /// The part and the view of every box, `[B]`.
+    pub owners: [Vec<u32>; 2],
+    /// [`Overlaps::shown`] on the device, `[B, K]`.
+    pub shown: Buffer<u64>,
 }
 
 impl<'a> Held<'a> {
@@ -66,15 +77,15 @@ impl<'a> Held<'a> {
         Ok(Held { input, counts, dims })
     }
 
-    /// As [`Overlaps::of_superpoints`], with the part and the view of every box; the host waits for it.
+    /// Their sums; the host waits for them.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory); [`Error::Device`](crate::Error::Device) if anything before it failed.
-    pub fn overlaps(&self, gpu: &Gpu) -> Result<(Overlaps, [Vec<u32>; 2])> {
+    pub fn sums(&self, gpu: &Gpu) -> Result<Sums> {
         let Held { input, counts, dims } = self;
         let Input { observed, sets, box_label, box_view, views } = *input;
         let b = box_label.len();
-        let (mut shared, mut shown) = (gpu.zeros::<u64>(b * b)?, gpu.zeros::<u64>(b * views)?);
+        let (mut shared, mut shown_there) = (gpu.zeros::<u64>(b * b)?, gpu.zeros::<u64>(b * views)?);
         let Sets { boxes, entry_offsets, entry_set, entry_count } = sets;
         let each = [dims.superpoints, 1, 1];
         kernels::overlaps_sum(
@@ -90,15 +101,16 @@ impl<'a> Held<'a> {
             box_view,
             &observed.counts,
             &mut shared,
-            &mut shown,
+            &mut shown_there,
             *dims,
         )?;
-        let ([shared, shown], owners) = gpu.download_all(([&shared, &shown], [box_label, box_view]))?;
+        let ([shared, shown], owners) = gpu.download_all(([&shared, &shown_there], [box_label, box_view]))?;
         let row = |a: usize| {
             let later = (a + 1..b).map(|other| (other as u32, shared[a * b + other]));
             later.filter(|&(_, shared)| shared > 0).collect::<Vec<_>>()
         };
-        Ok((Overlaps { shared: (0..b).map(row).collect(), shown }, owners))
+        let overlaps = Overlaps { shared: (0..b).map(row).collect(), shown };
+        Ok(Sums { overlaps, owners, shown: shown_there })
     }
 
     /// The group of its part that holds most of each superpoint's visible points, the first of equals, -1 = none, `[S]`.
@@ -108,7 +120,7 @@ impl<'a> Held<'a> {
     ///
     /// # Errors
     /// As [`Held::count`].
-    pub fn holders(&self, gpu: &Gpu, label: &Buffer<i32>, group: &[u32]) -> Result<Buffer<i32>> {
+    pub fn holders(&self, gpu: &Gpu, label: &Buffer<i32>, group: &[i32]) -> Result<Buffer<i32>> {
         let Held { input, counts, dims } = self;
         let s = dims.superpoints as usize;
         expect_len("overlaps", "label [S]", label.len(), s)?;

@@ -6,6 +6,10 @@
 //! Two masks of a part in different views belong together if their overlap is above a half, and so do two of one view that
 //! say the same. The best pairs join first; an overlap of few points counts for less. Two masks of one view that share
 //! less than half of the smaller one are two objects: what holds one of them never joins what holds the other.
+//!
+//! A mask in which others lie that are apart is of several objects, and joins none. Two views must show that, a fifth of
+//! all if there are many, and what lies apart in it must add up to half of it. Of a mask that lies in it, it holds 70 % or
+//! more of what both views show.
 
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -15,23 +19,27 @@ use crate::{
     ragged::Ragged,
 };
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 /// How much masks of a part overlap, in parts of a point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overlaps {
     /// For every box the later ones of its part that hold something that it holds too, and how much, `[B]`.
     pub shared: Ragged<(u32, u64)>,
-    /// What each box holds of what each view shows, `[B, K]`.
+    /// What each box holds of what each view shows; in its own view all that it holds, `[B, K]`.
     pub shown: Vec<u64>,
 }
 
 /// Parts of a point that the sums count in.
 const UNIT: u64 = 256;
-/// Points of overlap that a pair needs at least.
+/// Points of overlap that a pair needs at least, and points of a mask that lies in another.
 const LEAST: u64 = 3;
 /// Points of overlap at which a pair counts half.
 const FEW: f64 = 10.0;
+/// What a mask holds at least of what lies in it, in percent.
+const INSIDE: u64 = 70;
+/// How many views show that a mask is of several objects, at least: so many, and one of so many.
+const SEVERAL: [usize; 2] = [2, 5];
 
 /// The boxes.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +52,7 @@ pub struct Owners<'a> {
     pub views: usize,
 }
 
-/// Of a piece of the cloud and a box: tells the boxes of the same view, itself among them, that hold points with it, and how
-/// many.
+/// Of a piece of the cloud and a box: tells the boxes, itself among them, that hold points with it, and how many.
 type Together<'a> = dyn Fn(usize, u32, &mut dyn FnMut(u32, u32)) + Sync + 'a;
 
 impl Overlaps {
@@ -54,11 +61,9 @@ impl Overlaps {
     pub fn of_points(held: &Ragged<u32>, visible: &[bool], owners: &Owners) -> Overlaps {
         let n = held.len();
         let counts: Ragged<(u32, u32)> = (0..n).map(|p| held.row(p).iter().map(|&b| (b, 1))).collect();
-        let same = |p: usize, a: u32, add: &mut dyn FnMut(u32, u32)| {
-            let view = |b: u32| owners.view[b as usize];
-            held.row(p).iter().filter(|&&b| view(b) == view(a)).for_each(|&b| add(b, 1));
-        };
-        Overlaps::sum(&counts, &|p, k| visible[k * n + p] as u32, &same, owners)
+        let together =
+            |p: usize, _, add: &mut dyn FnMut(u32, u32)| held.row(p).iter().for_each(|&b| add(b, 1));
+        Overlaps::sum(&counts, &|p, k| visible[k * n + p] as u32, &together, owners)
     }
 
     /// From the counts of superpoints, as if the points of each were spread evenly.
@@ -70,12 +75,12 @@ impl Overlaps {
             }
             counts
         });
-        let same = |s: usize, a: u32, add: &mut dyn FnMut(u32, u32)| {
+        let together = |s: usize, a: u32, add: &mut dyn FnMut(u32, u32)| {
             for (set, count) in sets.counts(s).filter(|(set, _)| set.contains(&a)) {
                 set.iter().for_each(|&b| add(b, count));
             }
         };
-        Overlaps::sum(&counts.collect(), &|s, k| observed.counts[s * owners.views + k], &same, owners)
+        Overlaps::sum(&counts.collect(), &|s, k| observed.counts[s * owners.views + k], &together, owners)
     }
 
     /// `counts`: the boxes of every piece of the cloud, and how many of its visible points each holds; `shown`: how many
@@ -83,7 +88,7 @@ impl Overlaps {
     fn sum(
         counts: &Ragged<(u32, u32)>,
         shown: &(dyn Fn(usize, usize) -> u32 + Sync),
-        same: &Together,
+        together: &Together,
         owners: &Owners,
     ) -> Overlaps {
         let Owners { label, view, views } = *owners;
@@ -101,13 +106,16 @@ impl Overlaps {
             for &(piece, count) in pieces {
                 let own = shown(piece, view[a] as usize);
                 for (k, sum) in of_view.iter_mut().enumerate() {
-                    *sum += part(count, own, shown(piece, k));
+                    let own_view = k == view[a] as usize;
+                    *sum += if own_view { UNIT * count as u64 } else { part(count, own, shown(piece, k)) };
                 }
                 for &(b, in_b) in counts.row(piece).iter().filter(|(b, _)| view[*b as usize] != view[a]) {
                     let other = shown(piece, view[b as usize] as usize);
                     shared[b as usize] += part(count, own, other).min(part(in_b, other, own));
                 }
-                same(piece, a as u32, &mut |b, count| shared[b as usize] += UNIT * count as u64);
+                together(piece, a as u32, &mut |b, count| {
+                    shared[b as usize] += if view[b as usize] == view[a] { UNIT * count as u64 } else { 0 };
+                });
             }
             let later = shared.into_iter().enumerate().skip(a + 1);
             let of_part = later.filter(|&(b, shared)| shared > 0 && label[b] == label[a]);
@@ -117,11 +125,21 @@ impl Overlaps {
         Overlaps { shared: shared.into_iter().collect(), shown: of_views.concat() }
     }
 
-    /// The group of every box, named by its first box, `[B]`.
-    pub fn groups(&self, owners: &Owners) -> Vec<u32> {
-        let Owners { label, view, views } = *owners;
+    /// What box `a` holds of what the view of `b` shows.
+    fn held(&self, owners: &Owners, a: usize, b: usize) -> u64 {
+        self.shown[a * owners.views + owners.view[b] as usize]
+    }
+
+    /// How many points a box holds.
+    pub(super) fn points(&self, owners: &Owners, b: usize) -> u64 {
+        self.held(owners, b, b) / UNIT
+    }
+
+    /// The group of every box, named by its first box; -1 = none, it holds several objects; `[B]`.
+    pub fn groups(&self, owners: &Owners) -> Vec<i32> {
+        let Owners { label, view, .. } = *owners;
         let boxes = label.len();
-        let held = |a: usize, b: usize| self.shown[a * views + view[b] as usize];
+        let held = |a: usize, b: usize| self.held(owners, a, b);
         let (mut apart, mut pairs) = (vec![BitSet::new(boxes); boxes], vec![]);
         for a in 0..boxes {
             let mut shared = vec![0; boxes];
@@ -138,11 +156,12 @@ impl Overlaps {
             }
         }
         pairs.sort_by(|x, y| y.0.total_cmp(&x.0).then((x.1, x.2).cmp(&(y.1, y.2))));
-        let mut members: Vec<BitSet> = (0..boxes).map(|b| BitSet::of(boxes, b)).collect();
-        let mut group: Vec<u32> = (0..boxes as u32).collect();
+        let several = self.several(owners, &apart);
+        let mut members: Vec<BitSet> = (0..boxes).map(|b| BitSet::of(boxes, [b])).collect();
+        let mut group: Vec<i32> = (0..boxes).map(|b| if several[b] { -1 } else { b as i32 }).collect();
         for (_, a, b) in pairs {
             let (a, b) = (group[a].min(group[b]), group[a].max(group[b]));
-            if a == b || apart[a as usize].meets(&members[b as usize]) {
+            if a == b || a < 0 || apart[a as usize].meets(&members[b as usize]) {
                 continue;
             }
             group.iter_mut().filter(|group| **group == b).for_each(|group| *group = a);
@@ -152,6 +171,41 @@ impl Overlaps {
             }
         }
         group
+    }
+
+    /// Whether each mask is of several objects, `[B]`. `apart`: which masks of its view are other objects than each, `[B]`.
+    fn several(&self, owners: &Owners, apart: &[BitSet]) -> Vec<bool> {
+        let Owners { label, view, views } = *owners;
+        let boxes = label.len();
+        let mut shared = vec![vec![]; boxes];
+        for a in 0..boxes {
+            for &(b, points) in self.shared.row(a) {
+                shared[a].push((b as usize, points));
+                shared[b as usize].push((a, points));
+            }
+        }
+        let needed = views.div_ceil(SEVERAL[1]).max(SEVERAL[0]);
+        let is_of_several = |(w, mut inside): (usize, Vec<(usize, u64)>)| {
+            inside.retain(|&(b, points)| {
+                let shown = self.held(owners, b, w);
+                shown >= LEAST * UNIT && 100 * points >= INSIDE * shown
+            });
+            let members = BitSet::of(boxes, inside.iter().map(|&(b, _)| b));
+            inside.retain(|&(b, _)| apart[b].meets(&members));
+            inside.sort_by_key(|&(b, points)| (Reverse(points), b));
+            // Of each view the largest, and what is apart from all that were taken.
+            let (mut taken, mut points) = (vec![vec![]; views], vec![0; views]);
+            for (b, shared) in inside {
+                let k = view[b] as usize;
+                if taken[k].iter().all(|&other| apart[b].has(other)) {
+                    taken[k].push(b);
+                    points[k] += shared;
+                }
+            }
+            let shows = |&k: &usize| taken[k].len() > 1 && 2 * points[k] >= self.shown[w * views + k];
+            (0..views).filter(shows).count() >= needed
+        };
+        shared.into_iter().enumerate().map(is_of_several).collect()
     }
 }
 
@@ -163,14 +217,18 @@ impl BitSet {
         BitSet(vec![0; size.div_ceil(64)])
     }
 
-    fn of(size: usize, one: usize) -> BitSet {
+    fn of(size: usize, members: impl IntoIterator<Item = usize>) -> BitSet {
         let mut set = BitSet::new(size);
-        set.insert(one);
+        members.into_iter().for_each(|member| set.insert(member));
         set
     }
 
     fn insert(&mut self, one: usize) {
         self.0[one / 64] |= 1 << (one % 64);
+    }
+
+    fn has(&self, one: usize) -> bool {
+        self.0[one / 64] >> (one % 64) & 1 > 0
     }
 
     fn join(&mut self, other: &BitSet) {
@@ -190,8 +248,9 @@ mod tests {
 
     const POINTS: usize = 20;
 
-    /// Three views of a row of points, and masks: part, view, points. Every view shows all but what `hidden` says.
+    /// Three views or more of a row of points, and masks: part, view, points. Every view shows all but what `hidden` says.
     struct Row {
+        views: usize,
         label: Vec<u32>,
         view: Vec<u32>,
         held: Vec<Vec<u32>>,
@@ -208,23 +267,25 @@ mod tests {
                 };
                 masks.iter().enumerate().filter(holds).map(|(b, _)| b as u32).collect()
             };
+            let views = masks.iter().map(|mask| mask.1 as usize + 1).max().unwrap_or(0).max(3);
             Row {
+                views,
                 label: masks.iter().map(|mask| mask.0).collect(),
                 view: masks.iter().map(|mask| mask.1).collect(),
                 held: (0..POINTS).map(held).collect(),
-                visible: (0..3 * POINTS).map(|at| visible(at / POINTS, at % POINTS)).collect(),
+                visible: (0..views * POINTS).map(|at| visible(at / POINTS, at % POINTS)).collect(),
             }
         }
 
         fn owners(&self) -> Owners<'_> {
-            Owners { label: &self.label, view: &self.view, views: 3 }
+            Owners { label: &self.label, view: &self.view, views: self.views }
         }
 
         fn overlaps(&self) -> Overlaps {
             Overlaps::of_points(&self.held.iter().cloned().collect(), &self.visible, &self.owners())
         }
 
-        fn groups(&self) -> Vec<u32> {
+        fn groups(&self) -> Vec<i32> {
             let found = self.overlaps();
             assert_eq!(self.of_superpoints(), found, "each point a superpoint");
             found.groups(&self.owners())
@@ -241,7 +302,8 @@ mod tests {
                 let entries: Vec<Entry> = of_views.map(entry).collect();
                 sets.entries.push(entries);
             }
-            let counts = (0..3 * POINTS).map(|at| self.visible[at % 3 * POINTS + at / 3] as u32).collect();
+            let visible = |at: usize| self.visible[at % self.views * POINTS + at / self.views] as u32;
+            let counts = (0..self.views * POINTS).map(visible).collect();
             Overlaps::of_superpoints(&Observed { counts, extents: vec![] }, &sets, &self.owners())
         }
     }
@@ -261,6 +323,43 @@ mod tests {
         assert_eq!(Row::new(&masks, &[]).groups(), [0, 1, 1, 0]);
         // Two masks of one view that say the same are one.
         assert_eq!(Row::new(&[(0, 0, 0..9), (0, 0, 0..10)], &[]).groups(), [0, 0]);
+    }
+
+    #[test]
+    fn a_mask_of_two_objects_is_of_none() {
+        let [left, right, both] = [0..8, 8..20, 0..20];
+        let views = |views: [&[&Range<usize>]; 3]| {
+            let of_view = |(view, masks): (u32, &[&Range<usize>])| {
+                masks.iter().map(move |&mask| (0, view, mask.clone())).collect::<Vec<_>>()
+            };
+            Row::new(&(0..).zip(views).flat_map(of_view).collect::<Vec<_>>(), &[]).groups()
+        };
+        let two: &[_] = &[&left, &right];
+        assert_eq!(views([two, two, &[&both]]), [0, 1, 0, 1, -1]);
+        assert_eq!(views([&[&left, &right, &both], two, &[]]), [0, 1, -1, 0, 1], "of its own view too");
+        assert_eq!(views([two, &[&both], &[&both]]), [0, 1, 1, 1], "one view may err");
+        // What is apart in it must be half of it, and is counted once.
+        let small: &[_] = &[&(0..4), &(4..8)];
+        assert_eq!(views([small, small, &[&both]]), [0, 1, 0, 1, 4]);
+        let with_whole: &[_] = &[&(0..4), &(4..8), &both];
+        assert_eq!(views([with_whole, with_whole, &[]]), [0, 1, 2, 0, 1, 2]);
+        let twice: &[_] = &[&(0..6), &(0..6), &(6..9)];
+        assert_eq!(views([twice, twice, &[&both]]), [0, 0, 2, 0, 0, 2, 6]);
+        // Two thirds of a mask that lie in another are too few.
+        let across: &[_] = &[&(0..9), &(9..20)];
+        assert_eq!(views([across, across, &[&(3..20)]]), [0, 1, 0, 1, 1]);
+    }
+
+    #[test]
+    fn of_many_views_a_fifth_tells_objects_apart() {
+        // Of eleven views two hold a mask's halves, or three; the last holds the mask.
+        let groups = |halves: u32| {
+            let mut masks: Vec<_> = (0..halves).flat_map(|k| [(0, k, 0..8), (0, k, 8..20)]).collect();
+            masks.push((0, 10, 0..20));
+            Row::new(&masks, &[]).groups()
+        };
+        assert_eq!(groups(2), [0, 1, 0, 1, 1]);
+        assert_eq!(groups(3), [0, 1, 0, 1, 0, 1, -1]);
     }
 
     #[test]
