@@ -25,7 +25,8 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 
 // The group of the i-th sorted point is the number of starts up to it.
-// starts, order [N], ranks [N + 1]; points [N], of_point [N], offsets [S + 1], count [1] = S. One thread per point.
+// starts, order [N], ranks [N + 1]; points [N], of_point [N], offsets [N + 1], count [1] = S; offsets past S are N.
+// One thread per point.
 extern "C" __global__ void __launch_bounds__(256)
     group_members(const uint32_t* __restrict__ starts, const uint32_t* __restrict__ order,
                   const uint32_t* __restrict__ ranks, uint32_t* __restrict__ points, uint32_t* __restrict__ of_point,
@@ -36,6 +37,7 @@ extern "C" __global__ void __launch_bounds__(256)
     points[i] = order[i];
     of_point[order[i]] = group;
     if (i == 0 || starts[i]) offsets[group] = i;
+    if (i > ranks[d.points]) offsets[i + 1] = d.points;
     if (i + 1 == d.points) {
         offsets[group + 1] = d.points;
         count[0] = group + 1;

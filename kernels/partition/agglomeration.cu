@@ -337,22 +337,14 @@ extern "C" __global__ void __launch_bounds__(512, 1)
     }
 }
 
-// stays[i] = whether a region bears the number i in the end.
-// parent, stays [N]. One thread per point.
+// region[i] = the number of the region that point i came to.
+// parent, region [N]. One thread per point.
 extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_stays(const uint32_t* __restrict__ parent, uint32_t* __restrict__ stays, AgglomerationStartDims d) {
-    uint32_t i = thread_index();
-    if (i < d.points) stays[i] = parent[i] == i;
-}
-
-// labels[i] = the rank, among the regions of the end, of the one that point i came to.
-// parent, labels [N], ranks [N + 1] of those that stay. One thread per point.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_labels(const uint32_t* __restrict__ parent, const uint32_t* __restrict__ ranks,
-                         uint32_t* __restrict__ labels, AgglomerationStartDims d) {
+    agglomeration_regions(const uint32_t* __restrict__ parent, uint32_t* __restrict__ region,
+                          AgglomerationStartDims d) {
     uint32_t i = thread_index();
     if (i >= d.points) return;
     uint32_t root = i;
     while (parent[root] != root) root = parent[root];
-    labels[i] = ranks[root];
+    region[i] = root;
 }

@@ -3,22 +3,21 @@
 
 struct MergeSmallDims {
     uint32_t points;
-    uint32_t components;
     uint32_t small;
 };
 
 // into[c] = the component of the large-component point nearest to c's first point, ties to the lowest point, if c is
 // small and there is such a point; else c.
 // positions [N, 3]; of_point [N], offsets [C + 1], members [N] the components; items [N, 4], boxes [all levels, 8] the
-// tree of all points; into [C]. One warp per component.
+// tree of all points; into [C], C = count[0]. One warp per component, and some to spare.
 extern "C" __global__ void __launch_bounds__(256)
     merge_small_find(const float* __restrict__ positions, const uint32_t* __restrict__ of_point,
                      const uint32_t* __restrict__ offsets, const uint32_t* __restrict__ members,
-                     const float* __restrict__ items, const float* __restrict__ boxes, uint32_t* __restrict__ into,
-                     MergeSmallDims d) {
+                     const uint32_t* __restrict__ count, const float* __restrict__ items,
+                     const float* __restrict__ boxes, uint32_t* __restrict__ into, MergeSmallDims d) {
     __shared__ tree::Pending pending;
     uint32_t own = thread_index() / WARP;
-    if (own >= d.components) return;
+    if (own >= count[0]) return;
     auto is_small = [&](uint32_t c) { return offsets[c + 1] - offsets[c] <= d.small; };
     uint32_t result = own;
     if (is_small(own)) {

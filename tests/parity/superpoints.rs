@@ -101,10 +101,14 @@ pub fn compare_regions(
     let expected = agglomeration::cpu::agglomerate(features, neighbors, weights, k, &options).unwrap();
     let (features, neighbors) = (gpu.upload(&flat(features)).unwrap(), gpu.upload(neighbors).unwrap());
     let weights = gpu.upload(weights).unwrap();
-    let (found, regions) =
+    let (found, most) =
         agglomeration::cuda::agglomerate(gpu, &features, &neighbors, &weights, [n, 4, k], &options).unwrap();
-    same(&gpu.download(&found).unwrap(), &expected, &format!("{name}, {n} points, {small}"));
-    assert_eq!(regions, expected.iter().max().map_or(0, |&label| label as usize + 1));
+    let found = gpu.download(&found).unwrap();
+    assert!(found.iter().all(|&region| found[region as usize] == region), "named after one of their points");
+    let groups = group::cpu::group(&found);
+    same(&groups.of_point, &expected, &format!("{name}, {n} points, {small}"));
+    let regions = groups.members.len();
+    assert!(regions == most || (regions..=2048.min(n)).contains(&most), "{regions} regions, {most} at most");
     regions
 }
 
@@ -154,16 +158,18 @@ pub fn compare_groups(gpu: &Gpu, labels: &[u32], bits: u32) -> group::cuda::Grou
     let mut groups = group::cuda::Groups::new(gpu, n).unwrap();
     let mut workspace = group::cuda::Workspace::new(gpu, n).unwrap();
     group::cuda::group(gpu, &gpu.upload(labels).unwrap(), n, bits, &mut groups, &mut workspace).unwrap();
-    assert_eq!(groups.count(gpu).unwrap(), s, "{what}");
+    assert_eq!(gpu.download(&groups.count).unwrap(), [s as u32], "{what}");
     same(&gpu.download(&groups.of_point.slice(..n)).unwrap(), &expected.of_point, &what);
     same(&gpu.download(&groups.points.slice(..n)).unwrap(), expected.members.values(), &what);
-    same(&gpu.download(&groups.offsets.slice(..s + 1)).unwrap(), expected.members.offsets(), &what);
+    let mut offsets = expected.members.offsets().to_vec();
+    offsets.resize(n + 1, n as u32);
+    same(&gpu.download(&groups.offsets.slice(..n + 1)).unwrap(), &offsets, &what);
     groups
 }
 
 /// What bounds the points of each group.
 pub fn compare_extents(gpu: &Gpu, points: &[[f32; 3]], groups: &group::cuda::Groups) {
-    let (n, s) = (points.len(), groups.count(gpu).unwrap());
+    let (n, s) = (points.len(), gpu.download(&groups.count).unwrap()[0] as usize);
     let members = groups.points.slice(..n);
     let mut found = gpu.alloc(6 * s).unwrap();
     let positions = gpu.upload(&flat(points)).unwrap();
@@ -197,11 +203,17 @@ pub fn compare_merged(
     small: usize,
     name: &str,
 ) {
-    let (n, count) = (points.len(), groups.count(gpu).unwrap());
-    let merged = merge_small::cuda::merge_small(gpu, positions, tree, groups, count, small).unwrap();
+    let (n, count) = (points.len(), gpu.download(&groups.count).unwrap()[0] as usize);
     let compact = gpu.download(&groups.of_point.slice(..n)).unwrap();
     let expected = merge_small::cpu::merge_small(points, &compact, small).unwrap();
-    same(&gpu.download(&merged).unwrap(), &expected, &format!("{name}, {n} points, {small}"));
+    for most in [count, n] {
+        let merged = merge_small::cuda::merge_small(gpu, positions, tree, groups, most, small).unwrap();
+        same(
+            &gpu.download(&merged).unwrap(),
+            &expected,
+            &format!("{name}, {n} points, {small}, {most} at most"),
+        );
+    }
 }
 
 #[test]

@@ -52,11 +52,12 @@ pub mod cuda {
     pub struct Groups {
         /// Group of every point, `[most]`.
         pub of_point: Buffer<u32>,
-        /// Where each group's points begin in `points`, `[most + 1]`.
+        /// Where each group's points begin in `points`, `[most + 1]`; of n points, from the last group to n, where they end.
         pub offsets: Buffer<u32>,
         /// The points, group by group, `[most]`.
         pub points: Buffer<u32>,
-        count: Buffer<u32>,
+        /// How many groups there are, `[1]`.
+        pub count: Buffer<u32>,
     }
 
     impl Groups {
@@ -65,14 +66,6 @@ pub mod cuda {
         pub fn new(gpu: &Gpu, most: usize) -> Result<Groups> {
             let (of_point, points) = (gpu.alloc(most)?, gpu.alloc(most)?);
             Ok(Groups { of_point, offsets: gpu.alloc(most + 1)?, points, count: gpu.zeros(1)? })
-        }
-
-        /// Waits for the number of groups, S.
-        ///
-        /// # Errors
-        /// [`Error::Device`] if anything before failed.
-        pub fn count(&self, gpu: &Gpu) -> Result<usize> {
-            Ok(gpu.download(&self.count)?[0] as usize)
         }
     }
 

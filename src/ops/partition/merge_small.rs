@@ -62,8 +62,8 @@ pub mod cuda {
 
     /// Components of at most `small` points are merged; none is if all are small.
     ///
-    /// `positions`: `[N, 3]`, those that the tree was built from; `components`: `count` groups of all the tree's points.
-    /// Returns the component of every point, out of those that were there, `[N]`.
+    /// `positions`: `[N, 3]`, those that the tree was built from; `components`: groups of all the tree's points, `most` at
+    /// most. Returns the component of every point, out of those that were there, `[N]`.
     ///
     /// # Errors
     /// [`Error::Invalid`] if a buffer is too small, [`Error::Memory`] if there is not enough memory, [`Error::Device`] if
@@ -73,11 +73,11 @@ pub mod cuda {
         positions: &impl DevicePtr<f32>,
         tree: &Tree,
         components: &Groups,
-        count: usize,
+        most: usize,
         small: usize,
     ) -> Result<Buffer<u32>> {
         let n = tree.len();
-        let Groups { of_point, offsets, points, .. } = components;
+        let Groups { of_point, offsets, points, count } = components;
         if positions.len() < 3 * n || of_point.len() < n {
             return Err(Error::invalid(format!(
                 "merge_small: positions must be [{n}, 3] and components have room for {n} points, not {} values and {}",
@@ -87,11 +87,11 @@ pub mod cuda {
         }
         let (items, boxes) = tree.buffers();
         let small = small.min(n) as u32;
-        let d = MergeSmallDims { points: n as u32, components: count as u32, small };
-        let (mut into, mut merged) = (gpu.alloc(count)?, gpu.alloc(n)?);
-        let grid = blocks(WARP * count, BLOCK);
+        let d = MergeSmallDims { points: n as u32, small };
+        let (mut into, mut merged) = (gpu.alloc(n)?, gpu.alloc(n)?);
+        let grid = blocks(WARP * most, BLOCK);
         kernels::merge_small_find(
-            gpu, grid, positions, of_point, offsets, points, items, boxes, &mut into, d,
+            gpu, grid, positions, of_point, offsets, points, count, items, boxes, &mut into, d,
         )?;
         kernels::merge_small_join(gpu, blocks(n, BLOCK), of_point, &into, &mut merged, d)?;
         Ok(merged)

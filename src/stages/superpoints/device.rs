@@ -75,20 +75,23 @@ impl Likeness {
 
     pub fn agglomerate(&self, gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
         let Likeness { tree, features, neighbors, weights, shape } = self;
-        let (labels, regions) =
+        let (regions, most) =
             agglomeration::cuda::agglomerate(gpu, features, neighbors, weights, *shape, &options.energy())?;
         let n = cloud.len();
-        let bits = usize::BITS - regions.leading_zeros();
+        let bits = |labels: usize| usize::BITS - labels.saturating_sub(1).leading_zeros();
         let mut groups = group::cuda::Groups::new(gpu, n)?;
         let mut workspace = group::cuda::Workspace::new(gpu, n)?;
-        group::cuda::group(gpu, &labels, n, bits, &mut groups, &mut workspace)?;
+        group::cuda::group(gpu, &regions, n, bits(n), &mut groups, &mut workspace)?;
         let positions = cloud.positions.device(gpu)?;
-        let merged = merge_small::cuda::merge_small(gpu, &*positions, tree, &groups, regions, options.small)?;
-        group::cuda::group(gpu, &merged, n, bits, &mut groups, &mut workspace)?;
-        let mut offsets = gpu.alloc(groups.count(gpu)? + 1)?;
-        gpu.copy(&groups.offsets.slice(..offsets.len()), &mut offsets)?;
-        let group::cuda::Groups { of_point, points: values, .. } = groups;
-        let (here, [starts, points]) = gpu.download_all((&of_point, [&offsets, &values]))?;
+        let merged = merge_small::cuda::merge_small(gpu, &*positions, tree, &groups, most, options.small)?;
+        group::cuda::group(gpu, &merged, n, bits(most), &mut groups, &mut workspace)?;
+        let group::cuda::Groups { of_point, points: values, offsets: room, count } = groups;
+        let mut first = gpu.alloc(most + 1)?;
+        gpu.copy(&room.slice(..=most), &mut first)?;
+        let (here, [points, mut starts, count]) = gpu.download_all((&of_point, [&values, &first, &count]))?;
+        starts.truncate(count[0] as usize + 1);
+        let mut offsets = gpu.alloc(starts.len())?;
+        gpu.copy(&room.slice(..starts.len()), &mut offsets)?;
         Ok(Superpoints {
             of_point: Mirrored::on_both(here, gpu, of_point),
             members: Mirrored::on_both(Ragged::new(starts, points)?, gpu, RaggedOnDevice { offsets, values }),

@@ -1,4 +1,4 @@
-//! On a CUDA device: bit for bit the reference's regions.
+//! On a CUDA device: bit for bit the reference's regions, under other numbers in the same order.
 
 use super::{Options, Units};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
         kernels::{self, AgglomerationDims, AgglomerationStartDims},
     },
     error::{Error, Result},
-    ops::{basic::scan, expect_len},
+    ops::expect_len,
 };
 
 const BLOCK: u32 = 256;
@@ -19,8 +19,8 @@ const _: () = assert!(ROUNDS >= 2);
 /// No more regions, and edges between them, than one block merges in little time.
 const FEW: [usize; 2] = [2048, 8192];
 
-/// The region of every point, `[N]`, numbered from 0, and how many there are. The host waits for a few numbers, once
-/// every `ROUNDS` rounds until few regions are left.
+/// The region of every point, `[N]`, named after one of its points, and how many there are at most. The host waits for a
+/// few numbers, before the first round and after every `ROUNDS`, until few regions are left.
 ///
 /// `shape`: N, D, k; `features`: `[N, D]`, finite; `neighbors` and `weights`: `[N, k]` the edges i -> j, weights in
 /// [0, 1]; edges of a point to itself count nothing.
@@ -89,7 +89,7 @@ pub fn agglomerate(
             break;
         }
     }
-    regions.labels(gpu)
+    Ok((regions.of_points(gpu)?, left))
 }
 
 /// Slots of a table for so many edges, as the kernels say.
@@ -275,14 +275,12 @@ impl Regions {
         )
     }
 
-    /// The region of every point and how many there are. Waits.
-    fn labels(&self, gpu: &Gpu) -> Result<(Buffer<u32>, usize)> {
+    /// The region of every point.
+    fn of_points(&self, gpu: &Gpu) -> Result<Buffer<u32>> {
         let n = self.parent.len();
-        let (mut stays, mut ranks, mut labels) = (gpu.alloc(n)?, gpu.alloc(n + 1)?, gpu.alloc(n)?);
+        let mut region = gpu.alloc(n)?;
         let d = AgglomerationStartDims { units: 1.0, points: n as u32, columns: 1, slots: 0 };
-        kernels::agglomeration_stays(gpu, blocks(n, BLOCK), &self.parent, &mut stays, d)?;
-        scan::cuda::exclusive(gpu, &stays, n, &mut ranks, &mut scan::cuda::Workspace::new(gpu, n)?)?;
-        kernels::agglomeration_labels(gpu, blocks(n, BLOCK), &self.parent, &ranks, &mut labels, d)?;
-        Ok((labels, gpu.download(&ranks.slice(n..))?[0] as usize))
+        kernels::agglomeration_regions(gpu, blocks(n, BLOCK), &self.parent, &mut region, d)?;
+        Ok(region)
     }
 }
