@@ -33,7 +33,7 @@ pub struct Lift {
     cloud: PathBuf,
     /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}, or
     /// a COCO dictionary with such a list as annotations, whose categories are told by their names. By default
-    /// scores say how far boxes are believed, and which instances come first; a box without one has 1
+    /// scores say how far boxes are believed, and how sure instances are; a box without one has 1
     #[arg(long, value_name = "FILE")]
     boxes: PathBuf,
     /// Names of the parts, in the order of the category_id

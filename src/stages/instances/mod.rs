@@ -77,7 +77,7 @@ impl Options {
 
     pub(crate) fn check(&self) -> Result<()> {
         let Options { max_gap, max_size_ratio, max_distance, min_box_iou, .. } = *self;
-        in_range(max_gap >= 0.0, "instances.max_gap", max_gap, "a number from 0")?;
+        in_range((0.0..=f32::MAX).contains(&max_gap), "instances.max_gap", max_gap, "a number from 0")?;
         in_range(max_size_ratio >= 0.0, "instances.max_size_ratio", max_size_ratio, "a number from 0")?;
         in_range(max_distance >= 0.0, "instances.max_distance", max_distance, "a number from 0")?;
         in_range((0.0..=1.0).contains(&min_box_iou), "instances.min_box_iou", min_box_iou, "from 0 to 1")
