@@ -216,3 +216,49 @@ fn a_mask_of_two_objects_makes_no_piece() {
     // Views 0 and 1 show less than a third of what view 2 shows, and there half of the mask is each.
     assert_eq!(pieces.confidence, [0.5, 0.0, 0.5, 0.0]);
 }
+
+#[test]
+fn how_well_boxes_bear_pieces_out() {
+    let gpu = gpu();
+    let mut random = Random(13);
+    // Superpoints far apart, each with a box in most views that holds some of it, and of some the next one's points too.
+    let (superpoints, views) = (40, 11);
+    let observed = Observed {
+        counts: (0..superpoints * views).map(|_| random.below(30)).collect(),
+        extents: (0..superpoints * views).map(|at| [at as f32, 0.0, at as f32 + 1.0, 1.0]).collect(),
+    };
+    let (mut sets, mut held) = (Sets::default(), vec![vec![]; superpoints]);
+    let (mut box_view, mut rects) = (vec![], vec![]);
+    for at in 0..superpoints * views {
+        let (s, view) = (at / views, at % views);
+        for s in (s..superpoints).take(1 + random.below(2) as usize) {
+            match observed.counts[s * views + view] {
+                0 => {}
+                shown => held[s].push(Entry { set: at as u32, count: 1 + random.below(shown) }),
+            }
+        }
+        sets.boxes.push([at as u32]);
+        box_view.push(view as u32);
+        rects.push(observed.extents[at]);
+    }
+    held.into_iter().for_each(|entries| sets.entries.push(entries));
+    let members: Ragged<u32> = (0..superpoints as u32).map(|s| 30 * s..30 * s + 30).collect();
+    let extents: Vec<Extent> =
+        (0..superpoints).map(|s| [[2.0 * s as f32, 0.0, 0.0], [2.0 * s as f32 + 1.0, 1.0, 1.0]]).collect();
+    let input = instances::Input {
+        label: &vec![0; superpoints],
+        superpoints: &members,
+        extents: &extents,
+        observed: &observed,
+        sets: &sets,
+        probabilities: &vec![0.5; 2 * superpoints],
+        box_label: &vec![0; rects.len()],
+        box_view: &box_view,
+        rects: &rects,
+        box_score: &rects.iter().map(|_| random.uniform()).collect::<Vec<_>>(),
+        views,
+    };
+    let [_, pieces] = compare(&gpu, &input);
+    let sure = pieces.confidence.iter().filter(|&&confidence| confidence > 0.0).count();
+    assert!(sure > 5, "{sure} pieces with a confidence: little to compare");
+}
