@@ -74,6 +74,11 @@ pub mod cuda {
         }
     }
 
+    /// The lowest bits that keys below `most` may have set.
+    pub fn bits(most: usize) -> u32 {
+        usize::BITS - most.saturating_sub(1).leading_zeros()
+    }
+
     /// Sorts the first `count` pairs by the lowest `bits` bits of their keys, the only ones that may be set. Every 8 bits
     /// take a pass, after which `pairs` and the workspace have swapped their buffers: make both of one size.
     ///

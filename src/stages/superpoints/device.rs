@@ -8,7 +8,7 @@ use crate::{
     },
     error::Result,
     ops::{
-        basic::group,
+        basic::{group, sort::cuda::bits},
         partition::{
             agglomeration, edge_weights,
             knn::{
@@ -78,7 +78,6 @@ impl Likeness {
         let (regions, most) =
             agglomeration::cuda::agglomerate(gpu, features, neighbors, weights, *shape, &options.energy())?;
         let n = cloud.len();
-        let bits = |labels: usize| usize::BITS - labels.saturating_sub(1).leading_zeros();
         let mut groups = group::cuda::Groups::new(gpu, n)?;
         let mut workspace = group::cuda::Workspace::new(gpu, n)?;
         group::cuda::group(gpu, &regions, n, bits(n), &mut groups, &mut workspace)?;

@@ -17,7 +17,7 @@ use crate::{
     ops::{
         basic::{
             scan,
-            sort::cuda::{Pairs, Workspace, pairs},
+            sort::cuda::{Pairs, Workspace, bits, pairs},
         },
         expect_len,
         lift::observe::cuda::{Observed, Partition},
@@ -244,7 +244,6 @@ fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Resu
     };
     let grid = blocks(n, BLOCK);
     let superpoints = d.superpoints as usize;
-    let bits = |most: usize| usize::BITS - most.saturating_sub(1).leading_zeros();
     let (mut by_set, mut by_superpoint) = (Pairs::new(gpu, n)?, Pairs::new(gpu, n)?);
     let mut sorting = Workspace::new(gpu, n)?;
 
