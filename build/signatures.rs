@@ -11,6 +11,8 @@ pub struct Kernel {
     pub comment: Vec<String>,
     /// Threads of a block, from `__launch_bounds__`.
     pub block: u32,
+    /// Its blocks wait for each other.
+    pub cooperative: bool,
     pub pointers: Vec<Pointer>,
     /// The structure passed by value, and its parameter's name.
     pub scalars: Option<(String, String)>,
@@ -20,6 +22,13 @@ pub struct Pointer {
     pub name: String,
     pub element: &'static str,
     pub mutable: bool,
+}
+
+impl Pointer {
+    /// Its name says so.
+    fn may_be_null(&self) -> bool {
+        self.name.ends_with("_or_null")
+    }
 }
 
 /// A structure that travels by value.
@@ -50,8 +59,9 @@ pub fn parse(group: &str, source: &str) -> Result<(Vec<Kernel>, Vec<Scalars>), S
     let mut scalars: Vec<Scalars> = vec![];
     for (at, _) in source.match_indices("extern \"C\" __global__") {
         let (head, rest) = source[at..].split_once('{').ok_or("a kernel has no body")?;
-        debug_assert!(!rest.is_empty());
         let mut kernel = kernel(head).map_err(|why| format!("{}: {why}", head.replace('\n', " ")))?;
+        let body = rest.split_once("\n}").map_or(rest, |(body, _)| body);
+        kernel.cooperative = body.contains("this_grid()");
         kernel.group = group.to_string();
         kernel.comment = comment_above(&source[..at]);
         if let Some((name, _)) = &kernel.scalars
@@ -76,6 +86,7 @@ fn kernel(head: &str) -> Result<Kernel, String> {
         group: String::new(),
         comment: vec![],
         block,
+        cooperative: false,
         pointers: vec![],
         scalars: None,
     };
@@ -90,7 +101,11 @@ fn kernel(head: &str) -> Result<Kernel, String> {
         match &words[constant as usize..] {
             [element, "*"] => {
                 let element = rust_type(element).ok_or(format!("type {element} is not supported"))?;
-                kernel.pointers.push(Pointer { name, element, mutable: !constant });
+                let pointer = Pointer { name, element, mutable: !constant };
+                if pointer.mutable && pointer.may_be_null() {
+                    return Err(format!("{} may be null, and so must be const", pointer.name));
+                }
+                kernel.pointers.push(pointer);
             }
             [structure] if structure.ends_with("Dims") => {
                 kernel.scalars = Some((structure.to_string(), name));
@@ -140,27 +155,35 @@ pub fn generate(kernels: &[Kernel], scalars: &[Scalars]) -> String {
     for (index, kernel) in kernels.iter().enumerate() {
         launch(&mut out, index, kernel);
     }
-    writeln!(out, "/// Name and threads a block of every kernel.").unwrap();
-    writeln!(out, "pub const KERNELS: &[(&str, u32)] = &[").unwrap();
-    for kernel in kernels {
-        writeln!(out, "    ({:?}, {}),", kernel.name, kernel.block).unwrap();
+    writeln!(out, "/// Name, threads a block, and whether its blocks wait for each other, of every kernel.")
+        .unwrap();
+    writeln!(out, "pub const KERNELS: &[(&str, u32, bool)] = &[").unwrap();
+    for Kernel { name, block, cooperative, .. } in kernels {
+        writeln!(out, "    ({name:?}, {block}, {cooperative}),").unwrap();
     }
     writeln!(out, "];").unwrap();
     out
 }
 
 fn launch(out: &mut String, index: usize, kernel: &Kernel) {
-    let Kernel { name, group, comment, block, pointers, scalars } = kernel;
-    writeln!(out, "/// Launches `{name}` on `grid` blocks of {block} threads.\n///\n/// ```text").unwrap();
+    let Kernel { name, group, comment, block, cooperative, pointers, scalars } = kernel;
+    let most = if *cooperative { ", or on as many as the device holds, if these are fewer" } else { "" };
+    writeln!(out, "/// Launches `{name}` on `grid` blocks of {block} threads{most}.\n///\n/// ```text")
+        .unwrap();
     for line in comment {
         writeln!(out, "///{line}").unwrap();
     }
     writeln!(out, "/// ```").unwrap();
     writeln!(out, "#[allow(clippy::too_many_arguments)]").unwrap();
     write!(out, "pub(crate) fn {name}(gpu: &Gpu, grid: [u32; 3]").unwrap();
-    for Pointer { name, element, mutable } in pointers {
-        let of = if *mutable { "&mut impl DevicePtrMut" } else { "&impl DevicePtr" };
-        write!(out, ", {name}: {of}<{element}>").unwrap();
+    for pointer in pointers {
+        let Pointer { name, element, mutable } = pointer;
+        match (pointer.may_be_null(), mutable) {
+            (true, _) => write!(out, ", {name}: Option<&crate::device::gpu::Buffer<{element}>>"),
+            (_, true) => write!(out, ", {name}: &mut impl DevicePtrMut<{element}>"),
+            (_, false) => write!(out, ", {name}: &impl DevicePtr<{element}>"),
+        }
+        .unwrap();
     }
     if let Some((structure, name)) = scalars {
         write!(out, ", {name}: {structure}").unwrap();
@@ -168,13 +191,28 @@ fn launch(out: &mut String, index: usize, kernel: &Kernel) {
     writeln!(out, ") -> Result<()> {{").unwrap();
     writeln!(out, "    let _range = tracing::debug_span!(target: \"partstad\", {group:?}).entered();")
         .unwrap();
-    let bytes: Vec<String> =
-        pointers.iter().map(|p| format!("{}.len() * size_of::<{}>()", p.name, p.element)).collect();
+    let bytes = |pointer: &Pointer| {
+        let Pointer { name, element, .. } = pointer;
+        match pointer.may_be_null() {
+            true => format!("{name}.map_or(0, |b| b.len() * size_of::<{element}>())"),
+            false => format!("{name}.len() * size_of::<{element}>()"),
+        }
+    };
+    let bytes: Vec<String> = pointers.iter().map(bytes).collect();
     writeln!(out, "    let bytes = {};", if bytes.is_empty() { "0".into() } else { bytes.join(" + ") })
         .unwrap();
-    for (i, Pointer { name, mutable, .. }) in pointers.iter().enumerate() {
+    for (i, pointer) in pointers.iter().enumerate() {
+        let Pointer { name, mutable, .. } = pointer;
         let method = if *mutable { "device_ptr_mut" } else { "device_ptr" };
-        writeln!(out, "    let ({name}, _sync{i}) = {name}.{method}(gpu.stream());").unwrap();
+        match pointer.may_be_null() {
+            true => writeln!(
+                out,
+                "    let ({name}, _sync{i}) = {name}.map(|b| b.device_ptr(gpu.stream())).unzip();\n    \
+                 let {name} = {name}.unwrap_or_default();"
+            ),
+            false => writeln!(out, "    let ({name}, _sync{i}) = {name}.{method}(gpu.stream());"),
+        }
+        .unwrap();
     }
     let all = pointers.iter().map(|p| &p.name).chain(scalars.iter().map(|(_, name)| name));
     let arguments: Vec<String> = all.map(|name| format!("&raw const {name} as *mut c_void")).collect();

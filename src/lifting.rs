@@ -235,12 +235,14 @@ impl Ballot<'_> {
                 &options.instances,
             )
         })?;
-        // On a device the weights are read only now that nothing has to wait for them.
-        weights.check(boxes.len())?;
+        // On a device they are read only now that nothing has to wait for them.
+        if !matches!(weigher, Weigher::Plain(_)) {
+            weights.check(boxes.len())?;
+        }
         Ok(Lifted { weights, scores, labels, instances })
     }
 
-    /// Weighs, votes and labels alone. Nobody has checked the weights.
+    /// Weighs, votes and labels alone. Nobody has checked the weights, and the host may have yet to receive the labels.
     ///
     /// # Errors
     /// As [`Ballot::lift`].
@@ -260,9 +262,9 @@ impl Ballot<'_> {
         let labels = progress.run(Stage::Labels, || {
             let options =
                 labels::Options { rule: weigher.rule(options.labels.rule), ..options.labels.clone() };
-            let labels = Labels::assign(device, superpoints, &scores, parts, &options)?;
+            let labels = Labels::begin(device, superpoints, &scores, parts, &options)?;
             match options.fill_hidden {
-                true => labels.fill(device, cloud, superpoints, memberships, parts.len()),
+                true => labels.begin_fill(device, cloud, superpoints, memberships, parts.len()),
                 false => Ok(labels),
             }
         })?;

@@ -10,8 +10,14 @@ use crate::{
     observer::{Observer, Progress, Stage},
     parts::Parts,
     sam3d::Regions,
+    segmentation::counted,
     stages::{
-        boxes::Boxes, cloud::Cloud, masks::Masks, network::Network, superpoints::Superpoints, views::Views,
+        boxes::{Box2d, Boxes},
+        cloud::Cloud,
+        masks::Masks,
+        network::Network,
+        superpoints::Superpoints,
+        views::Views,
         weights::Weights,
     },
     unnamed,
@@ -204,6 +210,11 @@ impl Pipeline {
     ) -> Result<Segmentation> {
         let Predictions { boxes, masks, superpoints, weights } = predictions;
         let mut progress = self.begin(cloud, boxes.len(), observer)?;
+        let flat = |b: &&Box2d| b.bbox[2] == 0.0 || b.bbox[3] == 0.0;
+        let empty = boxes.here().unwrap_or_default().iter().filter(flat).count();
+        if empty > 0 {
+            progress.warn(format!("{} no area, and so no vote.", counted(empty, "box has", "boxes have")));
+        }
         let superpoints = match superpoints {
             Some(superpoints) => superpoints,
             None => self.partition(cloud, &mut progress)?,

@@ -63,6 +63,8 @@ pub struct PartSummary<'a> {
     pub points: usize,
     /// Its instances.
     pub instances: usize,
+    /// Points labelled with it that are in no instance: no piece that they are in fills a box of it well enough.
+    pub without_instance: usize,
     /// Its boxes, over all views.
     pub boxes: usize,
     /// Superpoints that its boxes hold visible points of: where it can win.
@@ -116,6 +118,7 @@ impl Segmentation {
                 name,
                 points,
                 instances,
+                without_instance: points.saturating_sub(self.points_of_instances(j)),
                 boxes: boxes.iter().filter(|&&label| label as usize == j).count(),
                 superpoints: reaches[j].superpoints,
                 won: count(&self.labels.of_superpoint, label),
@@ -123,6 +126,12 @@ impl Segmentation {
             });
         }
         Ok(all)
+    }
+
+    /// Points in the instances of part `j`.
+    fn points_of_instances(&self, j: usize) -> usize {
+        let of_part = self.instances.list.iter().filter(|instance| instance.label as usize == j);
+        of_part.map(|instance| instance.points as usize).sum()
     }
 
     /// Where the boxes of each part hold visible points, `[L]`.
@@ -188,9 +197,11 @@ impl Segmentation {
             });
         }
         let Some((s, share)) = reach.best else {
-            return Ok(format!(
-                "{found} that weigh nothing: other views do not bear them out, or the weights given or learned are not above 0"
-            ));
+            let why = match boxes.iter().all(|b| b.score <= 0.0) {
+                true => "no score is above 0, or the weights given or learned are not",
+                false => "other views do not bear them out, or the weights given or learned are not above 0",
+            };
+            return Ok(format!("{found} that weigh nothing: {why}"));
         };
         let share = format!("{:.0} % of a superpoint's visible points over all views", 100.0 * share);
         let outcome = match self.labels.of_superpoint[s] {

@@ -79,5 +79,6 @@ fn labels(device: &Device, scene: &Scene, parts: &Parts, options: &Options) -> R
     let gathered = scene.gather(device, Voters::Masks, parts.len(), options, &mut progress)?;
     let weigher = Weigher::Plain(options.weights);
     let (_, _, labels) = scene.ballot(&gathered).label(device, parts, weigher, options, &mut progress)?;
+    labels.wait(device)?;
     Ok(labels)
 }

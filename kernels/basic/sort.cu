@@ -46,17 +46,23 @@ __device__ inline uint32_t look_back(const uint64_t* told, uint32_t pass, uint32
 }  // namespace sort
 
 struct SortDims {
-    uint32_t count;
-    uint32_t tiles;
+    uint32_t count;   // or the most that there may be
+    uint32_t tiles;   // of so many
     uint32_t passes;  // of the sort
     uint32_t pass;    // this one, from 0
 };
 
 namespace sort {
 
+// How many items there are.
+__device__ inline uint32_t count_of(const uint32_t* count_or_null, const SortDims& d) {
+    return count_or_null ? min(count_or_null[0], d.count) : d.count;
+}
+
 template <typename Key>
-__device__ inline void count_digits(const Key* __restrict__ keys, uint32_t* __restrict__ counts,
-                                    uint64_t* __restrict__ told, SortDims d) {
+__device__ inline void count_digits(const Key* __restrict__ keys, const uint32_t* __restrict__ count_or_null,
+                                    uint32_t* __restrict__ counts, uint64_t* __restrict__ told, SortDims d) {
+    uint32_t count = count_of(count_or_null, d);
     __shared__ uint32_t of_block[MOST_PASSES][DIGITS];
     for (uint32_t pass = 0; pass < d.passes; ++pass) of_block[pass][threadIdx.x] = 0;
     __syncthreads();
@@ -65,9 +71,9 @@ __device__ inline void count_digits(const Key* __restrict__ keys, uint32_t* __re
         uint32_t begin = tile * TILE + threadIdx.x;
         Key key[ROUNDS];
         for (uint32_t round = 0; round < ROUNDS; ++round) {
-            if (begin + round * THREADS < d.count) key[round] = keys[begin + round * THREADS];
+            if (begin + round * THREADS < count) key[round] = keys[begin + round * THREADS];
         }
-        for (uint32_t round = 0; round < ROUNDS && begin + round * THREADS < d.count; ++round) {
+        for (uint32_t round = 0; round < ROUNDS && begin + round * THREADS < count; ++round) {
             for (uint32_t pass = 0; pass < d.passes; ++pass) atomicAdd(&of_block[pass][digit(key[round], pass)], 1u);
         }
     }
@@ -82,8 +88,9 @@ __device__ inline void count_digits(const Key* __restrict__ keys, uint32_t* __re
 // shared memory so that items of one digit leave side by side.
 template <typename Key>
 __device__ inline void scatter(const Key* __restrict__ keys, const uint32_t* __restrict__ values,
-                               const uint32_t* __restrict__ counts, uint32_t* tickets, uint64_t* told,
-                               Key* __restrict__ sorted_keys, uint32_t* __restrict__ sorted_values, SortDims d) {
+                               const uint32_t* __restrict__ count_or_null, const uint32_t* __restrict__ counts,
+                               uint32_t* tickets, uint64_t* told, Key* __restrict__ sorted_keys,
+                               uint32_t* __restrict__ sorted_values, SortDims d) {
     // Half words, so that more blocks find room.
     __shared__ uint16_t warp_counts[WARPS][DIGITS];
     __shared__ uint32_t target[DIGITS];
@@ -95,8 +102,9 @@ __device__ inline void scatter(const Key* __restrict__ keys, const uint32_t* __r
     if (threadIdx.x == 0) ticket = atomicAdd(&tickets[d.pass], 1u);
     for (uint32_t w = 0; w < WARPS; ++w) warp_counts[w][threadIdx.x] = 0;
     __syncthreads();
-    uint32_t tile = ticket, start = tile * TILE;
-    uint32_t length = min(d.count - start, TILE);
+    uint32_t tile = ticket, start = tile * TILE, count = count_of(count_or_null, d);
+    if (start >= count) return;
+    uint32_t length = min(count - start, TILE);
     uint32_t begin = warp * (WARP * ROUNDS) + lane;
 
     // Digit above, rank below; the keys are read again later, which costs less than the registers to hold them.
@@ -155,33 +163,37 @@ __device__ inline void scatter(const Key* __restrict__ keys, const uint32_t* __r
 }  // namespace sort
 
 // counts[p, g] = number of keys whose digit of pass p is g. Nobody has told anything of a tile.
-// keys [N], counts [P, 256], 0 before, told [T, 256], T = ceil(N / 2048). A block takes every so many-th tile.
+// keys [N], count_or_null [1] the number of keys that there are, if the host does not know it, counts [P, 256], 0 before,
+// told [T, 256], T = ceil(N / 2048). A block takes every so many-th tile.
 extern "C" __global__ void __launch_bounds__(256)
-    sort_digits_u64(const uint64_t* __restrict__ keys, uint32_t* __restrict__ counts, uint64_t* __restrict__ told,
-                    SortDims d) {
-    sort::count_digits(keys, counts, told, d);
+    sort_digits_u64(const uint64_t* __restrict__ keys, const uint32_t* __restrict__ count_or_null,
+                    uint32_t* __restrict__ counts, uint64_t* __restrict__ told, SortDims d) {
+    sort::count_digits(keys, count_or_null, counts, told, d);
 }
 
 // As sort_digits_u64.
 extern "C" __global__ void __launch_bounds__(256)
-    sort_digits_u32(const uint32_t* __restrict__ keys, uint32_t* __restrict__ counts, uint64_t* __restrict__ told,
-                    SortDims d) {
-    sort::count_digits(keys, counts, told, d);
+    sort_digits_u32(const uint32_t* __restrict__ keys, const uint32_t* __restrict__ count_or_null,
+                    uint32_t* __restrict__ counts, uint64_t* __restrict__ told, SortDims d) {
+    sort::count_digits(keys, count_or_null, counts, told, d);
 }
 
 // An item with digit g goes behind all items of lower digits, and those of digit g before it.
-// keys, values [N]; counts [P, 256]; tickets [P], 0 before; told [T, 256]; sorted_keys, sorted_values [N]. One block per tile.
+// keys, values [N]; count_or_null [1]; counts [P, 256]; tickets [P], 0 before; told [T, 256]; sorted_keys, sorted_values
+// [N]. One block per tile.
 extern "C" __global__ void __launch_bounds__(256)
     sort_scatter_u64(const uint64_t* __restrict__ keys, const uint32_t* __restrict__ values,
-                     const uint32_t* __restrict__ counts, uint32_t* __restrict__ tickets, uint64_t* told,
-                     uint64_t* __restrict__ sorted_keys, uint32_t* __restrict__ sorted_values, SortDims d) {
-    sort::scatter(keys, values, counts, tickets, told, sorted_keys, sorted_values, d);
+                     const uint32_t* __restrict__ count_or_null, const uint32_t* __restrict__ counts,
+                     uint32_t* __restrict__ tickets, uint64_t* told, uint64_t* __restrict__ sorted_keys,
+                     uint32_t* __restrict__ sorted_values, SortDims d) {
+    sort::scatter(keys, values, count_or_null, counts, tickets, told, sorted_keys, sorted_values, d);
 }
 
 // As sort_scatter_u64.
 extern "C" __global__ void __launch_bounds__(256)
     sort_scatter_u32(const uint32_t* __restrict__ keys, const uint32_t* __restrict__ values,
-                     const uint32_t* __restrict__ counts, uint32_t* __restrict__ tickets, uint64_t* told,
-                     uint32_t* __restrict__ sorted_keys, uint32_t* __restrict__ sorted_values, SortDims d) {
-    sort::scatter(keys, values, counts, tickets, told, sorted_keys, sorted_values, d);
+                     const uint32_t* __restrict__ count_or_null, const uint32_t* __restrict__ counts,
+                     uint32_t* __restrict__ tickets, uint64_t* told, uint32_t* __restrict__ sorted_keys,
+                     uint32_t* __restrict__ sorted_values, SortDims d) {
+    sort::scatter(keys, values, count_or_null, counts, tickets, told, sorted_keys, sorted_values, d);
 }

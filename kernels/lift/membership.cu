@@ -2,7 +2,8 @@
 //
 // The set of a point is a number of W words of 32 bits, bit i % 32 of word i / 32 = box i of its view. In order:
 // gates (boxes that may hold a superpoint), runs (equal sets of neighbouring points, counted), the runs sorted by
-// (view, set) and then by superpoint (ops::sort), ranks of both orders (ops::scan), and the arrays of `Sets`.
+// (view, set) and then by superpoint (ops::sort), ranks of both orders (ops::scan), and the arrays of `Sets`. How many runs
+// there are, the host learns only with the sizes of those.
 #include "iou.cuh"
 #include "taps.cuh"
 
@@ -17,10 +18,9 @@ struct MembershipDims {
 };
 
 struct MembershipRunsDims {
-    uint32_t runs;         // R
     uint32_t superpoints;  // S
     uint32_t words;        // W
-    uint32_t capacity;     // runs that fit: the stride of a word
+    uint32_t capacity;     // C, the runs that fit: the stride of a word
 };
 
 namespace membership {
@@ -148,6 +148,9 @@ __device__ inline void runs(Holds holds, const uint32_t* superpoint_points, cons
     }
 }
 
+// R: how many runs there are and fit.
+__device__ inline uint32_t runs_of(const uint32_t* total, const MembershipRunsDims& d) { return min(total[0], d.capacity); }
+
 // Whether run `a` has the view and set of run `b`.
 __device__ inline bool same_set(const uint32_t* run_words, const uint32_t* run_view, uint32_t a, uint32_t b,
                                 const MembershipRunsDims& d) {
@@ -235,13 +238,17 @@ membership_bits(const uint32_t* __restrict__ superpoint_points, const uint32_t* 
 }
 
 // In the order by (view, set): is_set[q] = 1 where a set is met first, set_size[q] = its boxes there, else 0.
-// run_words [W, capacity], run_view [capacity], order [R], is_set and set_size [R]. One thread per place.
+// run_words [W, C], run_view, order, is_set and set_size [C]; total [1]. One thread per place.
 extern "C" __global__ void __launch_bounds__(256)
 membership_set_heads(const uint32_t* __restrict__ run_words, const uint32_t* __restrict__ run_view,
-                     const uint32_t* __restrict__ order, uint32_t* __restrict__ is_set,
-                     uint32_t* __restrict__ set_size, MembershipRunsDims d) {
+                     const uint32_t* __restrict__ order, const uint32_t* __restrict__ total,
+                     uint32_t* __restrict__ is_set, uint32_t* __restrict__ set_size, MembershipRunsDims d) {
     const uint32_t q = thread_index();
-    if (q >= d.runs) return;
+    if (q >= d.capacity) return;
+    if (q >= membership::runs_of(total, d)) {
+        is_set[q] = set_size[q] = 0;
+        return;
+    }
     const uint32_t run = order[q];
     const bool head = q == 0 || !membership::same_set(run_words, run_view, run, order[q - 1], d);
     uint32_t size = 0;
@@ -251,8 +258,8 @@ membership_set_heads(const uint32_t* __restrict__ run_words, const uint32_t* __r
 }
 
 // The sets: set_offsets[i] = set_begin[q], and there the set's boxes, for every head q of set i = set_rank[q].
-// order, is_set [R]; set_rank, set_begin [R + 1]: the sums before of the heads and their sizes;
-// set_offsets [D + 1], set_boxes [set_begin[R]]. One thread per place.
+// order, is_set [C]; set_rank, set_begin [C + 1]: the sums before of the heads and their sizes;
+// set_offsets [D + 1], set_boxes [set_begin[C]]. One thread per place.
 extern "C" __global__ void __launch_bounds__(256)
 membership_sets(const uint32_t* __restrict__ run_words, const uint32_t* __restrict__ run_view,
                 const uint32_t* __restrict__ order, const uint32_t* __restrict__ is_set,
@@ -260,8 +267,8 @@ membership_sets(const uint32_t* __restrict__ run_words, const uint32_t* __restri
                 const uint32_t* __restrict__ view_offsets, const uint32_t* __restrict__ view_boxes,
                 uint32_t* __restrict__ set_offsets, uint32_t* __restrict__ set_boxes, MembershipRunsDims d) {
     const uint32_t q = thread_index();
-    if (q >= d.runs) return;
-    if (q == 0) set_offsets[set_rank[d.runs]] = set_begin[d.runs];
+    if (q >= d.capacity) return;
+    if (q == 0) set_offsets[set_rank[d.capacity]] = set_begin[d.capacity];
     if (!is_set[q]) return;
     const uint32_t run = order[q];
     const uint32_t* boxes = view_boxes + view_offsets[run_view[run]];
@@ -274,57 +281,68 @@ membership_sets(const uint32_t* __restrict__ run_words, const uint32_t* __restri
     }
 }
 
-// keys[q] = values[order[q]]: what to sort by next. values [capacity], order and keys [R]. One thread per place.
+// keys[q] = values[order[q]]: what to sort by next. values, order and keys [C], total [1]. One thread per place.
 extern "C" __global__ void __launch_bounds__(256)
-membership_keys(const uint32_t* __restrict__ values, const uint32_t* __restrict__ order, uint32_t* __restrict__ keys,
-                MembershipRunsDims d) {
+membership_keys(const uint32_t* __restrict__ values, const uint32_t* __restrict__ order,
+                const uint32_t* __restrict__ total, uint32_t* __restrict__ keys, MembershipRunsDims d) {
     const uint32_t q = thread_index();
-    if (q < d.runs) keys[q] = values[order[q]];
+    if (q < membership::runs_of(total, d)) keys[q] = values[order[q]];
 }
 
-// order[q] = q. order [R]. One thread per place.
-extern "C" __global__ void __launch_bounds__(256) membership_count_up(uint32_t* __restrict__ order, MembershipRunsDims d) {
+// keys[q] = values[order[q]], or values[q] without an order; places[q] = q: what a sort begins with.
+// values, order_or_null, keys and places [C], total [1]. One thread per place.
+extern "C" __global__ void __launch_bounds__(256)
+membership_first_keys(const uint32_t* __restrict__ values, const uint32_t* __restrict__ order_or_null,
+                      const uint32_t* __restrict__ total, uint32_t* __restrict__ keys, uint32_t* __restrict__ places,
+                      MembershipRunsDims d) {
     const uint32_t q = thread_index();
-    if (q < d.runs) order[q] = q;
+    if (q >= membership::runs_of(total, d)) return;
+    keys[q] = values[order_or_null ? order_or_null[q] : q];
+    places[q] = q;
 }
 
 // In the order by (superpoint, view, set): is_entry[i] = 1 where a superpoint and set are met first.
-// superpoints [R], sorted; places [R] in the order by (view, set); set_rank [R + 1], is_set [R].
+// superpoints, sorted, is_entry [C]; places [C] in the order by (view, set); set_rank [C + 1], is_set [C]; total [1].
 // One thread per place.
 extern "C" __global__ void __launch_bounds__(256)
 membership_entry_heads(const uint32_t* __restrict__ superpoints, const uint32_t* __restrict__ places,
                        const uint32_t* __restrict__ is_set, const uint32_t* __restrict__ set_rank,
-                       uint32_t* __restrict__ is_entry, MembershipRunsDims d) {
+                       const uint32_t* __restrict__ total, uint32_t* __restrict__ is_entry, MembershipRunsDims d) {
     const uint32_t i = thread_index();
-    if (i >= d.runs) return;
+    if (i >= d.capacity) return;
+    if (i >= membership::runs_of(total, d)) {
+        is_entry[i] = 0;
+        return;
+    }
     is_entry[i] = i == 0 || superpoints[i] != superpoints[i - 1] ||
                   membership::set_of(is_set, set_rank, places[i]) != membership::set_of(is_set, set_rank, places[i - 1]);
 }
 
 // The entries: entry_set of every head, entry_count += the counts of its runs.
-// places, is_entry [R]; order, is_set [R], set_rank [R + 1] of the order by (view, set); entry_rank [R + 1];
+// places, is_entry [C]; order, is_set [C], set_rank [C + 1] of the order by (view, set); entry_rank [C + 1]; total [1];
 // entry_set and entry_count [E], entry_count cleared before. One thread per place.
 extern "C" __global__ void __launch_bounds__(256)
 membership_entries(const uint32_t* __restrict__ places, const uint32_t* __restrict__ is_entry,
                    const uint32_t* __restrict__ entry_rank, const uint32_t* __restrict__ order,
                    const uint32_t* __restrict__ is_set, const uint32_t* __restrict__ set_rank,
-                   const uint32_t* __restrict__ run_count, uint32_t* __restrict__ entry_set, uint32_t* entry_count,
-                   MembershipRunsDims d) {
+                   const uint32_t* __restrict__ run_count, const uint32_t* __restrict__ total,
+                   uint32_t* __restrict__ entry_set, uint32_t* entry_count, MembershipRunsDims d) {
     const uint32_t i = thread_index();
-    if (i >= d.runs) return;
+    if (i >= membership::runs_of(total, d)) return;
     const uint32_t q = places[i], entry = entry_rank[i] + is_entry[i] - 1;
     if (is_entry[i]) entry_set[entry] = membership::set_of(is_set, set_rank, q);
     atomicAdd(entry_count + entry, run_count[order[q]]);
 }
 
 // entry_offsets[s] = entries of the superpoints before s.
-// superpoints [R], sorted; entry_rank [R + 1]; entry_offsets [S + 1]. One thread per superpoint and one more.
+// superpoints [C], sorted; entry_rank [C + 1]; total [1]; entry_offsets [S + 1]. One thread per superpoint and one more.
 extern "C" __global__ void __launch_bounds__(256)
 membership_entry_offsets(const uint32_t* __restrict__ superpoints, const uint32_t* __restrict__ entry_rank,
-                         uint32_t* __restrict__ entry_offsets, MembershipRunsDims d) {
+                         const uint32_t* __restrict__ total, uint32_t* __restrict__ entry_offsets,
+                         MembershipRunsDims d) {
     const uint32_t s = thread_index();
     if (s > d.superpoints) return;
-    uint32_t low = 0, high = d.runs;
+    uint32_t low = 0, high = membership::runs_of(total, d);
     while (low < high) {
         const uint32_t middle = low + (high - low) / 2;
         if (superpoints[middle] < s) low = middle + 1; else high = middle;
@@ -332,12 +350,15 @@ membership_entry_offsets(const uint32_t* __restrict__ superpoints, const uint32_
     entry_offsets[s] = entry_rank[low];
 }
 
-// totals = D, the boxes of all sets, E: what the host must know to make room. All sums [R + 1]. One thread.
+// sizes = D, the boxes of all sets, E and how many runs there would be: what the host must know to make room. The sums
+// [C + 1], total [1]. One thread.
 extern "C" __global__ void __launch_bounds__(32)
-membership_totals(const uint32_t* __restrict__ set_rank, const uint32_t* __restrict__ set_begin,
-                  const uint32_t* __restrict__ entry_rank, uint32_t* __restrict__ totals, MembershipRunsDims d) {
+membership_sizes(const uint32_t* __restrict__ set_rank, const uint32_t* __restrict__ set_begin,
+                 const uint32_t* __restrict__ entry_rank, const uint32_t* __restrict__ total,
+                 uint32_t* __restrict__ sizes, MembershipRunsDims d) {
     if (threadIdx.x != 0) return;
-    totals[0] = set_rank[d.runs];
-    totals[1] = set_begin[d.runs];
-    totals[2] = entry_rank[d.runs];
+    sizes[0] = set_rank[d.capacity];
+    sizes[1] = set_begin[d.capacity];
+    sizes[2] = entry_rank[d.capacity];
+    sizes[3] = total[0];
 }

@@ -3,8 +3,10 @@
 // A region bears the number of one of its points, its root. The edges lie in a hash table under their two ends; in which
 // slot is chance, and nothing depends on it. A round: means, gains of the edges and the best of each region, the edge that
 // each region chooses, what it joins, and the sums and edges of what remains, these in the other of two tables. What a
-// round has read it clears, for the next but one. When few regions are left, one block does the rounds that are left in
-// one launch (agglomeration_finish).
+// round has read it clears, for the next but one. One launch does all rounds (agglomeration_rounds): its blocks wait for
+// each other between the steps, until so few regions are left that one block alone is faster.
+#include <cooperative_groups.h>
+
 #include "common.cuh"
 
 struct AgglomerationDims {
@@ -25,6 +27,8 @@ namespace agglomeration {
 
 // As in the reference.
 constexpr uint32_t LARGER = 4;
+// No more regions, and edges between them, than one block merges in little time.
+constexpr uint32_t FEW_REGIONS = 2048, FEW_EDGES = 8192;
 constexpr uint64_t SCRAMBLE = 0x9e3779b97f4a7c15;
 constexpr uint64_t UNSCRAMBLE = 0xf1de83e19937733d;  // SCRAMBLE * UNSCRAMBLE = 1
 
@@ -32,6 +36,9 @@ constexpr uint64_t UNSCRAMBLE = 0xf1de83e19937733d;  // SCRAMBLE * UNSCRAMBLE = 
 // whatever cost, 0 in the beginning, and the slots of the table that is read and of the one that is filled. A round
 // writes what the next will know beside it, where no block reads before the round is over.
 enum { REGIONS, STAYING, EDGES, SMALL, SLOTS, NEW_SLOTS };
+
+// Whether one block alone is faster.
+__device__ inline bool few(const uint32_t* state) { return state[REGIONS] <= FEW_REGIONS && state[EDGES] <= FEW_EDGES; }
 
 // Items begin + thread, begin + step + thread, ...: of a grid, or of the only block.
 struct Items {
@@ -91,9 +98,16 @@ __device__ inline double squared(const double* means, uint32_t a, uint32_t b, co
     return sum * d.square;
 }
 
+// Empties as many slots as the table of the next round has, and those after it.
+__device__ inline void clear(Items items, uint64_t* new_pairs, uint64_t* new_borders, const uint32_t* state) {
+    uint32_t slots = room(state[EDGES]);
+    for (uint32_t slot = items.begin + threadIdx.x; slot < slots; slot += items.step) new_pairs[slot] = new_borders[slot] = 0;
+}
+
 __device__ inline void mean(Items items, const uint32_t* live, const int64_t* sums, const uint32_t* count,
                             double* means, uint32_t* state, uint32_t* next, const AgglomerationDims& d) {
-    for (uint32_t at = items.begin + threadIdx.x; at < state[REGIONS] * d.dimensions; at += items.step) {
+    uint32_t values = state[REGIONS] * d.dimensions;
+    for (uint32_t at = items.begin + threadIdx.x; at < values; at += items.step) {
         uint32_t a = live[at / d.dimensions];
         size_t value = size_t(a) * d.dimensions + at % d.dimensions;
         means[value] = double(sums[value]) / double(count[a]);
@@ -108,7 +122,8 @@ __device__ inline void mean(Items items, const uint32_t* live, const int64_t* su
 __device__ inline void gain(Items items, const uint64_t* pairs, const uint64_t* borders, const uint32_t* count,
                             const double* means, uint64_t* gains, uint64_t* best, const uint32_t* state,
                             const AgglomerationDims& d) {
-    for (uint32_t slot = items.begin + threadIdx.x; slot < state[SLOTS]; slot += items.step) {
+    uint32_t slots = state[SLOTS], small = state[SMALL];
+    for (uint32_t slot = items.begin + threadIdx.x; slot < slots; slot += items.step) {
         uint64_t edge = pairs[slot];
         if (edge == 0) continue;
         uint32_t a = low(edge), b = high(edge);
@@ -116,8 +131,8 @@ __device__ inline void gain(Items items, const uint64_t* pairs, const uint64_t* 
         double gain = double(borders[slot]) * d.border - of_a * of_b / (of_a + of_b) * squared(means, a, b, d);
         uint64_t key = ordered(gain);
         gains[slot] = key;
-        if (gain >= 0.0 || count[a] <= state[SMALL]) atomicMax(atomic(&best[a]), static_cast<unsigned long long>(key));
-        if (gain >= 0.0 || count[b] <= state[SMALL]) atomicMax(atomic(&best[b]), static_cast<unsigned long long>(key));
+        if (gain >= 0.0 || count[a] <= small) atomicMax(atomic(&best[a]), static_cast<unsigned long long>(key));
+        if (gain >= 0.0 || count[b] <= small) atomicMax(atomic(&best[b]), static_cast<unsigned long long>(key));
     }
 }
 
@@ -180,7 +195,8 @@ __device__ inline void join(Items items, const uint32_t* live, const uint64_t* p
 __device__ inline void absorb(Items items, const uint32_t* live, const uint32_t* parent, int64_t* sums,
                               uint32_t* count, uint64_t* best, uint64_t* chosen, const uint32_t* state,
                               const AgglomerationDims& d) {
-    for (uint32_t at = items.begin + threadIdx.x; at < state[REGIONS] * d.dimensions; at += items.step) {
+    uint32_t values = state[REGIONS] * d.dimensions;
+    for (uint32_t at = items.begin + threadIdx.x; at < values; at += items.step) {
         uint32_t a = live[at / d.dimensions], channel = at % d.dimensions, to = parent[a];
         if (channel == 0) best[a] = chosen[a] = 0;
         if (to == a) continue;
@@ -215,21 +231,23 @@ __device__ inline void contract(Items items, const uint32_t* parent, uint64_t* p
 }  // namespace agglomeration
 
 // Every point is a region: sums[i, c] = features[i, c] in whole units, count[i] = 1.
-// features, sums [N, D], count, live, parent [N], state [6], 0 before, of the first round. One thread per value.
+// features, sums [N, D], count, best, chosen, live, parent [N], state [6], of the first round. One thread per value.
 extern "C" __global__ void __launch_bounds__(256)
     agglomeration_points(const float* __restrict__ features, int64_t* __restrict__ sums, uint32_t* __restrict__ count,
-                         uint32_t* __restrict__ live, uint32_t* __restrict__ parent, uint32_t* __restrict__ state,
-                         AgglomerationStartDims d) {
+                         uint64_t* __restrict__ best, uint64_t* __restrict__ chosen, uint32_t* __restrict__ live,
+                         uint32_t* __restrict__ parent, uint32_t* __restrict__ state, AgglomerationStartDims d) {
     uint32_t at = thread_index();
     if (at >= d.points * d.columns) return;
     sums[at] = int64_t(rint(double(features[at]) * double(d.units)));
     if (at == 0) {
         state[agglomeration::REGIONS] = d.points;
         state[agglomeration::SLOTS] = d.slots;
+        state[agglomeration::EDGES] = state[agglomeration::SMALL] = 0;
     }
     if (at % d.columns == 0) {
         uint32_t i = at / d.columns;
         count[i] = 1;
+        best[i] = chosen[i] = 0;
         live[i] = parent[i] = i;
     }
 }
@@ -251,85 +269,39 @@ extern "C" __global__ void __launch_bounds__(256)
     agglomeration::count_edges(fresh, state);
 }
 
-// means[a, c] = sums[a, c] / count[a], in units, of the regions there are. Those that stay and the next round's edges will be
-// counted from 0.
-// live, count [N], sums, means [N, D], state, next [6]. One thread per value.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_means(const uint32_t* __restrict__ live, const int64_t* __restrict__ sums,
-                        const uint32_t* __restrict__ count, double* __restrict__ means, uint32_t* __restrict__ state,
-                        uint32_t* __restrict__ next, AgglomerationDims d) {
-    agglomeration::mean(agglomeration::of_grid(), live, sums, count, means, state, next, d);
-}
-
-// gains[e] = border - n_a n_b / (n_a + n_b) |mean_a - mean_b|^2, ordered; best[a] = the largest of a region's edges that
-// it considers: those that lose nothing, and all if it is small.
-// pairs, borders, gains [S], count, best [N], means [N, D], state [6]. One thread per slot.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_gains(const uint64_t* __restrict__ pairs, const uint64_t* __restrict__ borders,
-                        const uint32_t* __restrict__ count, const double* __restrict__ means,
-                        uint64_t* __restrict__ gains, uint64_t* __restrict__ best, const uint32_t* __restrict__ state,
-                        AgglomerationDims d) {
-    agglomeration::gain(agglomeration::of_grid(), pairs, borders, count, means, gains, best, state, d);
-}
-
-// chosen[a] = the scrambled edge whose gain is best[a], of several the largest.
-// pairs, gains [S], best, chosen [N], state [6]. One thread per slot.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_choose(const uint64_t* __restrict__ pairs, const uint64_t* __restrict__ gains,
-                         const uint64_t* __restrict__ best, uint64_t* __restrict__ chosen,
-                         const uint32_t* __restrict__ state) {
-    agglomeration::choose(agglomeration::of_grid(), pairs, gains, best, chosen, state);
-}
-
-// parent[a] = the region that a merges into, itself if it stays; then next_live holds it, in any order.
-// live, count, chosen, parent, next_live [N], pairs, borders [S], means [N, D], state [6]. One thread per region.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_join(const uint32_t* __restrict__ live, const uint64_t* __restrict__ pairs,
-                       const uint64_t* __restrict__ borders, const uint32_t* __restrict__ count,
-                       const double* __restrict__ means, const uint64_t* __restrict__ chosen,
-                       uint32_t* __restrict__ parent, uint32_t* __restrict__ next_live, uint32_t* __restrict__ state,
-                       AgglomerationDims d) {
-    agglomeration::join(agglomeration::of_grid(), live, pairs, borders, count, means, chosen, parent, next_live, state, d);
-}
-
-// The region that a merges into takes its sums, and its edges that do not end in it; best and chosen are 0 again, and the
-// table that held the edges is empty.
-// live, parent, count, best, chosen [N], sums [N, D], pairs, borders [S], new_pairs, new_borders [S'], 0 before, state,
-// next [6]. As many threads as values or slots; integers, so any order will do.
-extern "C" __global__ void __launch_bounds__(256)
-    agglomeration_merge(const uint32_t* __restrict__ live, const uint32_t* __restrict__ parent,
-                           int64_t* __restrict__ sums, uint32_t* __restrict__ count, uint64_t* __restrict__ best,
-                           uint64_t* __restrict__ chosen, uint64_t* __restrict__ pairs, uint64_t* __restrict__ borders,
-                           uint64_t* __restrict__ new_pairs, uint64_t* __restrict__ new_borders,
-                           const uint32_t* __restrict__ state, uint32_t* __restrict__ next, AgglomerationDims d) {
-    agglomeration::Items items = agglomeration::of_grid();
-    agglomeration::absorb(items, live, parent, sums, count, best, chosen, state, d);
-    agglomeration::contract(items, parent, pairs, borders, new_pairs, new_borders, state, next, d);
-}
-
 // All rounds until nothing merges.
-// live, count, best, chosen, parent, next_live [N], sums, means [N, D], pairs, borders [S], new_pairs, new_borders [S'],
-// gains [the larger of S and S'], state, next [6]. One block. Nothing is __restrict__: one phase writes what the next reads.
-extern "C" __global__ void __launch_bounds__(512, 1)
-    agglomeration_finish(uint32_t* live, int64_t* sums, uint32_t* count, double* means, uint64_t* pairs,
+// live, count, best, chosen, parent, next_live [N], sums, means [N, D], pairs, borders, gains, new_pairs, new_borders [S],
+// state, next [6]. As many blocks as the device holds at a time. Nothing is __restrict__: one step writes what the next
+// reads.
+extern "C" __global__ void __launch_bounds__(640, 1)
+    agglomeration_rounds(uint32_t* live, int64_t* sums, uint32_t* count, double* means, uint64_t* pairs,
                          uint64_t* borders, uint64_t* gains, uint64_t* best, uint64_t* chosen, uint32_t* parent,
                          uint32_t* next_live, uint64_t* new_pairs, uint64_t* new_borders, uint32_t* state,
                          uint32_t* next, AgglomerationDims d) {
-    agglomeration::Items items = agglomeration::of_block();
-    bool done = false;
-    while (!done) {
+    cooperative_groups::grid_group grid = cooperative_groups::this_grid();
+    bool alone = false;
+    for (bool first = true, done = false; !done; first = false) {
+        if (!alone && agglomeration::few(state)) {
+            // All must have read `state` before the block that stays writes it again.
+            grid.sync();
+            if (blockIdx.x > 0) return;
+            alone = true;
+        }
+        auto wait = [&] { alone ? __syncthreads() : grid.sync(); };
+        agglomeration::Items items = alone ? agglomeration::of_block() : agglomeration::of_grid();
+        if (first) agglomeration::clear(items, new_pairs, new_borders, state);
         agglomeration::mean(items, live, sums, count, means, state, next, d);
-        __syncthreads();
+        wait();
         agglomeration::gain(items, pairs, borders, count, means, gains, best, state, d);
-        __syncthreads();
+        wait();
         agglomeration::choose(items, pairs, gains, best, chosen, state);
-        __syncthreads();
+        wait();
         agglomeration::join(items, live, pairs, borders, count, means, chosen, parent, next_live, state, d);
-        __syncthreads();
+        wait();
         agglomeration::absorb(items, live, parent, sums, count, best, chosen, state, d);
         agglomeration::contract(items, parent, pairs, borders, new_pairs, new_borders, state, next, d);
         done = state[agglomeration::STAYING] == state[agglomeration::REGIONS] && state[agglomeration::SMALL] == d.small;
-        __syncthreads();
+        wait();
         uint32_t *lives = live, *known = state;
         uint64_t *edges = pairs, *weights = borders;
         live = next_live, pairs = new_pairs, borders = new_borders, state = next;

@@ -325,7 +325,12 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Res
     if !text.trim_ascii_start().starts_with(b"{") {
         return Err(Error::format(path, format!("not {what}: give an object, {{...}}")));
     }
-    serde_json::from_slice(&text).map_err(|e| Error::format(path, format!("not {what}: {e}")))
+    let unfit = |e: &dyn std::fmt::Display| Error::format(path, format!("not {what}: {e}"));
+    let mut json = serde_json::Deserializer::from_slice(&text);
+    // Names the entry that is wrong.
+    let read = serde_path_to_error::deserialize(&mut json).map_err(|e| unfit(&e))?;
+    json.end().map_err(|e| unfit(&e))?;
+    Ok(read)
 }
 
 /// Loads what finds parts without names, and refuses models that cannot. `folder`: theirs.
@@ -411,10 +416,14 @@ fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Resul
         counted(found.views.len(), "view", "views")
     );
     let width = found.parts.iter().map(String::len).max().unwrap_or_default();
-    for PartSummary { name, points, instances, .. } in found.summary()? {
+    for PartSummary { name, points, instances, without_instance, .. } in found.summary()? {
         let share = 100.0 * points as f64 / n as f64;
         let noun = if instances == 1 { "instance" } else { "instances" };
-        text += &format!("  {name:width$}  {points:>8} points  {share:5.1} %  {instances:>3} {noun}\n");
+        let rest = match without_instance {
+            0 => String::new(),
+            rest => format!(", {} in none", counted(rest, "point", "points")),
+        };
+        text += &format!("  {name:width$}  {points:>8} points  {share:5.1} %  {instances:>3} {noun}{rest}\n");
     }
     Ok(text + &format!("{seconds:.1} s; look at {}", dir.join("report.html").display()))
 }

@@ -94,6 +94,14 @@ impl<T: DeviceRepr + Pod> Download for &Buffer<T> {
     }
 }
 
+impl Download for () {
+    type Host = ();
+
+    fn fetch(self, _: &mut Pass) -> Result<()> {
+        Ok(())
+    }
+}
+
 impl<A: Download, B: Download> Download for (A, B) {
     type Host = (A::Host, B::Host);
 

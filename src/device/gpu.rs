@@ -8,28 +8,27 @@ use crate::{
         locked::Locked,
         memory::Cache,
         pool,
+        profile::Profile,
         telemetry::{self, Telemetry},
     },
     error::{Error, Result},
 };
 use cudarc::{
     driver::{
-        CudaContext, CudaEvent, CudaFunction, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError,
+        CudaContext, CudaFunction, CudaStream, DevicePtr, DevicePtrMut, DeviceRepr, DriverError,
         ValidAsZeroBits, result, sys,
     },
     nvrtc::Ptx,
 };
 use std::{
-    ffi::{CStr, c_char, c_void},
+    ffi::{CStr, c_char},
     fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex},
 };
 
 /// Memory on the device.
 pub use crate::device::memory::Buffer;
+pub use crate::device::profile::Launch;
 /// A part of a [`Buffer`].
 pub use cudarc::driver::{CudaView as View, CudaViewMut as ViewMut};
 
@@ -54,13 +53,13 @@ const LEAST_CAPABILITY: (i32, i32) = (8, 0);
 
 /// A device and a stream on it. Clones share both.
 #[derive(Clone)]
-pub struct Gpu(Arc<Inner>);
+pub struct Gpu(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     stream: Arc<CudaStream>,
-    functions: Vec<CudaFunction>,
+    pub(super) functions: Vec<CudaFunction>,
     name: String,
-    profile: Profile,
+    pub(super) profile: Profile,
     locked: Mutex<Locked>,
     cache: Arc<Cache>,
 }
@@ -83,24 +82,6 @@ impl Drop for Inner {
         // Nobody will ask for what buffers leave that live longer.
         self.cache.keep_blocks(false);
     }
-}
-
-/// The launches since a profile began, each with an event before and after it.
-#[derive(Default)]
-struct Profile {
-    runs: AtomicBool,
-    launches: Mutex<Vec<(usize, usize, [CudaEvent; 2])>>,
-}
-
-/// One launch of a kernel, as [`Gpu::profile`] saw it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Launch {
-    /// Name of the kernel.
-    pub kernel: &'static str,
-    /// Bytes of the arrays that it was given: what it moves if it touches all of each once.
-    pub bytes: usize,
-    /// How long it ran, by the device's clock.
-    pub milliseconds: f32,
 }
 
 /// What a device is, for people.
@@ -166,7 +147,7 @@ impl Gpu {
         let module = context
             .load_module(Ptx::from_binary(IMAGE.to_vec()))
             .map_err(failed(&format!("loading the kernels on {name}")))?;
-        let load = |&(kernel, _): &(&str, u32)| {
+        let load = |&(kernel, ..): &(&str, u32, bool)| {
             module.load_function(kernel).map_err(failed(&format!("loading kernel {kernel}")))
         };
         let functions = kernels::KERNELS.iter().map(load).collect::<Result<_>>()?;
@@ -375,9 +356,9 @@ impl Gpu {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         stream.begin_capture(mode).map_err(failed("capturing a graph"))?;
         // What is captured does not run, and has no time.
-        let profiled = self.0.profile.runs.swap(false, Relaxed);
+        let profiled = self.0.profile.set_runs(false);
         let done = super::memory::uncached(work);
-        self.0.profile.runs.store(profiled, Relaxed);
+        self.0.profile.set_runs(profiled);
         let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0));
         done?;
         match graph.map_err(failed("capturing a graph"))? {
@@ -397,66 +378,6 @@ impl Gpu {
         let (ordinal, name) = (self.ordinal(), self.name().to_string());
         let telemetry = Telemetry::read(&bus_id(ordinal)?);
         Ok(Description { ordinal, name, capability, memory, free, driver: driver_version()?, telemetry })
-    }
-
-    /// What `work` returns, and the launches that it made on this stream, in order. The events around each launch cost a
-    /// few microseconds of the whole, which is therefore no measure of `work`.
-    ///
-    /// # Errors
-    /// What `work` returns; [`Error::Device`] if anything on the stream failed.
-    pub fn profile<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Launch>)> {
-        let Profile { runs, launches } = &self.0.profile;
-        let taken = || std::mem::take(&mut *launches.lock().unwrap_or_else(PoisonError::into_inner));
-        taken();
-        runs.store(true, Relaxed);
-        let value = work();
-        runs.store(false, Relaxed);
-        let launches = taken();
-        let value = value?;
-        self.synchronize()?;
-        let read = |(index, bytes, [begin, end]): &(usize, usize, [CudaEvent; 2])| {
-            let milliseconds = begin.elapsed_ms(end).map_err(failed("timing a kernel"))?;
-            Ok(Launch { kernel: kernels::KERNELS[*index].0, bytes: *bytes, milliseconds })
-        };
-        Ok((value, launches.iter().map(read).collect::<Result<_>>()?))
-    }
-
-    fn event(&self) -> Result<CudaEvent> {
-        let timing = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
-        self.stream().record_event(timing).map_err(failed("timing a kernel"))
-    }
-
-    /// Launches kernel `index` of [`kernels::KERNELS`]; a grid without blocks is nothing to do. `bytes`: of its arrays.
-    ///
-    /// # Safety
-    /// `arguments` must point to values of the kernel's parameter types, its pointers to enough memory of this device.
-    unsafe fn launch(
-        &self,
-        index: usize,
-        grid: [u32; 3],
-        bytes: usize,
-        arguments: &mut [*mut c_void],
-    ) -> Result<()> {
-        if grid.contains(&0) {
-            return Ok(());
-        }
-        let (name, block) = kernels::KERNELS[index];
-        let stream = self.stream();
-        stream.context().bind_to_thread().map_err(|e| failed(name)(e))?;
-        let function = self.0.functions[index].cu_function();
-        let [x, y, z] = grid;
-        let profile = &self.0.profile;
-        let begin = profile.runs.load(Relaxed).then(|| self.event()).transpose()?;
-        // SAFETY: the caller's; function and stream live as long as `self`.
-        unsafe {
-            result::launch_kernel(function, (x, y, z), (block, 1, 1), 0, stream.cu_stream(), arguments)
-        }
-        .map_err(|e| failed(&format!("launching {name} on a grid of {x} x {y} x {z}"))(e))?;
-        if let Some(begin) = begin {
-            let launch = (index, bytes, [begin, self.event()?]);
-            profile.launches.lock().unwrap_or_else(PoisonError::into_inner).push(launch);
-        }
-        Ok(())
     }
 
     fn no_memory(&self, bytes: usize, error: DriverError) -> Error {

@@ -9,11 +9,15 @@ pub mod download;
 #[cfg(feature = "cuda")]
 pub mod gpu;
 #[cfg(feature = "cuda")]
+mod launch;
+#[cfg(feature = "cuda")]
 mod locked;
 #[cfg(feature = "cuda")]
 mod memory;
 #[cfg(feature = "cuda")]
 mod pool;
+#[cfg(feature = "cuda")]
+mod profile;
 #[cfg(feature = "cuda")]
 pub mod telemetry;
 pub mod twin;

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const RUNTIME: [&str; 8] = ["access", "block", "driver", "graph", "launch", "memory", "sectors", "shared"];
+const RUNTIME: [&str; 9] =
+    ["access", "block", "driver", "graph", "grid", "launch", "memory", "sectors", "shared"];
 
 #[path = "mutants.rs"]
 mod mutants;

@@ -162,6 +162,48 @@ fn lift_writes_everything_whatever_the_thread_count() {
     }
 }
 
+#[test]
+fn boxes_that_cannot_vote_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (boxes, out) = (dir.path().join("boxes.json"), dir.path().join("out"));
+    let mut list: Vec<serde_json::Value> = serde_json::from_slice(&fs::read(BOXES).unwrap()).unwrap();
+    list.iter_mut().for_each(|entry| entry["score"] = 0.into());
+    list[0]["bbox"][2] = 0.into();
+    fs::write(&boxes, serde_json::to_vec(&list).unwrap()).unwrap();
+    let run = json(&[
+        "lift",
+        CLOUD,
+        "--boxes",
+        boxes.to_str().unwrap(),
+        "--parts",
+        PARTS,
+        "-o",
+        out.to_str().unwrap(),
+        "--json",
+    ]);
+    let warnings = run["warnings"].to_string();
+    assert!(warnings.contains("1 box has no area, and so no vote."), "{warnings}");
+    assert!(warnings.contains("boxes that weigh nothing: no score is above 0"), "{warnings}");
+}
+
+#[test]
+fn points_in_no_instance_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let run =
+        json(&["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", out.to_str().unwrap(), "--json"]);
+    let [labels, instances] =
+        ["labels.npy", "instances.npy"].map(|name| npy::read::<i32>(&out.join(name)).unwrap().data);
+    let mut all = 0;
+    for (part, j) in run["parts"].as_array().unwrap().iter().zip(0..) {
+        let without = labels.iter().zip(&instances).filter(|&(&label, &instance)| label == j && instance < 0);
+        let without = without.count();
+        assert_eq!(part["without_instance"], without, "{part}");
+        all += without;
+    }
+    assert!(all > 0, "a case that has some");
+}
+
 /// `lift` of the cloud with its boxes and their features, into `out`.
 fn lift_with_features(out: &str) -> Vec<&str> {
     [

@@ -98,6 +98,8 @@ fn failures_exit_with_1_and_name_the_file() {
         options(br#"{"views": {"side": 0}}"#).contains("option views.side is 0; it must be from 1 to 8192")
     );
     assert!(options(b"[]").contains("not pipeline options: give an object"));
+    assert!(options(br#"{"instances": {"max_gap": "wide"}}"#).contains("instances.max_gap: invalid type"));
+    assert!(options(br#"{"instances": {}} {}"#).contains("trailing characters"));
     let device = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", &out, "--device", "tpu"];
     assert!(fails(&device, 1).contains("tpu"));
 }

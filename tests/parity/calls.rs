@@ -12,7 +12,7 @@ use std::{fmt::Write, fs, sync::Mutex};
 
 /// Launches, allocations, values set, copies within the device, to it and from it, and waits.
 const CALLS: [(&str, &[&std::ffi::CStr]); 7] = [
-    ("launches", &[c"cuLaunchKernel"]),
+    ("launches", &[c"cuLaunchKernel", c"cuLaunchCooperativeKernel"]),
     ("allocations", &[c"cuMemAllocAsync"]),
     ("sets", &[c"cuMemsetD8Async", c"cuMemsetD32Async"]),
     ("within", &[c"cuMemcpyDtoDAsync"]),

@@ -146,7 +146,7 @@ fn compare(gpu: &Gpu, input: &instances::Input) -> [Pieces; 2] {
             box_view: there.box_view,
             views,
         };
-        let found = overlaps::cuda::Held::count(gpu, of).unwrap().sums(gpu).unwrap().overlaps;
+        let found = overlaps::cuda::Held::count(gpu, of).unwrap().sums(gpu, ()).unwrap().0.overlaps;
         let owners = Owners { label: input.box_label, view: input.box_view, views };
         assert_eq!(found, Overlaps::of_superpoints(observed, sets, &owners));
     }
@@ -154,7 +154,8 @@ fn compare(gpu: &Gpu, input: &instances::Input) -> [Pieces; 2] {
         let rules =
             Rules { merge, max_gap: 0.02, max_size_ratio: 100.0, max_distance: 0.3, min_box_iou: 0.4 };
         let expected = instances::cpu::instances(input, &rules).unwrap();
-        let found = instances::cuda::instances(gpu, &there, &rules).unwrap().download(gpu).unwrap();
+        let (found, [labels, _]) = instances::cuda::instances(gpu, &there, &rules, there.label).unwrap();
+        assert_eq!(labels, input.label);
         assert_eq!(found, expected, "{merge:?}: {superpoints} superpoints, {boxes} boxes, {views} views");
         found
     })

@@ -115,6 +115,19 @@ fn searches_of_every_depth() {
     });
 }
 
+/// More than the 8192 warps that look for them.
+#[test]
+fn small_components() {
+    at_size("small_components", |gpu| {
+        let mut random = Random(16);
+        let points: Vec<[f32; 3]> = (0..40_000).map(|_| [0; 3].map(|_| random.uniform())).collect();
+        let (positions, tree) = arrange(gpu, &points);
+        let labels: Vec<u32> = points.iter().map(|_| random.below(16_000)).collect();
+        let groups = compare_groups(gpu, &labels, 14);
+        compare_merged(gpu, &points, &positions, &tree, &groups, 2, "many");
+    });
+}
+
 /// A chunk is 2048 edges; a block adds up 256 chunks at a time.
 #[test]
 fn weights_of_edges() {

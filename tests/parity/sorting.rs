@@ -86,6 +86,26 @@ fn sorting() {
 }
 
 #[test]
+fn sorting_as_many_as_the_device_says() {
+    let gpu = gpu();
+    let mut random = Random(3);
+    for (most, said) in [(5000, 0), (5000, 1), (5000, 2048), (5000, 3001), (5000, 5000), (5000, 9000), (0, 7)]
+    {
+        let keys: Vec<u32> = (0..most).map(|_| random.below(1000)).collect();
+        let values: Vec<u32> = (0..most as u32).collect();
+        let mut workspace = sort::cuda::Workspace::new(&gpu, most).unwrap();
+        let mut pairs = Pairs { keys: gpu.upload(&keys).unwrap(), values: gpu.upload(&values).unwrap() };
+        let count = gpu.upload(&[said]).unwrap();
+        sort::cuda::pairs_up_to(&gpu, &mut pairs, most, Some(&count), 10, &mut workspace).unwrap();
+        let n = most.min(said as usize);
+        let (expected_keys, expected_values) = sort::cpu::pairs(&keys[..n], &values[..n]);
+        let what = format!("{said} of {most} keys");
+        same(&gpu.download(&pairs.keys.slice(..n)).unwrap(), &expected_keys, &what);
+        same(&gpu.download(&pairs.values.slice(..n)).unwrap(), &expected_values, &what);
+    }
+}
+
+#[test]
 fn sorting_more_than_there_is_room_for() {
     let gpu = gpu();
     let mut workspace = sort::cuda::Workspace::<u32>::new(&gpu, 5).unwrap();

@@ -168,6 +168,8 @@ typedef struct {
   size_t superpoints;
   // Superpoints that it won.
   size_t won;
+  // Points that are of it and in no instance.
+  size_t without_instance;
 } partstad_part;
 
 // How long a stage took.

@@ -83,6 +83,8 @@ pub struct partstad_part {
     pub superpoints: usize,
     /// Superpoints that it won.
     pub won: usize,
+    /// Points that are of it and in no instance.
+    pub without_instance: usize,
 }
 
 /// How long a stage took.
@@ -160,8 +162,25 @@ impl partstad_result {
                     parts._texts.last().map_or(ptr::null(), |text| text.as_ptr())
                 };
                 let (name, reason) = (text(part.name), part.reason.as_deref().map_or(ptr::null(), &mut text));
-                let rust::pipeline::PartSummary { points, instances, boxes, superpoints, won, .. } = part;
-                parts.list.push(partstad_part { name, reason, points, instances, boxes, superpoints, won });
+                let rust::pipeline::PartSummary {
+                    points,
+                    instances,
+                    without_instance,
+                    boxes,
+                    superpoints,
+                    won,
+                    ..
+                } = part;
+                parts.list.push(partstad_part {
+                    name,
+                    reason,
+                    points,
+                    instances,
+                    boxes,
+                    superpoints,
+                    won,
+                    without_instance,
+                });
             }
             Ok(parts)
         });

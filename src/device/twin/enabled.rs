@@ -202,9 +202,20 @@ impl<T: Twinned> Clone for Resident<T> {
 impl<T: Twinned> Mirrored<T> {
     /// A value that lies on both sides.
     pub fn on_both(here: T, gpu: &Gpu, there: T::Device) -> Mirrored<T> {
-        let twin = Twin::on_device(gpu, there);
-        _ = twin.host.set(here);
-        Mirrored(twin)
+        let value = Mirrored::<T>::on_its_way(gpu, there);
+        value.receive(here);
+        value
+    }
+
+    /// A value that the host does not have yet. Whoever makes it sees to it that the host receives it, or knows that the
+    /// device failed, before others read it.
+    pub(crate) fn on_its_way(gpu: &Gpu, there: T::Device) -> Mirrored<T> {
+        Mirrored(Twin::on_device(gpu, there))
+    }
+
+    /// Takes the value of a device for the host.
+    pub(crate) fn receive(&self, here: T) {
+        _ = self.0.host.set(here);
     }
 
     /// The value in the memory of `gpu`.

@@ -66,7 +66,8 @@ impl<T: Twinned + fmt::Debug> fmt::Debug for Twin<T> {
     }
 }
 
-/// A value that the host has from the start; it reads as the value itself.
+/// A value that the host has from the start; it reads as the value itself. Between stages it may still be on its way from a
+/// device: reading it then waits.
 #[derive(Clone, Default, PartialEq)]
 pub struct Mirrored<T: Twinned>(Twin<T>);
 
@@ -80,7 +81,24 @@ impl<T: Twinned> Deref for Mirrored<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.here().expect("the host has it from the start")
+        self.0.host().expect("a device hands over what it has")
+    }
+}
+
+impl<T: Twinned> Mirrored<T> {
+    /// Whether the host has the value, so that reading it waits for no device.
+    pub fn is_here(&self) -> bool {
+        self.0.is_here()
+    }
+
+    /// Number of elements, without a wait for a device.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 

@@ -26,17 +26,21 @@ pub mod cuda {
 
     const TILE: usize = 2048;
 
+    /// Words of `told` before those of the tiles.
+    const COUNTS: usize = 2;
+
     /// What the sums of up to `most` values need beside them.
     #[derive(Debug)]
     pub struct Workspace {
-        sums: Buffer<u32>,
+        /// What the blocks tell each other, `[2 + T]`; 0 between the uses.
+        told: Buffer<u64>,
     }
 
     impl Workspace {
         /// # Errors
         /// [`Error::Memory`] if there is not enough memory.
         pub fn new(gpu: &Gpu, most: usize) -> Result<Workspace> {
-            Ok(Workspace { sums: gpu.alloc(most.div_ceil(TILE))? })
+            Ok(Workspace { told: gpu.zeros(COUNTS + most.div_ceil(TILE))? })
         }
     }
 
@@ -54,22 +58,22 @@ pub mod cuda {
         workspace: &mut Workspace,
     ) -> Result<()> {
         let tiles = count.div_ceil(TILE);
-        if count >= 1 << 31 || values.len() < count || offsets.len() <= count || workspace.sums.len() < tiles
-        {
+        let Workspace { told } = workspace;
+        if count >= 1 << 31 || values.len() < count || offsets.len() <= count || told.len() < COUNTS + tiles {
             return Err(Error::invalid(format!(
-                "scan: {count} values (below 2^31) need buffers of {count}, {} and {tiles}, not {}, {} and {}",
+                "scan: {count} values (below 2^31) need buffers of {count}, {} and {}, not {}, {} and {}",
                 count + 1,
+                COUNTS + tiles,
                 values.len(),
                 offsets.len(),
-                workspace.sums.len()
+                told.len()
             )));
         }
         if count == 0 {
             return gpu.clear(offsets);
         }
-        let (grid, d) = ([tiles as u32, 1, 1], kernels::ScanDims { count: count as u32 });
-        kernels::scan_sums(gpu, grid, values, &mut workspace.sums, d)?;
-        kernels::scan_offsets(gpu, grid, values, &workspace.sums, offsets, d)
+        let d = kernels::ScanDims { count: count as u32 };
+        kernels::scan_offsets(gpu, [tiles as u32, 1, 1], values, offsets, told, d)
     }
 }
 

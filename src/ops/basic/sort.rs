@@ -91,28 +91,43 @@ pub mod cuda {
         bits: u32,
         workspace: &mut Workspace<K>,
     ) -> Result<()> {
+        pairs_up_to(gpu, pairs, count, None, bits, workspace)
+    }
+
+    /// The same of as many pairs as `count` says, `[1]`, but no more than `most`.
+    ///
+    /// # Errors
+    /// As [`pairs()`].
+    pub fn pairs_up_to<K: Key>(
+        gpu: &Gpu,
+        pairs: &mut Pairs<K>,
+        most: usize,
+        count: Option<&Buffer<u32>>,
+        bits: u32,
+        workspace: &mut Workspace<K>,
+    ) -> Result<()> {
         let Workspace { other, counts, told } = workspace;
         // The sorts before may have swapped buffers of other sizes in.
         let room = pairs.capacity().min(other.capacity()).min(told.len() / DIGITS * TILE);
-        if count > room || count >= 1 << 31 {
+        if most > room || most >= 1 << 31 {
             return Err(Error::invalid(format!(
-                "sort: {count} pairs do not fit buffers for {room}, or are 2^31 or more"
+                "sort: {most} pairs do not fit buffers for {room}, or are 2^31 or more"
             )));
         }
         let bits = (bits as usize).min(8 * size_of::<K>());
-        let (tiles, passes) = (count.div_ceil(TILE), bits.div_ceil(BITS));
+        let (tiles, passes) = (most.div_ceil(TILE), bits.div_ceil(BITS));
         if tiles == 0 || passes == 0 {
             return Ok(());
         }
-        let mut d = SortDims { count: count as u32, tiles: tiles as u32, passes: passes as u32, pass: 0 };
+        let mut d = SortDims { count: most as u32, tiles: tiles as u32, passes: passes as u32, pass: 0 };
         let mut counts = counts.slice_mut(..passes * (DIGITS + 1));
         gpu.clear(&mut counts)?;
         let (mut counts, mut tickets) = counts.split_at_mut(passes * DIGITS);
         let told = &mut told.slice_mut(..tiles * DIGITS);
-        K::digits(gpu, [tiles.min(COUNTING) as u32, 1, 1], &pairs.keys, &mut counts, told, d)?;
+        K::digits(gpu, [tiles.min(COUNTING) as u32, 1, 1], &pairs.keys, count, &mut counts, told, d)?;
         for pass in 0..passes {
             d.pass = pass as u32;
-            K::scatter(gpu, [tiles as u32, 1, 1], pairs, &counts, &mut tickets, told, other, d)?;
+            K::scatter(gpu, [tiles as u32, 1, 1], pairs, count, &counts, &mut tickets, told, other, d)?;
             std::mem::swap(pairs, other);
         }
         Ok(())
@@ -125,6 +140,7 @@ pub mod cuda {
             gpu: &Gpu,
             grid: [u32; 3],
             keys: &Buffer<Self>,
+            count: Option<&Buffer<u32>>,
             counts: &mut ViewMut<'_, u32>,
             told: &mut ViewMut<'_, u64>,
             d: SortDims,
@@ -136,6 +152,7 @@ pub mod cuda {
             gpu: &Gpu,
             grid: [u32; 3],
             from: &Pairs<Self>,
+            count: Option<&Buffer<u32>>,
             counts: &ViewMut<'_, u32>,
             tickets: &mut ViewMut<'_, u32>,
             told: &mut ViewMut<'_, u64>,
@@ -151,28 +168,30 @@ pub mod cuda {
                     gpu: &Gpu,
                     grid: [u32; 3],
                     keys: &Buffer<$key>,
+                    count: Option<&Buffer<u32>>,
                     counts: &mut ViewMut<'_, u32>,
                     told: &mut ViewMut<'_, u64>,
                     d: SortDims,
                 ) -> Result<()> {
-                    kernels::$digits(gpu, grid, &keys.slice(..d.count as usize), counts, told, d)
+                    kernels::$digits(gpu, grid, &keys.slice(..d.count as usize), count, counts, told, d)
                 }
 
                 fn scatter(
                     gpu: &Gpu,
                     grid: [u32; 3],
                     from: &Pairs<$key>,
+                    count: Option<&Buffer<u32>>,
                     counts: &ViewMut<'_, u32>,
                     tickets: &mut ViewMut<'_, u32>,
                     told: &mut ViewMut<'_, u64>,
                     to: &mut Pairs<$key>,
                     d: SortDims,
                 ) -> Result<()> {
-                    let count = d.count as usize;
-                    let (keys, values) = (from.keys.slice(..count), from.values.slice(..count));
-                    let mut to = (to.keys.slice_mut(..count), to.values.slice_mut(..count));
+                    let most = d.count as usize;
+                    let (keys, values) = (from.keys.slice(..most), from.values.slice(..most));
+                    let mut to = (to.keys.slice_mut(..most), to.values.slice_mut(..most));
                     kernels::$scatter(
-                        gpu, grid, &keys, &values, counts, tickets, told, &mut to.0, &mut to.1, d,
+                        gpu, grid, &keys, &values, count, counts, tickets, told, &mut to.0, &mut to.1, d,
                     )
                 }
             }

@@ -59,11 +59,13 @@ pub mod cuda {
 
     const BLOCK: u32 = 256;
     const WARP: usize = 32;
+    /// Blocks that look for components: a warp takes several where there are more.
+    const MOST_BLOCKS: u32 = 1024;
 
     /// Components of at most `small` points are merged; none is if all are small.
     ///
-    /// `positions`: `[N, 3]`, those that the tree was built from; `components`: groups of all the tree's points, `most` at
-    /// most. Returns the component of every point, out of those that were there, `[N]`.
+    /// `positions`: `[N, 3]`, those that the tree was built from; `components`: groups of all the tree's points. Returns the
+    /// component of every point, out of those that were there, `[N]`.
     ///
     /// # Errors
     /// [`Error::Invalid`] if a buffer is too small, [`Error::Memory`] if there is not enough memory, [`Error::Device`] if
@@ -73,7 +75,6 @@ pub mod cuda {
         positions: &impl DevicePtr<f32>,
         tree: &Tree,
         components: &Groups,
-        most: usize,
         small: usize,
     ) -> Result<Buffer<u32>> {
         let n = tree.len();
@@ -89,7 +90,8 @@ pub mod cuda {
         let small = small.min(n) as u32;
         let d = MergeSmallDims { points: n as u32, small };
         let (mut into, mut merged) = (gpu.alloc(n)?, gpu.alloc(n)?);
-        let grid = blocks(WARP * most, BLOCK);
+        let [all, ..] = blocks(WARP * n, BLOCK);
+        let grid = [all.min(MOST_BLOCKS), 1, 1];
         kernels::merge_small_find(
             gpu, grid, positions, of_point, offsets, points, count, items, boxes, &mut into, d,
         )?;

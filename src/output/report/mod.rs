@@ -116,7 +116,7 @@ impl Report<'_> {
             "votes": self.votes()?,
             "count": self.cloud.len(),
             "superpoints": self.found.superpoints.len(),
-            "instances": self.found.instances.list.len(),
+            "instances": self.found.instances.list,
             "seconds": self.found.seconds,
             "parameters": self.parameters,
             "warnings": self.warnings,

@@ -16,7 +16,7 @@ document.title = `${data.title} · partstad`;
 find("title").textContent = data.title;
 find("summary").textContent = [
   counted(data.count, "point"), counted(data.superpoints, "superpoint"), counted(data.boxes.length, "box", "boxes"),
-  counted(data.instances, "instance"), seconds(total),
+  counted(data.instances.length, "instance"), seconds(total),
 ].join(" · ");
 for (const text of data.warnings) find("warnings").append(element("p", { className: "warning", textContent: text }));
 if (data.points.shown < data.count) {
@@ -57,7 +57,13 @@ function votes(part, index) {
       `scores ${Math.min(...scores).toFixed(2)} to ${Math.max(...scores).toFixed(2)}. ` +
       `They hold points of ${counted(part.superpoints, "superpoint")}, of which the part won ${count(part.won)}.`
     : "";
-  return `${part.name}: ${part.reason ? `no ${part.points ? "instance" : "points"}: ${part.reason}. ` : ""}${seen}`;
+  const made = data.instances.filter(instance => instance.label === index);
+  const listed = made.slice(0, 12).map(({ points, confidence }) => `${confidence.toFixed(2)} (${counted(points, "point")})`);
+  const confident = made.length
+    ? ` Confidence of its ${counted(made.length, "instance")}: ${listed.join(", ")}${made.length > 12 ? ", ..." : ""}.`
+    : "";
+  const loose = made.length && part.without_instance ? ` ${counted(part.without_instance, "point")} in no instance.` : "";
+  return `${part.name}: ${part.reason ? `no ${part.points ? "instance" : "points"}: ${part.reason}. ` : ""}${seen}${confident}${loose}`;
 }
 
 const legend = element("tbody");

@@ -29,8 +29,9 @@ pub fn pieces(
     let mut extents = gpu.alloc(6 * superpoints.len())?;
     extents::cuda::extents(gpu, &*positions, offsets, points, superpoints.len(), &mut extents)?;
     let (there, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
+    let (label, of_point) = (labels.of_superpoint.device(gpu)?, labels.of_point.device(gpu)?);
     let input = instances::cuda::Input {
-        label: &*labels.of_superpoint.device(gpu)?,
+        label: &label,
         offsets,
         extents: &extents,
         observed: &there.observed,
@@ -42,5 +43,7 @@ pub fn pieces(
         box_score: &boxes.scores,
         views: memberships.views,
     };
-    instances::cuda::instances(gpu, &input, rules)?.download(gpu)
+    let (pieces, here) = instances::cuda::instances(gpu, &input, rules, &*of_point)?;
+    labels.receive(here);
+    Ok(pieces)
 }

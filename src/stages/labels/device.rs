@@ -16,7 +16,7 @@ use crate::{
 
 impl Labels {
     /// `small`: which parts are, `[L]`.
-    pub(super) fn assign_on_gpu(
+    pub(super) fn begin_on_gpu(
         gpu: &Gpu,
         superpoints: &Superpoints,
         scores: &Scores,
@@ -34,11 +34,11 @@ impl Labels {
             rule,
         )?;
         let of_point = labels::cuda::spread(gpu, &*superpoints.of_point.device(gpu)?, &label)?;
-        Labels::fetch(gpu, label, of_point, rule)
+        Ok(Labels::on_their_way(gpu, label, of_point, rule))
     }
 
     /// `count`: L.
-    pub(super) fn fill_on_gpu(
+    pub(super) fn begin_fill_on_gpu(
         self,
         gpu: &Gpu,
         cloud: &Cloud,
@@ -57,16 +57,29 @@ impl Labels {
         let superpoint_of = superpoints.of_point.device(gpu)?;
         let filled = known.fill(gpu, &superpoint_of, &neighbors, count)?;
         let of_point = labels::cuda::spread(gpu, &superpoint_of, &filled)?;
-        Labels::fetch(gpu, filled, of_point, self.rule)
+        Ok(Labels::on_their_way(gpu, filled, of_point, self.rule))
     }
 
-    /// Labels on both sides.
-    fn fetch(gpu: &Gpu, of_superpoint: Buffer<i32>, of_point: Buffer<i32>, rule: Rule) -> Result<Labels> {
-        let [superpoints, points] = gpu.download_all([&of_superpoint, &of_point])?;
-        Ok(Labels {
-            of_superpoint: Mirrored::on_both(superpoints, gpu, of_superpoint),
-            of_point: Mirrored::on_both(points, gpu, of_point),
-            rule,
-        })
+    /// The host has yet to receive them.
+    fn on_their_way(gpu: &Gpu, of_superpoint: Buffer<i32>, of_point: Buffer<i32>, rule: Rule) -> Labels {
+        let [of_superpoint, of_point] =
+            [of_superpoint, of_point].map(|labels| Mirrored::on_its_way(gpu, labels));
+        Labels { of_superpoint, of_point, rule }
+    }
+
+    /// Waits for both, if the host has yet to receive them.
+    pub(super) fn fetch(&self, gpu: &Gpu) -> Result<()> {
+        if self.of_point.is_here() {
+            return Ok(());
+        }
+        let [of_superpoint, of_point] = [self.of_superpoint.device(gpu)?, self.of_point.device(gpu)?];
+        self.receive(gpu.download_all([&*of_superpoint, &*of_point])?);
+        Ok(())
+    }
+
+    /// Takes those of superpoints and of points for the host.
+    pub(in crate::stages) fn receive(&self, [of_superpoint, of_point]: [Vec<i32>; 2]) {
+        self.of_superpoint.receive(of_superpoint);
+        self.of_point.receive(of_point);
     }
 }

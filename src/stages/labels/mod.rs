@@ -53,6 +53,19 @@ impl Labels {
         parts: &[impl AsRef<str>],
         options: &Options,
     ) -> Result<Labels> {
+        let labels = Labels::begin(device, superpoints, scores, parts, options)?;
+        labels.wait(device)?;
+        Ok(labels)
+    }
+
+    /// As [`Labels::assign`], without a wait: the host has yet to receive them.
+    pub(crate) fn begin(
+        device: &Device,
+        superpoints: &Superpoints,
+        scores: &Scores,
+        parts: &[impl AsRef<str>],
+        options: &Options,
+    ) -> Result<Labels> {
         if superpoints.len() != scores.len() {
             let (found, wanted) = (superpoints.len(), scores.len());
             return Err(Error::invalid(format!("labels: {found} superpoints for the scores of {wanted}")));
@@ -65,8 +78,17 @@ impl Labels {
             }
             #[cfg(feature = "cuda")]
             Device::Cuda(gpu) => {
-                Labels::assign_on_gpu(gpu, superpoints, scores, &small(scores, parts)?, options.rule)
+                Labels::begin_on_gpu(gpu, superpoints, scores, &small(scores, parts)?, options.rule)
             }
+        }
+    }
+
+    /// Waits for what [`Labels::begin`] left on a device.
+    pub(crate) fn wait(&self, device: &Device) -> Result<()> {
+        match device {
+            Device::Cpu => Ok(()),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => self.fetch(gpu),
         }
     }
 
@@ -76,6 +98,20 @@ impl Labels {
     /// # Errors
     /// [`Error::Invalid`] if the arguments are of different clouds, [`Error::Device`] if the device fails.
     pub fn fill(
+        self,
+        device: &Device,
+        cloud: &Cloud,
+        superpoints: &Superpoints,
+        memberships: &Memberships,
+        labels: usize,
+    ) -> Result<Labels> {
+        let filled = self.begin_fill(device, cloud, superpoints, memberships, labels)?;
+        filled.wait(device)?;
+        Ok(filled)
+    }
+
+    /// As [`Labels::fill`], of labels that the host may have yet to receive, and without a wait for those that come of it.
+    pub(crate) fn begin_fill(
         self,
         device: &Device,
         cloud: &Cloud,
@@ -108,7 +144,7 @@ impl Labels {
                 Ok(Labels { of_superpoint: filled.into(), of_point, ..self })
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => self.fill_on_gpu(gpu, cloud, superpoints, memberships, labels),
+            Device::Cuda(gpu) => self.begin_fill_on_gpu(gpu, cloud, superpoints, memberships, labels),
         }
     }
 }

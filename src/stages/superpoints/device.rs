@@ -75,20 +75,18 @@ impl Likeness {
 
     pub fn agglomerate(&self, gpu: &Gpu, cloud: &Cloud, options: &Options) -> Result<Superpoints> {
         let Likeness { tree, features, neighbors, weights, shape } = self;
-        let (regions, most) =
+        let regions =
             agglomeration::cuda::agglomerate(gpu, features, neighbors, weights, *shape, &options.energy())?;
         let n = cloud.len();
         let mut groups = group::cuda::Groups::new(gpu, n)?;
         let mut workspace = group::cuda::Workspace::new(gpu, n)?;
         group::cuda::group(gpu, &regions, n, bits(n), &mut groups, &mut workspace)?;
         let positions = cloud.positions.device(gpu)?;
-        let merged = merge_small::cuda::merge_small(gpu, &*positions, tree, &groups, most, options.small)?;
-        group::cuda::group(gpu, &merged, n, bits(most), &mut groups, &mut workspace)?;
-        let group::cuda::Groups { of_point, points: values, offsets: room, count } = groups;
-        let mut first = gpu.alloc(most + 1)?;
-        gpu.copy(&room.slice(..=most), &mut first)?;
-        let (here, [points, mut starts, count]) = gpu.download_all((&of_point, [&values, &first, &count]))?;
-        starts.truncate(count[0] as usize + 1);
+        let merged = merge_small::cuda::merge_small(gpu, &*positions, tree, &groups, options.small)?;
+        group::cuda::group(gpu, &merged, n, bits(n), &mut groups, &mut workspace)?;
+        let group::cuda::Groups { of_point, points: values, offsets: room, .. } = groups;
+        let [here, points] = gpu.download_all([&of_point, &values])?;
+        let starts = starts(&here);
         let mut offsets = gpu.alloc(starts.len())?;
         gpu.copy(&room.slice(..starts.len()), &mut offsets)?;
         Ok(Superpoints {
@@ -96,4 +94,13 @@ impl Likeness {
             members: Mirrored::on_both(Ragged::new(starts, points)?, gpu, RaggedOnDevice { offsets, values }),
         })
     }
+}
+
+/// Where each group begins among the points by group, and where the last one ends, `[S + 1]`.
+fn starts(of_point: &[u32]) -> Vec<u32> {
+    let groups = of_point.iter().max().map_or(0, |&last| last as usize + 1);
+    let mut starts = vec![0; groups + 1];
+    of_point.iter().for_each(|&group| starts[group as usize + 1] += 1);
+    (0..groups).for_each(|group| starts[group + 1] += starts[group]);
+    starts
 }

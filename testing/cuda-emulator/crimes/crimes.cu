@@ -1,4 +1,5 @@
 // Kernels for the emulator's own tests. The innocent ones come first; each crime is named by its kernel.
+#include <cooperative_groups.h>
 
 namespace crimes { constexpr uint32_t THREADS = 64; }
 
@@ -54,6 +55,24 @@ extern "C" __global__ void __launch_bounds__(64) innocent_neighbours(uint8_t* by
 // order[n] = the n-th thread to come
 extern "C" __global__ void __launch_bounds__(64) arrivals(uint32_t* count, uint32_t* order) {
     order[atomicAdd(count, 1u)] = blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+// Numbers go round: in every round each block writes its own, and reads that of another. The blocks below `leaving` end
+// before the last barrier; with `early` each reads before the barrier.
+extern "C" __global__ void __launch_bounds__(64)
+    rounds_of_the_grid(uint32_t* numbers, uint32_t* out, uint32_t rounds, uint32_t leaving, uint32_t early) {
+    cooperative_groups::grid_group grid = cooperative_groups::this_grid();
+    const uint32_t own = blockIdx.x * blockDim.x + threadIdx.x;
+    const uint32_t other = (own + blockDim.x) % (gridDim.x * blockDim.x);
+    uint32_t number = own;
+    for (uint32_t round = 0; round < rounds; round++) {
+        numbers[own] = number;
+        if (round + 1 == rounds && blockIdx.x < leaving) return;
+        if (early == 0) grid.sync();
+        number = numbers[other];
+        grid.sync();
+    }
+    out[own] = number;
 }
 
 extern "C" __global__ void __launch_bounds__(64) write_past_the_end(uint32_t* out, uint32_t count) {

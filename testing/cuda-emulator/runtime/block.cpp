@@ -1,5 +1,6 @@
 // Every thread of a block is a fiber. A thread runs until it waits or ends; then a random ready one goes on.
 #include "block.h"
+#include "grid.h"
 
 #include <cstdarg>
 #include <sys/mman.h>
@@ -96,14 +97,19 @@ void Worker::clear_shared() {
     if (launch->dynamic) clear(uintptr_t(dynamic_shared()) - shared, launch->dynamic);
 }
 
-void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &verdict) {
+// As next_serial does with global memory when the numbers of launches come round.
+void Worker::forget_old_accesses() {
+    const uint64_t now = launch->serial / Who::LAUNCHES;
+    if (now == round) return;
+    round = now;
+    shared_cells = std::vector<Cell>(shared_cells.size());
+}
+
+void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &verdict, unsigned place) {
     this->launch = &launch;
     this->number = number;
-    // As launch.cpp does with global memory when the numbers of launches come round.
-    if (const uint64_t now = launch.serial / Who::LAUNCHES; now != round) {
-        round = now;
-        shared_cells = std::vector<Cell>(shared_cells.size());
-    }
+    this->place = place;
+    forget_old_accesses();
     const uint64_t row = number / launch.grid.x;
     block = {unsigned(number % launch.grid.x), unsigned(row % launch.grid.y), unsigned(row / launch.grid.y)};
     this->verdict = &verdict;
@@ -147,6 +153,8 @@ void Worker::settle() {
 }
 
 int Worker::barrier(int value, Where where) {
+    if (where.of_grid && !launch->grid_barrier)
+        crime(LAUNCH_FAILED, format("a barrier of the grid at %s:%d, in a launch that is not cooperative", where.file, where.line));
     Thread &t = self();
     t.state = State::Barrier;
     t.where = where;
@@ -165,6 +173,10 @@ void Worker::release_barrier() {
         return;
     }
     settle();
+    if (threads[0].where.of_grid) {
+        launch->grid_barrier->barrier(place);
+        forget_old_accesses();
+    }
     barrier_result = votes;
     waiting = votes = 0;
     barriers++;
@@ -290,6 +302,7 @@ uint3 emulator_block_index() { return worker->block; }
 uint3 emulator_block_size() { return worker->launch->block; }
 uint3 emulator_grid_size() { return worker->launch->grid; }
 int emulator_barrier(int value, const char *file, int line) { return worker->barrier(value, {file, line}); }
+void emulator_grid_barrier(const char *file, int line) { worker->barrier(0, {file, line, true}); }
 uint64_t emulator_warp(int collective, unsigned mask, uint64_t value, int argument, int width, const char *file, int line) {
     return worker->warp(collective, mask, value, argument, width, {file, line});
 }

@@ -30,7 +30,8 @@ struct Verdict {
 struct Where {
     const char *file = "";
     int line = 0;
-    bool operator==(const Where &other) const { return line == other.line && file == other.file; }
+    bool of_grid = false;  // a barrier of all blocks
+    bool operator==(const Where &other) const { return line == other.line && file == other.file && of_grid == other.of_grid; }
 };
 
 enum class State : uint8_t { Ready, Barrier, Collective, Done };
@@ -55,7 +56,8 @@ class Worker {
     Worker(const Worker &) = delete;
     // To be called where the OS thread may be another than before: shared memory is the thread's.
     void attach();
-    void run(const Launch &launch, uint64_t number, Random random, Verdict &verdict);
+    // `place`: among the blocks of a cooperative launch.
+    void run(const Launch &launch, uint64_t number, Random random, Verdict &verdict, unsigned place = 0);
 
     // From a kernel's thread:
     Thread &self() { return threads[current]; }
@@ -85,6 +87,7 @@ class Worker {
     void yield();
     [[noreturn]] static void entry();
     void clear_shared();
+    void forget_old_accesses();
     void settle();
     void release_barrier();
     void complete(unsigned first, unsigned mask);
@@ -100,7 +103,7 @@ class Worker {
     jmp_buf scheduler;
     ucontext_t origin;
     std::vector<unsigned> ready;
-    unsigned count = 0, waiting = 0, done = 0;
+    unsigned count = 0, waiting = 0, done = 0, place = 0;
     int votes = 0, barrier_result = 0;
     Verdict *verdict = nullptr;
 };

@@ -89,6 +89,7 @@ __attribute__((const)) uint3 emulator_block_size();
 __attribute__((const)) uint3 emulator_grid_size();
 // The number of threads of the block whose value is not zero.
 int emulator_barrier(int value, const char *file, int line);
+void emulator_grid_barrier(const char *file, int line);
 uint64_t emulator_warp(int collective, unsigned mask, uint64_t value, int argument, int width, const char *file, int line);
 uint64_t emulator_atomic_on(int operation, void *address, int bytes, uint64_t value, uint64_t compare, const char *file, int line);
 void emulator_fence();

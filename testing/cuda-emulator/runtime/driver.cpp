@@ -67,6 +67,7 @@ static const struct { Result code; const char *name, *text; } ERRORS[] = {
     {LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
     {MISALIGNED_ADDRESS, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"},
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
+    {COOPERATIVE_LAUNCH_TOO_LARGE, "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE", "too many blocks in cooperative launch"},
     {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
     {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
     {CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"},
@@ -125,12 +126,12 @@ API cuDeviceGetAttribute(int *value, int attribute, int) {
         {8, 49152}, {97, shared}, {81, shared + 1024}, {111, 1024},  // shared memory: block, opt-in, multiprocessor, reserved
         {9, 65536}, {10, 32}, {12, 65536}, {82, 65536},           // constant memory, warp size, registers
         {13, 1000000}, {36, 1000000}, {37, 1024}, {38, 1 << 22},  // clocks, bus width, L2 cache
-        {16, 4}, {39, 2048}, {106, 32},                           // multiprocessors, their threads and blocks
+        {16, int(MULTIPROCESSORS)}, {39, 2048}, {106, 8},         // multiprocessors, their threads and blocks
         {17, 0}, {18, 0}, {19, 1}, {20, 0}, {31, 1}, {32, 0},     // timeout, integrated, maps host memory, mode, concurrent, ECC
         {33, 0}, {34, 0}, {50, 0},                                // PCI
         {40, 1}, {41, 1}, {83, 0}, {88, 0}, {89, 0}, {90, 0},     // engines, unified addresses, no managed memory
         {75, target().arch / 10}, {76, target().arch % 10}, {78, 1}, {79, 1}, {80, 1}, {86, 0},  // compute capability, priorities, caches
-        {95, 0}, {99, 0}, {102, 0}, {115, 1},                     // no cooperative launch; memory pools
+        {95, 1}, {99, 0}, {102, 0}, {115, 1},                     // cooperative launch; memory pools
     };
     for (const auto &[known, its] : ATTRIBUTES)
         if (known == attribute) return *value = its, SUCCESS;
@@ -228,18 +229,16 @@ API cuFuncSetAttribute(const Kernel *kernel, int attribute, int value) {
     return attribute == 9 ? SUCCESS : fail(INVALID_VALUE, "cuFuncSetAttribute: the emulator knows no attribute %d", attribute);
 }
 API cuFuncSetCacheConfig(const Kernel *, int) { return SUCCESS; }
-API cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const Kernel *, int threads, size_t) {
-    if (threads < 1) return INVALID_VALUE;
-    *blocks = std::min(2048 / threads, 32);
+API cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, const Kernel *, int threads, size_t, unsigned) {
+    if (threads < 1 || threads > 1024) return INVALID_VALUE;
+    *blocks = int(resident_blocks(unsigned(threads)) / MULTIPROCESSORS);
     return SUCCESS;
 }
 
-API cuLaunchKernel(const Kernel *kernel, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
-                   Stream *stream, void **parameters, void **extra) {
-    WITH_CONTEXT("cuLaunchKernel");
-    if (kernel < kernels || kernel >= kernels + kernel_count) return fail(INVALID_HANDLE, "cuLaunchKernel: no such function");
-    if (Result wrong = check_stream("cuLaunchKernel", stream)) return wrong;
-    if (extra) return fail(NOT_SUPPORTED, "kernel %s: parameters through `extra`", kernel->name);
+static Result launch_kernel(const char *call, const Kernel *kernel, uint3 grid, uint3 block, unsigned shared, Stream *stream, void **parameters,
+                            bool cooperative) {
+    if (kernel < kernels || kernel >= kernels + kernel_count) return fail(INVALID_HANDLE, "%s: no such function", call);
+    if (Result wrong = check_stream(call, stream)) return wrong;
     // A captured launch keeps its own copy of the parameters.
     std::vector<std::vector<char>> values;
     for (size_t i = 0; kernel->sizes[i]; i++) {
@@ -247,9 +246,9 @@ API cuLaunchKernel(const Kernel *kernel, unsigned gx, unsigned gy, unsigned gz, 
         const char *value = static_cast<const char *>(parameters[i]);
         values.emplace_back(value, value + kernel->sizes[i]);
     }
-    const uint3 grid{gx, gy, gz}, block{bx, by, bz};
     Launch launch{kernel, grid, block, nullptr};
     launch.dynamic = shared;
+    launch.cooperative = cooperative;
     if (Result wrong = check(launch)) return wrong;
     return submit(stream, [=]() mutable {
         std::vector<void *> pointers;
@@ -257,6 +256,17 @@ API cuLaunchKernel(const Kernel *kernel, unsigned gx, unsigned gy, unsigned gz, 
         launch.parameters = pointers.data();
         return run(launch);
     });
+}
+API cuLaunchKernel(const Kernel *kernel, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                   Stream *stream, void **parameters, void **extra) {
+    WITH_CONTEXT("cuLaunchKernel");
+    if (extra) return fail(NOT_SUPPORTED, "kernel %s: parameters through `extra`", kernel->name);
+    return launch_kernel("cuLaunchKernel", kernel, {gx, gy, gz}, {bx, by, bz}, shared, stream, parameters, false);
+}
+API cuLaunchCooperativeKernel(const Kernel *kernel, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                              Stream *stream, void **parameters) {
+    WITH_CONTEXT("cuLaunchCooperativeKernel");
+    return launch_kernel("cuLaunchCooperativeKernel", kernel, {gx, gy, gz}, {bx, by, bz}, shared, stream, parameters, true);
 }
 
 // ---- memory ----

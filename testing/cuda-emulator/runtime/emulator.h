@@ -2,6 +2,7 @@
 //   driver.cpp, graph.cpp  the driver API: handles, copies, streams, capture
 //   memory.cpp             the device's memory: allocations, their red zones, the state of every byte
 //   launch.cpp             a kernel over its grid, blocks dealt to workers
+//   grid.cpp               the blocks of a cooperative launch: their barrier
 //   block.cpp              the threads of one block as fibers: barriers, warp collectives
 //   access.cpp             every load and store of the checked build: bounds, unwritten memory, races, sectors
 //   kernels.cpp (generated) the kernels themselves
@@ -57,6 +58,7 @@ enum Result : int {
     LAUNCH_OUT_OF_RESOURCES = 701,
     MISALIGNED_ADDRESS = 716,
     LAUNCH_FAILED = 719,
+    COOPERATIVE_LAUNCH_TOO_LARGE = 720,
     NOT_SUPPORTED = 801,
     CAPTURE_UNSUPPORTED = 900,
     CAPTURE_INVALIDATED = 901,
@@ -74,6 +76,7 @@ unsigned workers();
 // The device that is imitated: its compute capability, and the shared memory that a block may ask for.
 struct Target { int arch; size_t block_shared; };
 const Target &target();
+constexpr unsigned MULTIPROCESSORS = 2;
 // A small generator (splitmix64): orders, poison.
 struct Random {
     uint64_t state;
@@ -95,10 +98,16 @@ struct Launch {
     const std::vector<struct SharedVariable> *shared = nullptr;
     std::atomic<uint8_t> *fenced = nullptr;        // per block: it has come by a __threadfence
     size_t dynamic = 0;                            // bytes of dynamic shared memory
+    bool cooperative = false;
+    class Grid *grid_barrier = nullptr;            // of a cooperative launch
 };
 // Whether a device would take the launch.
 Result check(const Launch &launch);
 Result run(Launch launch);
+// Blocks of so many threads that the device holds at a time.
+unsigned resident_blocks(unsigned threads);
+// A number for a launch, or what comes after a barrier of its grid, that no access yet is of.
+uint64_t next_serial();
 // What a block of the kernel takes of the shared memory, in bytes, dynamic memory left out.
 size_t shared_bytes(const Kernel &kernel);
 // How much dynamic memory a block of the kernel may have: what is left of 48 KiB, or what was asked for since.

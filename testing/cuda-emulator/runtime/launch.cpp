@@ -1,5 +1,6 @@
 // A kernel over its grid: blocks in a random order, dealt to a few workers.
 #include "block.h"
+#include "grid.h"
 #include "memory.h"
 
 #include <condition_variable>
@@ -61,18 +62,18 @@ unsigned workers() {
 
 namespace {
 
-// Threads that live as long as the process; `share` runs on all of them and on the caller.
+// Threads that live as long as the process.
 class Pool {
   public:
-    Pool() {
-        for (unsigned i = 1; i < workers(); i++) std::thread([this] { serve(); }).detach();
-    }
-    void share(const std::function<void(Worker &)> &work) {
+    // On as many threads, the caller among them.
+    void share(unsigned wanted, const std::function<void(Worker &)> &work) {
         {
             std::lock_guard guard(lock);
+            for (; threads < wanted; threads++) std::thread([this, number = threads] { serve(number); }).detach();
             job = &work;
+            this->wanted = wanted;
             round++;
-            busy = workers() - 1;
+            busy = wanted - 1;
         }
         start.notify_all();
         alone(work);
@@ -87,14 +88,14 @@ class Pool {
     }
 
   private:
-    void serve() {
+    void serve(unsigned number) {
         Worker mine;
         uint64_t seen = 0;
         for (;;) {
             const std::function<void(Worker &)> *work;
             {
                 std::unique_lock guard(lock);
-                start.wait(guard, [&] { return round != seen; });
+                start.wait(guard, [&] { return round != seen && number < wanted; });
                 seen = round;
                 work = job;
             }
@@ -107,7 +108,7 @@ class Pool {
     std::condition_variable start, finish;
     const std::function<void(Worker &)> *job = nullptr;
     uint64_t round = 0;
-    unsigned busy = 0;
+    unsigned threads = 1, wanted = 0, busy = 0;
 };
 
 }  // namespace
@@ -124,6 +125,9 @@ Result check(const Launch &launch) {
     if (g.x == 0 || g.y == 0 || g.z == 0 || g.x > INT_MAX || g.y > 65535 || g.z > 65535)
         return fail(INVALID_VALUE, "kernel %s: grid (%u, %u, %u); each side is at least 1, and at most 2147483647, 65535, 65535", kernel.name,
                     g.x, g.y, g.z);
+    if (const uint64_t blocks = g.x * uint64_t(g.y) * g.z; launch.cooperative && blocks > resident_blocks(b.x))
+        return fail(COOPERATIVE_LAUNCH_TOO_LARGE, "kernel %s: %llu blocks that wait for each other; the device holds %u at a time", kernel.name,
+                    (unsigned long long)blocks, resident_blocks(b.x));
     if (const size_t shared = shared_bytes(kernel); shared > SHARED_LIMIT)
         return fail(INVALID_VALUE, "kernel %s: %zu bytes of shared memory a block; a device gives %zu", kernel.name, shared, SHARED_LIMIT);
     if (const size_t limit = dynamic_limit(kernel); launch.dynamic > limit)
@@ -133,21 +137,27 @@ Result check(const Launch &launch) {
     return SUCCESS;
 }
 
-Result run(Launch launch) {
-    // Never ended: its threads may outlive the library's destructors.
-    static Pool &pool = *new Pool;
+unsigned resident_blocks(unsigned threads) { return MULTIPROCESSORS * std::min(2048 / threads, 8u); }
+
+// Numbers of launches come round; who touched what is forgotten then. Number 0 is nobody's.
+uint64_t next_serial() {
     static uint64_t serial = 0;
-    const uint64_t blocks = uint64_t(launch.grid.x) * launch.grid.y * launch.grid.z;
-    // Numbers of launches come round; who touched what is forgotten then. Number 0 is nobody's.
     if (++serial % Who::LAUNCHES == 0) {
         serial++;
         memory().forget_accesses();
     }
-    launch.serial = serial;
+    return serial;
+}
+
+Result run(Launch launch) {
+    // Never ended: its threads may outlive the library's destructors.
+    static Pool &pool = *new Pool;
+    const uint64_t blocks = uint64_t(launch.grid.x) * launch.grid.y * launch.grid.z;
+    launch.serial = next_serial();
     launch.shared = &shared_variables(*launch.kernel);
     const auto fenced = std::make_unique<std::atomic<uint8_t>[]>(checked ? blocks : 0);
     launch.fenced = fenced.get();
-    Random random{seed() * 0x9e3779b97f4a7c15u + serial};
+    Random random{seed() * 0x9e3779b97f4a7c15u + launch.serial};
     const uint64_t key = random.next();
     // A permutation without a table: i * step + start, step prime to the number of blocks.
     uint64_t step = random.next() % blocks | 1;
@@ -155,13 +165,25 @@ Result run(Launch launch) {
     const uint64_t start = random.next() % blocks;
     Verdict verdict;
     std::atomic<uint64_t> next{0};
+    const auto block_at = [&](uint64_t i) { return uint64_t((static_cast<unsigned __int128>(i) * step + start) % blocks); };
     const std::function<void(Worker &)> work = [&](Worker &worker) {
-        for (uint64_t i; (i = next.fetch_add(1)) < blocks && !verdict.guilty.load(std::memory_order_relaxed);) {
-            const uint64_t b = uint64_t((static_cast<unsigned __int128>(i) * step + start) % blocks);
-            worker.run(launch, b, Random{key + b}, verdict);
-        }
+        for (uint64_t i; (i = next.fetch_add(1)) < blocks && !verdict.guilty.load(std::memory_order_relaxed);)
+            worker.run(launch, block_at(i), Random{key + block_at(i)}, verdict);
     };
-    blocks == 1 ? pool.alone(work) : pool.share(work);
+    if (launch.cooperative) {
+        Grid barrier(launch, verdict);
+        launch.grid_barrier = &barrier;
+        pool.share(unsigned(blocks), [&](Worker &worker) {
+            const unsigned place = unsigned(next.fetch_add(1));
+            barrier.begin(place);
+            worker.run(launch, block_at(place), Random{key + block_at(place)}, verdict, place);
+            barrier.end();
+        });
+    } else if (blocks == 1) {
+        pool.alone(work);
+    } else {
+        pool.share(workers(), work);
+    }
     if (verdict.guilty) return fail(verdict.code, "%s (seed %llu)", verdict.message.c_str(), (unsigned long long)seed());
     return memory().check_red_zones(launch.kernel->name);
 }

@@ -41,6 +41,34 @@ fn shared_memory_out_of_bounds() {
 }
 
 #[test]
+fn blocks_that_wait_for_each_other() {
+    let stream = stream();
+    let mut run = |blocks: u32, leaving: u32, early: u32| {
+        let mut numbers = stream.alloc_zeros::<u32>(blocks as usize * 64).unwrap();
+        let mut out = stream.alloc_zeros::<u32>(blocks as usize * 64).unwrap();
+        launch_together!(
+            stream,
+            "rounds_of_the_grid",
+            blocks,
+            &mut numbers,
+            &mut out,
+            &3u32,
+            &leaving,
+            &early
+        )
+    };
+    run(4, 0, 0).unwrap();
+    assert_eq!(error(run(4, 1, 0)), CUDA_ERROR_LAUNCH_FAILED, "one has ended");
+    assert_eq!(error(run(4, 0, 1)), CUDA_ERROR_LAUNCH_FAILED, "a race");
+    assert_eq!(error(run(10_000, 0, 0)), CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+    run(4, 0, 0).unwrap();
+    let (mut numbers, mut out) =
+        (stream.alloc_zeros::<u32>(128).unwrap(), stream.alloc_zeros::<u32>(128).unwrap());
+    let alone = launch!(stream, "rounds_of_the_grid", 2, &mut numbers, &mut out, &3u32, &0u32, &0u32);
+    assert_eq!(error(alone), CUDA_ERROR_LAUNCH_FAILED, "not launched together");
+}
+
+#[test]
 fn reads_of_what_nothing_wrote() {
     let stream = stream();
     // SAFETY: that it is not written is the point.

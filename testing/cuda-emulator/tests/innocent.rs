@@ -24,6 +24,30 @@ fn shuffles_and_a_barrier_make_a_sum() {
     assert_eq!(stream.clone_dtoh(&sums).unwrap(), expected);
 }
 
+/// More rounds than there are numbers of launches, by which races are told.
+#[test]
+fn a_barrier_of_the_grid_orders_its_blocks() {
+    let stream = stream();
+    for blocks in [1, 2, 7] {
+        let n = blocks * 64;
+        let mut numbers = stream.alloc_zeros::<u32>(n as usize).unwrap();
+        let mut out = stream.alloc_zeros::<u32>(n as usize).unwrap();
+        launch_together!(
+            stream,
+            "rounds_of_the_grid",
+            blocks,
+            &mut numbers,
+            &mut out,
+            &1500u32,
+            &0u32,
+            &0u32
+        )
+        .unwrap();
+        let expected: Vec<u32> = (0..n).map(|i| (i + 1500 * 64) % n).collect();
+        assert_eq!(stream.clone_dtoh(&out).unwrap(), expected);
+    }
+}
+
 #[test]
 fn a_captured_stream_becomes_a_graph_that_runs_again() {
     let context = stream().context().clone();

@@ -1,6 +1,6 @@
 //! On a CUDA device: bit for bit the reference's pieces.
 
-use super::{Merge, Result, Rules, expect_len, groups::Grouped};
+use super::{Merge, Pieces, Result, Rules, expect_len, groups::Grouped};
 use crate::{
     device::{
         download::Rows,
@@ -46,35 +46,20 @@ pub struct Input<'a> {
     pub views: usize,
 }
 
-/// The pieces, as [`Pieces`](super::Pieces).
-#[derive(Debug)]
-pub struct Pieces {
-    /// `[S]`.
-    pub root: Buffer<i32>,
-    /// `[S]`.
-    pub points: Buffer<u32>,
-    /// `[S]`.
-    pub confidence: Buffer<f32>,
-}
-
-impl Pieces {
-    /// Copies them to the host.
-    ///
-    /// # Errors
-    /// [`Error::Device`](crate::Error::Device) if anything before it failed.
-    pub fn download(&self, gpu: &Gpu) -> Result<super::Pieces> {
-        let (root, points, confidence) = gpu.download_all((&self.root, &self.points, &self.confidence))?;
-        Ok(super::Pieces { root, points, confidence })
-    }
-}
-
-/// Merges the superpoints of each part. The host waits only for the grouping by [`Merge::Masks`].
+/// Merges the superpoints of each part: the reference's pieces, and on the host the labels of the superpoints and of the points,
+/// `of_point` `[N]`. By [`Merge::Touching`] the host waits once; by [`Merge::Masks`], where it groups, three times.
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
 /// the driver refuses.
-pub fn instances(gpu: &Gpu, input: &Input, rules: &Rules) -> Result<Pieces> {
+pub fn instances(
+    gpu: &Gpu,
+    input: &Input,
+    rules: &Rules,
+    of_point: &Buffer<i32>,
+) -> Result<(Pieces, [Vec<i32>; 2])> {
     let d = input.dims(rules)?;
+    let labels = [input.label, of_point];
     match rules.merge {
         Merge::Touching => {
             let root = touching(gpu, input, d)?;
@@ -93,9 +78,11 @@ pub fn instances(gpu: &Gpu, input: &Input, rules: &Rules) -> Result<Pieces> {
                 &mut confidence,
                 d,
             )?;
-            Ok(Pieces { root, points, confidence })
+            let ((root, points, confidence), labels) =
+                gpu.download_all(((&root, &points, &confidence), labels))?;
+            Ok((Pieces { root, points, confidence }, labels))
         }
-        Merge::Masks => by_masks(gpu, input, rules.max_gap, d),
+        Merge::Masks => by_masks(gpu, input, rules.max_gap, labels, d),
     }
 }
 
@@ -187,25 +174,32 @@ fn touching(gpu: &Gpu, input: &Input, d: InstancesDims) -> Result<Buffer<i32>> {
 }
 
 /// What the masks of one object hold. The host groups the masks and joins what touches.
-fn by_masks(gpu: &Gpu, input: &Input, max_gap: f32, d: InstancesDims) -> Result<Pieces> {
+fn by_masks(
+    gpu: &Gpu,
+    input: &Input,
+    max_gap: f32,
+    labels: [&Buffer<i32>; 2],
+    d: InstancesDims,
+) -> Result<(Pieces, [Vec<i32>; 2])> {
     let Input { label, extents, observed, sets, box_label, box_view, views, .. } = *input;
     let held = overlaps::cuda::Held::count(
         gpu,
         overlaps::cuda::Input { observed, sets, box_label, box_view, views },
     )?;
-    let overlaps::cuda::Sums { overlaps, owners: [label_here, view_here], shown } = held.sums(gpu)?;
+    let (sums, labels) = held.sums(gpu, labels)?;
+    let overlaps::cuda::Sums { overlaps, owners: [label_here, view_here], shown } = sums;
     let group = overlaps.groups(&Owners { label: &label_here, view: &view_here, views });
     let holder = held.holders(gpu, label, &group)?;
-    let ([of_superpoint, holder], extents) =
-        gpu.download_all(([label, &holder], Rows::<_, Extent>::of(extents)))?;
+    let (holder, extents) = gpu.download_all((&holder, Rows::<_, Extent>::of(extents)))?;
     let grouped = Grouped {
-        label: &of_superpoint,
+        label: &labels[0],
         extents: &extents,
         holder: &holder,
         group: &group,
         box_view: &view_here,
     };
-    let root = gpu.upload(&grouped.roots(max_gap))?;
+    let root_here = grouped.roots(max_gap);
+    let root = gpu.upload(&root_here)?;
     let points = keep(gpu, input, &root, d)?;
     let mut confidence = gpu.alloc(label.len())?;
     kernels::instances_support(
@@ -223,5 +217,6 @@ fn by_masks(gpu: &Gpu, input: &Input, max_gap: f32, d: InstancesDims) -> Result<
         &mut confidence,
         d,
     )?;
-    Ok(Pieces { root, points, confidence })
+    let (points, confidence) = gpu.download_all((&points, &confidence))?;
+    Ok((Pieces { root: root_here, points, confidence }, labels))
 }

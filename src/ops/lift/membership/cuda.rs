@@ -1,8 +1,8 @@
 //! On a CUDA device.
 //!
-//! The host learns two things on the way, and waits for each: how many runs there are (visible points of one superpoint
-//! and set among 32 neighbours), which the sorts need; and how many sets, boxes in sets and entries, which the result
-//! needs.
+//! The host waits once, for how many sets, boxes in sets and entries there are, which the result needs. With these it learns
+//! how many runs there were (visible points of one superpoint and set among 32 neighbours): if there was no room for all, it
+//! begins again with enough.
 
 use super::{MIN_IOU, mask};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     ops::{
         basic::{
             scan,
-            sort::cuda::{Pairs, Workspace, bits, pairs},
+            sort::cuda::{Pairs, Workspace, bits, pairs_up_to},
         },
         expect_len,
         lift::observe::cuda::{Observed, Partition},
@@ -166,13 +166,18 @@ impl Input<'_> {
     }
 }
 
-/// Equal sets of neighbouring points of a superpoint in a view, counted.
+/// Equal sets of neighbouring points of a superpoint in a view, counted; there is room for C.
 struct Runs {
+    /// `[W, C]`.
     words: Buffer<u32>,
+    /// `[C]`.
     view: Buffer<u32>,
+    /// `[C]`.
     superpoint: Buffer<u32>,
+    /// `[C]`.
     count: Buffer<u32>,
-    len: usize,
+    /// How many there are, `[1]`; only C are kept.
+    total: Buffer<u32>,
 }
 
 /// Finds and counts the box sets of every superpoint's visible points: the very arrays of
@@ -198,13 +203,15 @@ pub fn membership(gpu: &Gpu, input: &Input) -> Result<Sets> {
         &mut gates,
         d,
     )?;
-    // A guess that mostly holds; what did not fit is counted, and then there is room for it.
-    let capacity = d.points as usize * d.views as usize / 4 + 1024;
-    let mut runs = find(gpu, input, &gates, MembershipDims { capacity: capacity as u32, ..d })?;
-    if runs.len > capacity {
-        runs = find(gpu, input, &gates, MembershipDims { capacity: runs.len as u32, ..d })?;
+    // A guess that mostly holds.
+    let mut capacity = d.points as usize * d.views as usize / 4 + 1024;
+    loop {
+        let runs = find(gpu, input, &gates, MembershipDims { capacity: capacity as u32, ..d })?;
+        match compress(gpu, input, &runs, MembershipDims { capacity: capacity as u32, ..d })? {
+            Compressed::Sets(sets) => return Ok(sets),
+            Compressed::Runs(needed) => capacity = needed,
+        }
     }
-    compress(gpu, input, &runs, d)
 }
 
 fn find(gpu: &Gpu, input: &Input, gates: &Buffer<u32>, d: MembershipDims) -> Result<Runs> {
@@ -231,37 +238,42 @@ fn find(gpu: &Gpu, input: &Input, gates: &Buffer<u32>, d: MembershipDims) -> Res
         Region::Logits(logits, taps) => launch!(membership_logits, logits, &taps.first, &taps.weights),
         Region::Bits(masks) => launch!(membership_bits, masks),
     }?;
-    Ok(Runs { words, view, superpoint, count, len: gpu.download(&total)?[0] as usize })
+    Ok(Runs { words, view, superpoint, count, total })
 }
 
-fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Result<Sets> {
-    let (n, words, capacity) = (runs.len, dims.words as usize, runs.view.len());
-    let d = MembershipRunsDims {
-        runs: n as u32,
-        superpoints: dims.superpoints,
-        words: dims.words,
-        capacity: capacity as u32,
-    };
+/// What comes of runs: the sets, or that there was no room for so many.
+enum Compressed {
+    Sets(Sets),
+    Runs(usize),
+}
+
+fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Result<Compressed> {
+    let Runs { words, view, superpoint, count, total } = runs;
+    let (n, superpoints) = (dims.capacity as usize, dims.superpoints as usize);
+    let d = MembershipRunsDims { superpoints: dims.superpoints, words: dims.words, capacity: dims.capacity };
     let grid = blocks(n, BLOCK);
-    let superpoints = d.superpoints as usize;
     let (mut by_set, mut by_superpoint) = (Pairs::new(gpu, n)?, Pairs::new(gpu, n)?);
     let mut sorting = Workspace::new(gpu, n)?;
+    let mut sort =
+        |gpu, pairs: &mut Pairs<u32>, bits| pairs_up_to(gpu, pairs, n, Some(total), bits, &mut sorting);
 
     // By set, the lowest word first, then by view.
-    kernels::membership_count_up(gpu, grid, &mut by_set.values, d)?;
-    for w in 0..words {
-        let word = runs.words.slice(w * capacity..(w + 1) * capacity);
-        kernels::membership_keys(gpu, grid, &word, &by_set.values, &mut by_set.keys, d)?;
-        let boxes = (input.most - w * WARP).min(WARP) as u32;
-        pairs(gpu, &mut by_set, n, boxes, &mut sorting)?;
+    for w in 0..dims.words as usize {
+        let word = words.slice(w * n..(w + 1) * n);
+        let Pairs { keys, values } = &mut by_set;
+        match w {
+            0 => kernels::membership_first_keys(gpu, grid, &word, None, total, keys, values, d)?,
+            _ => kernels::membership_keys(gpu, grid, &word, &*values, total, keys, d)?,
+        }
+        sort(gpu, &mut by_set, (input.most - w * WARP).min(WARP) as u32)?;
     }
-    kernels::membership_keys(gpu, grid, &runs.view, &by_set.values, &mut by_set.keys, d)?;
-    pairs(gpu, &mut by_set, n, bits(dims.views as usize), &mut sorting)?;
+    kernels::membership_keys(gpu, grid, view, &by_set.values, total, &mut by_set.keys, d)?;
+    sort(gpu, &mut by_set, bits(dims.views as usize))?;
     let order = &by_set.values;
     // Within a superpoint that order stays.
-    kernels::membership_keys(gpu, grid, &runs.superpoint, order, &mut by_superpoint.keys, d)?;
-    kernels::membership_count_up(gpu, grid, &mut by_superpoint.values, d)?;
-    pairs(gpu, &mut by_superpoint, n, bits(superpoints), &mut sorting)?;
+    let Pairs { keys, values } = &mut by_superpoint;
+    kernels::membership_first_keys(gpu, grid, superpoint, Some(order), total, keys, values, d)?;
+    sort(gpu, &mut by_superpoint, bits(superpoints))?;
     let Pairs { keys: superpoint, values: places } = &by_superpoint;
 
     let mut scanning = scan::cuda::Workspace::new(gpu, n)?;
@@ -271,26 +283,39 @@ fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Resu
     let [mut is_set, mut set_size, mut is_entry] = [gpu.alloc(n)?, gpu.alloc(n)?, gpu.alloc(n)?];
     let [mut set_rank, mut set_begin, mut entry_rank] =
         [gpu.alloc(n + 1)?, gpu.alloc(n + 1)?, gpu.alloc(n + 1)?];
-    kernels::membership_set_heads(gpu, grid, &runs.words, &runs.view, order, &mut is_set, &mut set_size, d)?;
+    kernels::membership_set_heads(gpu, grid, words, view, order, total, &mut is_set, &mut set_size, d)?;
     sums(gpu, &is_set, &mut set_rank)?;
     sums(gpu, &set_size, &mut set_begin)?;
-    kernels::membership_entry_heads(gpu, grid, superpoint, places, &is_set, &set_rank, &mut is_entry, d)?;
+    kernels::membership_entry_heads(
+        gpu,
+        grid,
+        superpoint,
+        places,
+        &is_set,
+        &set_rank,
+        total,
+        &mut is_entry,
+        d,
+    )?;
     sums(gpu, &is_entry, &mut entry_rank)?;
 
-    let mut totals = gpu.alloc(3)?;
-    kernels::membership_totals(gpu, [1; 3], &set_rank, &set_begin, &entry_rank, &mut totals, d)?;
-    let totals: Vec<usize> = gpu.download(&totals)?.into_iter().map(|total| total as usize).collect();
+    let mut sizes = gpu.alloc(4)?;
+    kernels::membership_sizes(gpu, [1; 3], &set_rank, &set_begin, &entry_rank, total, &mut sizes, d)?;
+    let sizes: Vec<usize> = gpu.download(&sizes)?.into_iter().map(|size| size as usize).collect();
+    if sizes[3] > n {
+        return Ok(Compressed::Runs(sizes[3]));
+    }
     let mut sets = Sets {
-        boxes: RaggedOnDevice { offsets: gpu.zeros(totals[0] + 1)?, values: gpu.alloc(totals[1])? },
+        boxes: RaggedOnDevice { offsets: gpu.alloc(sizes[0] + 1)?, values: gpu.alloc(sizes[1])? },
         entry_offsets: gpu.alloc(superpoints + 1)?,
-        entry_set: gpu.alloc(totals[2])?,
-        entry_count: gpu.zeros(totals[2])?,
+        entry_set: gpu.alloc(sizes[2])?,
+        entry_count: gpu.zeros(sizes[2])?,
     };
     kernels::membership_sets(
         gpu,
         grid,
-        &runs.words,
-        &runs.view,
+        words,
+        view,
         order,
         &is_set,
         &set_rank,
@@ -310,12 +335,14 @@ fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Resu
         order,
         &is_set,
         &set_rank,
-        &runs.count,
+        count,
+        total,
         &mut sets.entry_set,
         &mut sets.entry_count,
         d,
     )?;
     let grid = blocks(superpoints + 1, BLOCK);
-    kernels::membership_entry_offsets(gpu, grid, superpoint, &entry_rank, &mut sets.entry_offsets, d)?;
-    Ok(sets)
+    let offsets = &mut sets.entry_offsets;
+    kernels::membership_entry_offsets(gpu, grid, superpoint, &entry_rank, total, offsets, d)?;
+    Ok(Compressed::Sets(sets))
 }

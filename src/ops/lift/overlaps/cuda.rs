@@ -2,9 +2,12 @@
 
 use super::Overlaps;
 use crate::{
-    device::gpu::{
-        Buffer, Gpu, blocks,
-        kernels::{self, OverlapsDims},
+    device::{
+        download::Download,
+        gpu::{
+            Buffer, Gpu, blocks,
+            kernels::{self, OverlapsDims},
+        },
     },
     error::Result,
     ops::{
@@ -77,11 +80,11 @@ impl<'a> Held<'a> {
         Ok(Held { input, counts, dims })
     }
 
-    /// Their sums; the host waits for them.
+    /// Their sums, and what else the host shall have; it waits for them.
     ///
     /// # Errors
     /// [`Error::Memory`](crate::Error::Memory); [`Error::Device`](crate::Error::Device) if anything before it failed.
-    pub fn sums(&self, gpu: &Gpu) -> Result<Sums> {
+    pub fn sums<D: Download>(&self, gpu: &Gpu, also: D) -> Result<(Sums, D::Host)> {
         let Held { input, counts, dims } = self;
         let Input { observed, sets, box_label, box_view, views } = *input;
         let b = box_label.len();
@@ -104,13 +107,14 @@ impl<'a> Held<'a> {
             &mut shown_there,
             *dims,
         )?;
-        let ([shared, shown], owners) = gpu.download_all(([&shared, &shown_there], [box_label, box_view]))?;
+        let ([shared, shown], owners, also) =
+            gpu.download_all(([&shared, &shown_there], [box_label, box_view], also))?;
         let row = |a: usize| {
             let later = (a + 1..b).map(|other| (other as u32, shared[a * b + other]));
             later.filter(|&(_, shared)| shared > 0).collect::<Vec<_>>()
         };
         let overlaps = Overlaps { shared: (0..b).map(row).collect(), shown };
-        Ok(Sums { overlaps, owners, shown: shown_there })
+        Ok((Sums { overlaps, owners, shown: shown_there }, also))
     }
 
     /// The group of its part that holds most of each superpoint's visible points, the first of equals, -1 = none, `[S]`.

@@ -29,3 +29,15 @@ macro_rules! launch {
         unsafe { builder.launch($crate::common::shape($blocks, 64)) }.map(|_| ())
     }};
 }
+
+/// The same, whose blocks wait for each other.
+#[allow(unused_macros, reason = "not all tests have such kernels")]
+macro_rules! launch_together {
+    ($stream:expr, $name:expr, $blocks:expr $(, $argument:expr)* $(,)?) => {{
+        let function = $crate::common::kernel(&$stream, $name);
+        let mut builder = $stream.launch_builder(&function);
+        $(builder.arg($argument);)*
+        // SAFETY: the arguments are those of the kernel.
+        unsafe { builder.launch_cooperative($crate::common::shape($blocks, 64)) }.map(|_| ())
+    }};
+}
