@@ -154,7 +154,7 @@ fn compare(gpu: &Gpu, input: &instances::Input) -> [Pieces; 2] {
         let rules =
             Rules { merge, max_gap: 0.02, max_size_ratio: 100.0, max_distance: 0.3, min_box_iou: 0.4 };
         let expected = instances::cpu::instances(input, &rules).unwrap();
-        let (found, [labels, _]) = instances::cuda::instances(gpu, &there, &rules, there.label).unwrap();
+        let (found, labels) = instances::cuda::instances(gpu, &there, &rules, there.label).unwrap();
         assert_eq!(labels, input.label);
         assert_eq!(found, expected, "{merge:?}: {superpoints} superpoints, {boxes} boxes, {views} views");
         found

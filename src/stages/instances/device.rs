@@ -29,7 +29,7 @@ pub fn pieces(
     let mut extents = gpu.alloc(6 * superpoints.len())?;
     extents::cuda::extents(gpu, &*positions, offsets, points, superpoints.len(), &mut extents)?;
     let (there, boxes) = (memberships.device(gpu)?, boxes.device(gpu)?);
-    let (label, of_point) = (labels.of_superpoint.device(gpu)?, labels.of_point.device(gpu)?);
+    let label = labels.of_superpoint.device(gpu)?;
     let input = instances::cuda::Input {
         label: &label,
         offsets,
@@ -43,7 +43,11 @@ pub fn pieces(
         box_score: &boxes.scores,
         views: memberships.views,
     };
-    let (pieces, here) = instances::cuda::instances(gpu, &input, rules, &*of_point)?;
+    if labels.of_point.is_here() {
+        return Ok(instances::cuda::instances(gpu, &input, rules, ())?.0);
+    }
+    let of_point = labels.of_point.device(gpu)?;
+    let (pieces, here) = instances::cuda::instances(gpu, &input, rules, [&*label, &*of_point])?;
     labels.receive(here);
     Ok(pieces)
 }

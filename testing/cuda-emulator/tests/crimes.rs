@@ -43,7 +43,7 @@ fn shared_memory_out_of_bounds() {
 #[test]
 fn blocks_that_wait_for_each_other() {
     let stream = stream();
-    let mut run = |blocks: u32, leaving: u32, early: u32| {
+    let run = |blocks: u32, leaving: u32, early: u32| {
         let mut numbers = stream.alloc_zeros::<u32>(blocks as usize * 64).unwrap();
         let mut out = stream.alloc_zeros::<u32>(blocks as usize * 64).unwrap();
         launch_together!(

@@ -3,7 +3,7 @@
 use super::{Merge, Pieces, Result, Rules, expect_len, groups::Grouped};
 use crate::{
     device::{
-        download::Rows,
+        download::{Download, Rows},
         gpu::{
             Buffer, Gpu, blocks,
             kernels::{self, InstancesDims},
@@ -46,20 +46,14 @@ pub struct Input<'a> {
     pub views: usize,
 }
 
-/// Merges the superpoints of each part: the reference's pieces, and on the host the labels of the superpoints and of the points,
-/// `of_point` `[N]`. By [`Merge::Touching`] the host waits once; by [`Merge::Masks`], where it groups, three times.
+/// Merges the superpoints of each part: the reference's pieces, and what else the host shall have. By [`Merge::Touching`] it
+/// waits once; by [`Merge::Masks`], where it groups, three times.
 ///
 /// # Errors
 /// [`Error::Invalid`](crate::Error::Invalid) if a shape does not fit, [`Error::Device`](crate::Error::Device) if
 /// the driver refuses.
-pub fn instances(
-    gpu: &Gpu,
-    input: &Input,
-    rules: &Rules,
-    of_point: &Buffer<i32>,
-) -> Result<(Pieces, [Vec<i32>; 2])> {
+pub fn instances<D: Download>(gpu: &Gpu, input: &Input, rules: &Rules, also: D) -> Result<(Pieces, D::Host)> {
     let d = input.dims(rules)?;
-    let labels = [input.label, of_point];
     match rules.merge {
         Merge::Touching => {
             let root = touching(gpu, input, d)?;
@@ -78,11 +72,11 @@ pub fn instances(
                 &mut confidence,
                 d,
             )?;
-            let ((root, points, confidence), labels) =
-                gpu.download_all(((&root, &points, &confidence), labels))?;
-            Ok((Pieces { root, points, confidence }, labels))
+            let ((root, points, confidence), also) =
+                gpu.download_all(((&root, &points, &confidence), also))?;
+            Ok((Pieces { root, points, confidence }, also))
         }
-        Merge::Masks => by_masks(gpu, input, rules.max_gap, labels, d),
+        Merge::Masks => by_masks(gpu, input, rules.max_gap, also, d),
     }
 }
 
@@ -174,25 +168,26 @@ fn touching(gpu: &Gpu, input: &Input, d: InstancesDims) -> Result<Buffer<i32>> {
 }
 
 /// What the masks of one object hold. The host groups the masks and joins what touches.
-fn by_masks(
+fn by_masks<D: Download>(
     gpu: &Gpu,
     input: &Input,
     max_gap: f32,
-    labels: [&Buffer<i32>; 2],
+    also: D,
     d: InstancesDims,
-) -> Result<(Pieces, [Vec<i32>; 2])> {
+) -> Result<(Pieces, D::Host)> {
     let Input { label, extents, observed, sets, box_label, box_view, views, .. } = *input;
     let held = overlaps::cuda::Held::count(
         gpu,
         overlaps::cuda::Input { observed, sets, box_label, box_view, views },
     )?;
-    let (sums, labels) = held.sums(gpu, labels)?;
-    let overlaps::cuda::Sums { overlaps, owners: [label_here, view_here], shown } = sums;
-    let group = overlaps.groups(&Owners { label: &label_here, view: &view_here, views });
+    let (sums, also) = held.sums(gpu, also)?;
+    let overlaps::cuda::Sums { overlaps, owners: [part_here, view_here], shown } = sums;
+    let group = overlaps.groups(&Owners { label: &part_here, view: &view_here, views });
     let holder = held.holders(gpu, label, &group)?;
-    let (holder, extents) = gpu.download_all((&holder, Rows::<_, Extent>::of(extents)))?;
+    let ([label_here, holder], extents) =
+        gpu.download_all(([label, &holder], Rows::<_, Extent>::of(extents)))?;
     let grouped = Grouped {
-        label: &labels[0],
+        label: &label_here,
         extents: &extents,
         holder: &holder,
         group: &group,
@@ -218,5 +213,5 @@ fn by_masks(
         d,
     )?;
     let (points, confidence) = gpu.download_all((&points, &confidence))?;
-    Ok((Pieces { root: root_here, points, confidence }, labels))
+    Ok((Pieces { root: root_here, points, confidence }, also))
 }
