@@ -12,12 +12,7 @@ use crate::{
     sam3d::Regions,
     segmentation::counted,
     stages::{
-        boxes::{Box2d, Boxes},
-        cloud::Cloud,
-        masks::Masks,
-        network::Network,
-        superpoints::Superpoints,
-        views::Views,
+        boxes::Boxes, cloud::Cloud, masks::Masks, network::Network, superpoints::Superpoints, views::Views,
         weights::Weights,
     },
     unnamed,
@@ -210,8 +205,7 @@ impl Pipeline {
     ) -> Result<Segmentation> {
         let Predictions { boxes, masks, superpoints, weights } = predictions;
         let mut progress = self.begin(cloud, boxes.len(), observer)?;
-        let flat = |b: &&Box2d| b.bbox[2] == 0.0 || b.bbox[3] == 0.0;
-        let empty = boxes.here().unwrap_or_default().iter().filter(flat).count();
+        let empty = boxes.here().unwrap_or_default().iter().filter(|b| b.is_empty()).count();
         if empty > 0 {
             progress.warn(format!("{} no area, and so no vote.", counted(empty, "box has", "boxes have")));
         }

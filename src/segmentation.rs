@@ -178,6 +178,9 @@ impl Segmentation {
                 }
             });
         }
+        if boxes.iter().all(Box2d::is_empty) {
+            return Ok(format!("{} no area", counted(boxes.len(), "box has", "boxes have")));
+        }
         let found = counted(boxes.len(), "box", "boxes");
         let is_of_part = |&&b: &&u32| list[b as usize].label as usize == j;
         if self.memberships.ignored()?.iter().filter(is_of_part).count() == boxes.len() {

@@ -21,6 +21,7 @@ struct MembershipRunsDims {
     uint32_t superpoints;  // S
     uint32_t words;        // W
     uint32_t capacity;     // C, the runs that fit: the stride of a word
+    uint32_t shift;        // bits of the boxes, below those of the view in one key
 };
 
 namespace membership {
@@ -289,15 +290,16 @@ membership_keys(const uint32_t* __restrict__ values, const uint32_t* __restrict_
     if (q < membership::runs_of(total, d)) keys[q] = values[order[q]];
 }
 
-// keys[q] = values[order[q]], or values[q] without an order; places[q] = q: what a sort begins with.
-// values, order_or_null, keys and places [C], total [1]. One thread per place.
+// What a sort begins with: places[q] = q, keys[q] = values[order[q]], without an order values[q], in that case with the bits
+// of above[q] over theirs.
+// values, order_or_null, above_or_null, keys and places [C], total [1]. One thread per place.
 extern "C" __global__ void __launch_bounds__(256)
 membership_first_keys(const uint32_t* __restrict__ values, const uint32_t* __restrict__ order_or_null,
-                      const uint32_t* __restrict__ total, uint32_t* __restrict__ keys, uint32_t* __restrict__ places,
-                      MembershipRunsDims d) {
+                      const uint32_t* __restrict__ above_or_null, const uint32_t* __restrict__ total,
+                      uint32_t* __restrict__ keys, uint32_t* __restrict__ places, MembershipRunsDims d) {
     const uint32_t q = thread_index();
     if (q >= membership::runs_of(total, d)) return;
-    keys[q] = values[order_or_null ? order_or_null[q] : q];
+    keys[q] = values[order_or_null ? order_or_null[q] : q] | (above_or_null ? above_or_null[q] << d.shift : 0);
     places[q] = q;
 }
 

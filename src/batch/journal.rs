@@ -81,6 +81,9 @@ pub struct Part {
     pub points: usize,
     /// Its instances.
     pub instances: usize,
+    /// Points labelled with it that are in none of them.
+    #[serde(default)]
+    pub without_instance: usize,
 }
 
 impl Entry {

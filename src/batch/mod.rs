@@ -476,6 +476,7 @@ impl<'r> Steps for Run<'r> {
             name: part.name.to_string(),
             points: part.points,
             instances: part.instances,
+            without_instance: part.without_instance,
         };
         let parts = found.summary()?.into_iter().map(part).collect();
         let files = self.batch.files(shape);

@@ -380,7 +380,8 @@ fn over(options: &Options, own: Value) -> Result<Options, String> {
     }
     let mut all = json!(options);
     merge(&mut all, own);
-    let own: Options = serde_json::from_value(all).map_err(|e| format!("options of its own: {e}"))?;
+    let own: Options =
+        serde_path_to_error::deserialize(all).map_err(|e| format!("options of its own: {e}"))?;
     own.check().map_err(|e| format!("options of its own: {e}"))?;
     Ok(own)
 }

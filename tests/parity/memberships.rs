@@ -186,6 +186,11 @@ fn which_boxes_hold_each_point() {
         ([1025, 60, 3], 200),
         ([1025, 1025, 2], 3),
         ([4000, 20, 10], 15),
+        // Boxes and view in a key of 32 bits, or a bit too many.
+        ([600, 9, 9], 27),
+        ([600, 9, 9], 28),
+        ([600, 9, 9], 29),
+        ([600, 9, 9], 30),
     ] {
         compare_memberships(&gpu, &mut random, sizes, boxes);
     }

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Agreement against the paper's network and constant weights, on clouds that the network has not learned from.
 
-After tools/experiment/paper: its networks say what the clouds of `val` and `test` get. For those of `train`, networks are
-learned without some of them at a time, as the paper does, and asked for these. Goes on where it stopped. Prints means over
-categories, and differences with standard errors and 95 % intervals by bootstrap: over categories, and over objects for mIoU.
+Comes after tools/experiment/paper DATA MODELS OUT, from the repository's root. The networks of that run are measured on the
+clouds of `val` and `test`. For the clouds of `train` others are learned, each without some of them, and measured on these.
+Goes on where it stopped. Prints means over categories, and differences with standard errors and 95 % intervals by bootstrap:
+over categories, and over objects for mIoU. PARTSTAD names the program, if it is not target/release/partstad.
 """
 
 import argparse
@@ -21,12 +22,17 @@ AGREEMENT, PAPER, CONSTANT = "agreement", "the paper's network", "constant weigh
 METHODS = {AGREEMENT: "agreement", PAPER: "partstad", CONSTANT: "no-weights"}
 
 
+PROGRAM = os.environ.get("PARTSTAD", "target/release/partstad")
+
+
 def run(*arguments):
-    program = os.environ.get("PARTSTAD", "target/release/partstad")
-    subprocess.run([program, *map(str, arguments)], check=True, stdout=sys.stderr)
+    try:
+        subprocess.run([PROGRAM, *map(str, arguments)], check=True, stdout=sys.stderr)
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{' '.join(map(str, error.cmd))}: ended with {error.returncode}")
 
 
-def evaluate(data, splits, prepared, weights, out):
+def evaluate(data, models, splits, prepared, weights, out):
     """What each method gives, instances of the others by the paper's rule: {method: results.json}."""
     touching = out / "touching.json"
     out.mkdir(parents=True, exist_ok=True)
@@ -37,13 +43,18 @@ def evaluate(data, splits, prepared, weights, out):
         more = [] if name == AGREEMENT else ["--options", touching]
         for each in weights if name == PAPER else []:
             more += ["--weights", each]
-        if not (here / "results.json").exists():
-            run("evaluate", data, "--splits", splits, "--method", method, "--prepared", prepared, *more, "-o", here)
-        found[name] = json.loads((here / "results.json").read_text())
+        results = here / "results.json"
+        used = [file for each in weights for file in each.glob("*.safetensors")]
+        if not results.exists() or any(file.stat().st_mtime > results.stat().st_mtime for file in used):
+            where = ["--models", models, "--prepared", prepared]
+            run("evaluate", data, "--splits", splits, "--method", method, *where, *more, "-o", here)
+        found[name] = json.loads(results.read_text())
+        if found[name]["failures"]:
+            sys.exit(f"{results}: not all clouds were measured: {found[name]['failures']}; delete it to try again")
     return found
 
 
-def without_some(data, prepared, fold, folds, seed, out):
+def without_some(data, models, prepared, fold, folds, seed, out):
     """Learns without every `folds`-th training cloud of a category, and evaluates these."""
     done, weights = out / "done", out / "weights"
     if not done.exists():
@@ -61,7 +72,7 @@ def without_some(data, prepared, fold, folds, seed, out):
         basis = ["--folds", 0, "--basis", "constant", "--seed", seed]
         run("train", out / "prepared", "--all-categories", *basis, "-o", weights)
         done.touch()
-    return evaluate(out / "data", "train", prepared, [weights], out / "results")
+    return evaluate(out / "data", models, "train", prepared, [weights], out / "results")
 
 
 def figures(results, key):
@@ -88,16 +99,26 @@ def interval(differences):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="labelled clouds in the layout of PartNet-Ensembled")
-    parser.add_argument("out", type=Path, help="folder that tools/experiment/paper wrote")
-    parser.add_argument("--folds", type=int, default=8, help="in how many groups to hold training clouds out")
-    parser.add_argument("--seed", type=int, default=0, help="of what is learned without some")
+    parser.add_argument("data", type=Path, help="labelled clouds, as tools/experiment/paper got them")
+    parser.add_argument("models", type=Path, help="folder of models, as it got it")
+    parser.add_argument("out", type=Path, help="folder that it wrote")
+    parser.add_argument("--folds", type=int, default=8, help="groups of training clouds to hold out in turn (8)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the networks learned without some clouds (0)")
     arguments = parser.parse_args()
+    data, models, folds = arguments.data, arguments.models, arguments.folds
     prepared, out = arguments.out / "prepared", arguments.out / "held-out"
-    measured = [evaluate(arguments.data, "val,test", prepared, sorted(arguments.out.glob("seed-*")), out / "val,test")]
-    for fold in range(arguments.folds):
-        here = out / f"{fold}-of-{arguments.folds}-seed-{arguments.seed}"
-        measured.append(without_some(arguments.data, prepared, fold, arguments.folds, arguments.seed, here))
+    for path in (data / "train", models / "manifest.json", prepared / "train", prepared / "val", Path(PROGRAM)):
+        if not path.exists():
+            sys.exit(f"{path} is not there; see --help")
+    if folds < 2:
+        sys.exit(f"--folds is {folds}; it must be 2 or more")
+    learned = sorted(arguments.out.glob("seed-*"))
+    measured = [evaluate(data, models, "val,test", prepared, learned, out / "val,test")]
+    # No fold is empty.
+    folds = min(folds, max(len(list(category.glob("*.safetensors"))) for category in (prepared / "train").iterdir()))
+    for fold in range(folds):
+        here = out / f"{fold}-of-{folds}-seed-{arguments.seed}"
+        measured.append(without_some(data, models, prepared, fold, folds, arguments.seed, here))
 
     for key, name in (("miou", "mIoU"), ("map50", "mAP50")):
         of_category = defaultdict(list)
@@ -108,6 +129,9 @@ def main():
                 constant = found[CONSTANT][category][0]
                 learned = found[PAPER].get(category, (constant, count))[0]
                 of_category[category].append((count, value, learned, constant))
+        if not of_category:
+            print(f"{name}: not measured, as nothing has labels for it")
+            continue
         rows = []
         for each in of_category.values():
             objects_of = sum(row[0] for row in each)
@@ -129,7 +153,7 @@ def main():
                     differences[PAPER].append(value - learned)
                     differences[CONSTANT].append(value - constant)
         for method, values in differences.items():
-            print(f"mIoU by object over {method}, {len(values)} clouds {split}: {interval(values)}")
+            print(f"mIoU by object over {method}, {len(values)} clouds of {split or 'all'}: {interval(values)}")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ function votes(part, index) {
       `They hold points of ${counted(part.superpoints, "superpoint")}, of which the part won ${count(part.won)}.`
     : "";
   const made = data.instances.filter(instance => instance.label === index);
-  const listed = made.slice(0, 12).map(({ points, confidence }) => `${confidence.toFixed(2)} (${counted(points, "point")})`);
+  const listed = made.slice(0, 12).map(({ points, confidence }) => `${confidence < 0.01 ? "below 0.01" : confidence.toFixed(2)} (${counted(points, "point")})`);
   const confident = made.length
     ? ` Confidence of its ${counted(made.length, "instance")}: ${listed.join(", ")}${made.length > 12 ? ", ..." : ""}.`
     : "";

@@ -68,6 +68,12 @@ impl Box2d {
         let [x, y, width, height] = self.bbox;
         [x, y, x + width, y + height]
     }
+
+    /// Whether it has no area, and so holds nothing.
+    pub fn is_empty(&self) -> bool {
+        let [_, _, width, height] = self.bbox;
+        width <= 0.0 || height <= 0.0
+    }
 }
 
 /// The boxes of all views, with a feature row each. A detector gives them by view; nothing depends on their order. Those

@@ -57,6 +57,12 @@ extern "C" __global__ void __launch_bounds__(64) arrivals(uint32_t* count, uint3
     order[atomicAdd(count, 1u)] = blockIdx.x * blockDim.x + threadIdx.x;
 }
 
+// sum = that of the tiles before this one, from what blocks have told: where many run at a time, which they do not here.
+extern "C" __global__ void __launch_bounds__(64) look_back(const uint64_t* told, uint32_t* sum, uint32_t tile) {
+    const uint32_t before = scan::look_back(told, tile);
+    if (threadIdx.x == 0) sum[0] = before;
+}
+
 // Numbers go round: in every round each block writes its own, and reads that of another. The blocks below `leaving` end
 // before the last barrier; with `early` each reads before the barrier.
 extern "C" __global__ void __launch_bounds__(64)

@@ -24,6 +24,30 @@ fn shuffles_and_a_barrier_make_a_sum() {
     assert_eq!(stream.clone_dtoh(&sums).unwrap(), expected);
 }
 
+/// Of a kernel of the project: no test has so many blocks at a time that it looks back twice.
+#[test]
+fn prefix_sums_look_back_as_far_as_they_must() {
+    const OF_THE_TILE: u64 = 1;
+    const UP_TO_ITS_END: u64 = 2;
+    let stream = stream();
+    let mut sum = stream.alloc_zeros::<u32>(1).unwrap();
+    for (whole, tiles) in
+        [(0, 1), (0, 31), (0, 32), (0, 33), (0, 64), (0, 65), (0, 100), (40, 100), (67, 100), (99, 100)]
+    {
+        // Those up to `whole` make 1000 together; each after it has its number.
+        let word = |tile| match tile {
+            tile if tile < whole => UP_TO_ITS_END << 32 | 7,
+            tile if tile == whole => UP_TO_ITS_END << 32 | 1000,
+            _ => OF_THE_TILE << 32 | tile,
+        };
+        let told = stream.clone_htod(&(0..tiles).map(word).collect::<Vec<u64>>()).unwrap();
+        let tile = tiles as u32;
+        launch!(stream, "look_back", 1, &told, &mut sum, &tile).unwrap();
+        let expected = 1000 + (whole + 1..tiles).sum::<u64>() as u32;
+        assert_eq!(stream.clone_dtoh(&sum).unwrap(), [expected], "{whole} of {tiles}");
+    }
+}
+
 /// More rounds than there are numbers of launches, by which races are told.
 #[test]
 fn a_barrier_of_the_grid_orders_its_blocks() {

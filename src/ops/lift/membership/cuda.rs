@@ -250,29 +250,40 @@ enum Compressed {
 fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Result<Compressed> {
     let Runs { words, view, superpoint, count, total } = runs;
     let (n, superpoints) = (dims.capacity as usize, dims.superpoints as usize);
-    let d = MembershipRunsDims { superpoints: dims.superpoints, words: dims.words, capacity: dims.capacity };
+    let d = MembershipRunsDims {
+        superpoints: dims.superpoints,
+        words: dims.words,
+        capacity: dims.capacity,
+        shift: input.most as u32,
+    };
     let grid = blocks(n, BLOCK);
     let (mut by_set, mut by_superpoint) = (Pairs::new(gpu, n)?, Pairs::new(gpu, n)?);
     let mut sorting = Workspace::new(gpu, n)?;
     let mut sort =
         |gpu, pairs: &mut Pairs<u32>, bits| pairs_up_to(gpu, pairs, n, Some(total), bits, &mut sorting);
 
-    // By set, the lowest word first, then by view.
-    for w in 0..dims.words as usize {
+    // By set, the lowest word first, then by view; as one key where both fit.
+    let of_view = bits(dims.views as usize);
+    let one_key = d.shift < u32::BITS && d.shift + of_view <= u32::BITS && d.words == 1;
+    for w in 0..d.words as usize {
         let word = words.slice(w * n..(w + 1) * n);
         let Pairs { keys, values } = &mut by_set;
+        let above = one_key.then_some(view);
         match w {
-            0 => kernels::membership_first_keys(gpu, grid, &word, None, total, keys, values, d)?,
+            0 => kernels::membership_first_keys(gpu, grid, &word, None, above, total, keys, values, d)?,
             _ => kernels::membership_keys(gpu, grid, &word, &*values, total, keys, d)?,
         }
-        sort(gpu, &mut by_set, (input.most - w * WARP).min(WARP) as u32)?;
+        let boxes = (input.most - w * WARP).min(WARP) as u32;
+        sort(gpu, &mut by_set, if one_key { boxes + of_view } else { boxes })?;
     }
-    kernels::membership_keys(gpu, grid, view, &by_set.values, total, &mut by_set.keys, d)?;
-    sort(gpu, &mut by_set, bits(dims.views as usize))?;
+    if !one_key {
+        kernels::membership_keys(gpu, grid, view, &by_set.values, total, &mut by_set.keys, d)?;
+        sort(gpu, &mut by_set, of_view)?;
+    }
     let order = &by_set.values;
     // Within a superpoint that order stays.
     let Pairs { keys, values } = &mut by_superpoint;
-    kernels::membership_first_keys(gpu, grid, superpoint, Some(order), total, keys, values, d)?;
+    kernels::membership_first_keys(gpu, grid, superpoint, Some(order), None, total, keys, values, d)?;
     sort(gpu, &mut by_superpoint, bits(superpoints))?;
     let Pairs { keys: superpoint, values: places } = &by_superpoint;
 
