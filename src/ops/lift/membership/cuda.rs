@@ -208,8 +208,8 @@ pub fn membership(gpu: &Gpu, input: &Input) -> Result<Sets> {
     loop {
         let runs = find(gpu, input, &gates, MembershipDims { capacity: capacity as u32, ..d })?;
         match compress(gpu, input, &runs, MembershipDims { capacity: capacity as u32, ..d })? {
-            Compressed::Sets(sets) => return Ok(sets),
-            Compressed::Runs(needed) => capacity = needed,
+            Ok(sets) => return Ok(sets),
+            Err(needed) => capacity = needed,
         }
     }
 }
@@ -241,11 +241,8 @@ fn find(gpu: &Gpu, input: &Input, gates: &Buffer<u32>, d: MembershipDims) -> Res
     Ok(Runs { words, view, superpoint, count, total })
 }
 
-/// What comes of runs: the sets, or that there was no room for so many.
-enum Compressed {
-    Sets(Sets),
-    Runs(usize),
-}
+/// What comes of runs: the sets, or how many runs there are if there was no room for all.
+type Compressed = std::result::Result<Sets, usize>;
 
 fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Result<Compressed> {
     let Runs { words, view, superpoint, count, total } = runs;
@@ -314,7 +311,7 @@ fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Resu
     kernels::membership_sizes(gpu, [1; 3], &set_rank, &set_begin, &entry_rank, total, &mut sizes, d)?;
     let sizes: Vec<usize> = gpu.download(&sizes)?.into_iter().map(|size| size as usize).collect();
     if sizes[3] > n {
-        return Ok(Compressed::Runs(sizes[3]));
+        return Ok(Err(sizes[3]));
     }
     let mut sets = Sets {
         boxes: RaggedOnDevice { offsets: gpu.alloc(sizes[0] + 1)?, values: gpu.alloc(sizes[1])? },
@@ -355,5 +352,5 @@ fn compress(gpu: &Gpu, input: &Input, runs: &Runs, dims: MembershipDims) -> Resu
     let grid = blocks(superpoints + 1, BLOCK);
     let offsets = &mut sets.entry_offsets;
     kernels::membership_entry_offsets(gpu, grid, superpoint, &entry_rank, total, offsets, d)?;
-    Ok(Compressed::Sets(sets))
+    Ok(Ok(sets))
 }
