@@ -20,8 +20,6 @@ from statistics import fmean, pstdev
 
 AGREEMENT, PAPER, CONSTANT = "agreement", "the paper's network", "constant weights"
 METHODS = {AGREEMENT: "agreement", PAPER: "partstad", CONSTANT: "no-weights"}
-
-
 PROGRAM = os.environ.get("PARTSTAD", "target/release/partstad")
 
 
@@ -75,14 +73,17 @@ def without_some(data, models, prepared, fold, folds, seed, out):
     return evaluate(out / "data", models, "train", prepared, [weights], out / "results")
 
 
+def unlearned(results):
+    """The categories in which nothing was learned."""
+    return set().union(*(figure["unlearned"] or [] for figure in results["figures"]))
+
+
 def figures(results, key):
     """{category: (the mean over runs, its objects)}; without those in which nothing was learned."""
-    runs = results["figures"]
-    unlearned = set().union(*(figure["unlearned"] or [] for figure in runs))
-    found = {}
+    runs, left_out, found = results["figures"], unlearned(results), {}
     for category, first in runs[0]["categories"].items():
         values = [figure["categories"][category][key] for figure in runs]
-        if category not in unlearned and None not in values:
+        if category not in left_out and None not in values:
             found[category] = (100 * fmean(values), first["objects"])
     return found
 
@@ -144,12 +145,12 @@ def main():
     for split in ("train", "val", "test", ""):
         differences = defaultdict(list)
         for results in measured:
-            unlearned = set().union(*(figure["unlearned"] or [] for figure in results[PAPER]["figures"]))
+            left_out = unlearned(results[PAPER])
             found = {method: objects(results[method]) for method in METHODS}
             for name, value in found[AGREEMENT].items():
                 if name.startswith(split):
                     constant = found[CONSTANT][name]
-                    learned = constant if name.split("/")[1] in unlearned else found[PAPER][name]
+                    learned = constant if name.split("/")[1] in left_out else found[PAPER][name]
                     differences[PAPER].append(value - learned)
                     differences[CONSTANT].append(value - constant)
         for method, values in differences.items():

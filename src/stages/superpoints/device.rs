@@ -8,7 +8,7 @@ use crate::{
     },
     error::Result,
     ops::{
-        basic::{group, sort::cuda::bits},
+        basic::{group, scan, sort::cuda::bits},
         partition::{
             agglomeration, edge_weights,
             knn::{
@@ -86,7 +86,9 @@ impl Likeness {
         group::cuda::group(gpu, &merged, n, bits(n), &mut groups, &mut workspace)?;
         let group::cuda::Groups { of_point, points: values, offsets: room, .. } = groups;
         let [here, points] = gpu.download_all([&of_point, &values])?;
-        let starts = starts(&here);
+        let mut counts = vec![0; here.iter().max().map_or(0, |&last| last as usize + 1)];
+        here.iter().for_each(|&group| counts[group as usize] += 1);
+        let starts = scan::cpu::exclusive(&counts);
         let mut offsets = gpu.alloc(starts.len())?;
         gpu.copy(&room.slice(..starts.len()), &mut offsets)?;
         Ok(Superpoints {
@@ -94,13 +96,4 @@ impl Likeness {
             members: Mirrored::on_both(Ragged::new(starts, points)?, gpu, RaggedOnDevice { offsets, values }),
         })
     }
-}
-
-/// Where each group begins among the points by group, and where the last one ends, `[S + 1]`.
-fn starts(of_point: &[u32]) -> Vec<u32> {
-    let groups = of_point.iter().max().map_or(0, |&last| last as usize + 1);
-    let mut starts = vec![0; groups + 1];
-    of_point.iter().for_each(|&group| starts[group as usize + 1] += 1);
-    (0..groups).for_each(|group| starts[group + 1] += starts[group]);
-    starts
 }

@@ -21,23 +21,25 @@ pub fn shape(grid: u32, block: u32) -> LaunchConfig {
 
 /// Launches `$name` on `$blocks` blocks of 64 threads.
 macro_rules! launch {
-    ($stream:expr, $name:expr, $blocks:expr $(, $argument:expr)* $(,)?) => {{
-        let function = $crate::common::kernel(&$stream, $name);
-        let mut builder = $stream.launch_builder(&function);
-        $(builder.arg($argument);)*
-        // SAFETY: the arguments are those of the kernel.
-        unsafe { builder.launch($crate::common::shape($blocks, 64)) }.map(|_| ())
-    }};
+    ($stream:expr, $name:expr, $blocks:expr $(, $argument:expr)* $(,)?) => {
+        launch_by!(launch, $stream, $name, $blocks $(, $argument)*)
+    };
 }
 
 /// The same, whose blocks wait for each other.
 #[allow(unused_macros, reason = "not all tests have such kernels")]
 macro_rules! launch_together {
-    ($stream:expr, $name:expr, $blocks:expr $(, $argument:expr)* $(,)?) => {{
+    ($stream:expr, $name:expr, $blocks:expr $(, $argument:expr)* $(,)?) => {
+        launch_by!(launch_cooperative, $stream, $name, $blocks $(, $argument)*)
+    };
+}
+
+macro_rules! launch_by {
+    ($method:ident, $stream:expr, $name:expr, $blocks:expr $(, $argument:expr)*) => {{
         let function = $crate::common::kernel(&$stream, $name);
         let mut builder = $stream.launch_builder(&function);
         $(builder.arg($argument);)*
         // SAFETY: the arguments are those of the kernel.
-        unsafe { builder.launch_cooperative($crate::common::shape($blocks, 64)) }.map(|_| ())
+        unsafe { builder.$method($crate::common::shape($blocks, 64)) }.map(|_| ())
     }};
 }
