@@ -3,7 +3,7 @@
 use crate::{
     device::Device,
     error::{Error, Result},
-    io::points::PointCloud,
+    io::{extension, points::PointCloud},
     options::Options,
     stages::cloud::Cloud,
 };
@@ -42,6 +42,13 @@ impl Input {
         #[cfg(feature = "meshes")]
         if options.mesh.points != Some(0) && Mesh::is_in(path)? {
             return Input::of_mesh(path, Mesh::read(path)?, device, options);
+        }
+        #[cfg(feature = "meshes")]
+        if extension(path) != "ply" && Mesh::is_in(path)? {
+            return Err(Error::format(
+                path,
+                "is a mesh, of which points must be drawn: give option mesh.points more than 0 (0 takes the vertices of a .ply)",
+            ));
         }
         let points = PointCloud::read(path)?;
         options.check_memory(device, points.len(), 0).map_err(|e| named(path, e))?;

@@ -32,6 +32,20 @@ impl Parts {
         }
         Ok(Parts(names))
     }
+
+    /// From names in one text, parted by commas, semicolons, or dots that end a word as in a caption: "arm . back . leg". The
+    /// dot of "usb 3.0" does not.
+    ///
+    /// # Errors
+    /// As [`Parts::new`].
+    pub fn listed(text: &str) -> Result<Parts> {
+        let names = text.split([',', ';']).flat_map(|some| {
+            let names: Vec<&str> = some.split(". ").map(|name| name.trim().trim_end_matches('.')).collect();
+            let several = names.len() > 1;
+            names.into_iter().filter(move |name| !(several && name.is_empty()))
+        });
+        Parts::new(names)
+    }
 }
 
 impl Deref for Parts {
@@ -146,6 +160,20 @@ impl FromStr for Template {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_and_captions_name_parts() {
+        for (text, names) in [
+            ("arm, back,LEG", vec!["arm", "back", "leg"]),
+            ("arm . back . leg .", vec!["arm", "back", "leg"]),
+            ("arm. back; leg", vec!["arm", "back", "leg"]),
+            ("usb 3.0 port", vec!["usb 3.0 port"]),
+            ("usb 3.0 port. lid", vec!["usb 3.0 port", "lid"]),
+        ] {
+            assert_eq!(*Parts::listed(text).unwrap(), names, "{text}");
+        }
+        assert!(Parts::listed("arm,,leg").is_err() && Parts::listed("").is_err());
+    }
 
     #[test]
     fn names_are_trimmed_and_told_apart() {

@@ -165,7 +165,7 @@ fn lists_categories_patterns_and_shards() {
         .unwrap();
     let by_category = ["clouds/**/*.ply", "--categories", "categories.json", "--write", "labels"];
     assert_eq!(example.totals(0, "whole", &by_category), [4, 0, 0]);
-    let labels = npy::read_member::<i32>(&example.path("whole/0.npz"), "labels").unwrap();
+    let labels = npy::read_member::<i32>(&example.path("whole/Chair/0.npz"), "labels").unwrap();
     assert_eq!(labels.shape, [1250]);
     for i in 1..=3 {
         let done =
@@ -211,13 +211,31 @@ fn lists_categories_patterns_and_shards() {
     assert_eq!(example.totals(0, "clouds/found", &["clouds/Chair/0.ply", "--parts", "leg"]), [1, 0, 0]);
     assert_eq!(example.totals(0, "again", &["clouds", "--parts", "leg", "--write", "labels"]), [4, 0, 0]);
 
+    // What other options wrote over a result is no result of these.
+    let one = ["clouds/*/0.ply", "--parts", "leg", "--write", "labels"];
+    let other = [&one[..], &["--shard", "1/1", "--score", "0.9"]].concat();
+    for options in [&one[..], &other, &one] {
+        assert_eq!(example.totals(0, "over", options), [1, 0, 0], "{options:?}");
+    }
+    assert_eq!(example.totals(0, "over", &one), [0, 1, 0]);
+    assert!(example.path("over/Chair/0.npz").is_file(), "a pattern names by what it leaves open");
+
     let refused = |more: &[&str], why: &str| {
         let output = example.command("refused", more).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(1) && error.contains(why), "{error}");
     };
     refused(&["clouds"], "nobody says what to look for");
+    fs::create_dir_all(example.path("refused")).unwrap();
+    fs::copy(example.path("clouds/Chair/0.ply"), example.path("refused/0.ply")).unwrap();
     refused(&["nowhere/*.ply", "--parts", "leg"], "no file is of this pattern");
+    for clouds in ["refused", "refused/*.ply"] {
+        refused(&[clouds, "--parts", "leg"], "its only clouds lie in the directory of -o");
+    }
+    fs::write(example.path("typo.json"), r#"{"Chair": {"parts": ["leg"], "weight": "w"}}"#).unwrap();
+    refused(&["clouds", "--categories", "typo.json"], "Chair: unknown field `weight`");
+    fs::write(example.path("semicolons.csv"), "id;cloud\n").unwrap();
+    refused(&["--manifest", "semicolons.csv", "--parts", "leg"], "line 1: columns are parted by semicolons");
     fs::write(example.path("bad.jsonl"), "{\"cloud\": \"a.ply\", \"part\": 1}\n").unwrap();
     refused(&["--manifest", "bad.jsonl", "--parts", "leg"], "bad.jsonl: line 1: unknown field `part`");
     fs::write(

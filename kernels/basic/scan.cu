@@ -12,7 +12,7 @@ constexpr uint32_t WARPS = THREADS / WARP;
 constexpr uint32_t ROUNDS = 8;
 constexpr uint32_t TILE = THREADS * ROUNDS;
 
-// What `told` begins with: how many tiles were taken, and how many are done with looking back.
+// What `told` begins with: how many tiles were taken, and how many are done.
 enum Count : uint32_t { TAKEN, DONE, COUNTS };
 // What a block tells of its tile: the sum of it, and later that of all up to its end.
 enum Told : uint32_t { NOTHING, OF_THE_TILE, UP_TO_ITS_END };
@@ -77,9 +77,6 @@ extern "C" __global__ void __launch_bounds__(256)
         if (lane == 0) {
             scan::tell(mine, scan::UP_TO_ITS_END, sum + total);
             tiles_before = sum;
-            __threadfence();
-            last = atomicAdd(atomic(&told[scan::DONE]), 1ull) + 1 == gridDim.x;
-            __threadfence();
         }
     }
     __syncthreads();
@@ -89,6 +86,12 @@ extern "C" __global__ void __launch_bounds__(256)
         if (i < d.count) offsets[i] = before + offset[round];
         if (i + 1 == d.count) offsets[d.count] = before + offset[round] + value[round];
     }
+    if (threadIdx.x == 0) {
+        __threadfence();
+        last = atomicAdd(atomic(&told[scan::DONE]), 1ull) + 1 == gridDim.x;
+        __threadfence();
+    }
+    __syncthreads();
     if (!last) return;
     for (uint32_t i = threadIdx.x; i < scan::COUNTS + gridDim.x; i += scan::THREADS) {
         scan::tell(&told[i], scan::NOTHING, 0);

@@ -26,7 +26,7 @@ nearest_within(const float* __restrict__ items, const float* __restrict__ boxes,
     const tree::Tree points = {reinterpret_cast<const tree::Item*>(items), reinterpret_cast<const tree::Box*>(boxes), d.points};
     const tree::Item query = {queries[3 * size_t(q)], queries[3 * size_t(q) + 1], queries[3 * size_t(q) + 2], q};
     tree::Nearest nearest(1);
-    tree::search(points, query, nearest, pending, [](uint32_t) { return false; });
+    tree::search(points, query, tree::NOWHERE, nearest, pending, [](uint32_t) { return false; });
     if (threadIdx.x % WARP != 0) return;
     const float distance = sqrtf(__uint_as_float(uint32_t(nearest.key >> 32)));
     found[q] = double(distance) < d.radius ? int32_t(uint32_t(nearest.key)) : -1;

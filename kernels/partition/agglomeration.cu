@@ -28,7 +28,7 @@ namespace agglomeration {
 // As in the reference.
 constexpr uint32_t LARGER = 4;
 // No more regions, and edges between them, than one block merges in little time.
-constexpr uint32_t FEW_REGIONS = 2048, FEW_EDGES = 8192;
+constexpr uint32_t FEW_REGIONS = 512, FEW_EDGES = 1024;
 constexpr uint64_t SCRAMBLE = 0x9e3779b97f4a7c15;
 constexpr uint64_t UNSCRAMBLE = 0xf1de83e19937733d;  // SCRAMBLE * UNSCRAMBLE = 1
 

@@ -27,6 +27,28 @@ __device__ inline uint64_t spread(uint64_t x) {
     return (x | x << 2) & 0x249249249249ull;
 }
 
+// The place of a cell on Hilbert's curve through all cells. Those that follow each other touch, so that 32 points in a row
+// lie in a small box. Skilling, "Programming the Hilbert curve", AIP Conf. Proc. 707, 2004.
+__device__ inline uint64_t along_curve(uint32_t (&cell)[3]) {
+    constexpr uint32_t HIGHEST = 1u << (CELL_BITS - 1);
+    for (uint32_t bit = HIGHEST; bit > 1; bit /= 2) {
+        for (uint32_t axis = 0; axis < 3; ++axis) {
+            uint32_t swapped = (cell[0] ^ cell[axis]) & (bit - 1);
+            if (cell[axis] & bit) {
+                cell[0] ^= bit - 1;
+            } else {
+                cell[0] ^= swapped;
+                cell[axis] ^= swapped;
+            }
+        }
+    }
+    cell[1] ^= cell[0];
+    cell[2] ^= cell[1];
+    uint32_t turned = 0;
+    for (uint32_t bit = HIGHEST; bit > 1; bit /= 2) turned ^= cell[2] & bit ? bit - 1 : 0;
+    return spread(cell[0] ^ turned) << 2 | spread(cell[1] ^ turned) << 1 | spread(cell[2] ^ turned);
+}
+
 __device__ inline tree::Box united(tree::Box box) {
     for (uint32_t step = WARP / 2; step > 0; step /= 2) {
         box.low_x = fminf(box.low_x, __shfl_xor_sync(ALL_LANES, box.low_x, step));
@@ -81,7 +103,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (threadIdx.x < 6) atomicMax(&bounds[threadIdx.x], block_bounds[threadIdx.x]);
 }
 
-// keys[i] = the bits of the cells of p_i along x, y, z, interleaved (Morton order); order[i] = i.
+// keys[i] = the place of p_i's cell on Hilbert's curve; order[i] = i.
 // points [N, 3], bounds [6], keys [N], order [N]. One thread per point.
 extern "C" __global__ void __launch_bounds__(256)
     knn_keys(const float* __restrict__ points, const uint32_t* __restrict__ bounds, uint64_t* __restrict__ keys,
@@ -94,12 +116,12 @@ extern "C" __global__ void __launch_bounds__(256)
         longest = fmaxf(longest, knn::unordered(bounds[3 + axis]) - low[axis]);
     }
     constexpr float LAST = (1 << knn::CELL_BITS) - 1;
-    uint64_t key = 0;
+    uint32_t cell[3];
     for (uint32_t axis = 0; axis < 3; ++axis) {
         float share = longest > 0 ? (points[3 * i + axis] - low[axis]) / longest : 0;
-        key |= knn::spread(uint32_t(fminf(share, 1) * LAST)) << axis;
+        cell[axis] = uint32_t(fminf(share, 1) * LAST);
     }
-    keys[i] = key;
+    keys[i] = knn::along_curve(cell);
     order[i] = i;
 }
 
@@ -150,7 +172,7 @@ extern "C" __global__ void __launch_bounds__(256)
                          d.points};
     tree::Item query = points.items[i];
     tree::Nearest nearest(d.width);
-    tree::search(points, query, nearest, pending, [](uint32_t) { return false; });
+    tree::search(points, query, i / WARP, nearest, pending, [](uint32_t) { return false; });
     if (lane < d.width) around[uint64_t(query.index) * d.width + lane] = uint32_t(nearest.key);
 }
 

@@ -25,7 +25,7 @@ extern "C" __global__ void __launch_bounds__(256)
             uint32_t first = members[offsets[own]];
             tree::Item query = {positions[3 * first], positions[3 * first + 1], positions[3 * first + 2], first};
             tree::Nearest nearest(1);
-            tree::search(all, query, nearest, pending, [&](uint32_t index) { return is_small(of_point[index]); });
+            tree::search(all, query, tree::NOWHERE, nearest, pending, [&](uint32_t index) { return is_small(of_point[index]); });
             if (nearest.bound != tree::NOBODY) result = of_point[uint32_t(nearest.bound)];
         }
         if (threadIdx.x % WARP == 0) into[own] = result;

@@ -1,5 +1,5 @@
-// Exact nearest-neighbour search: points in Morton order, every 32 of them in a box, every 32 boxes in a box, and so on.
-// One warp answers a query: its lanes look at the 32 children of a node at once.
+// Exact nearest-neighbour search: points along Hilbert's curve, every 32 of them in a box, every 32 boxes in a box, and so
+// on. One warp answers a query: its lanes look at the 32 children of a node at once.
 #pragma once
 #include "common.cuh"
 
@@ -9,6 +9,8 @@ constexpr uint32_t WARPS = 8;
 // Of boxes: 32^6 leaves are more than there are indices.
 constexpr uint32_t LEVELS = 6;
 constexpr uint64_t NOBODY = ~uint64_t(0);
+// The home of a query that is no item.
+constexpr uint32_t NOWHERE = ~0u;
 
 // A point and its index.
 struct alignas(16) Item {
@@ -100,13 +102,25 @@ struct Nearest {
 // Where the keys of the nodes that still wait lie, by warp, level and lane.
 using Pending = uint64_t[WARPS][LEVELS][WARP];
 
+// The keys of a leaf's points, one a lane; NOBODY for those that `skip` names.
+template <class Skip>
+__device__ inline uint64_t key_in(const Tree& tree, uint32_t leaf, const Item& query, Skip skip) {
+    uint32_t at = leaf * WARP + threadIdx.x % WARP;
+    if (at >= tree.points) return NOBODY;
+    Item item = tree.items[at];
+    return skip(item.index) ? NOBODY : pack(squared_distance(query, item.x, item.y, item.z), item.index);
+}
+
 // Offers `nearest` every point that could enter, except those that `skip` names.
 //
-// The nearest child goes first. The nodes of a level are numbered through, so that the children of node n are
+// The leaf that the query lies in, its `home`, goes first: its points bound the others', where boxes overlap. Then the
+// nearest child of each node goes first. The nodes of a level are numbered through, so that the children of node n are
 // 32 n .. 32 n + 31 of the level below.
 template <class Skip>
-__device__ inline void search(const Tree& tree, const Item& query, Nearest& nearest, Pending& all_pending, Skip skip) {
+__device__ inline void search(const Tree& tree, const Item& query, uint32_t home, Nearest& nearest, Pending& all_pending,
+                              Skip skip) {
     uint32_t lane = threadIdx.x % WARP;
+    if (home != NOWHERE) nearest.offer(key_in(tree, home, query, skip));
     uint64_t(&pending)[LEVELS][WARP] = all_pending[threadIdx.x / WARP];
     // `begin` and `count` are those of the boxes at `level`.
     uint32_t level = 0, begin = 0, count = (tree.points + WARP - 1) / WARP, node = 0;
@@ -119,7 +133,10 @@ __device__ inline void search(const Tree& tree, const Item& query, Nearest& near
     bool arrived = true;
     while (true) {
         uint32_t child = node * WARP + lane;
-        if (arrived) pending[level][lane] = child < count ? key_of(tree.boxes[begin + child], query) : NOBODY;
+        if (arrived) {
+            bool there = child < count && (level > 0 || child != home);
+            pending[level][lane] = there ? key_of(tree.boxes[begin + child], query) : NOBODY;
+        }
         uint64_t key = pending[level][lane];
         uint32_t distance = key < nearest.bound ? uint32_t(key >> 32) : ~0u;
         uint32_t least = __reduce_min_sync(ALL_LANES, distance);
@@ -145,13 +162,7 @@ __device__ inline void search(const Tree& tree, const Item& query, Nearest& near
             begin -= count;
             arrived = true;
         } else {
-            uint32_t at = next * WARP + lane;
-            uint64_t offered = NOBODY;
-            if (at < tree.points) {
-                Item item = tree.items[at];
-                if (!skip(item.index)) offered = pack(squared_distance(query, item.x, item.y, item.z), item.index);
-            }
-            nearest.offer(offered);
+            nearest.offer(key_in(tree, next, query, skip));
             arrived = false;
         }
     }

@@ -285,6 +285,10 @@ impl<'a> Batch<'a> {
         }
     }
 
+    fn sha256(&self, shape: &Shape) -> Result<String> {
+        hash::sha256_of_file(&self.result(shape))
+    }
+
     /// Takes over what other journals in the folder know of the shapes: those of shards, or of a batch without shards.
     fn take_over(&self, shapes: &[Shape]) -> Result<()> {
         let by_id: BTreeMap<&str, &Shape> = shapes.iter().map(|shape| (&shape.id[..], shape)).collect();
@@ -305,6 +309,7 @@ impl<'a> Batch<'a> {
         entry.state == State::Done
             && entry.made_from == self.made_from(shape)
             && self.files(shape) == entry.files
+            && entry.sha256.as_ref().is_none_or(|known| self.sha256(shape).is_ok_and(|found| found == *known))
             && File::of(&shape.cloud, known)
                 .is_ok_and(|file| known.is_some_and(|known| known.sha256 == file.sha256))
     }
@@ -430,6 +435,7 @@ struct Note {
     file: File,
     points: usize,
     files: BTreeMap<String, u64>,
+    sha256: String,
     parts: Vec<Part>,
     warnings: Vec<String>,
     gpu: Option<Value>,
@@ -479,14 +485,14 @@ impl<'r> Steps for Run<'r> {
             without_instance: part.without_instance,
         };
         let parts = found.summary()?.into_iter().map(part).collect();
-        let files = self.batch.files(shape);
-        Ok(Note { file, points: input.cloud.len(), files, parts, warnings: found.warnings, gpu })
+        let (files, sha256) = (self.batch.files(shape), self.batch.sha256(shape)?);
+        Ok(Note { file, points: input.cloud.len(), files, sha256, parts, warnings: found.warnings, gpu })
     }
 
     fn done(&self, shape: &&'r Shape, outcome: Result<Note>, seconds: Seconds) -> Result<()> {
         let (id, made_from) = (shape.id.clone(), self.batch.made_from(shape));
         let entry = match outcome {
-            Ok(Note { file, points, files, parts, warnings, gpu }) => {
+            Ok(Note { file, points, files, sha256, parts, warnings, gpu }) => {
                 lock(self.outcomes).0 += 1;
                 Entry {
                     id,
@@ -495,6 +501,7 @@ impl<'r> Steps for Run<'r> {
                     made_from,
                     seconds,
                     files,
+                    sha256: Some(sha256),
                     parts,
                     points,
                     warnings,

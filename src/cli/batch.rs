@@ -4,8 +4,9 @@ use super::{
     Global,
     isolate::{self, Ward},
     progress,
-    run::{self, ModelSettings, Segmenting, read_json},
+    run::{self, ModelSettings, Segmenting},
     segment::names,
+    settings::{in_words, read_json},
 };
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
@@ -104,16 +105,29 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// A category of --categories.
+/// A category of --categories: an object, or a list of its parts alone.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Category {
-    Parts(Parts),
-    Full {
-        parts: Parts,
-        #[serde(default)]
-        weights: Option<PathBuf>,
-    },
+#[serde(try_from = "Value")]
+struct Category {
+    parts: Parts,
+    weights: Option<PathBuf>,
+}
+
+impl TryFrom<Value> for Category {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Category, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Full {
+            parts: Parts,
+            #[serde(default)]
+            weights: Option<PathBuf>,
+        }
+        let full = if value.is_object() { value } else { json!({ "parts": value }) };
+        let Full { parts, weights } = serde_json::from_value(full).map_err(|e| e.to_string())?;
+        Ok(Category { parts, weights })
+    }
 }
 
 /// A line of a manifest.
@@ -264,7 +278,7 @@ impl BatchCommand {
             let own_parts = parts.map(|parts| {
                 let parts = match &parts {
                     Names::List(names) => Parts::new(names),
-                    Names::Text(text) => Parts::new(text.split(',')),
+                    Names::Text(text) => Parts::listed(text),
                 };
                 parts.map_err(|e| e.to_string())
             });
@@ -280,8 +294,7 @@ impl BatchCommand {
                 }
                 let (of_category, learned) = match category? {
                     None => (None, None),
-                    Some(Category::Parts(parts)) => (Some(parts), None),
-                    Some(Category::Full { parts, weights }) => {
+                    Some(Category { parts, weights }) => {
                         (Some(parts), weights.as_ref().map(|path| base.join(path)))
                     }
                 };
@@ -381,7 +394,7 @@ fn over(options: &Options, own: Value) -> Result<Options, String> {
     let mut all = json!(options);
     merge(&mut all, own);
     let own: Options =
-        serde_path_to_error::deserialize(all).map_err(|e| format!("options of its own: {e}"))?;
+        serde_path_to_error::deserialize(all).map_err(|e| format!("options of its own: {}", in_words(e)))?;
     own.check().map_err(|e| format!("options of its own: {e}"))?;
     Ok(own)
 }
@@ -394,38 +407,59 @@ fn clouds(input: &Path, out: &Path) -> Result<Vec<(Option<String>, PathBuf)>> {
     let out = absolute(out);
     let inside =
         |path: &Path| out.as_ref().zip(absolute(path)).is_some_and(|(out, path)| path.starts_with(out));
+    let only_inside =
+        "its only clouds lie in the directory of -o, where results are; choose another for these";
     if input.is_dir() {
         let is_cloud = |file: &PathBuf| {
             let path = input.join(file);
-            Input::is_readable(file) && !is_label(file) && !inside(&path) && !is_result(&path)
+            Input::is_readable(file) && !is_label(file) && path.is_file() && !is_result(&path)
         };
-        let files: Vec<PathBuf> = walk::files(input)?.into_iter().filter(is_cloud).collect();
-        // Without the extension, unless others are or lie where that leads, or the batch itself.
-        let stem = |file: &PathBuf| file.with_extension("");
-        let mut taken: BTreeMap<PathBuf, usize> = BTreeMap::new();
-        for file in &files {
-            file.ancestors().skip(1).for_each(|folder| *taken.entry(folder.into()).or_default() += 1);
-            *taken.entry(stem(file)).or_default() += 1;
-        }
-        let named = |file: &PathBuf| {
-            let short = stem(file);
-            let name = if taken[&short] == 1 && !list::is_own(&id_of(&short)) { short } else { file.clone() };
-            (Some(id_of(&name)), input.join(file))
+        let (within, files): (Vec<PathBuf>, Vec<PathBuf>) =
+            walk::files(input)?.into_iter().filter(is_cloud).partition(|file| inside(&input.join(file)));
+        return match (&files[..], &within[..]) {
+            ([], []) => Err(nothing("no cloud in this directory")),
+            ([], _) => Err(nothing(only_inside)),
+            _ => Ok(named(input, &files)),
         };
-        let found: Vec<_> = files.iter().map(named).collect();
-        return if found.is_empty() { Err(nothing("no cloud in this directory")) } else { Ok(found) };
     }
     let pattern = input.to_str().filter(|text| !input.exists() && text.contains(['*', '?', '[']));
     let Some(pattern) = pattern else { return Ok(vec![(None, input.to_path_buf())]) };
+    // Where it begins to be one.
+    let fixed: PathBuf =
+        input.iter().take_while(|step| !step.to_string_lossy().contains(['*', '?', '['])).collect();
     let found = glob::glob(pattern).map_err(|e| nothing(&format!("no pattern of paths: {e}")))?;
-    let mut paths = vec![];
+    let (mut within, mut files) = (false, vec![]);
     for path in found {
         let path = path.map_err(|e| nothing(&e.to_string()))?;
-        if path.is_file() && !inside(&path) && !is_result(&path) {
-            paths.push((None, path));
+        if path.is_file() && !is_result(&path) {
+            within |= inside(&path);
+            let file = path.strip_prefix(&fixed).unwrap_or(&path).to_path_buf();
+            let hidden = file.iter().any(|step| step.as_encoded_bytes().starts_with(b"."));
+            files.extend((!hidden && !inside(&path)).then_some(file));
         }
     }
-    if paths.is_empty() { Err(nothing("no file is of this pattern")) } else { Ok(paths) }
+    match files.is_empty() {
+        true if within => Err(nothing(only_inside)),
+        true => Err(nothing("no file is of this pattern")),
+        false => Ok(named(&fixed, &files)),
+    }
+}
+
+/// Files of a folder with the names of their results: without the extension, unless others are or lie where that leads, or
+/// the batch itself.
+fn named(folder: &Path, files: &[PathBuf]) -> Vec<(Option<String>, PathBuf)> {
+    let stem = |file: &Path| file.with_extension("");
+    let mut taken: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for file in files {
+        file.ancestors().skip(1).for_each(|folder| *taken.entry(folder.into()).or_default() += 1);
+        *taken.entry(stem(file)).or_default() += 1;
+    }
+    let name = |file: &PathBuf| {
+        let short = stem(file);
+        let name = if taken[&short] == 1 && !list::is_own(&id_of(&short)) { short } else { file.clone() };
+        (Some(id_of(&name)), folder.join(file))
+    };
+    files.iter().map(name).collect()
 }
 
 /// Whether a file is part of a result that a command has written.
@@ -438,9 +472,13 @@ fn is_result(path: &Path) -> bool {
 fn manifest(path: &Path) -> Result<Vec<Line>> {
     let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = text.trim_start_matches('\u{feff}');
     let unfit = |number: usize, why: String| Error::format(path, format!("line {number}: {why}"));
     let mut lines: Vec<Line> = vec![];
     if is_csv {
+        if text.lines().next().is_some_and(|names| names.contains(';')) {
+            return Err(unfit(1, "columns are parted by semicolons; part them by commas".into()));
+        }
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         for (i, row) in reader.deserialize::<BTreeMap<String, String>>().enumerate() {
             let row = row.map_err(|e| unfit(i + 2, e.to_string()))?;

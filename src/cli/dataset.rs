@@ -135,7 +135,7 @@ impl Init {
         for text in &self.parts {
             let (category, names) = text.split_once('=').unwrap_or(("", text));
             let category = category.trim().to_string();
-            if let Some(first) = parts.insert(category, Parts::new(names.split(','))?) {
+            if let Some(first) = parts.insert(category, Parts::listed(names)?) {
                 return Err(Error::invalid(format!(
                     "{text}: there are names already, {first}; --parts CATEGORY=NAMES names those of one category"
                 )));

@@ -88,7 +88,14 @@ impl Evaluate {
         if self.table.is_some() {
             preparer = preparer.as_in_paper();
         }
-        let warnings = preparer.warnings(&objects, &data.parts);
+        let mut warnings = preparer.warnings(&objects, &data.parts);
+        if self.compare && self.method.is_empty() && self.table.is_none() {
+            let left_out = |method: &&Method| runs.iter().all(|run| run.method != **method);
+            let names: Vec<&str> = Method::ALL.iter().filter(left_out).map(|method| method.name).collect();
+            if !names.is_empty() {
+                warnings.push(format!("Left out, as --weights has none for them: {}.", names.join(", ")));
+            }
+        }
         bar.suspend(|| warnings.iter().for_each(|warning| super::warn(warning)));
         let about = json!({
             "splits": self.splits, "out": path_text(&self.out), "options": preparer.options(),

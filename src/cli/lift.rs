@@ -108,7 +108,9 @@ impl Lift {
             "features": given(&self.features), "superpoints": given(&self.superpoints),
             "box_weights": given(&self.box_weights), "weights": given(&self.learned.weights),
         });
-        let warnings: Vec<String> = unlearned.into_iter().chain(unsure).collect();
+        let unread = (self.features.is_some() && self.learned.weights.is_none())
+            .then(|| "Nothing reads the features: --weights would.".to_string());
+        let warnings: Vec<String> = unlearned.into_iter().chain(unsure).chain(unread).collect();
         let finished = job.finish(&found, folder, parameters, &warnings)?;
         run::print(global, vec![finished], &warnings)
     }

@@ -21,6 +21,7 @@ mod render;
 mod run;
 #[cfg(feature = "ort")]
 mod segment;
+mod settings;
 mod superpoints;
 mod train;
 mod weights;

@@ -1,6 +1,6 @@
 //! What the commands that segment share: reading, running, writing, telling.
 
-use super::Global;
+use super::{Global, settings::read_options};
 use clap::Args;
 #[cfg(feature = "ort")]
 use partstad::models::{self, Models, Provider};
@@ -10,7 +10,6 @@ use partstad::{
     io::{
         path_text,
         points::PointCloud,
-        read_settings,
         staged::{self, Folder},
     },
     mesh,
@@ -108,26 +107,23 @@ pub fn with_flags(message: &str) -> String {
     .fold(message.to_string(), |message, (option, flag)| message.replace(option, flag))
 }
 
-/// The names of parts, also where they are written as a caption: "arm . back . leg". Names that cannot be are a malformed
-/// argument.
+/// The names of parts. Names that cannot be are a malformed argument.
 pub fn parts(names: &[String]) -> Parts {
-    let parts = match names {
-        [caption] if caption.contains(['.', ';']) => {
-            Parts::new(caption.split(['.', ';']).filter(|name| !name.trim().is_empty()))
-        }
-        names => Parts::new(names),
-    };
-    parts.unwrap_or_else(|e| super::malformed("--parts", &e))
+    Parts::listed(&names.join(",")).unwrap_or_else(|e| super::malformed("--parts", &e))
 }
 
 impl Settings {
     /// The options of the pipeline.
     pub fn options(&self) -> Result<Options> {
         let mut options: Options = match &self.options {
-            Some(path) => checked(read_json(path, "pipeline options")?, path)?,
+            Some(path) => checked(read_options(path, "pipeline options")?, path)?,
             None => Options::default(),
         };
         if let Some(path) = &self.views {
+            if options.views != views::Options::default() {
+                let twice = "--views and the file of --options both say how to render; leave one of them out";
+                return Err(Error::invalid(format!("{}: {twice}", path.display())));
+            }
             options.views = views_options(path)?;
         }
         Ok(self.reading.of(options))
@@ -248,7 +244,7 @@ impl ModelSettings {
         folder: Option<&Path>,
     ) -> Result<(Models, models::Options)> {
         let mut options: models::Options = match &self.model_options {
-            Some(path) => read_json(path, "model options")?,
+            Some(path) => read_options(path, "model options")?,
             None => models::Options::default(),
         };
         if options.threads == 0 {
@@ -282,6 +278,7 @@ impl Learned {
     /// Gives them to a pipeline, if they were asked for and there are some for the category; what to warn of otherwise.
     pub fn give(&self, pipeline: Pipeline, parts: &Parts) -> Result<(Pipeline, Option<String>)> {
         let Some(path) = &self.weights else { return Ok((pipeline, None)) };
+        let of_one = "--category says which file of a directory of weights is meant, and --weights is a file";
         let file = match (&self.category, path.is_dir()) {
             (Some(category), true) => path.join(category).with_added_extension("safetensors"),
             (None, true) => {
@@ -290,10 +287,18 @@ impl Learned {
                     path.display()
                 )));
             }
+            (Some(_), false) if path.exists() => return Err(Error::invalid(of_one)),
             (_, false) => path.clone(),
         };
         if path.is_dir() && !file.exists() {
-            let warning = format!("There is no {}: boxes weigh as they do without learning.", file.display());
+            let warning = format!(
+                "There is no {}: boxes weigh as they do without learning. Weights there are of {}.",
+                file.display(),
+                match &categories_of(path)[..] {
+                    [] => "no category".into(),
+                    names => names.join(", "),
+                }
+            );
             return Ok((pipeline, Some(warning)));
         }
         let checkpoint = Checkpoint::read(&file)?;
@@ -308,29 +313,30 @@ impl Learned {
     }
 }
 
+/// The categories that a directory has weights of.
+fn categories_of(weights: &Path) -> Vec<String> {
+    let of_file = |path: PathBuf| {
+        let is_one = path.extension().is_some_and(|extension| extension == "safetensors");
+        path.file_stem().filter(|_| is_one).map(path_text)
+    };
+    let files = std::fs::read_dir(weights).into_iter().flatten().flatten();
+    let mut names: Vec<String> = files.filter_map(|entry| of_file(entry.path())).collect();
+    names.sort();
+    names
+}
+
 /// The view options in a JSON file.
 pub fn views_options(path: &Path) -> Result<views::Options> {
-    let options = Options { views: read_json(path, "view options")?, ..Options::default() };
+    let options = Options { views: read_options(path, "view options")?, ..Options::default() };
     Ok(checked(options, path)?.views)
 }
 
 /// Options of a file, all in their range.
 fn checked(options: Options, path: &Path) -> Result<Options> {
-    options.check().map_err(|e| Error::format(path, e.to_string()))?;
+    // Not as flags, which others may have.
+    let named = |e: Error| Error::format(path, e.to_string().trim_start_matches("option ").to_string());
+    options.check().map_err(named)?;
     Ok(options)
-}
-
-pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
-    let text = read_settings(path)?;
-    if !text.trim_ascii_start().starts_with(b"{") {
-        return Err(Error::format(path, format!("not {what}: give an object, {{...}}")));
-    }
-    let unfit = |e: &dyn std::fmt::Display| Error::format(path, format!("not {what}: {e}"));
-    let mut json = serde_json::Deserializer::from_slice(&text);
-    // Names the entry that is wrong.
-    let read = serde_path_to_error::deserialize(&mut json).map_err(|e| unfit(&e))?;
-    json.end().map_err(|e| unfit(&e))?;
-    Ok(read)
 }
 
 /// Loads what finds parts without names, and refuses models that cannot. `folder`: theirs.

@@ -42,7 +42,7 @@ pub struct SuperpointsCommand {
     #[arg(long, value_name = "KIND")]
     features: Option<Features>,
     /// Weight of the borders: higher makes fewer superpoints [default: 0.12]
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     lambda: Option<f32>,
     #[command(flatten)]
     reading: Reading,

@@ -1,6 +1,6 @@
 //! `partstad train`: learns the weights of boxes.
 
-use super::{Global, progress, run::read_json};
+use super::{Global, progress, settings::read_options};
 use clap::{Args, ValueEnum};
 use partstad::{
     Device, Error, Result,
@@ -162,7 +162,7 @@ impl Train {
         let mut options: Options = self
             .options
             .as_ref()
-            .map_or_else(|| Ok(Options::default()), |path| read_json(path, "training options"))?;
+            .map_or_else(|| Ok(Options::default()), |path| read_options(path, "training options"))?;
         options.seed = self.seed.unwrap_or(options.seed);
         options.epochs = self.epochs.unwrap_or(options.epochs);
         if let Some(basis) = self.basis {

@@ -175,16 +175,15 @@ impl Gpu {
         &self.0.name
     }
 
-    /// Bytes of its memory that nobody has: as NVML tells, else the driver.
+    /// Bytes of its memory that nobody has: as NVML or the driver tells, whichever is less. Of a part of a GPU (MIG) NVML
+    /// tells those of the whole.
     ///
     /// # Errors
     /// [`Error::Device`] if the driver refuses.
     pub fn free_memory(&self) -> Result<u64> {
-        if let Some(free) = telemetry::free_memory(&bus_id(self.ordinal())?) {
-            return Ok(free);
-        }
-        let told = self.stream().context().mem_get_info();
-        Ok(told.map_err(failed("reading the free memory"))?.0 as u64)
+        let told =
+            self.stream().context().mem_get_info().map_err(failed("reading the free memory"))?.0 as u64;
+        Ok(telemetry::free_memory(&bus_id(self.ordinal())?).map_or(told, |free| free.min(told)))
     }
 
     /// Waits for the stream, and gives back to the driver what its pool, this `Gpu` and its forks keep and nobody uses: ONNX
@@ -244,7 +243,7 @@ impl Gpu {
         self.stream().memset_zeros(buffer).map_err(failed("clearing memory"))
     }
 
-    /// Copies values to the device.
+    /// Copies values to the device. Values in page-locked memory may be read until the stream has come by.
     ///
     /// # Errors
     /// [`Error::Memory`] if there is not enough memory.
@@ -289,6 +288,8 @@ impl Gpu {
     pub fn filled(&self, value: f32, len: usize) -> Result<Buffer<f32>> {
         let mut buffer = self.alloc(len)?;
         if len > 0 {
+            let context = self.stream().context();
+            context.bind_to_thread().map_err(failed("filling memory"))?;
             let (at, _order) = buffer.device_ptr_mut(self.stream());
             // SAFETY: the buffer has `len` values of 32 bits.
             unsafe { sys::cuMemsetD32Async(at, value.to_bits(), len, self.stream().cu_stream()) }
@@ -298,7 +299,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Copies values over the first of a buffer's.
+    /// Copies values over the first of a buffer's. See [`Gpu::upload`] for values in page-locked memory.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the buffer is too short, [`Error::Device`] if the driver refuses.

@@ -12,7 +12,8 @@ use std::ffi::c_void;
 
 impl Gpu {
     /// What `work` returns, and the launches that it made on this stream, in order. The events around each launch cost a
-    /// few microseconds of the whole, which is therefore no measure of `work`.
+    /// few microseconds of the whole, which is therefore no measure of `work`. A launch for which the stream waits is timed
+    /// with that wait: let the stream have something else to do before.
     ///
     /// # Errors
     /// What `work` returns; [`Error::Device`](crate::Error::Device) if anything on the stream failed.
@@ -29,12 +30,16 @@ impl Gpu {
             let milliseconds = begin.elapsed_ms(end).map_err(failed("timing a kernel"))?;
             Ok(Launch { kernel: kernels::KERNELS[*index].0, bytes: *bytes, milliseconds })
         };
-        Ok((value, seen.iter().map(read).collect::<Result<_>>()?))
+        let launches = seen.iter().map(read).collect::<Result<_>>()?;
+        profile.spare(seen.into_iter().flat_map(|(.., events)| events));
+        Ok((value, launches))
     }
 
     fn event(&self) -> Result<CudaEvent> {
-        let timing = Some(sys::CUevent_flags::CU_EVENT_DEFAULT);
-        self.stream().record_event(timing).map_err(failed("timing a kernel"))
+        let (stream, timing) = (self.stream(), Some(sys::CUevent_flags::CU_EVENT_DEFAULT));
+        let event = self.0.profile.spared().map_or_else(|| stream.context().new_event(timing), Ok);
+        let recorded = event.and_then(|event| event.record(stream).map(|()| event));
+        recorded.map_err(failed("timing a kernel"))
     }
 
     /// Launches kernel `index` of [`kernels::KERNELS`]; a grid without blocks is nothing to do. If its blocks wait for each

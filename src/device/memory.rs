@@ -221,15 +221,13 @@ impl Cache {
 
     fn clear(&self) -> usize {
         let blocks = std::mem::take(&mut self.locked().of_size);
-        if !blocks.is_empty() {
-            let context = self.stream.context();
-            context.record_err(context.bind_to_thread());
-        }
         let all = blocks.into_iter().flat_map(|(bytes, some)| some.into_iter().map(move |at| (at, bytes)));
         all.map(|(at, bytes)| self.free(at, bytes)).count()
     }
 
     fn free(&self, at: sys::CUdeviceptr, bytes: usize) {
+        let context = self.stream.context();
+        context.record_err(context.bind_to_thread());
         // SAFETY: `allocate` made it, and nobody has it.
         drop(unsafe { self.stream.upgrade_device_ptr::<u8>(at, bytes) });
     }

@@ -28,6 +28,8 @@ pub(super) type Seen = (usize, usize, [CudaEvent; 2]);
 pub(super) struct Profile {
     runs: AtomicBool,
     seen: Mutex<Vec<Seen>>,
+    /// Events of profiles before: making one costs as much as a small kernel.
+    events: Mutex<Vec<CudaEvent>>,
 }
 
 impl Profile {
@@ -42,6 +44,16 @@ impl Profile {
 
     pub(super) fn note(&self, launch: Seen) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(launch);
+    }
+
+    /// Keeps events for others.
+    pub(super) fn spare(&self, events: impl Iterator<Item = CudaEvent>) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+    }
+
+    /// An event that was kept.
+    pub(super) fn spared(&self) -> Option<CudaEvent> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// Those since the last time.

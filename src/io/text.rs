@@ -32,7 +32,7 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
     let unfit = |at: usize, what: String| Error::format(path, format!("line {at}: {what}"));
     let is_pts = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("pts"));
     let (mut names, mut table): (Option<Vec<String>>, Option<Table>) = (None, None);
-    let mut line = vec![];
+    let (mut line, mut promised) = (vec![], None);
     for at in 1.. {
         line.clear();
         if from.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line).map_err(Error::io(path))? == 0 {
@@ -40,6 +40,9 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
         }
         if line.len() as u64 == LINE_LIMIT {
             return Err(unfit(at, format!("is longer than {LINE_LIMIT} bytes; a point must be a line")));
+        }
+        if at == 1 && [&[0xff, 0xfe], &[0xfe, 0xff]].iter().any(|mark| line.starts_with(*mark)) {
+            return Err(Error::format(path, "is UTF-16 text; save it as UTF-8"));
         }
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_start_matches('\u{feff}').trim();
@@ -56,7 +59,9 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
                     names = Some(found);
                 }
             }
-            None if is_pts && text.parse::<u64>().is_ok() => (),
+            None if is_pts && promised.is_none() && text.parse::<u64>().is_ok() => {
+                promised = text.parse().ok()
+            }
             None if names.is_none() && words.split(text).all(|word| columns::number(word).is_none()) => {
                 names = Some(words.split(text).map(String::from).collect());
             }
@@ -69,12 +74,13 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
                 let names = match names.take() {
                     Some(names) => names,
                     None => usual(&words.split(text).collect::<Vec<_>>(), is_pts).ok_or_else(|| {
-                        unfit(
-                            at,
-                            format!(
+                        let what = match count {
+                            1 => "one value; if it is the number of points, remove the line".into(),
+                            _ => format!(
                                 "{count} values; a line above must say which are x, y, z, red, green, blue"
                             ),
-                        )
+                        };
+                        unfit(at, what)
                     })?,
                 };
                 let mut first = Table::new(words, names);
@@ -84,7 +90,15 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
         }
     }
     let Some(table) = table else { return Err(Error::format(path, "holds no points")) };
-    columns::cloud(table.columns.into_iter().flatten().collect(), "lines", &table.names, None, path)
+    let cloud =
+        columns::cloud(table.columns.into_iter().flatten().collect(), "lines", &table.names, None, path)?;
+    match promised {
+        Some(promised) if (cloud.len() as u64) < promised => Err(Error::format(
+            path,
+            format!("says {promised} points, but has {}; it is truncated or damaged", cloud.len()),
+        )),
+        _ => Ok(cloud),
+    }
 }
 
 /// What stands between the values of a line.
@@ -220,12 +234,15 @@ mod tests {
             ("1 2 3 4 5 6\n1 2 3\n", "line 2: 3 values, where there should be 6"),
             ("1 2 3 4 5 6\n1 2 three 4 5 6\n", "line 2: z is \"three\", which is no number"),
             ("0,5 0,5 0,5 1 2 3\n", "decimals need a point"),
-            ("2\nwater\nO 0 0 0\n", "line 1: 1 values"),
+            ("2\nwater\nO 0 0 0\n", "line 1: one value; if it is the number of points"),
             ("a b c\n1 2 3\n", "no property x"),
             ("1 2 3 300 0 0\n", "point 0 has colour"),
         ] {
             let error = read("a.txt", text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
         }
+        let error = read("a.pts", "3\n1 2 3\n4 5 6\n").unwrap_err();
+        assert!(error.contains("says 3 points, but has 2; it is truncated or damaged"), "{error}");
+        assert_eq!(read("a.pts", "1\n1 2 3\n4 5 6\n").unwrap().len(), 2);
     }
 }

@@ -38,12 +38,12 @@ impl Batch {
         run: impl FnMut(Range<usize>) -> Result<()>,
     ) -> Result<()> {
         let mut size = if asked == 0 { self.few } else { asked };
-        in_runs(self.noun, items, &mut size, run)
+        in_runs(self.noun, items, &mut size, || Ok(false), run)
     }
 
     /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as the device's memory holds, which the first run,
-    /// of one item, shows by the memory that it leaves taken. `free`: bytes that are free once all runs are done. See
-    /// [`in_runs`].
+    /// of one item, shows by the memory that it leaves taken. `free`: gives back what nobody uses, and says how many bytes
+    /// are free once all runs are done. See [`in_runs`].
     #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     pub(super) fn on_device(
         &self,
@@ -53,9 +53,10 @@ impl Batch {
         mut run: impl FnMut(Range<usize>) -> Result<()>,
     ) -> Result<()> {
         let fits = || self.fits.lock().unwrap_or_else(PoisonError::into_inner);
+        let make_room = || free().map(|_| true);
         if asked > 0 || items.is_empty() {
             let mut size = asked;
-            return in_runs(self.noun, items, &mut size, run);
+            return in_runs(self.noun, items, &mut size, make_room, run);
         }
         let (mut size, mut rest) = (*fits(), items.clone());
         if size.is_none() {
@@ -70,7 +71,7 @@ impl Batch {
             tracing::debug!("one item took {} MiB; {size:?} at once", taken >> 20);
         }
         let mut size = size.unwrap_or(1);
-        let done = in_runs(self.noun, rest, &mut size, run);
+        let done = in_runs(self.noun, rest, &mut size, make_room, run);
         *fits() = Some(size);
         done
     }
@@ -83,22 +84,31 @@ fn fitting(room: u64, each: u64, most: usize) -> usize {
 }
 
 /// Hands `items` to `run` in order, at most `size` at a time (0 counts as 1). A run for which memory does not suffice is
-/// tried again with half as many, which `size` is from then on; one item that does not fit is an error.
+/// tried again if `make_room` says so, then with half as many, which `size` is from then on; one item that does not fit is
+/// an error.
 fn in_runs(
     noun: &str,
     items: Range<usize>,
     size: &mut usize,
+    make_room: impl Fn() -> Result<bool>,
     mut run: impl FnMut(Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    let mut next = items.start;
+    let (mut next, mut made_room) = (items.start, false);
     while next < items.end {
         let end = items.end.min(next + (*size).max(1));
         step!("{noun} {end} of {}", items.end);
         match run(next..end) {
-            Ok(()) => next = end,
-            Err(Error::Memory(why)) if end - next > 1 => {
-                *size = (end - next) / 2;
-                tracing::warn!("{why}; trying again with {} at once", *size);
+            Ok(()) => (next, made_room) = (end, false),
+            Err(Error::Memory(why)) => {
+                if !made_room && make_room()? {
+                    made_room = true;
+                    tracing::debug!("{why}; trying again, with what nobody uses given back");
+                } else if end - next > 1 {
+                    *size = (end - next) / 2;
+                    tracing::warn!("{why}; trying again with {} at once", *size);
+                } else {
+                    return Err(Error::Memory(why));
+                }
             }
             Err(e) => return Err(e),
         }
@@ -111,6 +121,10 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
+    fn no_room() -> Result<bool> {
+        Ok(false)
+    }
+
     #[test]
     fn runs_cover_all_items_in_order() {
         for (size, expected) in [(0, 5), (1, 5), (2, 3), (5, 1), (9, 1)] {
@@ -121,7 +135,7 @@ mod tests {
                 runs += 1;
                 Ok(())
             };
-            in_runs("view", 2..7, &mut { size }, run).unwrap();
+            in_runs("view", 2..7, &mut { size }, no_room, run).unwrap();
             assert_eq!((seen, runs), (vec![2, 3, 4, 5, 6], expected), "{size} at once");
         }
     }
@@ -136,12 +150,27 @@ mod tests {
             }
             _ => Err(Error::Memory("full".into())),
         };
-        in_runs("view", 0..10, &mut size, &mut run).unwrap();
+        in_runs("view", 0..10, &mut size, no_room, &mut run).unwrap();
         assert_eq!((size, runs.len(), &runs[0], &runs[4]), (2, 5, &(0..2), &(8..10)));
-        let error = in_runs("view", 0..3, &mut 3, |_| Err(Error::Memory("full of one".into()))).unwrap_err();
+        let error =
+            in_runs("view", 0..3, &mut 3, no_room, |_| Err(Error::Memory("full of one".into()))).unwrap_err();
         assert_eq!(error.to_string(), "full of one");
-        let error = in_runs("view", 0..3, &mut 3, |_| Err(Error::Model("broken".into()))).unwrap_err();
+        let error =
+            in_runs("view", 0..3, &mut 3, no_room, |_| Err(Error::Model("broken".into()))).unwrap_err();
         assert_eq!(error.to_string(), "broken", "only memory is worth another try");
+    }
+
+    #[test]
+    fn room_is_made_before_less_is_tried() {
+        let (mut size, room) = (4, Cell::new(2));
+        let mut runs = vec![];
+        let run = |items: Range<usize>| {
+            runs.push(items.len());
+            if items.len() > room.get() { Err(Error::Memory("full".into())) } else { Ok(()) }
+        };
+        let make_room = || Ok(room.replace(3) < 3);
+        in_runs("view", 0..6, &mut size, make_room, run).unwrap();
+        assert_eq!((runs, size), (vec![4, 4, 2, 2, 2], 2), "room for three is made, which four do not fit");
     }
 
     #[test]

@@ -161,10 +161,9 @@ impl Options {
             }
             Options::Confidence { scale, null } => (("weights.scale", scale), null),
         };
-        for (name, value) in [most, ("weights.null", null)] {
-            in_range(value.is_finite(), name, value, "finite")?;
-        }
-        Ok(())
+        let (name, value) = most;
+        in_range(value.is_finite(), name, value, "finite")?;
+        in_range((0.0..f32::INFINITY).contains(&null), "weights.null", null, "a number from 0")
     }
 }
 

@@ -89,7 +89,8 @@ impl Sample {
             return Some("no parts; at least one is needed".into());
         }
         if self.boxes.feature_dim == 0 && b > 0 {
-            return Some("the boxes have no features, which the weight network reads".into());
+            return Some("the boxes have no features, which the weight network reads; predictions of your own need a features.npy [boxes, channels] \
+                 beside each pred.json".into());
         }
         if let Err(e) = self.boxes.check(self.views, self.parts.len()) {
             return Some(e.to_string());

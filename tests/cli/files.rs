@@ -97,7 +97,7 @@ fn meshes_are_sampled_and_their_faces_labelled() {
     assert!(!at("faces.npy").exists() && !at("segmentation.glb").exists() && at("parts.json").exists());
     assert_eq!(json(&[&lift[..], &["--points", "500"]].concat())["points"], 500);
     let error = fails(&["render", &obj, "-o", &path("views"), "--points", "0"], 1);
-    assert!(error.contains("clouds are read from") && error.contains("meshes from .glb"), "{error}");
+    assert!(error.contains("a.obj: is a mesh") && error.contains("give --points more than 0"), "{error}");
 }
 
 #[test]

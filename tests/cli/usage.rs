@@ -94,9 +94,7 @@ fn failures_exit_with_1_and_name_the_file() {
         assert!(error.contains(&path), "{error}");
         error
     };
-    assert!(
-        options(br#"{"views": {"side": 0}}"#).contains("option views.side is 0; it must be from 1 to 8192")
-    );
+    assert!(options(br#"{"views": {"side": 0}}"#).contains(": views.side is 0; it must be from 1 to 8192"));
     assert!(options(b"[]").contains("not pipeline options: give an object"));
     assert!(options(br#"{"instances": {"max_gap": "wide"}}"#).contains("instances.max_gap: invalid type"));
     assert!(options(br#"{"instances": {}} {}"#).contains("trailing characters"));

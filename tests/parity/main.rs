@@ -29,13 +29,18 @@ use partstad::device::{
     download::Rows,
     gpu::{Buffer, Gpu},
 };
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::OnceLock};
 
 /// The device that the tests run on: a GPU, or the emulator where there is none. All memory comes from the driver, which
 /// sees who reads what nobody wrote.
 fn gpu() -> Gpu {
-    cuda_emulator::install();
-    let gpu = Gpu::new(0).unwrap();
+    // The context of a GPU stays: making one takes as long as many tests.
+    static OPEN: OnceLock<Gpu> = OnceLock::new();
+    let new = || Gpu::new(0).unwrap();
+    let gpu = match cuda_emulator::install() {
+        Driver::Real => OPEN.get_or_init(new).fork().unwrap(),
+        Driver::Emulated => new(),
+    };
     gpu.cache_memory(false);
     gpu
 }

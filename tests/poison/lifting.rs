@@ -313,6 +313,26 @@ fn predictions_files() {
         entry("7", "3", "[1, 2.5, 3, 0]", "1")
     );
     assert_eq!(Boxes::parse(&coco, 10, 3).unwrap(), read);
+    for (image, word) in [
+        (r#"{"id": 7, "file_name": "chair_9.png"}"#, r#"image 7 is called "chair_9.png""#),
+        (r#"{"id": 9}"#, "image_id 7 is not among its `images`"),
+        (
+            r#"{"id": 7, "width": 8, "height": 8}, {"id": 8, "width": 8, "height": 9}"#,
+            "image 8 has another size",
+        ),
+    ] {
+        let boxes = entry("7", "3", "[1, 2.5, 3, 0]", "1");
+        let coco = format!(r#"{{"images": [{image}], "annotations": {boxes}}}"#);
+        let error = Boxes::parse(&coco, 10, 3).unwrap_err();
+        assert!(error.contains(word), "{error}");
+    }
+    let of_others = r#"{"images": [{"id": 0, "width": 640, "height": 640}], "annotations":
+        [{"image_id": 0, "category_id": 3, "bbox": [100, 200, 300, 200]}]}"#;
+    let boxes = Boxes::parse(of_others, 10, 3).unwrap();
+    assert_eq!(boxes.check_pixels(640).unwrap(), None);
+    assert!(
+        message(boxes.check_pixels(800)).contains("its images are 640 x 640 pixels, the views 800 x 800")
+    );
     let by_hand = r#"{"annotations": [{"image_id": 9, "category_id": 3, "bbox": [1, 2.5, 3, 0], "id": 1}]}"#;
     assert_eq!(Boxes::parse(by_hand, 10, 3).unwrap(), read);
     let folder = tempfile::tempdir().unwrap();

@@ -82,22 +82,24 @@ def counter_table(sums: dict[str, dict[str, float]]) -> str:
 def measured_table(times: dict[str, tuple[int, float]], docs: str, how: str) -> str:
     """docs/gpu.md with the measured time of each kernel, and how many times its floor that is."""
     listed = set(re.findall(r"^\| (\w+) \|", docs, re.M))
-    lines, inside = [], False
+    lines, inside, floor = [], False, 0
     for line in docs.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("| kernel | launches | MB | floor, us"):
-            inside = True
-            line = "| " + " | ".join(cells[:5]) + f" | measured, us ({how}) | over floor |"
+        if line.startswith("| kernel | launches |") and "floor, us" in cells:
+            inside, floor = True, cells.index("floor, us")
+            columns = len([cell for cell in cells if not cell.startswith("measured") and cell != "over floor"])
+            line = "| " + " | ".join(cells[:columns]) + f" | measured, us ({how}) | over floor |"
         elif inside and line.startswith("|---"):
-            line = "|---|---|---|---|---|---|---|"
+            line = "|" + "---|" * (columns + 2)
         elif inside and line.startswith("|"):
-            if cells[0] == "all":
-                time = sum(time for _, time in times.values())
+            if cells[0] == "all but the rounds of agglomeration":
+                time = sum(time for kernel, (_, time) in times.items() if kernel != "agglomeration_rounds")
             elif cells[0].endswith(" others"):
                 time = sum(time for kernel, (_, time) in times.items() if kernel not in listed)
             else:
                 time = times.get(cells[0], (0, 0.0))[1]
-            line = "| " + " | ".join(cells[:5]) + (f" | {time:.1f} | {time / float(cells[3]):.1f} |" if time else " | - | - |")
+            over = f"{time / float(cells[floor]):.1f}" if time and cells[floor] else "-"
+            line = "| " + " | ".join(cells[:columns]) + f" | {f'{time:.1f}' if time else '-'} | {over} |"
         else:
             inside = False
         lines.append(line)
@@ -122,7 +124,7 @@ def main() -> None:
 
     text = [f"# {gpu}: the kernels, measured", "", about, "", "What ran, and how it ended:", ""]
     text += [result.strip() + "\n" if result else f"{call} brought nothing.\n" for call, result in zip(CALLS, results)]
-    text += ["Times of kernels are by events, which add some microseconds to each launch.", "", section, sizes]
+    text += ["Times of kernels are by events; those of a kernel that follows a wait of the host's hold its launch too, some microseconds.", "", section, sizes]
     if sums:
         text += ["## 80,000 points, by counters", "", "Nsight Compute, clocks and caches left alone; one lift.", "", counter_table(sums), ""]
     if training:

@@ -1,4 +1,7 @@
-"""Seconds of every stage, and the models' share of them, from files run.json."""
+"""Seconds of every stage, and the models' share of them, from files run.json.
+
+A stage ends when it has asked for its kernels; those count for whoever waits for them, which may be the models.
+"""
 
 import json
 import pathlib

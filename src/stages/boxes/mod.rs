@@ -2,19 +2,18 @@
 
 #[cfg(feature = "cuda")]
 mod device;
+mod file;
 #[cfg(feature = "cuda")]
 pub use device::OnDevice;
 
 use crate::{
     device::twin::Twin,
     error::{Error, Result, in_range},
-    io::{budget, npy, staged},
     ops::detect::boxes,
     parts::Template,
     ragged::Ragged,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, path::Path};
 
 /// How to detect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -87,6 +86,8 @@ pub struct Boxes {
     pub feature_dim: usize,
     /// What a detector says besides; none for boxes from elsewhere.
     pub detected: Option<Detected>,
+    /// Width and height of the images that they belong to, where their file says it.
+    pub image_size: Option<[u32; 2]>,
 }
 
 /// How a detector looked for the boxes, and what it did not believe.
@@ -100,88 +101,6 @@ pub struct Detected {
     pub weak: Twin<Vec<Box2d>>,
     /// Parts whose names the detector can hardly find, and why, as in "is not in the vocabulary".
     pub doubts: Vec<(u32, String)>,
-}
-
-/// No detector's features are longer.
-const CHANNELS: usize = 1 << 16;
-
-/// A box as `pred.json` holds it.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    image_id: i64,
-    category_id: i64,
-    bbox: Vec<f64>,
-    #[serde(default = "certain")]
-    score: f64,
-}
-
-/// Annotations by hand have no score.
-fn certain() -> f64 {
-    1.0
-}
-
-/// A dataset of COCO.
-#[derive(Deserialize)]
-struct Coco {
-    #[serde(default)]
-    images: Vec<Image>,
-    annotations: Vec<Record>,
-    #[serde(default)]
-    categories: Vec<Category>,
-}
-
-#[derive(Deserialize)]
-struct Category {
-    id: i64,
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Image {
-    id: i64,
-    #[serde(default)]
-    file_name: String,
-}
-
-impl Coco {
-    /// The boxes; an image that is named like a view's (`3.png`) is that view, whatever its id, and a category that is
-    /// named like a part is that part.
-    fn into_records(self, parts: &[String]) -> Result<Vec<Record>, String> {
-        let view = |image: &Image| Path::new(&image.file_name).file_stem()?.to_str()?.parse::<i64>().ok();
-        let views: Option<HashMap<i64, i64>> =
-            self.images.iter().map(|image| Some((image.id, view(image)?))).collect();
-        let mut records = self.annotations;
-        for record in &mut records {
-            if let Some(&view) = views.as_ref().and_then(|views| views.get(&record.image_id)) {
-                record.image_id = view;
-            }
-        }
-        if parts.is_empty() || self.categories.is_empty() {
-            return Ok(records);
-        }
-        let part = |category: &Category| {
-            let name = category.name.trim().to_lowercase();
-            (category.id, parts.iter().position(|part| *part == name).ok_or(category.name.clone()))
-        };
-        let parts_of: HashMap<i64, Result<usize, String>> = self.categories.iter().map(part).collect();
-        for record in &mut records {
-            match parts_of.get(&record.category_id) {
-                Some(Ok(part)) => record.category_id = *part as i64 + 1,
-                Some(Err(name)) => {
-                    return Err(format!(
-                        "category {} is called {name:?}, which is none of the parts {}; name the parts as the file does, or \
-                         leave out its `categories` to count the parts from 1",
-                        record.category_id,
-                        parts.join(", ")
-                    ));
-                }
-                None => {
-                    return Err(format!("category_id {} is not among its `categories`", record.category_id));
-                }
-            }
-        }
-        Ok(records)
-    }
 }
 
 impl Boxes {
@@ -294,75 +213,6 @@ impl Boxes {
         Ok(())
     }
 
-    /// Reads `pred.json`: a list of `{image_id, category_id (1-based), bbox [x, y, width, height], score}`, or a dictionary
-    /// of COCO with such a list as `annotations`: there `images` that are named like views (`3.png`) are these views. The
-    /// boxes keep the file's order, to which masks, features and weights refer.
-    ///
-    /// `views`, `labels`: K and L, that image_id and category_id are checked against.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] naming the entry that is outside, not finite or of negative size.
-    pub fn read(path: &Path, views: usize, labels: usize) -> Result<Boxes> {
-        Boxes::of_file(path, views, labels, &[])
-    }
-
-    /// The same for parts with names, `[L]`: the `categories` of a COCO dictionary are told by these.
-    ///
-    /// # Errors
-    /// As [`Boxes::read`]; also if a box's category is called otherwise.
-    pub fn read_named(path: &Path, views: usize, parts: &[String]) -> Result<Boxes> {
-        Boxes::of_file(path, views, parts.len(), parts)
-    }
-
-    fn of_file(path: &Path, views: usize, labels: usize, parts: &[String]) -> Result<Boxes> {
-        let text = String::from_utf8(budget::read_all(path)?)
-            .map_err(|e| Error::format(path, format!("not JSON: {e}")))?;
-        Boxes::parse_named(&text, views, labels, parts).map_err(|what| Error::format(path, what))
-    }
-
-    /// The content of `pred.json`; the error says what is wrong, without the file's name.
-    ///
-    /// # Errors
-    /// As [`Boxes::read`].
-    pub fn parse(text: &str, views: usize, labels: usize) -> Result<Boxes, String> {
-        Boxes::parse_named(text, views, labels, &[])
-    }
-
-    fn parse_named(text: &str, views: usize, labels: usize, parts: &[String]) -> Result<Boxes, String> {
-        let text = text.trim_start_matches('\u{feff}');
-        let unfit = |e| {
-            format!(
-                "{e}; expected a list of {{\"image_id\", \"category_id\", \"bbox\": [x, y, width, height], \"score\"}}"
-            )
-        };
-        let records = match text.trim_start().starts_with('{') {
-            true => serde_json::from_str::<Coco>(text).map_err(unfit)?.into_records(parts)?,
-            false => serde_json::from_str::<Vec<Record>>(text).map_err(unfit)?,
-        };
-        let mut list = Vec::with_capacity(records.len());
-        for (i, r) in records.iter().enumerate() {
-            let index = |what: &str, value: i64, first: i64, count: usize| match value.checked_sub(first) {
-                Some(v) if (0..count as i64).contains(&v) => Ok(v as u32),
-                _ => Err(format!(
-                    "entry {i}: {what} is {value}, not in {first}..={}: views count from 0, parts from 1",
-                    count as i64 + first - 1
-                )),
-            };
-            let bbox: [f64; 4] = r.bbox[..].try_into().map_err(|_| {
-                format!("entry {i}: bbox has {} numbers, not 4; expected [x, y, width, height]", r.bbox.len())
-            })?;
-            let found = Box2d {
-                view: index("image_id", r.image_id, 0, views)?,
-                label: index("category_id", r.category_id, 1, labels)?,
-                bbox: bbox.map(|v| v as f32),
-                score: r.score as f32,
-            };
-            found.check(views, labels).map_err(|what| format!("entry {i}: {what}"))?;
-            list.push(found);
-        }
-        Ok(list.into())
-    }
-
     /// Checks that the boxes can be x, y, width, height in pixels of images of `side` x `side`; what is doubtful.
     ///
     /// # Errors
@@ -370,6 +220,14 @@ impl Boxes {
     pub fn check_pixels(&self, side: usize) -> Result<Option<String>> {
         let list = self.list()?;
         let s = side as f32;
+        if let Some([width, height]) =
+            self.image_size.filter(|size| size.iter().any(|&of| of as usize != side))
+        {
+            return Err(Error::invalid(format!(
+                "its images are {width} x {height} pixels, the views {side} x {side}; scale the boxes, or render views of that \
+                 size (option views.side)"
+            )));
+        }
         let all = |is: &dyn Fn([f32; 4]) -> bool| !list.is_empty() && list.iter().all(|b| is(b.bbox));
         if all(&|bbox| bbox.iter().all(|&v| v <= 1.0)) {
             return Err(Error::invalid(format!(
@@ -405,44 +263,6 @@ impl Boxes {
         } else {
             None
         })
-    }
-
-    /// Writes `pred.json`, without the features.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the file cannot be written; as [`Boxes::list`].
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let record = |b: &Box2d| Record {
-            image_id: b.view.into(),
-            category_id: b.label as i64 + 1,
-            bbox: b.bbox.map(f64::from).to_vec(),
-            score: b.score.into(),
-        };
-        let records: Vec<Record> = self.list()?.iter().map(record).collect();
-        let text = serde_json::to_string(&records).expect("boxes are finite numbers");
-        staged::write_all(path, (text + "\n").as_bytes())
-    }
-
-    /// Adds the features, `[B, F]` in the order of the boxes, from a `.npy` file or an `.npz` archive (`feature`).
-    ///
-    /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] if the shape does not fit or a value is not finite.
-    pub fn read_features(&mut self, path: &Path) -> Result<()> {
-        let fits = |shape: &[usize]| match shape {
-            &[rows, _] if rows != self.len() => {
-                Err(format!("{rows} rows of features for {} boxes", self.len()))
-            }
-            [_, columns] if *columns > CHANNELS => {
-                Err(format!("{columns} features a box; the limit is {CHANNELS}"))
-            }
-            [_, _] => Ok(()),
-            _ => Err(format!("shape {shape:?}; features must be [B, F]")),
-        };
-        let array = npy::read_either::<f32>(path, "feature", &fits)?;
-        let columns = array.shape[1];
-        check_features(&array.data, columns).map_err(|what| Error::format(path, what))?;
-        (self.features, self.feature_dim) = (array.data.into(), columns);
-        Ok(())
     }
 }
 
@@ -587,7 +407,13 @@ mod detect {
             };
             let (list, features) = there(found.boxes, found.per_view);
             let (weak, _) = there(found.weak, found.weak_per_view);
-            Boxes { list, features, feature_dim: self.feature_dim, detected: self.detected(weak) }
+            Boxes {
+                list,
+                features,
+                feature_dim: self.feature_dim,
+                detected: self.detected(weak),
+                image_size: None,
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ const MOST_POINTS: usize = i32::MAX as usize;
 
 /// Where a camera stands: on a sphere around the origin, looking at it, y up.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Pose {
     /// Degrees above the horizon, strictly between -90 and 90.
     pub elevation: f32,

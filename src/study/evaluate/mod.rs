@@ -190,7 +190,7 @@ impl Evaluator {
             runs.iter().find(|run| run.method.weights_folder().is_some() && run.weights.is_none())
         {
             return Err(Error::invalid(format!(
-                "method {} needs learned weights, or evaluate agreement; their folder is missing",
+                "method {} needs learned weights; name their folder, or evaluate agreement",
                 run.method
             )));
         }

@@ -147,7 +147,7 @@ impl Evaluation {
                 rows.push(row);
             }
         }
-        let header = ["method", "in the paper", "what it does"].map(String::from).to_vec();
+        let header = ["method", "title", "what it does"].map(String::from).to_vec();
         Table { title: "Methods".into(), header, rows }
     }
 

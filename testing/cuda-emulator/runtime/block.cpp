@@ -4,6 +4,7 @@
 
 #include <cstdarg>
 #include <sys/mman.h>
+#include <utility>
 
 namespace emulator {
 
@@ -145,6 +146,7 @@ void Worker::run(const Launch &launch, uint64_t number, Random random, Verdict &
     if (done < count)
         for (unsigned i = 0; i < count; i++) threads[i].alive &= threads[i].state == State::Done;
     settle();
+    *launch.exchanged += std::exchange(exchanged, 0);
     worker = nullptr;
 }
 
@@ -210,7 +212,7 @@ void Worker::deadlock() {
     verdict->say(LAUNCH_FAILED, describe(*launch, block, 0) + "threads wait for each other");
 }
 
-uint64_t Worker::warp(int collective, unsigned mask, uint64_t value, int argument, int width, Where where) {
+uint64_t Worker::warp(int collective, unsigned mask, uint64_t value, int argument, int width, int words, Where where) {
     Thread &t = self();
     const unsigned first = current / WARP * WARP, lane = current - first;
     if (!(mask >> lane & 1)) crime(LAUNCH_FAILED, format("its mask %08x at %s:%d leaves the lane itself out", mask, where.file, where.line));
@@ -229,7 +231,10 @@ uint64_t Worker::warp(int collective, unsigned mask, uint64_t value, int argumen
         const Thread &o = threads[first + unsigned(std::countr_zero(rest))];
         complete_now = o.mask == mask && o.collective == collective && o.where == where;
     }
-    if (complete_now) complete(first, mask);
+    if (complete_now) {
+        exchanged += unsigned(words);
+        complete(first, mask);
+    }
     yield();
     return t.result;
 }
@@ -303,8 +308,8 @@ uint3 emulator_block_size() { return worker->launch->block; }
 uint3 emulator_grid_size() { return worker->launch->grid; }
 int emulator_barrier(int value, const char *file, int line) { return worker->barrier(value, {file, line}); }
 void emulator_grid_barrier(const char *file, int line) { worker->barrier(0, {file, line, true}); }
-uint64_t emulator_warp(int collective, unsigned mask, uint64_t value, int argument, int width, const char *file, int line) {
-    return worker->warp(collective, mask, value, argument, width, {file, line});
+uint64_t emulator_warp(int collective, unsigned mask, uint64_t value, int argument, int width, int words, const char *file, int line) {
+    return worker->warp(collective, mask, value, argument, width, words, {file, line});
 }
 void *emulator_dynamic_shared() { return emulator::dynamic_shared(); }
 void emulator_trap(const char *file, int line) {

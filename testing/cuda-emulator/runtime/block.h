@@ -62,7 +62,7 @@ class Worker {
     // From a kernel's thread:
     Thread &self() { return threads[current]; }
     int barrier(int value, Where where);
-    uint64_t warp(int collective, unsigned mask, uint64_t value, int argument, int width, Where where);
+    uint64_t warp(int collective, unsigned mask, uint64_t value, int argument, int width, int words, Where where);
     // Ends the launch with this message and never returns to the thread.
     [[noreturn]] void crime(Result code, const std::string &what);
     bool on_stack(uintptr_t address) const { return address - (stacks + current * STACK) < STACK; }
@@ -105,6 +105,7 @@ class Worker {
     std::vector<unsigned> ready;
     unsigned count = 0, waiting = 0, done = 0, place = 0;
     int votes = 0, barrier_result = 0;
+    uint64_t exchanged = 0;
     Verdict *verdict = nullptr;
 };
 

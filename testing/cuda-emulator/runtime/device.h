@@ -90,7 +90,8 @@ __attribute__((const)) uint3 emulator_grid_size();
 // The number of threads of the block whose value is not zero.
 int emulator_barrier(int value, const char *file, int line);
 void emulator_grid_barrier(const char *file, int line);
-uint64_t emulator_warp(int collective, unsigned mask, uint64_t value, int argument, int width, const char *file, int line);
+// `words`: of 32 bits, that a lane shows the others; votes, which are faster, count as none.
+uint64_t emulator_warp(int collective, unsigned mask, uint64_t value, int argument, int width, int words, const char *file, int line);
 uint64_t emulator_atomic_on(int operation, void *address, int bytes, uint64_t value, uint64_t compare, const char *file, int line);
 void emulator_fence();
 [[noreturn]] void emulator_trap(const char *file, int line);
@@ -127,11 +128,11 @@ template <class T> inline T emulator_unpack(uint64_t bits) {
     return value;
 }
 
-inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_WHERE) { emulator_warp(SYNC, mask, 0, 0, 32, file, line); }
+inline void __syncwarp(unsigned mask = 0xffffffffu, EMULATOR_WHERE) { emulator_warp(SYNC, mask, 0, 0, 32, 0, file, line); }
 #define EMULATOR_SHUFFLE(name, collective, U)                                                                        \
     template <class T> inline T name(unsigned mask, T value, U argument, int width = 32, EMULATOR_WHERE) {           \
         return emulator_unpack<T>(                                                                                   \
-            emulator_warp(collective, mask, emulator_pack(value), int(argument), width, file, line));                \
+            emulator_warp(collective, mask, emulator_pack(value), int(argument), width, (sizeof(T) + 3) / 4, file, line)); \
     }
 EMULATOR_SHUFFLE(__shfl_sync, SHUFFLE, int)
 EMULATOR_SHUFFLE(__shfl_up_sync, SHUFFLE_UP, unsigned)
@@ -139,20 +140,20 @@ EMULATOR_SHUFFLE(__shfl_down_sync, SHUFFLE_DOWN, unsigned)
 EMULATOR_SHUFFLE(__shfl_xor_sync, SHUFFLE_XOR, int)
 
 inline unsigned __ballot_sync(unsigned mask, int value, EMULATOR_WHERE) {
-    return unsigned(emulator_warp(BALLOT, mask, value != 0, 0, 32, file, line));
+    return unsigned(emulator_warp(BALLOT, mask, value != 0, 0, 32, 0, file, line));
 }
 inline int __any_sync(unsigned mask, int value, EMULATOR_WHERE) { return __ballot_sync(mask, value, file, line) != 0; }
 inline int __all_sync(unsigned mask, int value, EMULATOR_WHERE) { return __ballot_sync(mask, value, file, line) == mask; }
 template <class T> inline unsigned __match_any_sync(unsigned mask, T value, EMULATOR_WHERE) {
-    return unsigned(emulator_warp(MATCH, mask, emulator_pack(value), 0, 32, file, line));
+    return unsigned(emulator_warp(MATCH, mask, emulator_pack(value), 0, 32, 1, file, line));
 }
 template <class T> inline unsigned __match_all_sync(unsigned mask, T value, int *same, EMULATOR_WHERE) {
-    *same = unsigned(emulator_warp(MATCH, mask, emulator_pack(value), 0, 32, file, line)) == mask;
+    *same = unsigned(emulator_warp(MATCH, mask, emulator_pack(value), 0, 32, 1, file, line)) == mask;
     return *same ? mask : 0;
 }
 #define EMULATOR_REDUCE(name, T, collective)                                                                         \
     inline T name(unsigned mask, T value, EMULATOR_WHERE) {                                                          \
-        return T(emulator_warp(collective, mask, emulator_pack(value), 0, 32, file, line));                          \
+        return T(emulator_warp(collective, mask, emulator_pack(value), 0, 32, 1, file, line));                       \
     }
 EMULATOR_REDUCE(__reduce_add_sync, unsigned, ADD)
 EMULATOR_REDUCE(__reduce_add_sync, int, ADD_SIGNED)
@@ -234,9 +235,9 @@ inline double __dmul_rn(double a, double b) { return a * b; }
 inline double __ddiv_rn(double a, double b) { return a / b; }
 inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c); }
 inline double __dsqrt_rn(double a) { return std::sqrt(a); }
-// A device's conversion saturates and takes NaN to zero, where the host's is undefined.
+// A device's conversion saturates, where the host's is undefined, and takes NaN to zero; of 64 bits, to the highest bit.
 template <class I, class F> inline I emulator_saturate(F x) {
-    if (!(x == x)) return 0;
+    if (!(x == x)) return sizeof(I) == 8 || sizeof(F) == 8 ? I(I(1) << (sizeof(I) * 8 - 1)) : 0;
     if (x <= F(std::is_signed_v<I> ? (sizeof(I) == 4 ? INT_MIN : LLONG_MIN) : 0))
         return std::is_signed_v<I> ? I(I(1) << (sizeof(I) * 8 - 1)) : I(0);
     constexpr F end = std::is_signed_v<I> ? F(uint64_t(1) << (sizeof(I) * 8 - 1)) : F(uint64_t(1) << (sizeof(I) * 4)) * F(uint64_t(1) << (sizeof(I) * 4));

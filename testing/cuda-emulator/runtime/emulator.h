@@ -100,6 +100,7 @@ struct Launch {
     size_t dynamic = 0;                            // bytes of dynamic shared memory
     bool cooperative = false;
     class Grid *grid_barrier = nullptr;            // of a cooperative launch
+    std::atomic<uint64_t> *exchanged = nullptr;    // words that its kernel's warps showed each other
 };
 // Whether a device would take the launch.
 Result check(const Launch &launch);

@@ -149,12 +149,20 @@ uint64_t next_serial() {
     return serial;
 }
 
+static std::mutex exchanges_lock;
+static std::map<std::string, std::atomic<uint64_t>> exchanges;
+static std::atomic<uint64_t> &exchanges_of(const char *kernel) {
+    std::lock_guard guard(exchanges_lock);
+    return exchanges[kernel];
+}
+
 Result run(Launch launch) {
     // Never ended: its threads may outlive the library's destructors.
     static Pool &pool = *new Pool;
     const uint64_t blocks = uint64_t(launch.grid.x) * launch.grid.y * launch.grid.z;
     launch.serial = next_serial();
     launch.shared = &shared_variables(*launch.kernel);
+    launch.exchanged = &exchanges_of(launch.kernel->name);
     const auto fenced = std::make_unique<std::atomic<uint8_t>[]>(checked ? blocks : 0);
     launch.fenced = fenced.get();
     Random random{seed() * 0x9e3779b97f4a7c15u + launch.serial};
@@ -189,3 +197,5 @@ Result run(Launch launch) {
 }
 
 }  // namespace emulator
+
+extern "C" [[gnu::visibility("default")]] uint64_t emulator_exchanges(const char *kernel) { return emulator::exchanges_of(kernel).exchange(0); }

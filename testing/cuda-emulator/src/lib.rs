@@ -93,6 +93,14 @@ pub fn called(name: &CStr) -> Option<u64> {
     Some(unsafe { count(name.as_ptr()) })
 }
 
+/// The words of 32 bits that the warps of a kernel showed each other since this was last asked, by shuffles, matches and
+/// reductions: each is one instruction of a warp, or more. `None` on a real GPU.
+pub fn exchanges(kernel: &CStr) -> Option<u64> {
+    let count = symbol::<unsafe extern "C" fn(*const c_char) -> u64>(c"emulator_exchanges")?;
+    // SAFETY: it reads a text that ends in 0.
+    Some(unsafe { count(kernel.as_ptr()) })
+}
+
 /// Bytes that were copied between host and device on one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Transfers {

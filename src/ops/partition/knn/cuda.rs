@@ -19,7 +19,7 @@ const KEY_BITS: u32 = 48;
 /// Blocks that look for the cloud's bounds: every one of them adds six atomics.
 const BOUNDS_BLOCKS: u32 = 264;
 
-/// Points arranged for searching: in Morton order, with a box around every 32, around every 32 boxes and so on.
+/// Points arranged for searching: along Hilbert's curve, with a box around every 32, around every 32 boxes and so on.
 #[derive(Debug)]
 pub struct Tree {
     points: usize,

@@ -80,46 +80,82 @@ mod tests {
         }
     }
 
+    /// The items and the boxes of the tree on the emulated device.
+    #[cfg(feature = "cuda")]
+    fn arranged(points: &[[f32; 3]]) -> (Vec<[f32; 4]>, Vec<[f32; 8]>) {
+        cuda_emulator::install();
+        let gpu = crate::device::gpu::Gpu::new(0).unwrap();
+        gpu.cache_memory(false);
+        let positions = gpu.upload(points.as_flattened()).unwrap();
+        let tree = super::cuda::Tree::build(&gpu, &positions, points.len()).unwrap();
+        let (items, boxes) = tree.buffers();
+        let (items, boxes) = (gpu.download(items).unwrap(), gpu.download(boxes).unwrap());
+        (items.as_chunks().0.to_vec(), boxes.as_chunks().0.to_vec())
+    }
+
+    /// The place of a cell of 16 bits an axis on Hilbert's curve, as the kernel computes it.
+    #[cfg(feature = "cuda")]
+    fn along_curve(mut cell: [u32; 3]) -> u64 {
+        for bit in (1..16).rev() {
+            let below = (1 << bit) - 1;
+            for axis in 0..3 {
+                if cell[axis] >> bit & 1 == 1 {
+                    cell[0] ^= below;
+                } else {
+                    let swapped = (cell[0] ^ cell[axis]) & below;
+                    cell[0] ^= swapped;
+                    cell[axis] ^= swapped;
+                }
+            }
+        }
+        cell[1] ^= cell[0];
+        cell[2] ^= cell[1];
+        let turned =
+            (1..16).filter(|bit| cell[2] >> bit & 1 == 1).fold(0, |turned, bit| turned ^ ((1 << bit) - 1));
+        let bits = (0..16).rev().flat_map(|bit| cell.map(|c| ((c ^ turned) >> bit & 1) as u64));
+        bits.fold(0, |place, bit| place << 1 | bit)
+    }
+
+    /// Points one to a cell follow each other from neighbour to neighbour.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn the_curve_never_jumps() {
+        let points: Vec<[f32; 3]> = (0..512).map(|i| [i / 64, i / 8 % 8, i % 8].map(|c| c as f32)).collect();
+        let (items, _) = arranged(&points);
+        for pair in items.windows(2) {
+            let steps: f32 = (0..3).map(|axis| (pair[0][axis] - pair[1][axis]).abs()).sum();
+            assert_eq!(steps, 1.0, "{pair:?}");
+        }
+    }
+
     /// What is found does not depend on the order of the tree, and how fast it is found does: so the order and the boxes
     /// are looked at themselves. More points than one round of the blocks that look for the bounds.
     #[cfg(feature = "cuda")]
     #[test]
-    fn a_tree_is_in_morton_order_and_its_boxes_are_tight() {
-        use super::cuda;
-        use crate::device::gpu::Gpu;
-
-        cuda_emulator::install();
-        let gpu = Gpu::new(0).unwrap();
-        gpu.cache_memory(false);
+    fn a_tree_follows_the_curve_and_its_boxes_are_tight() {
         let mut points = lattice(70_001, 1 << 20);
         (points[68_000], points[69_000]) = ([3.0, -2.0, 0.5], [0.5, -1.0, 9.0]);
-        let positions = gpu.upload(points.as_flattened()).unwrap();
-        let tree = cuda::Tree::build(&gpu, &positions, points.len()).unwrap();
+        let (items, boxes) = arranged(&points);
 
         let bound = |pick: fn(f32, f32) -> f32| {
             [0, 1, 2].map(|axis| points.iter().map(|p| p[axis]).reduce(pick).unwrap())
         };
         let (low, high) = (bound(f32::min), bound(f32::max));
         let longest = (0..3).map(|axis| high[axis] - low[axis]).fold(0.0, f32::max);
-        let key = |&i: &u32| {
-            let cells = [0, 1, 2].map(|axis| {
-                (((points[i as usize][axis] - low[axis]) / longest).min(1.0) * ((1 << 16) - 1) as f32) as u64
-            });
-            (0..48).map(|bit| (cells[bit % 3] >> (bit / 3) & 1) << bit).sum::<u64>()
+        let cell = |&i: &u32| {
+            [0, 1, 2].map(|axis| {
+                (((points[i as usize][axis] - low[axis]) / longest).min(1.0) * ((1 << 16) - 1) as f32) as u32
+            })
         };
         let mut order: Vec<u32> = (0..points.len() as u32).collect();
-        order.sort_by_key(key);
-        let (items, boxes) = tree.buffers();
-        let (items, boxes) = (gpu.download(items).unwrap(), gpu.download(boxes).unwrap());
-        let boxes: &[[f32; 8]] = boxes.as_chunks().0;
+        order.sort_by_cached_key(|i| along_curve(cell(i)));
         let place = |&i: &u32| -> [f32; 8] {
             let [x, y, z] = points[i as usize];
             [x, y, z, f32::from_bits(i), x, y, z, 0.0]
         };
         let mut below: Vec<[f32; 8]> = order.iter().map(place).collect();
-        let found = items.as_chunks::<4>().0;
         assert!(
-            found
+            items
                 .iter()
                 .zip(&below)
                 .all(|(item, place)| item.map(f32::to_bits) == [0, 1, 2, 3].map(|i| place[i].to_bits()))

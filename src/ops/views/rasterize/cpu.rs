@@ -30,6 +30,7 @@ pub fn nearest_points(splats: &[Splat], side: usize, radius: f64) -> Vec<i32> {
     let radius = radius as f32;
     // Depth bits above, index below: the smallest key is the nearest point, then the lowest index.
     let mut nearest = vec![u64::MAX; side * side];
+    let centers: Vec<f32> = (0..side).map(|i| pixel_center(i, side)).collect();
     let half = side as f32 / 2.0;
     // One pixel of slack on each side: the exact test below decides.
     let reach = radius * half + 1.0;
@@ -42,11 +43,11 @@ pub fn nearest_points(splats: &[Splat], side: usize, radius: f64) -> Vec<i32> {
         let key = ((splat.depth + 0.0).to_bits() as u64) << 32 | index as u64;
         let (columns, rows) = (span(half - half * x, reach, side), span(half - half * y, reach, side));
         for row in rows {
-            let dy = pixel_center(row, side) - y;
-            for column in columns.clone() {
-                let dx = pixel_center(column, side) - x;
+            let dy = centers[row] - y;
+            let slots = &mut nearest[row * side..][columns.clone()];
+            for (slot, center) in slots.iter_mut().zip(&centers[columns.clone()]) {
+                let dx = center - x;
                 if dx * dx + dy * dy < radius * radius {
-                    let slot = &mut nearest[row * side + column];
                     *slot = key.min(*slot);
                 }
             }
@@ -98,6 +99,6 @@ fn pixel_center(i: usize, n: usize) -> f32 {
 /// The pixels whose centre (i + 0.5) may lie within `reach` of `center`.
 fn span(center: f32, reach: f32, side: usize) -> std::ops::Range<usize> {
     let low = (center - reach - 0.5).ceil().max(0.0) as usize;
-    let high = (center + reach - 0.5).floor() + 1.0;
-    low..(high.max(0.0) as usize).min(side)
+    let high = (((center + reach - 0.5).floor() + 1.0).max(0.0) as usize).min(side);
+    low.min(high)..high
 }

@@ -1,10 +1,10 @@
-//! Sectors per access of a warp. A process of its own: the counts are the process's.
+//! Sectors per access of a warp, and what warps exchange. A process of its own: the counts are the process's.
 #![cfg(target_os = "linux")]
 
 #[macro_use]
 mod common;
 
-use common::stream;
+use common::{kernel, shape, stream};
 use cudarc::driver::PushKernelArg;
 
 /// Sectors needed and moved by the loads of the kernel so far.
@@ -33,4 +33,21 @@ fn strides_move_more_than_they_need() {
     launch!(stream, "load_four", 1, &input, &mut sum, &0u32).unwrap();
     // All lanes load the same 16 bytes, at once.
     assert_eq!(loads("load_four"), (2, 2));
+}
+
+#[test]
+fn a_sum_over_a_block_exchanges_its_steps() {
+    let stream = stream();
+    let values = stream.clone_htod(&vec![1u32; 1000]).unwrap();
+    let mut sums = stream.alloc_zeros::<u32>(4).unwrap();
+    let function = kernel(&stream, "block_sum");
+    for _ in 0..2 {
+        // SAFETY: the arguments are those of the kernel.
+        unsafe {
+            stream.launch_builder(&function).arg(&values).arg(&mut sums).arg(&1000u32).launch(shape(4, 256))
+        }
+        .unwrap();
+        // 4 blocks: 8 warps of 32 lanes, then 8 lanes.
+        assert_eq!(cuda_emulator::exchanges(c"block_sum"), Some(4 * (8 * 5 + 3)));
+    }
 }
