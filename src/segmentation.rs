@@ -182,9 +182,13 @@ impl Segmentation {
             return Ok(format!("{} no area", counted(boxes.len(), "box has", "boxes have")));
         }
         let found = counted(boxes.len(), "box", "boxes");
+        let [hold, weigh] = match boxes.len() {
+            1 => ["it holds", "weighs"],
+            _ => ["they hold", "weigh"],
+        };
         let is_of_part = |&&b: &&u32| list[b as usize].label as usize == j;
         if self.memberships.ignored()?.iter().filter(is_of_part).count() == boxes.len() {
-            return Ok(format!("{found}, left out because they hold the whole object"));
+            return Ok(format!("{found}, left out because {hold} the whole object"));
         }
         if reach.superpoints == 0 {
             return Ok(if self.superpoints.len() == self.labels.of_point.len() {
@@ -204,19 +208,19 @@ impl Segmentation {
                 true => "no score is above 0, or the weights given or learned are not",
                 false => "other views do not bear them out, or the weights given or learned are not above 0",
             };
-            return Ok(format!("{found} that weigh nothing: {why}"));
+            return Ok(format!("{found} that {weigh} nothing: {why}"));
         };
         let share = format!("{:.0} % of a superpoint's visible points over all views", 100.0 * share);
         let outcome = match self.labels.of_superpoint[s] {
-            NONE => format!("{found}, and no part won: they hold at most {share}"),
+            NONE => format!("{found}, and no part won: {hold} at most {share}"),
             label => {
                 let winner = &self.parts[label as usize];
                 let [own, its, both] = self.held(s, [j as u32, label as u32])?;
                 match SAME * f64::from(own.max(its)) <= f64::from(both) {
                     true => format!(
-                        "{found}, outvoted: where they hold most, {share}, boxes of {winner} hold the same points, and {winner} won"
+                        "{found}, outvoted: where {hold} most, {share}, boxes of {winner} hold the same points, and {winner} won"
                     ),
-                    false => format!("{found}, outvoted: they hold at most {share}, where {winner} won"),
+                    false => format!("{found}, outvoted: {hold} at most {share}, where {winner} won"),
                 }
             }
         };

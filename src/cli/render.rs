@@ -9,6 +9,7 @@ use partstad::{
     Device, Result,
     input::Input,
     io::{path_text, staged},
+    segmentation::counted,
     stages::views::{Options, Views},
 };
 use serde_json::json;
@@ -56,9 +57,14 @@ impl Render {
         global.report(
             json!({
                 "out": path_text(&self.out), "points": cloud.len(), "rows": cloud.input_len(), "views": k, "side": side,
-                "warnings": cloud.warnings, "options": { "cloud": read.cloud, "mesh": read.mesh },
+                "warnings": cloud.warnings, "options": { "cloud": read.cloud, "mesh": read.mesh, "views": options },
             }),
-            &format!("{k} views of {} points in {}", cloud.len(), self.out.display()),
+            &format!(
+                "{} of {} in {}",
+                counted(k, "view", "views"),
+                counted(cloud.len(), "point", "points"),
+                self.out.display()
+            ),
         )
     }
 }

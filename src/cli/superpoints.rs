@@ -10,6 +10,7 @@ use partstad::{
     input::Input,
     io::{path_text, ply, staged},
     output::palette,
+    segmentation::counted,
     stages::{
         superpoints::{Features, Method, Options, Superpoints},
         views,
@@ -88,9 +89,14 @@ impl SuperpointsCommand {
             json!({
                 "out": path_text(&self.out), "ply": self.ply.as_ref().map(path_text), "points": n,
                 "rows": cloud.input_len(), "superpoints": s, "seconds": seconds, "warnings": cloud.warnings,
-                "options": { "cloud": read.cloud, "mesh": read.mesh },
+                "options": { "cloud": read.cloud, "mesh": read.mesh, "superpoints": options },
             }),
-            &format!("{s} superpoints of {n} points in {} ({seconds:.1} s)", self.out.display()),
+            &format!(
+                "{} of {} in {} ({seconds:.1} s)",
+                counted(s, "superpoint", "superpoints"),
+                counted(n, "point", "points"),
+                self.out.display()
+            ),
         )
     }
 }

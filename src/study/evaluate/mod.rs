@@ -58,7 +58,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Every method with every folder of weights that it can use. Without a method it is PartSTAD with weights, else what
+    /// Every method with every folder of weights that it can use, each once. Without a method it is PartSTAD with weights, else what
     /// needs none; with `compare` all that can be run.
     pub fn all(methods: &[Method], weights: &[PathBuf], compare: bool) -> Vec<Run> {
         let usable = |method: &Method| match method.weights_folder() {
@@ -69,8 +69,9 @@ impl Run {
             ([], true, _) => Method::ALL.iter().copied().filter(usable).collect(),
             ([], false, true) => vec![Method::AGREEMENT],
             ([], false, false) => vec![Method::PARTSTAD],
-            (methods, _, _) => methods.to_vec(),
+            (methods, _, _) => unique(methods),
         };
+        let weights = unique(weights);
         let with_weights = |method: Method| match method.weights_folder() {
             Some(_) if !weights.is_empty() => {
                 weights.iter().map(|weights| Run { method, weights: Some(weights.clone()) }).collect()
@@ -343,6 +344,11 @@ impl Evaluator {
             pictured: self.pictured,
         }
     }
+}
+
+fn unique<T: PartialEq + Clone>(list: &[T]) -> Vec<T> {
+    let is_first = |(i, one): &(usize, &T)| !list[..*i].contains(one);
+    list.iter().enumerate().filter(is_first).map(|(_, one)| one.clone()).collect()
 }
 
 /// The run of which pictures are shown.

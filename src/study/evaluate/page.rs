@@ -2,13 +2,13 @@
 
 use super::{Evaluation, Paper, Picture, tables::Table};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     io::staged::{self, Folder},
     output::{escaped, palette},
     segmentation::counted,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::path::Path;
+use std::{fs, path::Path};
 
 impl Evaluation {
     /// Writes into a folder, which is made if need be: `results.csv`, `results.md`, `results.json`, and `results.html`
@@ -30,7 +30,13 @@ impl Evaluation {
         write("results.md", self.markdown(about, &compared))?;
         write("results.html", self.html(about, &compared))?;
         write("results.json", format!("{:#}\n", serde_json::json!(self)))?;
-        staged.finish("results.json")
+        staged.finish("results.json")?;
+        // Of an earlier run.
+        let stale = folder.join("tables.csv");
+        if paper.is_none() && stale.exists() {
+            fs::remove_file(&stale).map_err(Error::io(&stale))?;
+        }
+        Ok(())
     }
 
     fn markdown(&self, about: &[String], compared: &[Table]) -> String {
