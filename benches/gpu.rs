@@ -27,7 +27,7 @@ use std::{collections::BTreeMap, ffi::CString, time::Instant};
 const POINTS: [usize; 5] = [30_000, 80_000, 300_000, 1_000_000, 3_000_000];
 /// Of which the medians are printed, unless `PARTSTAD_BENCH_RUNS` says another number.
 const RUNS: usize = 11;
-/// Of half a gigabyte, a tenth of a millisecond each.
+/// Of half a gigabyte, a tenth of a millisecond each: together longer than the host takes to ask for a stage's kernels.
 const CLEARS: usize = 8;
 const STAGES: [&str; 6] = ["superpoints", "views", "memberships", "scores", "labels", "instances"];
 
@@ -149,13 +149,13 @@ fn measure(gpu: &Gpu, scene: &Scene, bandwidth: Option<f64>) {
         }
         return;
     };
-    // Larger than any L2 cache: what a run finds there is not what the last one left.
+    // Larger than any L2 cache: each stage begins with a cold one.
     let mut flush = gpu.alloc::<u32>(1 << 27).unwrap();
     let mut walls = [(); 6].map(|()| vec![]);
     let mut kernels: BTreeMap<_, (usize, usize, Vec<f64>)> = BTreeMap::new();
     for _ in 0..runs() {
-        // The device has something to do while the host asks for a stage's kernels, so that none is timed with its launch but
-        // those that follow a wait of the host's.
+        // The device has something to do while the host asks for a stage's kernels, so that none are timed with their launches
+        // but those that follow a wait of the host's.
         let busy = || (0..CLEARS).for_each(|_| gpu.clear(&mut flush).unwrap());
         let (_, launches) = gpu.profile(|| run(&device, scene, &mut wall, busy)).unwrap();
         for (kernel, (count, bytes, milliseconds)) in by_kernel(&launches) {

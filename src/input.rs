@@ -3,7 +3,7 @@
 use crate::{
     device::Device,
     error::{Error, Result},
-    io::{extension, points::PointCloud},
+    io::points::PointCloud,
     options::Options,
     stages::cloud::Cloud,
 };
@@ -17,7 +17,10 @@ use crate::{
     stages::cloud::Colors,
 };
 #[cfg(feature = "meshes")]
-use crate::{io::meshes::Mesh, mesh::Sampled};
+use crate::{
+    io::{extension, meshes::Mesh},
+    mesh::Sampled,
+};
 use std::path::Path;
 
 /// A file's points as a cloud.

@@ -33,18 +33,28 @@ impl Parts {
         Ok(Parts(names))
     }
 
-    /// From names in one text, parted by commas, semicolons, or dots that end a word as in a caption: "arm . back . leg". The
-    /// dot of "usb 3.0" does not.
+    /// From names in one text, parted by commas, semicolons, or dots as in a caption: "arm . back . leg". The dot of "usb 3.0"
+    /// stands between digits and parts nothing.
     ///
     /// # Errors
     /// As [`Parts::new`].
     pub fn listed(text: &str) -> Result<Parts> {
-        let names = text.split([',', ';']).flat_map(|some| {
-            let names: Vec<&str> = some.split(". ").map(|name| name.trim().trim_end_matches('.')).collect();
-            let several = names.len() > 1;
-            names.into_iter().filter(move |name| !(several && name.is_empty()))
-        });
-        Parts::new(names)
+        let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        let parts = |(at, c): (usize, char)| match c {
+            '.' => {
+                !(at > 0 && is_digit(text.as_bytes().get(at - 1)) && is_digit(text.as_bytes().get(at + 1)))
+            }
+            _ => c == ';',
+        };
+        let ends: Vec<usize> = text.char_indices().filter(|&at| parts(at)).map(|(at, _)| at).collect();
+        let begins = [0].into_iter().chain(ends.iter().map(|end| end + 1));
+        let captions =
+            begins.zip(ends.iter().copied().chain([text.len()])).map(|(begin, end)| &text[begin..end]);
+        // A caption may end in its mark; commas have names on both sides.
+        let several = !ends.is_empty();
+        Parts::new(
+            captions.filter(|some| !(several && some.trim().is_empty())).flat_map(|some| some.split(',')),
+        )
     }
 }
 
@@ -169,10 +179,14 @@ mod tests {
             ("arm. back; leg", vec!["arm", "back", "leg"]),
             ("usb 3.0 port", vec!["usb 3.0 port"]),
             ("usb 3.0 port. lid", vec!["usb 3.0 port", "lid"]),
+            ("arm.back;leg;", vec!["arm", "back", "leg"]),
+            ("köpfe.füße", vec!["köpfe", "füße"]),
         ] {
             assert_eq!(*Parts::listed(text).unwrap(), names, "{text}");
         }
-        assert!(Parts::listed("arm,,leg").is_err() && Parts::listed("").is_err());
+        for empty in ["arm,,leg", "arm,", "", ".", ";"] {
+            assert!(Parts::listed(empty).is_err(), "{empty}");
+        }
     }
 
     #[test]

@@ -218,6 +218,22 @@ fn lists_categories_patterns_and_shards() {
         assert_eq!(example.totals(0, "over", options), [1, 0, 0], "{options:?}");
     }
     assert_eq!(example.totals(0, "over", &one), [0, 1, 0]);
+    let (result, journal) = (example.path("over/Chair/0.npz"), example.path("over/journal.jsonl"));
+    let mut bytes = fs::read(&result).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&result, bytes).unwrap();
+    assert_eq!(example.totals(0, "over", &one), [1, 0, 0], "of the same length, but another");
+    let text = fs::read_to_string(&journal).unwrap();
+    let old: String = text
+        .lines()
+        .map(|line| {
+            let mut entry: Value = serde_json::from_str(line).unwrap();
+            assert!(entry.as_object_mut().unwrap().remove("result_sha256").is_some());
+            format!("{entry}\n")
+        })
+        .collect();
+    fs::write(&journal, old).unwrap();
+    assert_eq!(example.totals(0, "over", &one), [0, 1, 0], "journals of before know no hash");
     assert!(example.path("over/Chair/0.npz").is_file(), "a pattern names by what it leaves open");
 
     let refused = |more: &[&str], why: &str| {
@@ -228,7 +244,12 @@ fn lists_categories_patterns_and_shards() {
     refused(&["clouds"], "nobody says what to look for");
     fs::create_dir_all(example.path("refused")).unwrap();
     fs::copy(example.path("clouds/Chair/0.ply"), example.path("refused/0.ply")).unwrap();
-    refused(&["nowhere/*.ply", "--parts", "leg"], "no file is of this pattern");
+    refused(&["nowhere/*.ply", "--parts", "leg"], "no file that is not hidden is of this pattern");
+    fs::create_dir_all(example.path("other")).unwrap();
+    fs::copy(example.path("clouds/Chair/1.ply"), example.path("other/0.ply")).unwrap();
+    let both = ["./clouds/Chair/0*.ply", "other/*.ply", "--parts", "leg", "--write", "labels"];
+    assert_eq!(example.totals(0, "both", &both), [2, 0, 0]);
+    assert!(example.path("both/Chair/0.npz").is_file() && example.path("both/other/0.npz").is_file());
     for clouds in ["refused", "refused/*.ply"] {
         refused(&[clouds, "--parts", "leg"], "its only clouds lie in the directory of -o");
     }

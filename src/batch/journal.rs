@@ -57,7 +57,7 @@ pub struct Entry {
     pub files: BTreeMap<String, u64>,
     /// Of the content of the file that was written last, in hexadecimal: what another run wrote over it has another.
     #[serde(default)]
-    pub sha256: Option<String>,
+    pub result_sha256: Option<String>,
     /// What was found of each part.
     #[serde(default)]
     pub parts: Vec<Part>,
@@ -99,7 +99,7 @@ impl Entry {
             made_from: String::new(),
             seconds: Seconds::default(),
             files: BTreeMap::new(),
-            sha256: None,
+            result_sha256: None,
             parts: vec![],
             points: 0,
             warnings: vec![],

@@ -309,7 +309,10 @@ impl<'a> Batch<'a> {
         entry.state == State::Done
             && entry.made_from == self.made_from(shape)
             && self.files(shape) == entry.files
-            && entry.sha256.as_ref().is_none_or(|known| self.sha256(shape).is_ok_and(|found| found == *known))
+            && entry
+                .result_sha256
+                .as_ref()
+                .is_none_or(|known| self.sha256(shape).is_ok_and(|found| found == *known))
             && File::of(&shape.cloud, known)
                 .is_ok_and(|file| known.is_some_and(|known| known.sha256 == file.sha256))
     }
@@ -501,7 +504,7 @@ impl<'r> Steps for Run<'r> {
                     made_from,
                     seconds,
                     files,
-                    sha256: Some(sha256),
+                    result_sha256: Some(sha256),
                     parts,
                     points,
                     warnings,

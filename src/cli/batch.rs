@@ -6,7 +6,7 @@ use super::{
     progress,
     run::{self, ModelSettings, Segmenting},
     segment::names,
-    settings::{in_words, read_json},
+    settings::{alike, in_words, read_json},
 };
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
@@ -29,8 +29,8 @@ use partstad::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+    collections::{BTreeMap, BTreeSet},
+    path::{Component, Path, PathBuf},
 };
 
 /// Segment many clouds, and go on where it stopped
@@ -55,7 +55,7 @@ pub struct BatchCommand {
     /// List of clouds: .jsonl or .csv, files from its directory on
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
-    /// What to look for, separated by commas, where nothing else says it
+    /// What to look for, separated by commas or as a caption, where nothing else says it
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     parts: Vec<String>,
     /// Find parts without knowing their names, as `partstad segment --unnamed` does
@@ -328,6 +328,7 @@ impl BatchCommand {
             Some(path) => manifest(path)?,
             None => vec![],
         };
+        let listed = lines.len();
         for input in &self.inputs {
             lines.extend(clouds(input, &self.out)?.into_iter().map(|(id, cloud)| Line {
                 id,
@@ -338,22 +339,25 @@ impl BatchCommand {
                 options: None,
             }));
         }
-        let unnamed: Vec<PathBuf> =
-            lines.iter().filter(|line| line.id.is_none()).map(|line| line.cloud.clone()).collect();
-        let mut names = names(&unnamed)?.into_iter();
-        let mut named = vec![];
-        for line in lines {
-            let id = match &line.id {
-                Some(id) => id.clone(),
-                None => id_of(&names.next().unwrap_or_default()),
-            };
-            named.push((id, line));
+        let mut ids = ids(&lines)?;
+        if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
+            // Names within several directories may be the same.
+            lines[listed..].iter_mut().for_each(|line| line.id = None);
+            ids = self::ids(&lines)?;
         }
-        match named.is_empty() {
+        match lines.is_empty() {
             true => Err(Error::invalid("no cloud to segment")),
-            false => Ok(named),
+            false => Ok(ids.into_iter().zip(lines).collect()),
         }
     }
+}
+
+/// What each line's result is called.
+fn ids(lines: &[Line]) -> Result<Vec<String>> {
+    let unnamed = lines.iter().filter(|line| line.id.is_none()).map(|line| line.cloud.clone());
+    let mut names = names(&unnamed.collect::<Vec<_>>())?.into_iter();
+    let id = |line: &Line| line.id.clone().unwrap_or_else(|| id_of(&names.next().unwrap_or_default()));
+    Ok(lines.iter().map(id).collect())
 }
 
 /// A path as an id; one that is no UTF-8, or has characters that no id may have, is told from those that look alike.
@@ -392,6 +396,7 @@ fn over(options: &Options, own: Value) -> Result<Options, String> {
         }
     }
     let mut all = json!(options);
+    alike(&own, &all, "").map_err(|e| format!("options of its own: {e}"))?;
     merge(&mut all, own);
     let own: Options =
         serde_path_to_error::deserialize(all).map_err(|e| format!("options of its own: {}", in_words(e)))?;
@@ -416,50 +421,54 @@ fn clouds(input: &Path, out: &Path) -> Result<Vec<(Option<String>, PathBuf)>> {
         };
         let (within, files): (Vec<PathBuf>, Vec<PathBuf>) =
             walk::files(input)?.into_iter().filter(is_cloud).partition(|file| inside(&input.join(file)));
+        let files: Vec<_> = files.into_iter().map(|file| (input.join(&file), file)).collect();
         return match (&files[..], &within[..]) {
             ([], []) => Err(nothing("no cloud in this directory")),
             ([], _) => Err(nothing(only_inside)),
-            _ => Ok(named(input, &files)),
+            _ => Ok(named(files)),
         };
     }
     let pattern = input.to_str().filter(|text| !input.exists() && text.contains(['*', '?', '[']));
     let Some(pattern) = pattern else { return Ok(vec![(None, input.to_path_buf())]) };
-    // Where it begins to be one.
-    let fixed: PathBuf =
-        input.iter().take_while(|step| !step.to_string_lossy().contains(['*', '?', '['])).collect();
+    // Where it begins to be one; found paths do not begin with `.` either.
+    let steps = input.components().filter(|step| *step != Component::CurDir);
+    let is_fixed = |step: &Component| !step.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    let fixed: PathBuf = steps.take_while(is_fixed).collect();
     let found = glob::glob(pattern).map_err(|e| nothing(&format!("no pattern of paths: {e}")))?;
     let (mut within, mut files) = (false, vec![]);
     for path in found {
         let path = path.map_err(|e| nothing(&e.to_string()))?;
-        if path.is_file() && !is_result(&path) {
-            within |= inside(&path);
-            let file = path.strip_prefix(&fixed).unwrap_or(&path).to_path_buf();
-            let hidden = file.iter().any(|step| step.as_encoded_bytes().starts_with(b"."));
-            files.extend((!hidden && !inside(&path)).then_some(file));
+        let file = path.strip_prefix(&fixed).unwrap_or(&path).to_path_buf();
+        let hidden = file.iter().any(|step| step.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.is_file() && !is_result(&path) {
+            match inside(&path) {
+                true => within = true,
+                false => files.push((path, file)),
+            }
         }
     }
     match files.is_empty() {
         true if within => Err(nothing(only_inside)),
-        true => Err(nothing("no file is of this pattern")),
-        false => Ok(named(&fixed, &files)),
+        true => Err(nothing("no file that is not hidden is of this pattern")),
+        false => Ok(named(files)),
     }
 }
 
-/// Files of a folder with the names of their results: without the extension, unless others are or lie where that leads, or
-/// the batch itself.
-fn named(folder: &Path, files: &[PathBuf]) -> Vec<(Option<String>, PathBuf)> {
+/// Files, each with its path from some folder on, by which its result is named: without the extension, unless others are or
+/// lie where that leads, or the batch itself.
+fn named(files: Vec<(PathBuf, PathBuf)>) -> Vec<(Option<String>, PathBuf)> {
     let stem = |file: &Path| file.with_extension("");
     let mut taken: BTreeMap<PathBuf, usize> = BTreeMap::new();
-    for file in files {
+    for (_, file) in &files {
         file.ancestors().skip(1).for_each(|folder| *taken.entry(folder.into()).or_default() += 1);
         *taken.entry(stem(file)).or_default() += 1;
     }
-    let name = |file: &PathBuf| {
-        let short = stem(file);
-        let name = if taken[&short] == 1 && !list::is_own(&id_of(&short)) { short } else { file.clone() };
-        (Some(id_of(&name)), folder.join(file))
+    let name = |(path, file): (PathBuf, PathBuf)| {
+        let short = stem(&file);
+        let name = if taken[&short] == 1 && !list::is_own(&id_of(&short)) { short } else { file };
+        (Some(id_of(&name)), path)
     };
-    files.iter().map(name).collect()
+    files.into_iter().map(name).collect()
 }
 
 /// Whether a file is part of a result that a command has written.

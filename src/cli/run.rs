@@ -278,7 +278,6 @@ impl Learned {
     /// Gives them to a pipeline, if they were asked for and there are some for the category; what to warn of otherwise.
     pub fn give(&self, pipeline: Pipeline, parts: &Parts) -> Result<(Pipeline, Option<String>)> {
         let Some(path) = &self.weights else { return Ok((pipeline, None)) };
-        let of_one = "--category says which file of a directory of weights is meant, and --weights is a file";
         let file = match (&self.category, path.is_dir()) {
             (Some(category), true) => path.join(category).with_added_extension("safetensors"),
             (None, true) => {
@@ -287,7 +286,12 @@ impl Learned {
                     path.display()
                 )));
             }
-            (Some(_), false) if path.exists() => return Err(Error::invalid(of_one)),
+            (Some(_), false) if path.exists() => {
+                return Err(Error::invalid(format!(
+                    "--weights {} is a file; leave out --category, which chooses one of a directory",
+                    path.display()
+                )));
+            }
             (_, false) => path.clone(),
         };
         if path.is_dir() && !file.exists() {

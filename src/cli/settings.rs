@@ -22,7 +22,7 @@ pub fn read_options<T: DeserializeOwned + Serialize + Default>(path: &Path, what
 }
 
 /// The text without the mark that some editors begin with.
-pub fn unmarked(text: &[u8]) -> &[u8] {
+fn unmarked(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
@@ -31,10 +31,9 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
     if !text.trim_ascii_start().starts_with(b"{") {
         return Err("give an object, {...}".into());
     }
-    let mut json = serde_json::Deserializer::from_slice(text);
-    let read = serde_path_to_error::deserialize(&mut json).map_err(in_words)?;
-    json.end().map_err(|e| e.to_string())?;
-    Ok(read)
+    // What is no JSON is told by itself; twice the same name is told by what reads the options.
+    serde_json::from_slice::<Value>(text).map_err(|e| e.to_string())?;
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(in_words)
 }
 
 /// An error of options or of an entry among them, by the names that JSON has for what it may be.
@@ -47,7 +46,10 @@ pub fn in_words(error: impl ToString) -> String {
     };
     let kind = match kind {
         "f32" | "f64" => "a number",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number from 0",
         "value" | "string or map" => "a name in quotes",
         kind if kind.starts_with("struct ") => "an object, {...}",
         kind => kind,
@@ -56,7 +58,7 @@ pub fn in_words(error: impl ToString) -> String {
 }
 
 /// Refuses lists where objects belong: serde would take one for the object's entries in order.
-fn alike(given: &Value, usual: &Value, name: &str) -> Result<(), String> {
+pub fn alike(given: &Value, usual: &Value, name: &str) -> Result<(), String> {
     match (given, usual) {
         (Value::Array(_), Value::Object(_)) => Err(format!("{name}: a list, expected an object, {{...}}")),
         (Value::Array(given), Value::Array(usual)) => usual.first().map_or(Ok(()), |usual| {
@@ -98,13 +100,12 @@ mod tests {
             (r#"{"views": {"side": 9, "side": 8}}"#, "duplicate field `side`"),
             (r#"[]"#, "give an object, {...}"),
             (r#"{"views": {}} 3"#, "trailing characters"),
+            (r#"{"boxes": {"threshold": .5}}"#, "expected value at line 1"),
+            (r#"{"mesh": {"hidden": True}}"#, "expected value at line 1"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = read_options::<Options>(&path, "options").unwrap_err().to_string();
-            assert!(
-                error.contains(&format!("options.json: not options: {}", said)) || error.contains(said),
-                "{text}: {error}"
-            );
+            assert!(error.contains("options.json: not options: ") && error.contains(said), "{text}: {error}");
         }
         std::fs::write(&path, "\u{feff}{\"views\": {\"poses\": [{\"elevation\": 1, \"azimuth\": 0}]}}")
             .unwrap();

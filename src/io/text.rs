@@ -60,7 +60,7 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
                 }
             }
             None if is_pts && promised.is_none() && text.parse::<u64>().is_ok() => {
-                promised = text.parse().ok()
+                promised = text.parse::<u64>().ok();
             }
             None if names.is_none() && words.split(text).all(|word| columns::number(word).is_none()) => {
                 names = Some(words.split(text).map(String::from).collect());
@@ -95,7 +95,10 @@ pub fn parse(mut from: impl BufRead, path: &Path) -> Result<PointCloud> {
     match promised {
         Some(promised) if (cloud.len() as u64) < promised => Err(Error::format(
             path,
-            format!("says {promised} points, but has {}; it is truncated or damaged", cloud.len()),
+            format!(
+                "its first line says {promised} points, but it has {}: it is truncated, or correct that line",
+                cloud.len()
+            ),
         )),
         _ => Ok(cloud),
     }
@@ -242,7 +245,9 @@ mod tests {
             assert!(error.contains(words), "{text}: {error}");
         }
         let error = read("a.pts", "3\n1 2 3\n4 5 6\n").unwrap_err();
-        assert!(error.contains("says 3 points, but has 2; it is truncated or damaged"), "{error}");
+        assert!(error.contains("its first line says 3 points, but it has 2: it is truncated"), "{error}");
         assert_eq!(read("a.pts", "1\n1 2 3\n4 5 6\n").unwrap().len(), 2);
+        let error = parse(&b"\xff\xfe1\0 \0002\0"[..], Path::new("a.txt")).unwrap_err().to_string();
+        assert!(error.contains("a.txt: is UTF-16 text; save it as UTF-8"), "{error}");
     }
 }

@@ -42,28 +42,28 @@ impl Batch {
     }
 
     /// Hands `items` to `run` in order, `asked` at a time; 0 = as many as the device's memory holds, which the first run,
-    /// of one item, shows by the memory that it leaves taken. `free`: gives back what nobody uses, and says how many bytes
-    /// are free once all runs are done. See [`in_runs`].
+    /// of one item, shows by the memory that it leaves taken. `trimmed`: gives back what nobody uses, and says how many
+    /// bytes are free once all runs are done. See [`in_runs`].
     #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
     pub(super) fn on_device(
         &self,
         items: Range<usize>,
         asked: usize,
-        free: impl Fn() -> Result<u64>,
+        trimmed: impl Fn() -> Result<u64>,
         mut run: impl FnMut(Range<usize>) -> Result<()>,
     ) -> Result<()> {
         let fits = || self.fits.lock().unwrap_or_else(PoisonError::into_inner);
-        let make_room = || free().map(|_| true);
+        let make_room = || trimmed().map(|_| true);
         if asked > 0 || items.is_empty() {
             let mut size = asked;
             return in_runs(self.noun, items, &mut size, make_room, run);
         }
         let (mut size, mut rest) = (*fits(), items.clone());
         if size.is_none() {
-            let before = free()?;
+            let before = trimmed()?;
             rest.start += 1;
             run(items.start..rest.start)?;
-            let after = free()?;
+            let after = trimmed()?;
             let taken = before.saturating_sub(after);
             // A tenth is left to others.
             let room = self.memory.unwrap_or(after / 10 * 9);
@@ -98,7 +98,7 @@ fn in_runs(
         let end = items.end.min(next + (*size).max(1));
         step!("{noun} {end} of {}", items.end);
         match run(next..end) {
-            Ok(()) => (next, made_room) = (end, false),
+            Ok(()) => next = end,
             Err(Error::Memory(why)) => {
                 if !made_room && make_room()? {
                     made_room = true;
@@ -171,6 +171,13 @@ mod tests {
         let make_room = || Ok(room.replace(3) < 3);
         in_runs("view", 0..6, &mut size, make_room, run).unwrap();
         assert_eq!((runs, size), (vec![4, 4, 2, 2, 2], 2), "room for three is made, which four do not fit");
+        let (mut runs, room) = (vec![], Cell::new(2));
+        let run = |items: Range<usize>| {
+            runs.push(items.len());
+            if items.len() > room.get() { Err(Error::Memory("full".into())) } else { Ok(()) }
+        };
+        in_runs("view", 0..6, &mut 4, || Ok(room.replace(4) < 4), run).unwrap();
+        assert_eq!(runs, [4, 4, 2], "room for four is enough");
     }
 
     #[test]

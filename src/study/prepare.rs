@@ -519,7 +519,9 @@ fn regions_of(folder: &Path) -> PathBuf {
 
 fn read_predictions(folder: &Path, views: &Views, parts: &Parts) -> Result<(Boxes, Masks)> {
     let [_, features, masks] = files(folder);
-    let mut boxes = Boxes::read_named(&folder.join("pred.json"), views.len(), parts)?;
+    let path = folder.join("pred.json");
+    let mut boxes = Boxes::read_named(&path, views.len(), parts)?;
+    boxes.check_pixels(views.side).map_err(|e| Error::format(&path, e.to_string()))?;
     if let Some(path) = features {
         boxes.read_features(&path)?;
     }

@@ -87,6 +87,26 @@ fn failures_exit_with_1_and_name_the_file() {
     assert!(lift(&file("outside.json", outside)).contains("image_id is 10"));
     let views = file("views.json", br#"{"pose": []}"#);
     assert!(fails(&["render", CLOUD, "-o", &out, "--views", &views], 1).contains("unknown field `pose`"));
+    let mut seen = file("seen.json", br#"{"views": {"side": 100}}"#);
+    let twice =
+        ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", &out, "--options", &seen, "--views", &one];
+    assert!(fails(&twice, 1).contains("both say how to render"));
+    seen = file("a.safetensors", b"");
+    let of_one = [
+        "lift",
+        CLOUD,
+        "--boxes",
+        BOXES,
+        "--parts",
+        PARTS,
+        "-o",
+        &out,
+        "--weights",
+        &seen,
+        "--category",
+        "a",
+    ];
+    assert!(fails(&of_one, 1).contains("a.safetensors is a file; leave out --category"));
     let options = |json: &[u8]| {
         let path = file("options.json", json);
         let lift = ["lift", CLOUD, "--boxes", BOXES, "--parts", PARTS, "-o", &out, "--options", &path];
@@ -95,6 +115,9 @@ fn failures_exit_with_1_and_name_the_file() {
         error
     };
     assert!(options(br#"{"views": {"side": 0}}"#).contains(": views.side is 0; it must be from 1 to 8192"));
+    assert!(
+        options(br#"{"weights": {"null": -1}}"#).contains(": weights.null is -1; it must be a number from 0")
+    );
     assert!(options(b"[]").contains("not pipeline options: give an object"));
     assert!(options(br#"{"instances": {"max_gap": "wide"}}"#).contains("instances.max_gap: invalid type"));
     assert!(options(br#"{"instances": {}} {}"#).contains("trailing characters"));

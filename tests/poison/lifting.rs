@@ -321,11 +321,18 @@ fn predictions_files() {
             "image 8 has another size",
         ),
     ] {
-        let boxes = entry("7", "3", "[1, 2.5, 3, 0]", "1");
-        let coco = format!(r#"{{"images": [{image}], "annotations": {boxes}}}"#);
+        let boxes =
+            [7, 8].map(|id| format!(r#"{{"image_id": {id}, "category_id": 3, "bbox": [1, 2.5, 3, 0]}}"#));
+        let coco = format!(r#"{{"images": [{image}], "annotations": [{}]}}"#, boxes.join(", "));
         let error = Boxes::parse(&coco, 10, 3).unwrap_err();
         assert!(error.contains(word), "{error}");
     }
+    // What no box refers to may be called as it likes, and be of any size.
+    let others = r#"{"images": [{"id": 1, "file_name": "C:\\views\\9.png", "width": 800.0, "height": 800}, {"id": 2,
+        "file_name": "photo.jpg", "width": 9, "height": 9}], "annotations":
+        [{"image_id": 1, "category_id": 3, "bbox": [1, 2.5, 3, 0]}]}"#;
+    let found = Boxes::parse(others, 10, 3).unwrap();
+    assert_eq!((found.list().unwrap(), found.image_size), (read.list().unwrap(), Some([800.0; 2])));
     let of_others = r#"{"images": [{"id": 0, "width": 640, "height": 640}], "annotations":
         [{"image_id": 0, "category_id": 3, "bbox": [100, 200, 300, 200]}]}"#;
     let boxes = Boxes::parse(of_others, 10, 3).unwrap();

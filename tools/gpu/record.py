@@ -48,17 +48,21 @@ def counters(text: str) -> dict[str, dict[str, float]]:
     names = next(csv.reader([lines[head]]))
     # Times in microseconds.
     scale = {"": 1, "inst": 1, "byte": 1, "ns": 1e-3, "nsecond": 1e-3}
-    first = ""
+    first, whole = "", False
     for row in csv.reader(line for line in lines[head + 2:] if line.startswith('"')):
         kernel = row[names.index("Kernel Name")].split("(")[0]
         # A lift begins with a kernel that it launches once.
         if kernel == first:
+            whole = True
             break
         first = first or kernel
         sums[kernel]["launches"] += 1
         for name, unit, value in zip(names, units, row):
             if "__" in name:
                 sums[kernel][name.split(".")[0]] += float(value.replace(",", "")) * scale[unit]
+    if not whole:
+        print("ncu.txt ends before the second lift begins: its counters are left out", file=sys.stderr)
+        return {}
     return sums
 
 
@@ -124,7 +128,7 @@ def main() -> None:
 
     text = [f"# {gpu}: the kernels, measured", "", about, "", "What ran, and how it ended:", ""]
     text += [result.strip() + "\n" if result else f"{call} brought nothing.\n" for call, result in zip(CALLS, results)]
-    text += ["Times of kernels are by events; those of a kernel that follows a wait of the host's hold its launch too, some microseconds.", "", section, sizes]
+    text += ["Times of kernels are by events; those of kernels that follow a wait of the host's hold their launches too, some microseconds. Each stage begins with a cold cache.", "", section, sizes]
     if sums:
         text += ["## 80,000 points, by counters", "", "Nsight Compute, clocks and caches left alone; one lift.", "", counter_table(sums), ""]
     if training:

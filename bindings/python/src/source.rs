@@ -101,7 +101,8 @@ pub fn parts(given: Option<&Bound<PyAny>>, py: Python) -> PyResult<Parts> {
     let names: Vec<String> = match given {
         None => vec![],
         Some(text) if text.is_instance_of::<PyString>() => {
-            text.extract::<String>()?.split(',').map(String::from).collect()
+            let listed = Parts::listed(&text.extract::<String>()?);
+            return listed.map_err(|error| crate::error::exception(py, error));
         }
         Some(names) => {
             let wrong = |e: PyErr| {

@@ -48,16 +48,17 @@ struct Image {
     #[serde(default)]
     file_name: String,
     #[serde(default)]
-    width: Option<u32>,
+    width: Option<f64>,
     #[serde(default)]
-    height: Option<u32>,
+    height: Option<f64>,
 }
 
 impl Image {
     /// The view that it is called like (`3.png`), whatever its id; one without a name is called like its id.
     fn view(&self) -> Result<i64, String> {
         let Image { id, file_name, .. } = self;
-        let stem = Path::new(file_name).file_stem().unwrap_or_default().to_string_lossy();
+        let name = file_name.rsplit(['/', '\\']).next().unwrap_or_default();
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         match stem.parse() {
             Ok(view) => Ok(view),
             Err(_) if stem.is_empty() => Ok(*id),
@@ -67,38 +68,31 @@ impl Image {
             )),
         }
     }
+
+    fn size(&self) -> Option<[f64; 2]> {
+        Some([self.width?, self.height?])
+    }
 }
 
 impl Coco {
-    /// The size of the images, if they say it.
-    fn image_size(&self) -> Result<Option<[u32; 2]>, String> {
-        let size = |image: &Image| Some([image.width?, image.height?]);
-        let first = self.images.first().and_then(size);
-        match self.images.iter().find(|image| size(image) != first) {
-            Some(image) => {
-                Err(format!("image {} has another size than image {}", image.id, self.images[0].id))
+    /// The boxes, and the size of their images if it is said. An image is the view that it is called like, and a category
+    /// that is named like a part is that part.
+    fn into_records(self, parts: &[String]) -> Result<(Vec<Record>, Option<[f64; 2]>), String> {
+        let (mut records, mut sized) = (self.annotations, None::<&Image>);
+        let images: HashMap<i64, &Image> = self.images.iter().map(|image| (image.id, image)).collect();
+        for record in records.iter_mut().filter(|_| !images.is_empty()) {
+            let id = record.image_id;
+            let image = images.get(&id).ok_or_else(|| format!("image_id {id} is not among its `images`"))?;
+            let other = sized.filter(|other| image.size().is_some() && image.size() != other.size());
+            if let Some(other) = other {
+                return Err(format!("image {id} has another size than image {}", other.id));
             }
-            None => Ok(first),
+            sized = sized.or(image.size().map(|_| *image));
+            record.image_id = image.view()?;
         }
-    }
-
-    /// The boxes; an image is the view that it is called like, and a category that is named like a part is that part.
-    fn into_records(self, parts: &[String]) -> Result<Vec<Record>, String> {
-        let mut records = self.annotations;
-        if !self.images.is_empty() {
-            let views: HashMap<i64, i64> = self
-                .images
-                .iter()
-                .map(|image| Ok((image.id, image.view()?)))
-                .collect::<Result<_, String>>()?;
-            for record in &mut records {
-                let view = views.get(&record.image_id);
-                record.image_id =
-                    *view.ok_or_else(|| format!("image_id {} is not among its `images`", record.image_id))?;
-            }
-        }
+        let size = sized.and_then(Image::size);
         if parts.is_empty() || self.categories.is_empty() {
-            return Ok(records);
+            return Ok((records, size));
         }
         let part = |category: &Category| {
             let name = category.name.trim().to_lowercase();
@@ -121,7 +115,7 @@ impl Coco {
                 }
             }
         }
-        Ok(records)
+        Ok((records, size))
     }
 }
 
@@ -168,11 +162,7 @@ impl Boxes {
             )
         };
         let (records, image_size) = match text.trim_start().starts_with('{') {
-            true => {
-                let dataset: Coco = serde_json::from_str(text).map_err(unfit)?;
-                let size = dataset.image_size()?;
-                (dataset.into_records(parts)?, size)
-            }
+            true => serde_json::from_str::<Coco>(text).map_err(unfit)?.into_records(parts)?,
             false => (serde_json::from_str::<Vec<Record>>(text).map_err(unfit)?, None),
         };
         let mut list = Vec::with_capacity(records.len());

@@ -87,7 +87,7 @@ pub struct Boxes {
     /// What a detector says besides; none for boxes from elsewhere.
     pub detected: Option<Detected>,
     /// Width and height of the images that they belong to, where their file says it.
-    pub image_size: Option<[u32; 2]>,
+    pub image_size: Option<[f64; 2]>,
 }
 
 /// How a detector looked for the boxes, and what it did not believe.
@@ -220,12 +220,9 @@ impl Boxes {
     pub fn check_pixels(&self, side: usize) -> Result<Option<String>> {
         let list = self.list()?;
         let s = side as f32;
-        if let Some([width, height]) =
-            self.image_size.filter(|size| size.iter().any(|&of| of as usize != side))
-        {
+        if let Some([width, height]) = self.image_size.filter(|&size| size != [side as f64; 2]) {
             return Err(Error::invalid(format!(
-                "its images are {width} x {height} pixels, the views {side} x {side}; scale the boxes, or render views of that \
-                 size (option views.side)"
+                "its images are {width} x {height} pixels, the views {side} x {side}; give boxes in pixels of the views"
             )));
         }
         let all = |is: &dyn Fn([f32; 4]) -> bool| !list.is_empty() && list.iter().all(|b| is(b.bbox));
