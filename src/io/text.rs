@@ -247,7 +247,7 @@ mod tests {
         let error = read("a.pts", "3\n1 2 3\n4 5 6\n").unwrap_err();
         assert!(error.contains("its first line says 3 points, but it has 2: it is truncated"), "{error}");
         assert_eq!(read("a.pts", "1\n1 2 3\n4 5 6\n").unwrap().len(), 2);
-        let error = parse(&b"\xff\xfe1\0 \0002\0"[..], Path::new("a.txt")).unwrap_err().to_string();
+        let error = parse(&b"\xff\xfe1\x00 \x002\x00"[..], Path::new("a.txt")).unwrap_err().to_string();
         assert!(error.contains("a.txt: is UTF-16 text; save it as UTF-8"), "{error}");
     }
 }
