@@ -40,9 +40,9 @@ pub struct Segment {
     /// .glb, .gltf, .obj, .stl
     #[arg(required = true, value_name = "CLOUD")]
     clouds: Vec<PathBuf>,
-    /// What to look for, separated by commas, or as a caption: "arm. back. leg". Detectors read the names together, as one caption: other names beside a name
-    /// change what is found of it; a concept segmenter reads each by itself. `partstad info` lists those that the models
-    /// inside this program know
+    /// What to look for, separated by commas, or as a caption: "arm. back. leg". Detectors read the names together: other
+    /// names beside a name change what is found of it; a concept segmenter reads each by itself. `partstad info` lists those
+    /// that the models inside this program know
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required_unless_present = "unnamed")]
     parts: Vec<String>,
     /// Find parts without knowing their names: "part 1" is the largest. It takes a segmenter that answers points, as the

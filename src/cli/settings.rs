@@ -60,7 +60,10 @@ pub fn in_words(error: impl ToString) -> String {
 /// Refuses lists where objects belong: serde would take one for the object's entries in order.
 pub fn alike(given: &Value, usual: &Value, name: &str) -> Result<(), String> {
     match (given, usual) {
-        (Value::Array(_), Value::Object(_)) => Err(format!("{name}: a list, expected an object, {{...}}")),
+        (Value::Array(_), Value::Object(_)) => {
+            let place = if name.is_empty() { String::new() } else { format!("{name}: ") };
+            Err(format!("{place}a list, expected an object, {{...}}"))
+        }
         (Value::Array(given), Value::Array(usual)) => usual.first().map_or(Ok(()), |usual| {
             given.iter().enumerate().try_for_each(|(i, given)| alike(given, usual, &format!("{name}[{i}]")))
         }),
@@ -91,7 +94,7 @@ mod tests {
                 "views.side: invalid type: number `1.5`, expected a whole number from 0",
             ),
             (r#"{"boxes": {"threshold": []}}"#, "boxes.threshold: invalid type: sequence, expected a number"),
-            (r#"{"views": null}"#, "views: invalid type: null, expected an object, {...}"),
+            (r#"{"views":null}"#, "views: invalid type: null, expected an object, {...}"),
             (r#"{"weights": 3}"#, "weights: invalid type: integer `3`, expected an object, {...}"),
             (r#"{"cloud": {"up": 3}}"#, "cloud.up: expected a name in quotes"),
             (r#"{"views": []}"#, "views: a list, expected an object, {...}"),

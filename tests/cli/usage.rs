@@ -192,6 +192,10 @@ fn a_data_set_is_looked_at_before_it_is_used() {
     let header = "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\n\
                   property int label\nend_header\n";
     fs::write(dir.path().join("a.ply"), format!("{header}0 0 0 1\n1 1 1 2\n")).unwrap();
+    for category in ["a/b", "", "../x"] {
+        let init = ["dataset", "init", &mugs, "--category", category, "--parts", "body,handle"];
+        assert!(fails(&init, 1).contains("cannot be: files are called like it"), "{category:?}");
+    }
     let init = ["dataset", "init", &mugs, "--category", "mug", "--parts", "body,handle"];
     let error = fails(&init, 1);
     assert!(error.contains("the label of point 1 is 2") && error.contains("--first-label 1"), "{error}");

@@ -80,7 +80,10 @@ impl Coco {
     fn into_records(self, parts: &[String]) -> Result<(Vec<Record>, Option<[f64; 2]>), String> {
         let (mut records, mut sized) = (self.annotations, None::<&Image>);
         let images: HashMap<i64, &Image> = self.images.iter().map(|image| (image.id, image)).collect();
-        for record in records.iter_mut().filter(|_| !images.is_empty()) {
+        for record in &mut records {
+            if images.is_empty() {
+                break;
+            }
             let id = record.image_id;
             let image = images.get(&id).ok_or_else(|| format!("image_id {id} is not among its `images`"))?;
             let other = sized.filter(|other| image.size().is_some() && image.size() != other.size());
@@ -121,13 +124,14 @@ impl Coco {
 
 impl Boxes {
     /// Reads `pred.json`: a list of `{image_id, category_id (1-based), bbox [x, y, width, height], score}`, or a dictionary
-    /// of COCO with such a list as `annotations`: there `images` that are named like views (`3.png`) are these views. The
+    /// of COCO with such a list as `annotations`: there `images` are the views that they are named like (`3.png`). The
     /// boxes keep the file's order, to which masks, features and weights refer.
     ///
     /// `views`, `labels`: K and L, that image_id and category_id are checked against.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] naming the entry that is outside, not finite or of negative size.
+    /// [`Error::Io`]; [`Error::Format`] naming the entry that is outside, not finite or of negative size, or the
+    /// image that is named otherwise.
     pub fn read(path: &Path, views: usize, labels: usize) -> Result<Boxes> {
         Boxes::of_file(path, views, labels, &[])
     }

@@ -55,8 +55,12 @@ impl Index {
     ///
     /// # Errors
     /// [`Error::Io`] if the folder cannot be read, [`Error::Invalid`] without any cloud, or if the rules ask for more than
-    /// there is.
+    /// there is, or for a category that no file can be called like.
     pub fn scan(root: &Path, rules: &Rules) -> Result<(Index, Vec<Problem>)> {
+        if let Some(category) = rules.category.as_ref().filter(|category| !is_plain(category)) {
+            let why = "files are called like it; give a name without slashes";
+            return Err(Error::invalid(format!("the category {category:?} cannot be: {why}")));
+        }
         let files = walk::files(root)?;
         let beside: BTreeSet<&PathBuf> = files.iter().collect();
         let clouds: Vec<&PathBuf> =
