@@ -17,7 +17,7 @@ impl Evaluation {
     /// `about`: what else a reader must know. `paper`: the paper's tables, which come first and are `tables.csv` too.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) if a file cannot be written.
+    /// [`Error::Io`] if a file cannot be written.
     pub fn write(&self, folder: &Path, about: &[String], paper: Option<&Paper>) -> Result<()> {
         let about = &[about, paper.map_or(&[], |paper| &paper.missing)].concat()[..];
         let compared = paper.map_or_else(|| self.comparisons(), |paper| paper.tables.clone());
