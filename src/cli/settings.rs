@@ -8,32 +8,28 @@ use std::path::Path;
 
 /// What a file says; `what`: for people.
 pub fn read_json<T: DeserializeOwned>(path: &Path, what: &str) -> Result<T> {
-    parse(&read_settings(path)?).map_err(|e| Error::format(path, format!("not {what}: {e}")))
+    let read = parse(&read_settings(path)?).map(|(read, _)| read);
+    read.map_err(|e| Error::format(path, format!("not {what}: {e}")))
 }
 
 /// Options of a file, where everything may be left out.
 pub fn read_options<T: DeserializeOwned + Serialize + Default>(path: &Path, what: &str) -> Result<T> {
-    let text = read_settings(path)?;
-    let options = parse(&text).and_then(|options| {
-        let given: Value = serde_json::from_slice(unmarked(&text)).map_err(|e| e.to_string())?;
-        alike(&given, &json!(T::default()), "").map(|()| options)
-    });
+    let options = parse(&read_settings(path)?)
+        .and_then(|(options, given)| alike(&given, &json!(T::default()), "").map(|()| options));
     options.map_err(|e| Error::format(path, format!("not {what}: {e}")))
 }
 
-/// The text without the mark that some editors begin with.
-fn unmarked(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
-fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
-    let text = unmarked(text);
+/// What an object says, and the object itself.
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<(T, Value), String> {
+    // Without the mark that some editors begin with.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     if !text.trim_ascii_start().starts_with(b"{") {
         return Err("give an object, {...}".into());
     }
     // What is no JSON is told by itself; twice the same name is told by what reads the options.
-    serde_json::from_slice::<Value>(text).map_err(|e| e.to_string())?;
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(in_words)
+    let given = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let read = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text));
+    Ok((read.map_err(in_words)?, given))
 }
 
 /// An error of options or of an entry among them, by the names that JSON has for what it may be.

@@ -80,18 +80,18 @@ impl Coco {
     fn into_records(self, parts: &[String]) -> Result<(Vec<Record>, Option<[f64; 2]>), String> {
         let (mut records, mut sized) = (self.annotations, None::<&Image>);
         let images: HashMap<i64, &Image> = self.images.iter().map(|image| (image.id, image)).collect();
-        for record in &mut records {
-            if images.is_empty() {
-                break;
+        if !images.is_empty() {
+            for record in &mut records {
+                let id = record.image_id;
+                let image =
+                    images.get(&id).ok_or_else(|| format!("image_id {id} is not among its `images`"))?;
+                let other = sized.filter(|other| image.size().is_some() && image.size() != other.size());
+                if let Some(other) = other {
+                    return Err(format!("image {id} has another size than image {}", other.id));
+                }
+                sized = sized.or(image.size().map(|_| *image));
+                record.image_id = image.view()?;
             }
-            let id = record.image_id;
-            let image = images.get(&id).ok_or_else(|| format!("image_id {id} is not among its `images`"))?;
-            let other = sized.filter(|other| image.size().is_some() && image.size() != other.size());
-            if let Some(other) = other {
-                return Err(format!("image {id} has another size than image {}", other.id));
-            }
-            sized = sized.or(image.size().map(|_| *image));
-            record.image_id = image.view()?;
         }
         let size = sized.and_then(Image::size);
         if parts.is_empty() || self.categories.is_empty() {
