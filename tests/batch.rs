@@ -250,11 +250,20 @@ fn lists_categories_patterns_and_shards() {
     let both = ["./clouds/Chair/0*.ply", "other/*.ply", "--parts", "leg", "--write", "labels"];
     assert_eq!(example.totals(0, "both", &both), [2, 0, 0]);
     assert!(example.path("both/Chair/0.npz").is_file() && example.path("both/other/0.npz").is_file());
+    fs::create_dir_all(example.path("thumbs/thumbnails")).unwrap();
+    fs::copy(example.path("clouds/Chair/0.ply"), example.path("thumbs/thumbnails/0.ply")).unwrap();
+    let thumbs = ["thumbs", "--parts", "leg", "--write", "labels"];
+    assert_eq!(example.totals(0, "apart", &thumbs), [1, 0, 0]);
+    assert!(example.path("apart/clouds/thumbnails/0.npz").is_file(), "a name that the batch has itself");
     for clouds in ["refused", "refused/*.ply"] {
         refused(&[clouds, "--parts", "leg"], "its only clouds lie in the directory of -o");
     }
     fs::write(example.path("typo.json"), r#"{"Chair": {"parts": ["leg"], "weight": "w"}}"#).unwrap();
     refused(&["clouds", "--categories", "typo.json"], "Chair: unknown field `weight`");
+    fs::write(example.path("again.json"), r#"{"Chair": ["leg"], "Chair": ["arm"]}"#).unwrap();
+    refused(&["clouds", "--categories", "again.json"], "category \"Chair\" comes twice");
+    fs::write(example.path("again.csv"), "id,cloud,cloud\n").unwrap();
+    refused(&["--manifest", "again.csv", "--parts", "leg"], "line 1: column \"cloud\" comes twice");
     fs::write(example.path("semicolons.csv"), "id;cloud\n").unwrap();
     refused(&["--manifest", "semicolons.csv", "--parts", "leg"], "line 1: columns are parted by semicolons");
     fs::write(example.path("bad.jsonl"), "{\"cloud\": \"a.ply\", \"part\": 1}\n").unwrap();

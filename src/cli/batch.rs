@@ -26,10 +26,14 @@ use partstad::{
     segmentation::counted,
     study::dataset::is_label,
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     path::{Component, Path, PathBuf},
 };
 
@@ -127,6 +131,33 @@ impl TryFrom<Value> for Category {
         let full = if value.is_object() { value } else { json!({ "parts": value }) };
         let Full { parts, weights } = serde_json::from_value(full).map_err(|e| e.to_string())?;
         Ok(Category { parts, weights })
+    }
+}
+
+/// What --categories says, each category once.
+struct Categories(BTreeMap<String, Category>);
+
+impl<'de> Deserialize<'de> for Categories {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Categories, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Categories;
+
+            fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+                to.write_str("an object, {...}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Categories, A::Error> {
+                let mut categories = BTreeMap::new();
+                while let Some((name, category)) = entries.next_entry::<String, Category>()? {
+                    if categories.insert(name.clone(), category).is_some() {
+                        return Err(de::Error::custom(format!("category {name:?} comes twice")));
+                    }
+                }
+                Ok(Categories(categories))
+            }
+        }
+        from.deserialize_map(Each)
     }
 }
 
@@ -259,9 +290,9 @@ impl BatchCommand {
     }
 
     fn shapes(&self, options: &Options) -> Result<Vec<Shape>> {
-        let categories: BTreeMap<String, Category> = match &self.categories {
+        let Categories(categories) = match &self.categories {
             Some(path) => read_json(path, "categories with their part names")?,
-            None => BTreeMap::new(),
+            None => Categories(BTreeMap::new()),
         };
         let lines = self.lines()?;
         let base = self.categories.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
@@ -454,6 +485,9 @@ fn clouds(input: &Path, out: &Path) -> Result<Vec<(Option<String>, PathBuf)>> {
     }
 }
 
+/// Where results lie whose names the batch itself has.
+const APART: &str = "clouds";
+
 /// Files, each with its path from some folder on, by which its result is named: without the extension, unless others are or
 /// lie where that leads, or the batch itself.
 fn named(files: Vec<(PathBuf, PathBuf)>) -> Vec<(Option<String>, PathBuf)> {
@@ -464,8 +498,9 @@ fn named(files: Vec<(PathBuf, PathBuf)>) -> Vec<(Option<String>, PathBuf)> {
         *taken.entry(stem(file)).or_default() += 1;
     }
     let name = |(path, file): (PathBuf, PathBuf)| {
-        let short = stem(&file);
-        let name = if taken[&short] == 1 && !list::is_own(&id_of(&short)) { short } else { file };
+        let short = if taken[&stem(&file)] == 1 { stem(&file) } else { file.clone() };
+        let apart = Path::new(APART).join(&short);
+        let name = [short, file].into_iter().find(|name| !list::is_own(&id_of(name))).unwrap_or(apart);
         (Some(id_of(&name)), path)
     };
     files.into_iter().map(name).collect()
@@ -489,6 +524,11 @@ fn manifest(path: &Path) -> Result<Vec<Line>> {
             return Err(unfit(1, "columns are parted by semicolons; part them by commas".into()));
         }
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut names = BTreeSet::new();
+        let columns = reader.headers().map_err(|e| unfit(1, e.to_string()))?;
+        if let Some(twice) = columns.iter().find(|&name| !names.insert(name)) {
+            return Err(unfit(1, format!("column {twice:?} comes twice")));
+        }
         for (i, row) in reader.deserialize::<BTreeMap<String, String>>().enumerate() {
             let row = row.map_err(|e| unfit(i + 2, e.to_string()))?;
             let filled: BTreeMap<&String, &String> =

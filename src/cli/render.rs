@@ -8,7 +8,7 @@ use clap::Args;
 use partstad::{
     Device, Result,
     input::Input,
-    io::{path_text, staged},
+    io::{path_text, ply, staged},
     segmentation::counted,
     stages::views::{Options, Views},
 };
@@ -18,7 +18,8 @@ use std::path::PathBuf;
 /// Render a cloud from ten directions
 ///
 /// Writes 0.png to 9.png, pixel_to_point.npy (i32 [10, 800, 800], the point each pixel shows, -1 = background),
-/// screen.npy (f32 [10, N, 2], where every point falls, in pixels) and cameras.json.
+/// screen.npy (f32 [10, N, 2], where every point falls, in pixels) and cameras.json; of a mesh also points.ply, the points
+/// that were drawn on it.
 #[derive(Args)]
 #[command(after_help = "Example: partstad render chair.ply -o views")]
 pub struct Render {
@@ -44,11 +45,16 @@ impl Render {
         let inputs: Vec<&PathBuf> = [&self.cloud].into_iter().chain(&self.views).collect();
         staged::check_apart(Views::files(&self.out, options.poses.len()), &inputs)?;
         let read = self.reading.alone(options.clone());
-        let Input { cloud, .. } = Input::read(&self.cloud, &Device::Cpu, &read)?;
+        let Input { points, cloud, mesh } = Input::read(&self.cloud, &Device::Cpu, &read)?;
+        let drawn = mesh.map(|_| self.out.join("points.ply"));
+        staged::check_apart(&drawn, &inputs)?;
         let bar = progress::work("render", &format!("{} views", options.poses.len()));
         let views = Views::render(&Device::Cpu, &cloud, &options)?.of_rows(&cloud)?;
         bar.set_message("writing");
         views.save(&self.out)?;
+        if let Some(path) = &drawn {
+            ply::write(path, &points, &[])?;
+        }
         bar.finish_and_clear();
         for warning in &cloud.warnings {
             super::warn(warning);

@@ -26,6 +26,7 @@ use partstad::{
 };
 use serde_json::{Value, json};
 use std::{
+    borrow::Cow,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -397,7 +398,7 @@ impl<'a> Job<'a> {
         warnings: &[String],
     ) -> Result<Finished> {
         let dir = folder.place().to_path_buf();
-        let title = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
+        let title = title(self.path);
         let found_out: Vec<String> = found.warnings.iter().map(|warning| with_flags(warning)).collect();
         let warnings = &[warnings, &found_out[..]].concat();
         let report =
@@ -405,8 +406,9 @@ impl<'a> Job<'a> {
         let output = Output { points: &self.input.points, surface: Surface::of(&self.input), report };
         let mut run = output.write_into(folder)?;
         run["out"] = json!(path_text(&dir));
-        let text = summary(&title, found, &dir, self.start.elapsed().as_secs_f64())?;
-        let warnings = found_out.iter().map(|warning| format!("{title}: {warning}")).collect();
+        let path = self.path.display();
+        let text = summary(&path.to_string(), found, &dir, self.start.elapsed().as_secs_f64())?;
+        let warnings = found_out.iter().map(|warning| format!("{path}: {warning}")).collect();
         Ok(Finished { run, text, warnings })
     }
 }
@@ -417,10 +419,15 @@ pub fn check_results(folders: &[impl AsRef<Path>], inputs: &[&Path]) -> Result<(
     staged::check_apart(outputs, inputs)
 }
 
-fn summary(title: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Result<String> {
+/// What a cloud is called in reports.
+pub fn title(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
+}
+
+fn summary(path: &str, found: &Segmentation, dir: &Path, seconds: f64) -> Result<String> {
     let n = found.labels.of_point.len();
     let mut text = format!(
-        "{title}: {}, {} in {}\n",
+        "{path}: {}, {} in {}\n",
         counted(n, "point", "points"),
         counted(found.boxes.len(), "box", "boxes"),
         counted(found.views.len(), "view", "views")

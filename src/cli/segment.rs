@@ -98,7 +98,10 @@ impl Segment {
                 Err(e) => {
                     failed += 1;
                     progress::complain(&bar, &e.to_string());
-                    let run = json!({ "cloud": path_text(path), "error": e.to_string() });
+                    let input = session.input(path);
+                    let run = json!({
+                        "cloud": run::title(path), "parameters": { "input": input }, "error": e.to_string(),
+                    });
                     results.push(Finished {
                         run,
                         text: format!("{}: failed", path.display()),
@@ -242,6 +245,11 @@ impl Session {
         Ok(Session { pipeline, weights: learned.weights.clone(), ..self })
     }
 
+    /// What run.json says of the files that were read.
+    fn input(&self, cloud: &Path) -> Value {
+        json!({ "cloud": path_text(cloud), "weights": self.weights.as_ref().map(path_text) })
+    }
+
     fn segment(
         &self,
         command: &str,
@@ -263,8 +271,7 @@ impl Session {
             }
         };
         let found = found.map_err(|e| input::named(job.path, e))?;
-        parameters["input"] =
-            json!({ "cloud": path_text(job.path), "weights": self.weights.as_ref().map(path_text) });
+        parameters["input"] = self.input(job.path);
         parameters["models"] = self.models.clone();
         job.finish(&found, folder, parameters, &self.warnings)
     }

@@ -51,7 +51,7 @@ impl Gpu {
     }
 
     /// `len` values of somebody's in this device's memory, as a buffer that our operations take. What fills it must be on
-    /// this stream, or have ended.
+    /// this stream, or have ended. Operations that read boxes in fours refuse those that begin at no multiple of 16 bytes.
     ///
     /// # Safety
     /// So many values must lie there, aligned, as long as the lifetime says, and nobody may change them meanwhile.

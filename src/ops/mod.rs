@@ -23,6 +23,24 @@ pub(crate) fn expect_len(op: &str, what: &str, found: usize, wanted: usize) -> R
     Err(Error::invalid(format!("{op}: {what} has {found} elements, not {wanted}")))
 }
 
+/// Checks that an argument lies where a kernel may read it in fours: a view into a buffer, or memory of others, may not.
+#[cfg(feature = "cuda")]
+pub(crate) fn expect_fours(
+    gpu: &crate::device::gpu::Gpu,
+    op: &str,
+    what: &str,
+    values: &impl cudarc::driver::DevicePtr<f32>,
+) -> Result<()> {
+    let (address, _order) = values.device_ptr(gpu.stream());
+    if values.len() == 0 || address.is_multiple_of(16) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{op}: {what} begins at address {address:#x}, not at a multiple of 16 bytes; slice buffers at a multiple of four, or \
+         copy it to memory of its own"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{basic::*, detect::*, learn::*, lift::*, merge::*, partition::*, surface::*, views::*};

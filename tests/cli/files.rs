@@ -72,6 +72,7 @@ fn meshes_are_sampled_and_their_faces_labelled() {
         rendered["options"]["mesh"],
         serde_json::json!({ "points": 3000, "seed": 7, "hidden": false })
     );
+    assert_eq!(PointCloud::read(path("views/points.ply").as_ref()).unwrap().positions.len(), 3000);
     let boxes = path("pred.json");
     let told =
         json(&[&["lift", &obj, "--boxes", &boxes, "--parts", "corner", "-o", &out], &few[..]].concat());

@@ -47,6 +47,8 @@ fn one_bad_cloud_does_not_stop_the_others() {
     assert!(error.contains("bad.ply") && error.contains("1 of 2 clouds failed"), "{error}");
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(told[0]["error"].is_string() && told[1]["points"] == POINTS, "{told}");
+    let of = |i: usize| told[i]["parameters"]["input"]["cloud"].clone();
+    assert_eq!([of(0), of(1)], [bad.as_str(), CLOUD], "{told}");
     assert!(told[1]["warnings"][0].as_str().unwrap().contains("stand-in"), "{told}");
     assert!(dir.path().join("out/pc/report.html").exists());
 

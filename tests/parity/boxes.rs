@@ -1,6 +1,6 @@
 //! Boxes on their way: their order, the segmenter's prompts, the network's places, and values that are not numbers.
 
-use crate::gpu;
+use crate::{gpu, same};
 use inputs::Random;
 use partstad::{
     device::gpu::Gpu,
@@ -30,7 +30,7 @@ fn order_prompts_and_places() {
         )
         .unwrap();
         let expected = boxes::cpu::prompts(&rects, &views, &rows, scale).unwrap();
-        assert_eq!(gpu.download(&corners).unwrap(), expected.0.as_flattened());
+        same(&gpu.download(&corners).unwrap(), expected.0.as_flattened(), "corners");
         assert_eq!(gpu.download(&row_of).unwrap(), expected.1);
 
         let directions: Vec<[f64; 3]> =
@@ -41,8 +41,18 @@ fn order_prompts_and_places() {
             positional::place(directions[view as usize], bbox.map(f64::from), 800)
         };
         let expected: Vec<_> = views.iter().zip(&rects).map(place).collect();
-        assert_eq!(gpu.download(&places).unwrap(), expected.as_flattened());
+        same(&gpu.download(&places).unwrap(), expected.as_flattened(), "places");
     }
+}
+
+#[test]
+fn boxes_that_cannot_be_read_in_fours_are_refused() {
+    let gpu = gpu();
+    let rects = gpu.zeros::<f32>(9).unwrap();
+    let (views, rows) = (gpu.zeros::<u32>(2).unwrap(), gpu.zeros::<i64>(1).unwrap());
+    let refused =
+        boxes::cuda::prompts(&gpu, &rects.slice(1..), &views.slice(..), &rows, [1.0; 2]).unwrap_err();
+    assert!(refused.to_string().starts_with("boxes: rects [B, 4] begins at address"), "{refused}");
 }
 
 #[test]
@@ -75,6 +85,6 @@ fn confidences_as_weights() {
         let scores = random.floats(len);
         let there = confidence::cuda::weights(&gpu, &gpu.upload(&scores).unwrap(), 10.1).unwrap();
         let expected = confidence::cpu::weights(scores.into_iter(), 10.1);
-        assert_eq!(gpu.download(&there).unwrap(), expected, "{len} boxes");
+        same(&gpu.download(&there).unwrap(), &expected, &format!("{len} boxes"));
     }
 }

@@ -10,7 +10,13 @@ pub fn clouds(n: usize, random: &mut Random) -> Vec<(&'static str, Vec<[f32; 3]>
     let spread = |random: &mut Random| [0; 3].map(|_| 2.0 * random.uniform() - 1.0);
     vec![
         ("spread", cloud(&mut |random, _| spread(random))),
-        ("lattice", cloud(&mut |random, _| [0; 3].map(|_| random.below(5) as f32 / 5.0))),
+        // With both zeros.
+        (
+            "lattice",
+            cloud(&mut |random, _| {
+                [0; 3].map(|_| [-2.0, -1.0, -0.0, 0.0, 1.0, 2.0][random.below(6) as usize] / 5.0)
+            }),
+        ),
         ("coinciding", cloud(&mut |_, _| [0.25, -0.5, 0.125])),
         ("line", cloud(&mut |_, i| [i as f32 * 1e-3, 0.0, 0.0])),
         ("outlier", cloud(&mut |random, i| spread(random).map(|x| if i == n / 2 { 1.0 } else { 1e-4 * x }))),

@@ -1,6 +1,6 @@
 //! The detector's post-processing: the same boxes in the same order.
 
-use crate::gpu;
+use crate::{gpu, same};
 use inputs::Random;
 use partstad::{
     device::gpu::Gpu,
@@ -145,12 +145,12 @@ fn compare_rows(
             rows.extend_from_slice(&features[(image * locations + b.location) * channels..][..channels]);
         }
     }
-    assert_eq!(gpu.download(&boxes.views).unwrap(), views);
-    assert_eq!(gpu.download(&boxes.parts).unwrap(), labels);
-    assert_eq!(gpu.download(&boxes.scores).unwrap(), scores);
-    assert_eq!(gpu.download(&boxes.bboxes).unwrap(), bboxes);
-    assert_eq!(gpu.download(&boxes.rects).unwrap(), rects);
-    assert_eq!(gpu.download(&boxes.features).unwrap(), rows);
+    same(&gpu.download(&boxes.views).unwrap(), &views, "views");
+    same(&gpu.download(&boxes.parts).unwrap(), &labels, "parts");
+    same(&gpu.download(&boxes.scores).unwrap(), &scores, "scores");
+    same(&gpu.download(&boxes.bboxes).unwrap(), &bboxes, "bboxes");
+    same(&gpu.download(&boxes.rects).unwrap(), &rects, "rects");
+    same(&gpu.download(&boxes.features).unwrap(), &rows, "features");
 }
 
 /// All above `weak`, and as found only what is somewhat better.

@@ -24,6 +24,7 @@ mod surface;
 mod training;
 mod views;
 
+use bytemuck::{NoUninit, bytes_of};
 use cuda_emulator::Gpu as Driver;
 use partstad::device::{
     download::Rows,
@@ -45,11 +46,11 @@ fn gpu() -> Gpu {
     gpu
 }
 
-/// Fails at the first value that differs, without printing hundreds of thousands.
+/// Fails at the first value of other bits, without printing hundreds of thousands.
 #[track_caller]
-fn same<T: PartialEq + Debug>(found: &[T], expected: &[T], what: &str) {
+fn same<T: NoUninit + Debug>(found: &[T], expected: &[T], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
-    if let Some(i) = found.iter().zip(expected).position(|(f, e)| f != e) {
+    if let Some(i) = found.iter().zip(expected).position(|(f, e)| bytes_of(f) != bytes_of(e)) {
         panic!("{what}: value {i} is {:?}, not {:?}", found[i], expected[i]);
     }
 }

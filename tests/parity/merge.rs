@@ -60,7 +60,7 @@ fn masks_of_logits() {
             let logit = |x: usize, y: usize| mask::cpu::logit(logits, &taps[y], &taps[x]);
             candidates::cpu::measure([side; 2], offset, logit)
         };
-        same(&found, &logits.chunks_exact(LOGITS).map(measure).collect::<Vec<_>>(), &format!("side {side}"));
+        assert!(found.into_iter().eq(logits.chunks_exact(LOGITS).map(measure)), "side {side}");
     }
     let short = gpu.upload(&[0.0f32; 5]).unwrap();
     assert!(candidates::cuda::measure(&gpu, &short, &Taps::new(&gpu, 4).unwrap(), 1.0).is_err());

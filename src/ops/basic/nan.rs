@@ -16,27 +16,22 @@ pub mod cuda {
             Gpu, blocks,
             kernels::{self, NanDims},
         },
-        error::{Error, Result},
-        ops::expect_len,
+        error::Result,
+        ops::{expect_fours, expect_len},
     };
     use cudarc::driver::{DevicePtr, DevicePtrMut};
 
     /// Blocks that are enough to keep a device's memory busy.
     const BLOCKS: u32 = 1024;
 
-    /// Adds their number to `total`, one value. The values begin at a multiple of four within their buffer.
+    /// Adds their number to `total`, one value. The values begin at a multiple of 16 bytes, as those of a buffer do.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if they do not or `total` is not one value, [`Error::Device`] if the driver refuses.
+    /// [`Error::Invalid`](crate::Error::Invalid) if they do not or `total` is not one value,
+    /// [`Error::Device`](crate::Error::Device) if the driver refuses.
     pub fn count(gpu: &Gpu, values: &impl DevicePtr<f32>, total: &mut impl DevicePtrMut<u32>) -> Result<()> {
         expect_len("nan", "total", total.len(), 1)?;
-        // The kernel reads four at a time.
-        let (address, _order) = values.device_ptr(gpu.stream());
-        if !address.is_multiple_of(16) {
-            return Err(Error::invalid(format!(
-                "nan: the values begin at address {address:#x}, not at a multiple of 16; slice buffers at a multiple of four"
-            )));
-        }
+        expect_fours(gpu, "nan", "values", values)?;
         let [all, ..] = blocks(values.len().div_ceil(4), 256);
         kernels::nan_count(
             gpu,

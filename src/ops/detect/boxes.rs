@@ -50,7 +50,7 @@ pub mod cuda {
             kernels::{self, BoxesDims},
         },
         error::Result,
-        ops::expect_len,
+        ops::{expect_fours, expect_len},
     };
 
     /// As [`cpu::by_view`](super::cpu::by_view).
@@ -80,6 +80,7 @@ pub mod cuda {
     ) -> Result<(Buffer<f32>, Buffer<i64>)> {
         let boxes = views.len();
         expect_len("boxes", "rects [B, 4]", rects.len(), 4 * boxes)?;
+        expect_fours(gpu, "boxes", "rects [B, 4]", rects)?;
         let (mut corners, mut row_of) = (gpu.alloc(4 * boxes)?, gpu.alloc(boxes)?);
         let d = BoxesDims { boxes: boxes as u32, scale_x: scale[0], scale_y: scale[1] };
         kernels::boxes_prompts(gpu, blocks(boxes, 256), rects, views, rows, &mut corners, &mut row_of, d)?;

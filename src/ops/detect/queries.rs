@@ -121,9 +121,12 @@ pub mod cuda {
             kernels::{self, QueriesDims},
         },
         error::{Error, Result},
-        ops::detect::detection::{
-            Thresholds,
-            cuda::{Counts, Workspace},
+        ops::{
+            detect::detection::{
+                Thresholds,
+                cuda::{Counts, Workspace},
+            },
+            expect_fours,
         },
     };
     use cudarc::driver::DevicePtr;
@@ -178,6 +181,7 @@ pub mod cuda {
                 boxes.len()
             )));
         }
+        expect_fours(gpu, "queries", "boxes [N, Q, 4]", boxes)?;
         if images == 0 || parts == 0 {
             return Ok(Counts::none(images));
         }

@@ -75,7 +75,7 @@ pub mod cuda {
             kernels::{self, PositionalDims, PositionalPlacesDims},
         },
         error::Result,
-        ops::expect_len,
+        ops::{expect_fours, expect_len},
     };
 
     /// What the weight network reads: every box's feature and its code. `features`: `[B, F]`, `places`: `[B, 7]`, `x`:
@@ -113,6 +113,7 @@ pub mod cuda {
     ) -> Result<Buffer<f64>> {
         let boxes = views.len();
         expect_len("positional", "bboxes [B, 4]", bboxes.len(), 4 * boxes)?;
+        expect_fours(gpu, "positional", "bboxes [B, 4]", bboxes)?;
         let mut places = gpu.alloc(PLACE * boxes)?;
         let d = PositionalPlacesDims { boxes: boxes as u32, side: side as u32 };
         kernels::positional_places(gpu, blocks(boxes, 256), bboxes, views, directions, &mut places, d)?;

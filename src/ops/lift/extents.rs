@@ -3,9 +3,19 @@
 /// The least and the greatest coordinates of some points.
 pub type Extent = [[f32; 3]; 2];
 
+/// The lesser of two numbers. Of zeros it is -0, as on a device; `f32::min` leaves that open.
+pub fn least(a: f32, b: f32) -> f32 {
+    if a.total_cmp(&b).is_lt() { a } else { b }
+}
+
+/// The greater of two numbers; of zeros 0.
+pub fn greatest(a: f32, b: f32) -> f32 {
+    if a.total_cmp(&b).is_gt() { a } else { b }
+}
+
 /// CPU reference.
 pub mod cpu {
-    use super::Extent;
+    use super::{Extent, greatest, least};
     use crate::ragged::Ragged;
 
     /// The largest gap between two bounding boxes along an axis; negative where they overlap.
@@ -20,7 +30,10 @@ pub mod cpu {
         let of = |members: &[u32]| {
             let positions = members.iter().map(|&i| positions[i as usize]);
             positions.fold([[f32::INFINITY; 3], [f32::NEG_INFINITY; 3]], |[low, high], p| {
-                [std::array::from_fn(|i| low[i].min(p[i])), std::array::from_fn(|i| high[i].max(p[i]))]
+                [
+                    std::array::from_fn(|i| least(low[i], p[i])),
+                    std::array::from_fn(|i| greatest(high[i], p[i])),
+                ]
             })
         };
         groups.rows().map(of).collect()

@@ -1,5 +1,7 @@
 //! What each view shows of each superpoint.
 
+use super::extents::{greatest, least};
+
 /// What each view shows of each superpoint.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
@@ -14,7 +16,7 @@ pub const NOWHERE: [f32; 4] = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, 
 
 /// The smallest rectangle around two.
 pub fn union(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-    [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]
+    [least(a[0], b[0]), least(a[1], b[1]), greatest(a[2], b[2]), greatest(a[3], b[3])]
 }
 
 /// CPU reference.

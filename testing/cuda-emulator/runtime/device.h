@@ -258,17 +258,31 @@ inline float __uint2float_rn(unsigned x) { return float(x); }
 inline float __double2float_rn(double x) { return float(x); }
 inline float __saturatef(float x) { return !(x > 0.0f) ? 0.0f : x > 1.0f ? 1.0f : x; }
 
-// Of two floats, one of them NaN, the other; of int and unsigned, both as unsigned.
+// Of two floats, one of them NaN, the other, and -0 is less than 0, as PTX has it; of int and unsigned, both as unsigned.
 template <class A, class B> inline std::common_type_t<A, B> min(A a, B b) {
     using T = std::common_type_t<A, B>;
-    if constexpr (std::is_floating_point_v<T>) return std::fmin(T(a), T(b));
-    else return T(b) < T(a) ? T(b) : T(a);
+    const T x = T(a), y = T(b);
+    if constexpr (std::is_floating_point_v<T>) {
+        if (x == y) return std::signbit(y) ? y : x;
+        return std::fmin(x, y);
+    }
+    return y < x ? y : x;
 }
 template <class A, class B> inline std::common_type_t<A, B> max(A a, B b) {
     using T = std::common_type_t<A, B>;
-    if constexpr (std::is_floating_point_v<T>) return std::fmax(T(a), T(b));
-    else return T(a) < T(b) ? T(b) : T(a);
+    const T x = T(a), y = T(b);
+    if constexpr (std::is_floating_point_v<T>) {
+        if (x == y) return std::signbit(x) ? y : x;
+        return std::fmax(x, y);
+    }
+    return x < y ? y : x;
 }
 using std::isfinite, std::isinf, std::isnan, std::abs;
 
 #include "half.h"
+
+// Those of the C library leave open which of two zeros they give.
+#define fminf(a, b) (min)(a, b)
+#define fmaxf(a, b) (max)(a, b)
+#define fmin(a, b) (min)(a, b)
+#define fmax(a, b) (max)(a, b)

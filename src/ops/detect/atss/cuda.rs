@@ -7,9 +7,12 @@ use crate::{
         kernels::{self, AtssDims},
     },
     error::{Error, Result},
-    ops::detect::detection::{
-        Thresholds,
-        cuda::{Counts, Workspace},
+    ops::{
+        detect::detection::{
+            Thresholds,
+            cuda::{Counts, Workspace},
+        },
+        expect_fours,
     },
 };
 use cudarc::driver::DevicePtr;
@@ -73,6 +76,7 @@ pub fn detect<B: DevicePtr<f32>>(
             centerness.len()
         )));
     }
+    expect_fours(gpu, "detection", "box_regression [N, A, 4]", box_regression)?;
     let [weight_x, weight_y, weight_w, weight_h] = rules.box_weights;
     let d = AtssDims {
         images: images as u32,

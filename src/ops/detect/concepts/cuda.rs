@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     ops::{
         detect::detection::cuda::{Boxes, Counts, Which, Workspace, gather},
-        expect_len,
+        expect_fours, expect_len,
         lift::{
             mask::{self, Tap},
             membership::cuda::Taps,
@@ -129,6 +129,7 @@ pub fn candidates(
     workspace.check(pairs, queries, queries)?;
     expect_len("concepts", "logits [B, Q]", logits.len(), all)?;
     expect_len("concepts", "boxes [B, Q, 4]", boxes.len(), 4 * all)?;
+    expect_fours(gpu, "concepts", "boxes [B, Q, 4]", boxes)?;
     expect_len("concepts", "masks [B, Q, S, S]", masks.len(), all * low * low)?;
     expect_len("concepts", "presence [B]", presence.map_or(pairs, |buffer| buffer.len()), pairs)?;
     let (pixels, words) = (frame.pixels(), frame.pixels().div_ceil(32));
