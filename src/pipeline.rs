@@ -1,5 +1,5 @@
-//! The data's way from a cloud to its parts: [`Pipeline::segment`] finds them, [`Pipeline::lift`] takes 2D predictions
-//! that are at hand.
+//! The data's way from a cloud to its parts: [`Pipeline::segment`] finds them, [`Pipeline::lift`] starts from 2D
+//! predictions that you have.
 
 #[cfg(feature = "ort")]
 use crate::models::Models;

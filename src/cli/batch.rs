@@ -41,7 +41,7 @@ use std::{
 ///
 /// Reads, segments and writes at the same time. Every result is written as a whole. DIR/journal.jsonl has a line for each
 /// outcome: started again, only what is missing, failed or changed is done. DIR/index.html shows all, failures first.
-/// One bad cloud never stops the others; the exit code is 1 if one failed.
+/// One bad cloud never stops the others; the exit code is 1 if one failed. --device takes several: cuda:0,cuda:1 or cuda:all.
 #[derive(Args)]
 #[command(after_help = "Examples:
   partstad batch scans --parts door,handle -o results
@@ -49,14 +49,15 @@ use std::{
   partstad batch --manifest shapes.jsonl --write labels --shard 3/8 -o results
   partstad batch things --unnamed -o results
 
-A manifest has a line for each cloud: {\"id\": \"a\", \"cloud\": \"a.ply\", \"parts\": [\"leg\", \"seat\"]}, or the columns id, cloud, parts,
-category, weights as CSV. Instead of parts a line may name a category of --categories, which is a JSON file like
+A manifest has a line for each cloud, {\"id\": \"a\", \"cloud\": \"a.ply\", \"parts\": [\"leg\"]},
+or is CSV with the columns id, cloud, parts, category, weights. Instead of parts a line may
+name a category of --categories, a JSON file like
 {\"Chair\": [\"leg\", \"seat\"], \"Mug\": {\"parts\": [\"handle\"], \"weights\": \"Mug.safetensors\"}}")]
 pub struct BatchCommand {
     /// Clouds, directories of clouds, or patterns like 'scans/**/*.ply'
     #[arg(required_unless_present = "manifest", value_name = "CLOUD")]
     inputs: Vec<PathBuf>,
-    /// List of clouds: .jsonl or .csv, files from its directory on
+    /// List of clouds: .jsonl or .csv; its paths are relative to its directory
     #[arg(long, value_name = "FILE")]
     manifest: Option<PathBuf>,
     /// What to look for, separated by commas or as a caption, where nothing else says it
@@ -97,7 +98,7 @@ pub struct BatchCommand {
 enum What {
     /// A directory with the files of `partstad segment`
     All,
-    /// One .npz: labels and instances of every point, label and confidence of every instance
+    /// One .npz: labels and instances of every row of the file, label and confidence of every instance
     Labels,
 }
 

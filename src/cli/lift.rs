@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
   (run your detector on views/0.png .. views/9.png)
   partstad lift chair.ply --boxes pred.json --masks masks.npz --parts arm,back,leg,seat,wheel -o out")]
 pub struct Lift {
-    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
+    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts, .xyzrgb),
     /// .glb, .gltf, .obj, .stl
     cloud: PathBuf,
     /// Boxes: JSON list of {"image_id": view from 0, "category_id": part from 1, "bbox": [x, y, width, height], "score"}, or

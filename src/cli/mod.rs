@@ -54,13 +54,13 @@ const EXIT_CODES: &str =
 pub struct Global {
     /// Print the result as JSON on standard output: an object; of several clouds a list; of batch a line for each outcome,
     /// and the totals last
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub json: bool,
     /// Say more on standard error: -v what is done, -vv details
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Threads to compute on [default: one per core]; results do not depend on it
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, display_order = 902, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Example: partstad render chair.ply -o views")]
 pub struct Render {
-    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
+    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts, .xyzrgb),
     /// .glb, .gltf, .obj, .stl
     cloud: PathBuf,
     /// Directory to write to; made if it does not exist

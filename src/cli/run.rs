@@ -61,7 +61,7 @@ pub struct Reading {
     /// where these would leave holes in the views]
     #[arg(long, value_name = "N")]
     points: Option<usize>,
-    /// What they are drawn from: the same seed gives the same points [default: 0]
+    /// Seed of the points drawn on a mesh: the same seed gives the same points [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Draw points also where no one sees them from outside

@@ -36,7 +36,7 @@ use std::{
   partstad segment scans/*.ply --parts door,handle --models my-models -o out --json > runs.json
   partstad segment thing.glb --unnamed -o out")]
 pub struct Segment {
-    /// Coloured point clouds or meshes: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
+    /// Coloured point clouds or meshes: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts, .xyzrgb),
     /// .glb, .gltf, .obj, .stl
     #[arg(required = true, value_name = "CLOUD")]
     clouds: Vec<PathBuf>,

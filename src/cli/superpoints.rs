@@ -25,7 +25,7 @@ use std::{path::PathBuf, time::Instant};
 #[derive(Args)]
 #[command(after_help = "Example: partstad superpoints chair.ply -o sp.npy --ply sp.ply")]
 pub struct SuperpointsCommand {
-    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts),
+    /// Coloured point cloud or mesh: .ply, .pcd, .las, .laz, .e57, .npy, .npz, text (.xyz, .txt, .csv, .asc, .pts, .xyzrgb),
     /// .glb, .gltf, .obj, .stl
     cloud: PathBuf,
     /// Superpoint of every point: .npy, i32 [N]

@@ -1,4 +1,4 @@
-//! Memory of the host that its system never moves, so that a device copies to it by itself.
+//! Page-locked host memory, into which a device copies by itself.
 
 use cudarc::driver::{CudaContext, DriverError, result};
 use std::{ptr::NonNull, slice, sync::Arc};

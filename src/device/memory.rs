@@ -1,4 +1,4 @@
-//! Memory of a device: buffers, and what they leave to those that come after them.
+//! Device memory: buffers, and a cache that keeps what dropped ones leave for later ones.
 
 use bytemuck::Pod;
 use cudarc::driver::{

@@ -106,7 +106,7 @@ impl FromStr for Device {
             "cuda" => Device::cuda(0),
             other => match other.strip_prefix("cuda:").map(str::parse) {
                 Some(Ok(ordinal)) => Device::cuda(ordinal),
-                _ => Err(Error::Device(format!("device {other:?} is not one of auto, cpu, cuda:N"))),
+                _ => Err(Error::Device(format!("device {other:?} is not one of auto, cpu, cuda, cuda:N"))),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! The launches that a profile sees.
+//! Profiles: every launch with its time and bytes.
 
 use cudarc::driver::CudaEvent;
 use std::{

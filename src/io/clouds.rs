@@ -44,8 +44,8 @@ impl PointCloud {
     ///   of colours.
     ///
     /// Integer colours of 8 bits count in 1/255, those of 16 bits in 1/65535 if any is above 255. Floating-point colours and
-    /// those of plain arrays count as they are, unless the file's largest is above 2: then all of them count in 1/255. A
-    /// file without colours is read; [`PointCloud::uncolored`] says why there are none.
+    /// those of plain arrays count as they are; in 1/255 if any is above 2, or above 1 and all are whole; in 1/65535 if any
+    /// is above 4095. A file without colours is read; [`PointCloud::uncolored`] says why there are none.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::Format`] if the extension is another one, if the content

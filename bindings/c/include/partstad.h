@@ -2,9 +2,9 @@
  *
  * Made from the source by cbindgen; tests/header.rs says how. See README.md beside this folder.
  *
- * Failures. A call returns PARTSTAD_OK or what went wrong; partstad_last_error() has the words. What a failed call
- * should have made is NULL. A NULL that is not allowed, an array of a wrong length or kind, a text that is not UTF-8 and
- * numbers out of range are failures, never a crash.
+ * Failures. A call returns PARTSTAD_OK or what went wrong; partstad_last_error() has the words. A failed call sets its
+ * output to NULL. A NULL that is not allowed, an array of a wrong length or kind, a text that is not UTF-8 and numbers
+ * out of range are failures, never a crash.
  *
  * Pointers. They must lead to what the parameter's type says, or be NULL. Texts end with a zero byte and are UTF-8; paths
  * are the system's. What the caller hands over is only used during the call.
