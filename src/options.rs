@@ -11,6 +11,7 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The options of every stage, in the order of the stages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -73,7 +74,7 @@ impl Options {
 
     /// As they are, but those on which no result of named parts depends as by default: how much memory may be taken, how
     /// much the models get at once, and what comparisons and parts without names use.
-    pub(crate) fn of_result(&self) -> Options {
+    pub fn of_result(&self) -> Options {
         let mut options = Options { sam3d: sam3d::Options::default(), memory: None, ..self.clone() };
         options.boxes.batch = 0;
         options.masks = masks::Options::default();
@@ -121,6 +122,28 @@ impl Options {
     }
 }
 
+/// Refuses lists where `usual` has objects: serde would take one for the object's entries in order. `name`: of what is given,
+/// for messages; empty for the whole.
+///
+/// # Errors
+/// What is wrong, after the entry's name.
+pub fn alike(given: &Value, usual: &Value, name: &str) -> Result<(), String> {
+    match (given, usual) {
+        (Value::Array(_), Value::Object(_)) => {
+            let place = if name.is_empty() { String::new() } else { format!("{name}: ") };
+            Err(format!("{place}a list, expected an object, {{...}}"))
+        }
+        (Value::Array(given), Value::Array(usual)) => usual.first().map_or(Ok(()), |usual| {
+            given.iter().enumerate().try_for_each(|(i, given)| alike(given, usual, &format!("{name}[{i}]")))
+        }),
+        (Value::Object(given), Value::Object(usual)) => given.iter().try_for_each(|(key, given)| {
+            let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+            usual.get(key).map_or(Ok(()), |usual| alike(given, usual, &name))
+        }),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,7 +174,7 @@ mod tests {
         assert_eq!(short.weights, weights::Options::Agreement { weight: weights::INITIAL, null: 3.0 });
         let weights = weights::Options::Constant { weight: f32::NAN, null: 5.0 };
         let error = Options { weights, ..Options::default() }.check().unwrap_err().to_string();
-        assert_eq!(error, "option weights.weight is NaN; it must be finite");
+        assert_eq!(error, "option weights.weight is NaN; it must be from -1e30 to 1e30");
     }
 
     #[test]

@@ -27,7 +27,9 @@ impl Parts {
                 return Err(Error::invalid(format!("part name {name:?} has a control character")));
             }
             if names[..i].contains(name) {
-                return Err(Error::invalid(format!("part {name:?} is named twice")));
+                return Err(Error::invalid(format!(
+                    "part {name:?} is named twice; names are taken in lower case"
+                )));
             }
         }
         Ok(Parts(names))

@@ -262,7 +262,7 @@ fn lists_categories_patterns_and_shards() {
     refused(&["clouds", "--categories", "typo.json"], "Chair: unknown field `weight`");
     fs::write(example.path("again.json"), r#"{"Chair": ["leg"], "Chair": ["arm"]}"#).unwrap();
     refused(&["clouds", "--categories", "again.json"], "category \"Chair\" comes twice");
-    fs::write(example.path("again.csv"), "id,cloud,cloud\n").unwrap();
+    fs::write(example.path("again.csv"), ",id,cloud,cloud,\n").unwrap();
     refused(&["--manifest", "again.csv", "--parts", "leg"], "line 1: column \"cloud\" comes twice");
     fs::write(example.path("semicolons.csv"), "id;cloud\n").unwrap();
     refused(&["--manifest", "semicolons.csv", "--parts", "leg"], "line 1: columns are parted by semicolons");

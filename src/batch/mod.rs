@@ -371,11 +371,7 @@ impl<'a> Batch<'a> {
                 output.write_into(folder)?;
             }
             Write::Labels => {
-                let path = self.result(shape);
-                if let Some(folder) = path.parent() {
-                    fs::create_dir_all(folder).map_err(Error::io(folder))?;
-                }
-                let mut archive = npy::ArchiveWriter::create(&path)?;
+                let mut archive = npy::ArchiveWriter::create(&self.result(shape))?;
                 let labels = cloud.to_rows(&found.labels.of_point, -1);
                 let instances = cloud.to_rows(&found.instances.of_point, -1);
                 archive.member("labels", &[labels.len()], labels.iter().copied())?;
@@ -404,9 +400,6 @@ impl<'a> Batch<'a> {
             }
         });
         let path = sheet::thumbnail(self.out, &shape.id);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        }
         staged::write_all(&path, &png::encode_rgb(&pixels.collect::<Vec<u8>>(), SIDE, SIDE))
     }
 }

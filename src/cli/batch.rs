@@ -6,7 +6,7 @@ use super::{
     progress,
     run::{self, ModelSettings, Segmenting},
     segment::names,
-    settings::{alike, in_words, read_json},
+    settings::{in_words, read_json},
 };
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
@@ -21,8 +21,8 @@ use partstad::{
     io::{hash, path_text, walk},
     memory,
     models::STAND_IN,
+    options::{Options, alike},
     output,
-    pipeline::Options,
     segmentation::counted,
     study::dataset::is_label,
 };
@@ -527,7 +527,7 @@ fn manifest(path: &Path) -> Result<Vec<Line>> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
         let mut names = BTreeSet::new();
         let columns = reader.headers().map_err(|e| unfit(1, e.to_string()))?;
-        if let Some(twice) = columns.iter().find(|&name| !names.insert(name)) {
+        if let Some(twice) = columns.iter().find(|&name| !name.is_empty() && !names.insert(name)) {
             return Err(unfit(1, format!("column {twice:?} comes twice")));
         }
         for (i, row) in reader.deserialize::<BTreeMap<String, String>>().enumerate() {

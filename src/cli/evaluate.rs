@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use partstad::{
     Error, Result,
     error::one_line,
-    io::path_text,
+    io::{path_text, staged::Folder},
     study::{
         dataset::Object,
         evaluate::{Evaluation, Evaluator, Paper, Run},
@@ -83,6 +83,7 @@ impl Evaluate {
             Some(Tables::Paper) => Run::paper(&self.weights),
             None => Run::all(&self.method, &self.weights, self.compare),
         };
+        let out = Folder::begin(&self.out)?;
         let bar = progress::objects("evaluate", objects.len());
         let mut preparer = self.data.preparer(global, self.prepared.as_deref())?;
         if self.table.is_some() {
@@ -117,7 +118,7 @@ impl Evaluate {
         bar.finish_and_clear();
         let evaluation = evaluator.finish();
         let paper = self.table.map(|Tables::Paper| evaluation.paper());
-        evaluation.write(&self.out, &[vec![note], warnings].concat(), paper.as_ref())?;
+        evaluation.write_into(out, &[vec![note], warnings].concat(), paper.as_ref())?;
         let mut told = json!(evaluation);
         told["about"] = about;
         global.report(told, &self.text(&evaluation, paper.as_ref()))?;

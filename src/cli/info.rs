@@ -3,8 +3,7 @@
 use super::Global;
 use clap::Args;
 use partstad::{
-    Result,
-    io::read_settings,
+    Error, Result,
     models::{Manifest, Models, runtime},
 };
 use serde_json::{Value, json};
@@ -14,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(after_help = "Example: partstad info --json")]
 pub struct Info {
-    /// Directory of models to look at instead of those inside this program
+    /// Directory of models to look at instead of those inside this program; its files are compared with their checksums
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
@@ -33,8 +32,14 @@ impl Info {
             Err(e) => (json!({ "error": e.to_string() }), e.to_string()),
         };
         let (gpu, gpu_text) = gpu();
-        let (models, models_text) = match self.manifest() {
-            Ok(manifest) => (json!(manifest), describe(&manifest)),
+        let (models, models_text) = match Models::manifest_of(self.models.as_deref()) {
+            Ok((manifest, problems)) => {
+                let problems: Vec<String> = problems.iter().map(Error::to_string).collect();
+                let mut models = json!(manifest);
+                models["problems"] = json!(problems);
+                let wrong = problems.iter().map(|problem| format!("\n              WRONG: {problem}"));
+                (models, describe(&manifest) + &wrong.collect::<String>())
+            }
             Err(e) if self.models.is_some() => return Err(e),
             Err(e) => (json!({ "error": e.to_string() }), e.to_string()),
         };
@@ -48,13 +53,6 @@ impl Info {
             "onnx_runtime": runtime, "gpu": gpu, "models": models,
         });
         global.report(json, &text)
-    }
-
-    fn manifest(&self) -> Result<Manifest> {
-        let Some(folder) = &self.models else { return Models::embedded_manifest() };
-        let path = folder.join("manifest.json");
-        let text = read_settings(&path)?;
-        Manifest::parse(&text, &path)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Global,
     progress::{self, Stages},
-    run::{self, Job, Learned, Refinements, Settings},
+    run::{self, Drawing, Job, Learned, Refinements, Settings},
 };
 use clap::Args;
 use partstad::{
@@ -11,7 +11,11 @@ use partstad::{
     io::{path_text, staged::Folder},
     output,
     stages::{
-        boxes::Boxes, masks::Masks, memberships::CountedViews, superpoints::Superpoints, weights::Weights,
+        boxes::{Boxes, MASKS_UNREAD},
+        masks::Masks,
+        memberships::CountedViews,
+        superpoints::Superpoints,
+        weights::Weights,
     },
 };
 use serde_json::json;
@@ -58,6 +62,8 @@ pub struct Lift {
     out: PathBuf,
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    drawing: Drawing,
     /// Count only the views that have boxes. A part must win its points over all views that show them, so boxes in one
     /// view of ten win nothing without this
     #[arg(long)]
@@ -70,7 +76,7 @@ impl Lift {
     pub fn run(&self, global: &Global) -> Result<()> {
         let parts = run::parts(&self.parts);
         let device = self.settings.device()?;
-        let mut options = self.refinements.of(self.settings.options()?);
+        let mut options = self.refinements.of(self.drawing.of(self.settings.options()?));
         if self.skip_empty_views {
             options.memberships.views = CountedViews::WithBoxes;
         }
@@ -87,7 +93,7 @@ impl Lift {
         if let Some(path) = &self.features {
             boxes.read_features(path)?;
         }
-        let b = boxes.len();
+        let (b, masks_unread) = (boxes.len(), boxes.masks_unread && self.masks.is_none());
         let masks = self.masks.as_ref().map_or(Ok(Masks::Boxes), |path| Masks::read(path, b, side))?;
         let load = |path: &PathBuf| Superpoints::load(path, &job.input.cloud);
         let superpoints = self.superpoints.as_ref().map(load).transpose()?;
@@ -108,9 +114,11 @@ impl Lift {
             "features": given(&self.features), "superpoints": given(&self.superpoints),
             "box_weights": given(&self.box_weights), "weights": given(&self.learned.weights),
         });
+        let masks_unread = masks_unread.then(|| MASKS_UNREAD.to_string());
         let unread = (self.features.is_some() && self.learned.weights.is_none())
             .then(|| "Nothing reads the features: --weights would.".to_string());
-        let warnings: Vec<String> = unlearned.into_iter().chain(unsure).chain(unread).collect();
+        let warnings: Vec<String> =
+            unlearned.into_iter().chain(unsure).chain(masks_unread).chain(unread).collect();
         let finished = job.finish(&found, folder, parameters, &warnings)?;
         run::print(global, vec![finished], &warnings)
     }

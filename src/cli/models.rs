@@ -1,6 +1,6 @@
 //! `partstad models`: models of one's own, from checkpoints to a checked folder.
 
-use super::Global;
+use super::{Global, run};
 use clap::{Args, Subcommand};
 use partstad::{
     Error, Result,
@@ -76,7 +76,8 @@ impl ModelsCommand {
 impl Check {
     fn run(&self, global: &Global) -> Result<()> {
         let threads = global.threads.unwrap_or(0).into();
-        let report = check::check(&self.folder, &self.parts, &Options { threads, ..Options::default() })?;
+        let report =
+            check::check(&self.folder, &run::parts(&self.parts), &Options { threads, ..Options::default() })?;
         global.report(json!(report), &describe(&report))?;
         match report.problems.len() {
             0 => Ok(()),

@@ -3,7 +3,11 @@
 use super::{Global, data::Data, progress};
 use clap::Args;
 use partstad::{
-    Error, Result, error::one_line, io::path_text, segmentation::counted, study::prepare::noticed,
+    Error, Result,
+    error::one_line,
+    io::path_text,
+    segmentation::counted,
+    study::{prepare::noticed, strays::Strays},
 };
 use serde_json::json;
 use std::path::PathBuf;
@@ -13,7 +17,9 @@ use std::path::PathBuf;
 /// Takes every cloud once through rendering, detection, masks and superpoints, and writes what training needs: a few
 /// hundred kilobytes a shape, DIR/<split>/<Category>/<id>.safetensors where masks vote, DIR/no-sam/... where boxes do.
 /// What is there already is kept, unless the cloud, the models or an option that it depends on has changed; so an
-/// interrupted run goes on where it stopped. DIR/shapes holds boxes, masks and superpoints, to save time; it may be deleted.
+/// interrupted run goes on where it stopped. Samples of shapes that are in another split now are
+/// renamed to .old. DIR/shapes holds
+/// boxes, masks and superpoints, to save time; it may be deleted.
 #[derive(Args)]
 #[command(after_help = "Examples:
   partstad prepare partnete --category Chair -o prepared
@@ -66,6 +72,23 @@ impl Prepare {
             bar.inc(1);
         }
         bar.finish_and_clear();
+        let categories = objects.iter().map(|object| &object.category).collect();
+        let strays = Strays::set_aside(&self.out, &data, &categories)?;
+        let list = |paths: &[PathBuf]| {
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let of_strays = [
+            (&strays.moved, "Renamed to .old, as their shapes are in another split now"),
+            (
+                &strays.others,
+                "Of no shape of this data, but learned from all the same; remove them, or prepare elsewhere",
+            ),
+        ];
+        for (paths, what) in of_strays.iter().filter(|(paths, _)| !paths.is_empty()) {
+            let warning = format!("{what}: {}.", list(paths));
+            super::warn(&warning);
+            warnings.push(warning);
+        }
         let of_clouds = noticed(of_clouds.iter().map(|(place, warnings)| (place.as_path(), &warnings[..])));
         of_clouds.iter().for_each(|warning| super::warn(warning));
         warnings.extend(of_clouds);

@@ -2,24 +2,24 @@
 
 use super::{
     Global, progress,
-    run::{Reading, check_is_one, views_options},
+    run::{Drawing, Reading, check_is_one, views_options},
 };
 use clap::Args;
 use partstad::{
-    Device, Result,
+    Device, Error, Result,
     input::Input,
     io::{path_text, ply, staged},
     segmentation::counted,
     stages::views::{Options, Views},
 };
 use serde_json::json;
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 /// Render a cloud from ten directions
 ///
 /// Writes 0.png to 9.png, pixel_to_point.npy (i32 [10, 800, 800], the point each pixel shows, -1 = background),
-/// screen.npy (f32 [10, N, 2], where every point falls, in pixels) and cameras.json; of a mesh also points.ply, the points
-/// that were drawn on it.
+/// screen.npy (f32 [10, N, 2], where every point falls, in pixels) and cameras.json; of a mesh also drawn-points.ply, the
+/// points that were drawn on it.
 #[derive(Args)]
 #[command(after_help = "Example: partstad render chair.ply -o views")]
 pub struct Render {
@@ -35,6 +35,8 @@ pub struct Render {
     views: Option<PathBuf>,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    drawing: Drawing,
 }
 
 impl Render {
@@ -43,17 +45,20 @@ impl Render {
         let options =
             self.views.as_ref().map_or_else(|| Ok(Options::default()), |path| views_options(path))?;
         let inputs: Vec<&PathBuf> = [&self.cloud].into_iter().chain(&self.views).collect();
-        staged::check_apart(Views::files(&self.out, options.poses.len()), &inputs)?;
-        let read = self.reading.alone(options.clone());
+        let drawn = self.out.join("drawn-points.ply");
+        let outputs = Views::files(&self.out, options.poses.len()).chain([drawn.clone()]);
+        staged::check_apart(outputs, &inputs)?;
+        let read = self.drawing.of(self.reading.alone(options.clone()));
         let Input { points, cloud, mesh } = Input::read(&self.cloud, &Device::Cpu, &read)?;
-        let drawn = mesh.map(|_| self.out.join("points.ply"));
-        staged::check_apart(&drawn, &inputs)?;
         let bar = progress::work("render", &format!("{} views", options.poses.len()));
         let views = Views::render(&Device::Cpu, &cloud, &options)?.of_rows(&cloud)?;
         bar.set_message("writing");
         views.save(&self.out)?;
-        if let Some(path) = &drawn {
-            ply::write(path, &points, &[])?;
+        match mesh {
+            Some(_) => ply::write(&drawn, &points, &[])?,
+            // Of an earlier mesh.
+            None if drawn.is_file() => fs::remove_file(&drawn).map_err(Error::io(&drawn))?,
+            None => (),
         }
         bar.finish_and_clear();
         for warning in &cloud.warnings {

@@ -57,6 +57,11 @@ pub struct Reading {
     /// Take greys for colours: the file's intensities, or else a shade by the direction of the surface
     #[arg(long)]
     grey: bool,
+}
+
+/// How points are drawn on a mesh.
+#[derive(Args)]
+pub struct Drawing {
     /// Points to draw on a mesh; 0 takes the vertices of a .ply file as they are [default: 80000, up to four times as many
     /// where these would leave holes in the views]
     #[arg(long, value_name = "N")]
@@ -72,17 +77,23 @@ pub struct Reading {
 impl Reading {
     /// The same options with what was asked for.
     pub fn of(&self, options: Options) -> Options {
-        let Options { cloud, mesh, .. } = options;
         let cloud = cloud::Options {
-            up: self.up.unwrap_or(cloud.up),
-            colors: if self.grey { Colors::Grey } else { cloud.colors },
+            up: self.up.unwrap_or(options.cloud.up),
+            colors: if self.grey { Colors::Grey } else { options.cloud.colors },
         };
+        Options { cloud, ..options }
+    }
+}
+
+impl Drawing {
+    /// The same options with what was asked for.
+    pub fn of(&self, options: Options) -> Options {
         let mesh = mesh::Options {
-            points: self.points.or(mesh.points),
-            seed: self.seed.unwrap_or(mesh.seed),
-            hidden: self.hidden || mesh.hidden,
+            points: self.points.or(options.mesh.points),
+            seed: self.seed.unwrap_or(options.mesh.seed),
+            hidden: self.hidden || options.mesh.hidden,
         };
-        Options { cloud, mesh, ..options }
+        Options { mesh, ..options }
     }
 }
 
@@ -146,6 +157,8 @@ impl Settings {
 pub struct Segmenting {
     #[command(flatten)]
     pub settings: Settings,
+    #[command(flatten)]
+    drawing: Drawing,
     /// Boxes need a higher score than this, from 0.1 to 0.95 [default: 0.5]. A low score lets in many boxes, and
     /// the segmenter takes time for each
     #[arg(long, value_name = "X", value_parser = score, allow_negative_numbers = true)]
@@ -159,7 +172,7 @@ pub struct Segmenting {
 impl Segmenting {
     /// The options of the pipeline.
     pub fn options(&self) -> Result<Options> {
-        let mut options = self.refinements.of(self.settings.options()?);
+        let mut options = self.refinements.of(self.drawing.of(self.settings.options()?));
         options.boxes.threshold = self.score.unwrap_or(options.boxes.threshold);
         Ok(self.asking.of(options))
     }

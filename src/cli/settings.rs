@@ -1,7 +1,7 @@
 //! Settings in JSON files. Messages name the entry that is wrong, and what it should be, in the words of those who write such
 //! files.
 
-use partstad::{Error, Result, io::read_settings};
+use partstad::{Error, Result, io::read_settings, options::alike};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -51,24 +51,6 @@ pub fn in_words(error: impl ToString) -> String {
         kind => kind,
     };
     format!("{}expected {kind}{rest}", found.replace("floating point", "number"))
-}
-
-/// Refuses lists where objects belong: serde would take one for the object's entries in order.
-pub fn alike(given: &Value, usual: &Value, name: &str) -> Result<(), String> {
-    match (given, usual) {
-        (Value::Array(_), Value::Object(_)) => {
-            let place = if name.is_empty() { String::new() } else { format!("{name}: ") };
-            Err(format!("{place}a list, expected an object, {{...}}"))
-        }
-        (Value::Array(given), Value::Array(usual)) => usual.first().map_or(Ok(()), |usual| {
-            given.iter().enumerate().try_for_each(|(i, given)| alike(given, usual, &format!("{name}[{i}]")))
-        }),
-        (Value::Object(given), Value::Object(usual)) => given.iter().try_for_each(|(key, given)| {
-            let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-            usual.get(key).map_or(Ok(()), |usual| alike(given, usual, &name))
-        }),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{
     Global, progress,
-    run::{Reading, check_is_one},
+    run::{Drawing, Reading, check_is_one},
 };
 use clap::Args;
 use partstad::{
@@ -47,6 +47,8 @@ pub struct SuperpointsCommand {
     lambda: Option<f32>,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    drawing: Drawing,
 }
 
 impl SuperpointsCommand {
@@ -60,6 +62,7 @@ impl SuperpointsCommand {
             return Err(Error::invalid(message));
         }
         let read = self.reading.alone(views::Options { side: 1, ..views::Options::default() });
+        let read = self.drawing.of(read);
         let Input { mut points, cloud, .. } = Input::read(&self.cloud, &Device::Cpu, &read)?;
         let usual = Options::default();
         let options = Options {

@@ -76,7 +76,10 @@ impl Weights {
             Command::Export(Export { file, out }) => {
                 staged::check_apart([out], &[file])?;
                 let checkpoint = Checkpoint::read(file)?;
-                checkpoint.export(out)?;
+                checkpoint.export(out).map_err(|e| match e {
+                    Error::Invalid(why) => Error::format(file, why),
+                    other => other,
+                })?;
                 (checkpoint, out)
             }
         };

@@ -61,6 +61,9 @@ impl PointCloud {
             "las" | "laz" => scans::read_las(path),
             #[cfg(feature = "scans")]
             "e57" => scans::read_e57(path),
+            "glb" | "gltf" | "obj" | "stl" if cfg!(feature = "meshes") => {
+                Err(Error::format(path, "is a mesh, not a cloud; read it as a mesh, and draw points on it"))
+            }
             _ => Err(Error::format(
                 path,
                 format!("clouds are read from {} files{MESHES}; convert it to one", formats()),

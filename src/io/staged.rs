@@ -125,7 +125,7 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Begins a file; what lies at its place stays until [`finish`](Staged::finish).
+    /// Begins a file; what lies at its place stays until [`finish`](Staged::finish). Its folder is made if need be, and stays.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written; [`Error::Format`] if the place is taken by something that is no file, or
@@ -140,6 +140,8 @@ impl Staged {
             return Err(Error::format(path, "is a link, a folder or a device; name a file to write to"));
         }
         let short = &hash::sha256(name.as_encoded_bytes())[..16];
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.map_or(Ok(()), fs::create_dir_all).map_err(Error::io(path))?;
         let stage = Stage::claim(path.with_file_name(format!("{STAGE}-{short}")), path)?;
         stage.clear()?;
         let file = File::options().write(true).create_new(true).open(stage.folder.join(name));
@@ -367,7 +369,8 @@ mod tests {
         assert!(broken.is_err());
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["a"], "nothing is left beside it");
-        assert!(write_all(&dir.path().join("none/a"), b"").is_err());
+        write_all(&dir.path().join("new/deep/a"), b"its folders are made").unwrap();
+        assert!(write_all(&path.join("b"), b"").is_err(), "a file is no folder");
         write_all(&dir.path().join("x".repeat(255)), b"a long name").unwrap();
     }
 

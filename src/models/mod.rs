@@ -103,12 +103,17 @@ impl Models {
         Models::open(device, Folder::embedded()?, options)
     }
 
-    /// The manifest of the models that ship with this crate, without loading any.
+    /// The manifest of a folder, or of the models that ship with this crate, and what is wrong with its files by their
+    /// SHA-256; no model is loaded.
     ///
     /// # Errors
-    /// [`Error::Model`] if the crate was built without the feature `small-models`.
-    pub fn embedded_manifest() -> Result<Manifest> {
-        Folder::embedded().map(|folder| folder.manifest)
+    /// [`Error::Io`] and [`Error::Format`] for the manifest; [`Error::Model`] if the crate was built without the feature
+    /// `small-models`.
+    pub fn manifest_of(folder: Option<&Path>) -> Result<(Manifest, Vec<Error>)> {
+        let files = folder.map_or_else(Folder::embedded, Folder::on_disk)?;
+        // Those inside this crate cannot be damaged.
+        let problems = folder.iter().flat_map(|_| files.check_files()).filter_map(Result::err).collect();
+        Ok((files.manifest, problems))
     }
 
     /// What is worth recording of them: name, checksums of the files, and where ONNX Runtime came from.

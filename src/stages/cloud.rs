@@ -188,7 +188,14 @@ impl Cloud {
         let (finite, left_out): (Vec<u32>, Vec<u32>) = (0..n as u32).partition(usable);
         note(&left_out, "are not finite: they are left out and have no part");
         if finite.is_empty() {
-            return Err(Error::invalid(format!("none of the {n} points is finite")));
+            let placed = points.positions.iter().any(|p| p.iter().all(|x| x.is_finite()));
+            return Err(Error::invalid(match placed {
+                true => format!(
+                    "none of the {n} points has a place and a colour that are finite; give colours, or take greys (option \
+                     cloud.colors)"
+                ),
+                false => format!("none of the {n} points is finite"),
+            }));
         }
         let position = |row: u32| options.up.turn(points.positions[row as usize]);
         let (near, far) = split_far(finite, position);
@@ -356,9 +363,10 @@ impl Frame {
         if !largest.is_finite() {
             return Err(Error::invalid("the cloud's extent overflows f64; scale the coordinates down"));
         }
-        if largest > 0.0 && largest < SMALLEST {
+        // Of what is smaller still the square is 0.
+        if largest < SMALLEST && positions.iter().any(|p| *p != first) {
             return Err(Error::invalid(format!(
-                "the cloud's extent is {largest:e}, whose square f64 cannot hold; scale the coordinates up"
+                "the cloud's extent is below {SMALLEST:e}, whose square f64 cannot hold; scale the coordinates up"
             )));
         }
         Ok(Frame { center, radius: if largest > 0.0 { largest } else { 1.0 } })

@@ -111,6 +111,9 @@ const NULL: f32 = INITIAL / 2.0;
 /// The null weight where only boxes vote that are believed.
 pub(super) const AGREED: f32 = 0.35 * INITIAL;
 
+/// The largest weight: the votes of a superpoint, which are sums of weights, stay finite.
+const MOST: f32 = 1e30;
+
 impl Options {
     /// W_null.
     pub fn null(&self) -> f32 {
@@ -162,8 +165,8 @@ impl Options {
             Options::Confidence { scale, null } => (("weights.scale", scale), null),
         };
         let (name, value) = most;
-        in_range(value.is_finite(), name, value, "finite")?;
-        in_range((0.0..f32::INFINITY).contains(&null), "weights.null", null, "a number from 0")
+        in_range((-MOST..=MOST).contains(&value), name, value, "from -1e30 to 1e30")?;
+        in_range((0.0..=MOST).contains(&null), "weights.null", null, "from 0 to 1e30")
     }
 }
 
@@ -284,7 +287,7 @@ impl Weights {
         Ok(Weights { boxes: weights, null })
     }
 
-    /// Checks that there is one finite weight per box; where they lie on a device, it fetches them.
+    /// Checks that there is one weight per box, of no more than 1e30; where they lie on a device, it fetches them.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the first that is not; [`Error::Device`] if a device failed.
@@ -293,16 +296,23 @@ impl Weights {
     }
 
     fn problem(&self, boxes: usize) -> Result<Option<String>> {
-        let bad = |w: &f32| !w.is_finite();
+        let bad = |w: &f32| !(-MOST..=MOST).contains(w);
         if self.boxes.len() != boxes {
             return Ok(Some(format!("weights: {} for {boxes} boxes", self.boxes.len())));
         }
         if bad(&self.null) {
-            return Ok(Some(format!("weights: the null weight is {}; weights must be finite", self.null)));
+            return Ok(Some(format!(
+                "weights: the null weight is {:?}; weights must be from -{MOST:e} to {MOST:e}",
+                self.null
+            )));
         }
         let weights = self.boxes.host()?;
-        let problem =
-            |b: usize| format!("weights: that of box {b} is {}; weights must be finite", weights[b]);
+        let problem = |b: usize| {
+            format!(
+                "weights: that of box {b} is {:?}; weights must be from -{MOST:e} to {MOST:e}",
+                weights[b]
+            )
+        };
         Ok(weights.iter().position(bad).map(problem))
     }
 
@@ -322,7 +332,7 @@ impl Weights {
     /// `null`: what null weighs if the values do not say.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the length does not fit or a weight is not finite.
+    /// [`Error::Invalid`] if the length does not fit, or as [`Weights::check`].
     pub fn of_values(mut values: Vec<f32>, boxes: usize, null: f32) -> Result<Weights> {
         let found = values.len();
         let null = match found.checked_sub(boxes) {

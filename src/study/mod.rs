@@ -8,6 +8,7 @@ pub mod prepare;
 pub mod sam3d;
 pub mod sample;
 pub mod satr;
+pub mod strays;
 pub mod targets;
 pub mod torch;
 pub mod train;

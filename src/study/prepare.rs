@@ -21,7 +21,12 @@ use crate::{
     options::Options,
     sam3d::Regions,
     stages::{
-        boxes::Boxes, cloud::Cloud, instances::Merge, masks::Masks, superpoints::Superpoints, views::Views,
+        boxes::{Boxes, MASKS_UNREAD},
+        cloud::Cloud,
+        instances::Merge,
+        masks::Masks,
+        superpoints::Superpoints,
+        views::Views,
     },
     study::{
         dataset::{Object, Truth},
@@ -134,7 +139,7 @@ pub struct Preparer {
 }
 
 /// Where the samples of one kind of voters lie within a folder of prepared shapes.
-fn folder(voters: Voters) -> &'static str {
+pub(super) fn folder(voters: Voters) -> &'static str {
     match voters {
         Voters::Masks => "",
         Voters::Boxes => "no-sam",
@@ -279,22 +284,22 @@ impl Preparer {
         let Some(folder) = &self.folder else {
             return Err(Error::invalid("prepare: no folder to write samples to"));
         };
-        let keys = self.keys(object, parts)?;
         let path = |voters: Voters| {
             folder.join(self::folder(voters)).join(object.place()).with_added_extension("safetensors")
         };
+        let keys = self.keys(object, parts)?;
         let there = |voters| Sample::source(&path(voters)).as_ref() == Some(&keys.samples[voters as usize]);
-        // Without a segmenter there is no sample with masks.
-        let kept = there(Voters::Boxes) && (there(Voters::Masks) || !path(Voters::Masks).exists());
+        let kept = there(Voters::Boxes) && (there(Voters::Masks) || !self.has_masks(object));
         let mut warnings = vec![];
         if !kept {
+            // What was made from other things does not stay where making it anew fails.
+            Voters::ALL.map(path).iter().try_for_each(|path| remove(path))?;
             let shape = self.make(object, parts, &keys)?;
             let Shape { scene, truth } = &shape;
             warnings.clone_from(&scene.cloud.warnings);
             for voters in Voters::ALL {
                 let path = path(voters);
                 if !scene.voters().contains(&voters) {
-                    remove(&path)?;
                     continue;
                 }
                 let gathered = scene.gather(
@@ -308,13 +313,24 @@ impl Preparer {
                 let mut sample =
                     Sample::gather(parts, &scene.views, &scene.boxes, &gathered.memberships, &targets)?;
                 sample.source = keys.samples[voters as usize].clone();
-                make_folder(path.parent())?;
                 sample.write(&path)?;
             }
         }
         let samples: Vec<PathBuf> = Voters::ALL.map(path).into_iter().filter(|path| path.exists()).collect();
         let bytes = samples.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum();
         Ok(Prepared { samples, kept, bytes, warnings })
+    }
+
+    /// Without a segmenter there is no sample with masks.
+    fn has_masks(&self, object: &Object) -> bool {
+        match &self.predictor {
+            #[cfg(feature = "ort")]
+            Predictor::Models(models) => models.segmenter().is_some() || models.concepts().is_some(),
+            Predictor::Folder(folder) => {
+                let [.., masks] = files(&folder.join(object.place()));
+                masks.is_some()
+            }
+        }
     }
 
     fn keys(&self, object: &Object, parts: &Parts) -> Result<Keys> {
@@ -352,7 +368,7 @@ impl Preparer {
             .check_memory(&self.device, points.len(), 0)
             .map_err(|e| input::named(&object.cloud, e))?;
         // As `segment` reads it, so that what is learned and measured here is true there.
-        let cloud = Cloud::fit(&points, &self.options.cloud).map_err(named)?;
+        let mut cloud = Cloud::fit(&points, &self.options.cloud).map_err(named)?;
         let of_points = |of_rows: &[i32]| cloud.to_points(of_rows).into_owned();
         let truth = Truth { semantic: of_points(&truth.semantic), instance: of_points(&truth.instance) };
         let mut kept = self.kept(object)?;
@@ -365,6 +381,9 @@ impl Preparer {
             }
             Predictor::Folder(folder) => read_predictions(&folder.join(object.place()), &views, parts)?,
         };
+        if boxes.masks_unread && masks == Masks::Boxes {
+            cloud.warnings.push(MASKS_UNREAD.into());
+        }
         Ok(Shape { scene: Scene { cloud: Cow::Owned(cloud), superpoints, views, boxes, masks }, truth })
     }
 
@@ -427,13 +446,22 @@ pub fn noticed<'a>(objects: impl IntoIterator<Item = (&'a Path, &'a [String])>) 
 /// # Errors
 /// Those of [`Sample::read`].
 pub fn samples(folder: &Path, split: &str, category: &str) -> Result<Vec<Sample>> {
+    sample_files(folder, split, category)?.iter().map(|path| Sample::read(path)).collect()
+}
+
+pub(super) fn sample_files(folder: &Path, split: &str, category: &str) -> Result<Vec<PathBuf>> {
     let folder = folder.join(split).join(category);
     if !folder.exists() {
         return Ok(vec![]);
     }
     let mut paths = entries(&folder)?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
-    paths.iter().map(|path| Sample::read(path)).collect()
+    Ok(paths)
+}
+
+/// The folders that may be splits in a folder of prepared shapes; none without it.
+pub(super) fn splits(folder: &Path) -> Result<Vec<String>> {
+    if folder.is_dir() { folders(folder) } else { Ok(vec![]) }
 }
 
 /// The categories of a split in a folder of prepared shapes.
@@ -446,7 +474,11 @@ pub fn categories(folder: &Path, split: &str) -> Result<Vec<String>> {
         let message = format!("{}: no prepared shapes; `partstad prepare` makes them", all.display());
         return Err(Error::invalid(message));
     }
-    let paths = entries(&all)?.into_iter().filter(|path| path.is_dir());
+    folders(&all)
+}
+
+fn folders(folder: &Path) -> Result<Vec<String>> {
+    let paths = entries(folder)?.into_iter().filter(|path| path.is_dir());
     Ok(paths.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
 }
 
@@ -467,7 +499,7 @@ struct Kept {
 
 impl Kept {
     fn open(folder: PathBuf) -> Result<Kept> {
-        make_folder(Some(&folder))?;
+        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
         let text = fs::read(folder.join("made-from.json")).unwrap_or_default();
         Ok(Kept { folder, made_from: serde_json::from_slice(&text).unwrap_or_default() })
     }
@@ -489,10 +521,6 @@ impl Kept {
     fn note(&self) -> Result<()> {
         staged::write_all(&self.folder.join("made-from.json"), json!(self.made_from).to_string().as_bytes())
     }
-}
-
-fn make_folder(folder: Option<&Path>) -> Result<()> {
-    folder.map_or(Ok(()), |folder| fs::create_dir_all(folder).map_err(Error::io(folder)))
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -534,7 +562,6 @@ fn read_predictions(folder: &Path, views: &Views, parts: &Parts) -> Result<(Boxe
 /// # Errors
 /// [`Error::Io`] if a file cannot be written.
 pub fn write_predictions(folder: &Path, boxes: &Boxes, masks: &Masks, side: usize) -> Result<()> {
-    make_folder(Some(folder))?;
     boxes.write(&folder.join("pred.json"))?;
     let (features, path) = ([boxes.len(), boxes.feature_dim], folder.join("masks.npz"));
     npy::write(&folder.join("features.npy"), &features, boxes.features.host()?)?;

@@ -72,7 +72,9 @@ fn meshes_are_sampled_and_their_faces_labelled() {
         rendered["options"]["mesh"],
         serde_json::json!({ "points": 3000, "seed": 7, "hidden": false })
     );
-    assert_eq!(PointCloud::read(path("views/points.ply").as_ref()).unwrap().positions.len(), 3000);
+    assert_eq!(PointCloud::read(path("views/drawn-points.ply").as_ref()).unwrap().positions.len(), 3000);
+    json(&["render", CLOUD, "-o", &path("views"), "--json"]);
+    assert!(!dir.path().join("views/drawn-points.ply").exists(), "it is of the mesh");
     let boxes = path("pred.json");
     let told =
         json(&[&["lift", &obj, "--boxes", &boxes, "--parts", "corner", "-o", &out], &few[..]].concat());

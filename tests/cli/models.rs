@@ -29,6 +29,19 @@ fn info_tells_what_is_there() {
     for word in ["partstad", "ONNX Runtime", "GPU", "sha256"] {
         assert!(text.contains(word), "{text}");
     }
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join("models");
+    fs::create_dir(&models).unwrap();
+    for file in
+        fs::read_dir("models/small").unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+    {
+        fs::copy(&file, models.join(file.file_name().unwrap())).unwrap();
+    }
+    let info = |more: &[&str]| done(&[&["info", "--models", models.to_str().unwrap()], more].concat());
+    assert!(!info(&[]).contains("WRONG"));
+    fs::write(models.join("vocab.txt"), "another").unwrap();
+    assert!(info(&[]).contains("WRONG: ") && info(&[]).contains("vocab.txt: SHA-256 is"), "{}", info(&[]));
+    assert!(info(&["--json"]).contains("the manifest says"));
 }
 
 #[cfg(feature = "small-models")]

@@ -38,6 +38,32 @@ fn prepare_writes_samples_and_keeps_them() {
     assert_ne!(masks.sets, boxes.sets);
     assert!(told["bytes"].as_u64().unwrap() / 3 < 1_000_000, "a few hundred kilobytes a shape: {told}");
     assert_eq!(example.json("prepare", "prepared", &more)["kept"], 3);
+    fs::remove_file(out.join("train/Kettle/2000000.safetensors")).unwrap();
+    assert_eq!(example.json("prepare", "prepared", &more)["kept"], 2, "one is made again");
+
+    // One of them goes to the test, and another's sample is of no shape here.
+    let moved = "Kettle/2000000";
+    for root in [example.data(), example.predictions()] {
+        fs::rename(root.join("train").join(moved), root.join("test").join(moved)).unwrap();
+    }
+    for kind in ["", "no-sam"] {
+        fs::copy(
+            out.join(kind).join("train/Kettle/2000001.safetensors"),
+            out.join(kind).join("train/Kettle/x.safetensors"),
+        )
+        .unwrap();
+    }
+    let told = example.json("prepare", "prepared", &more)["warnings"].to_string();
+    assert!(told.contains("Renamed to .old, as their shapes are in another split now: "), "{told}");
+    assert!(
+        told.contains("Of no shape of this data, ") && told.contains("no-sam/train/Kettle/x.safetensors"),
+        "{told}"
+    );
+    for kind in ["", "no-sam"] {
+        let there = |place: &str| out.join(kind).join(place).with_added_extension("safetensors").exists();
+        let places = ["train/Kettle/2000000", "test/Kettle/2000000", "train/Kettle/x"];
+        assert_eq!(places.map(there), [false, true, true]);
+    }
 
     let (code, _, error) = example.run("prepare", "prepared", &["--category", "Chair"]);
     assert!(code == Some(1) && error.contains("Kettle"), "{error}");

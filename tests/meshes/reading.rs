@@ -112,6 +112,12 @@ fn damaged_meshes_are_errors_or_warnings_that_count() {
     says("a.ply", &ply(list, "3 0 1 -1"), "face 0 has corners");
     says("a.ply", &ply("property list uchar int other\n", "3 0 1 2"), "no list vertex_indices");
     says("a.gltf", "{", "not a readable glTF file");
+    // Faces of too few corners have a row too.
+    let few = read(&write(dir.path(), "a.obj", format!("{three}f 1 2\nf 1 2 3\nf\n")));
+    assert_eq!((few.len(), few.triangles.len()), (3, 1));
+    assert!(few.warnings[0].contains("2 of 3 faces have no area"), "{:?}", few.warnings);
+    let labels = sample(&few, 100).faces(&few, &[2; 100], &[0; 100]).unwrap().labels;
+    assert_eq!(labels, [2, 2, -1], "the nearest point's; none without a corner");
     let odd = format!("{three}v nan 0 0\nv 5 5 5\nf 1 2 3\nf 1 2 4\nf 5 5 5\n");
     let mesh = read(&write(dir.path(), "a.obj", odd));
     assert_eq!((mesh.len(), mesh.triangles.len()), (3, 1));

@@ -13,7 +13,8 @@ fn message(name: &str, content: &[u8]) -> String {
 #[test]
 fn messages_name_the_file_and_the_remedy() {
     for (name, content, words) in [
-        ("a.obj", &b"v 0 0 0"[..], "clouds are read from .ply, .pcd"),
+        ("a.obj", &b"v 0 0 0"[..], "is a mesh, not a cloud"),
+        ("a.step", b"", "clouds are read from .ply, .pcd"),
         ("noextension", b"", "clouds are read from"),
         ("a.ply", b"", "not a PLY file"),
         ("a.npy", b"\x93NUMPY", "not a NumPy array"),

@@ -320,6 +320,11 @@ fn predictions_files() {
             r#"{"id": 7, "width": 8, "height": 8}, {"id": 8, "width": 8, "height": 9}"#,
             "image 8 has another size",
         ),
+        (
+            r#"{"id": 7, "file_name": "a/3.png"}, {"id": 8, "file_name": "b/3.png"}"#,
+            "images 7 and 8 are called like one view, 3",
+        ),
+        (r#"{"id": 7}, {"id": 8}, {"id": 7}"#, "image 7 comes twice"),
     ] {
         let boxes =
             [7, 8].map(|id| format!(r#"{{"image_id": {id}, "category_id": 3, "bbox": [1, 2.5, 3, 0]}}"#));
@@ -340,6 +345,21 @@ fn predictions_files() {
     assert!(
         message(boxes.check_pixels(800)).contains("its images are 640 x 640 pixels, the views 800 x 800")
     );
+    let named = |categories: &str| {
+        let boxes = entry("0", "3", "[1, 2.5, 3, 0]", "1");
+        let text = format!(r#"{{"categories": [{categories}], "annotations": {boxes}}}"#);
+        Boxes::parse_named(&text, 10, &["leg".into(), "seat".into()])
+    };
+    assert_eq!(named(r#"{"id": 3, "name": "Seat"}"#).unwrap().list().unwrap()[0].label, 1);
+    let twice = named(r#"{"id": 3, "name": "leg"}, {"id": 3, "name": "seat"}"#).unwrap_err();
+    assert!(twice.contains("category 3 comes twice"), "{twice}");
+    for (mask, unread) in
+        [("[]", false), ("null", false), ("[[1, 2, 3, 4, 5, 6]]", true), (r#"{"counts": "a"}"#, true)]
+    {
+        let text =
+            format!(r#"[{{"image_id": 0, "category_id": 1, "bbox": [1, 2, 3, 4], "segmentation": {mask}}}]"#);
+        assert_eq!(Boxes::parse(&text, 10, 3).unwrap().masks_unread, unread, "{mask}");
+    }
     let by_hand = r#"{"annotations": [{"image_id": 9, "category_id": 3, "bbox": [1, 2.5, 3, 0], "id": 1}]}"#;
     assert_eq!(Boxes::parse(by_hand, 10, 3).unwrap(), read);
     let folder = tempfile::tempdir().unwrap();

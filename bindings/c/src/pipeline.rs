@@ -5,8 +5,13 @@ use crate::{
     device::partstad_device,
     status::{free, guard, partstad_status},
 };
-use rust::{Device, Error, Pipeline, Result, pipeline::Options, stages::checkpoint::Checkpoint};
-use serde_json::Value;
+use rust::{
+    Device, Error, Pipeline, Result,
+    options::{Options, alike},
+    stages::checkpoint::Checkpoint,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use std::{
     ffi::c_char,
     path::PathBuf,
@@ -132,13 +137,18 @@ pub extern "C" fn partstad_pipeline_free(pipeline: Option<Box<partstad_pipeline>
 ///
 /// # Safety
 /// As of [`text`].
-unsafe fn settings<T: Default + serde::de::DeserializeOwned>(json: *const c_char, what: &str) -> Result<T> {
+unsafe fn settings<T: Default + Serialize + DeserializeOwned>(json: *const c_char, what: &str) -> Result<T> {
     // SAFETY: the caller's.
     match unsafe { text(json, what)? } {
         Some(json) if !json.trim_start().starts_with('{') => {
             Err(Error::invalid(format!("{what}: give a JSON object, {{...}}")))
         }
-        Some(json) => serde_json::from_str(json).map_err(|e| Error::invalid(format!("{what}: {e}"))),
+        Some(json) => {
+            let wrong = |e: String| Error::invalid(format!("{what}: {e}"));
+            let given = serde_json::from_str(json).map_err(|e| wrong(e.to_string()))?;
+            alike(&given, &json!(T::default()), "").map_err(wrong)?;
+            serde_json::from_str(json).map_err(|e| wrong(e.to_string()))
+        }
         None => Ok(T::default()),
     }
 }

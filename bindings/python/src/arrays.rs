@@ -11,7 +11,7 @@ use pyo3::{
     exceptions::{PyException, PyMemoryError, PyValueError},
     intern,
     prelude::*,
-    types::PyDict,
+    types::{PyDict, PyString},
 };
 
 /// Kinds of devices in DLPack whose memory the host reads.
@@ -39,6 +39,15 @@ impl<'py> Numbers<'py> {
     /// `device`: what fetches the last, if their own library does not.
     pub fn of(value: &Bound<'py, PyAny>, what: &'static str, device: &Device) -> PyResult<Numbers<'py>> {
         let py = value.py();
+        if value.is_instance_of::<PyString>() || value.hasattr("__fspath__")? {
+            return Err(invalid(py, format!("{what}: a path or a text; give an array")));
+        }
+        if py.import(intern!(py, "numpy.ma"))?.call_method1("is_masked", (value,))?.is_truthy()? {
+            return Err(invalid(
+                py,
+                format!("{what}: some values are masked; give NaN for them, numpy.ma.filled(x, numpy.nan)"),
+            ));
+        }
         let array = match value.cast::<PyUntypedArray>() {
             Ok(array) => array.clone(),
             Err(_) => on_host(value, device).map_err(|e| unreadable(py, what, e))?,
@@ -135,7 +144,10 @@ fn on_host<'py>(value: &Bound<'py, PyAny>, device: &Device) -> PyResult<Bound<'p
     } else if value.hasattr("__dlpack__")? {
         // What DLPack cannot tell, such as a read-only array, may still come by `__array__`.
         let by_dlpack = numpy.call_method1("from_dlpack", (&value,));
-        by_dlpack.or_else(|_| numpy.call_method1("asarray", (&value,)))?
+        match (by_dlpack, value.hasattr("__array__")?) {
+            (Err(_), true) => numpy.call_method1("asarray", (&value,))?,
+            (by_dlpack, _) => by_dlpack?,
+        }
     } else {
         numpy.call_method1("asarray", (&value,))?
     };

@@ -7,6 +7,7 @@ use crate::{
 };
 use partstad::{
     Device, Error, Observer,
+    io::staged::Folder,
     study::{
         dataset::Dataset,
         evaluate::{Evaluator, Run},
@@ -33,8 +34,8 @@ use std::path::PathBuf;
 ///   models.
 /// - `prepared`: a folder that keeps what is costly. `out`: a folder for `results.csv`, `.md`, `.json` and `.html`.
 ///
-/// Returns what `results.json` and `partstad evaluate --json` hold, a dictionary. Objects that fail are listed under
-/// `failures`.
+/// Returns what `partstad evaluate --json` prints, a dictionary: what `results.json` holds, and under `about` the splits,
+/// options and warnings. Objects that fail are listed under `failures`.
 #[pyfunction]
 #[pyo3(signature = (data, *, categories=vec![], splits=vec!["test".into()], methods=vec![], network=vec![], compare=false,
     models=PathBuf::from("small"), device="cpu", model_options=None, predictions=None, prepared=None, out=None, **options))]
@@ -69,6 +70,7 @@ pub fn evaluate<'py>(
             Some(folder) => Predictor::Folder(folder),
             None => Predictor::Models(Box::new(chosen.load(&device)?)),
         };
+        let out = out.as_deref().map(Folder::begin).transpose()?;
         let preparer = Preparer::new(device, options, predictor, prepared)?;
         let note = format!("Splits: {}. 2D predictions: {}.", splits.join(", "), preparer.predictor());
         let warnings = preparer.warnings(&objects, &data.parts);
@@ -85,7 +87,7 @@ pub fn evaluate<'py>(
         }
         let evaluation = evaluator.finish();
         if let Some(out) = out {
-            evaluation.write(&out, &[vec![note], warnings].concat(), None)?;
+            evaluation.write_into(out, &[vec![note], warnings].concat(), None)?;
         }
         let mut told = json!(evaluation);
         told["about"] = about;

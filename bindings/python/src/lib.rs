@@ -16,7 +16,11 @@ mod work;
 mod _partstad {
     #[pymodule_export]
     use crate::{
-        evaluate::evaluate, mesh::Mesh, pipeline::Pipeline, segmentation::Segmentation, source::read,
+        evaluate::evaluate,
+        mesh::Mesh,
+        pipeline::Pipeline,
+        segmentation::Segmentation,
+        source::{part_names, read},
         work::finish,
     };
 

@@ -6,12 +6,13 @@ use crate::{
     options,
     predictions::Given,
     segmentation::{Segmentation, views},
-    source::{self, Source},
+    source::{self, Source, warn},
     work::{self, Kept, Watch},
 };
 use partstad::{
     Device, Error, Parts, Result,
     input::Input,
+    io::hash,
     models::{self, Models, Provider, STAND_IN},
     output,
     pipeline::{self, Options},
@@ -229,6 +230,9 @@ impl Pipeline {
         let options = options::options(options)?;
         let chosen =
             models.clone().map(|models| Chosen::of(models, device, model_options, threads)).transpose()?;
+        if let (None, Some(given)) = (&chosen, model_options) {
+            options::of_models(given)?;
+        }
         if chosen.is_some() {
             py.import("partstad._runtime")?.call_method0("prefer_installed")?;
         }
@@ -255,9 +259,10 @@ impl Pipeline {
     /// - `points`: `[N, 3]` numbers, x y z in any unit, y up (else option `cloud={"up": "z"}`); or a `Mesh`, on which
     ///   points are drawn; or the path of a cloud or a mesh. NumPy arrays of any strides, what has `__dlpack__` or
     ///   `__cuda_array_interface__`, and lists are taken. Rows that are not finite get the label -1.
-    /// - `colors`: `[N, 3]`, red green blue: integers of 8 bits count in 1/255, other numbers in 1, or in 1/255 if
-    ///   one is clearly above 1; none with `cloud={"colors": "grey"}`.
-    /// - `parts`: L names, such as `["leg", "seat"]`.
+    /// - `colors`: `[N, 3]`, red green blue: integers of 8 bits count in 1/255, those of 16 bits in 1/65535 if one is above
+    ///   255; other numbers in 1, in 1/255 if one is clearly above 1, in 1/65535 if one is above 4095. None with
+    ///   `cloud={"colors": "grey"}`.
+    /// - `parts`: L names, such as `["leg", "seat"]`, which are taken in lower case.
     /// - `name`: what reports call the cloud. `observer`: called with the name of every stage that begins; an exception
     ///   of it ends the call.
     ///
@@ -340,7 +345,8 @@ impl Pipeline {
     /// render(points, colors=None)
     /// --
     ///
-    /// The views of a cloud, as the detector sees them: a `Views`. Arguments as in `segment`.
+    /// The views of a cloud, as the detector sees them: a `Views`. Arguments as in `segment`. What is odd about the cloud is
+    /// a `UserWarning`.
     #[pyo3(signature = (points, colors=None))]
     fn render<'py>(
         &self,
@@ -349,18 +355,21 @@ impl Pipeline {
         colors: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let source = Source::of(points, colors, self.inner.pipeline.device())?;
-        let rendered = self.run(py, None, move |inner, _| {
+        let (rendered, warnings) = self.run(py, None, move |inner, _| {
             let (input, pipeline) = (inner.input(source)?, &inner.pipeline);
             pipeline.check(&input.cloud, 0)?;
-            Views::render(pipeline.device(), &input.cloud, &pipeline.options().views)?.of_rows(&input.cloud)
+            let views = Views::render(pipeline.device(), &input.cloud, &pipeline.options().views)?;
+            Ok((views.of_rows(&input.cloud)?, input.cloud.warnings))
         })?;
+        warn(py, &warnings)?;
         views(py, &rendered)
     }
 
     /// superpoints(points, colors=None)
     /// --
     ///
-    /// The over-segmentation of a cloud: int32 `[N]`, from 0, -1 where a row is not finite. Arguments as in `segment`.
+    /// The over-segmentation of a cloud: int32 `[N]`, from 0, -1 where a row is not finite. Arguments as in `segment`. What
+    /// is odd about the cloud is a `UserWarning`.
     #[pyo3(signature = (points, colors=None))]
     fn superpoints<'py>(
         &self,
@@ -369,12 +378,13 @@ impl Pipeline {
         colors: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let source = Source::of(points, colors, self.inner.pipeline.device())?;
-        let labels = self.run(py, None, move |inner, _| {
+        let (labels, warnings) = self.run(py, None, move |inner, _| {
             let (Input { cloud, .. }, pipeline) = (inner.input(source)?, &inner.pipeline);
             let found = Superpoints::partition(pipeline.device(), &cloud, &pipeline.options().superpoints)?;
             let labels: Vec<i32> = found.of_point.iter().map(|&s| s as i32).collect();
-            Ok(cloud.to_rows(&labels, -1).into_owned())
+            Ok((cloud.to_rows(&labels, -1).into_owned(), cloud.warnings))
         })?;
+        warn(py, &warnings)?;
         array(py, labels.len(), labels)
     }
 
@@ -400,6 +410,18 @@ impl Pipeline {
     #[getter]
     fn models<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         options::object(py, &self.inner.models)
+    }
+
+    /// What a result depends on, besides its cloud and parts: a dictionary of JSON.
+    #[getter]
+    fn _made_from<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let sha256 = |(path, _): &(PathBuf, Checkpoint)| hash::sha256_of_file(path);
+        let network = py.detach(|| self.inner.learned.as_ref().map(sha256).transpose()).or_raise(py)?;
+        let models = &self.inner.models["files"];
+        options::object(
+            py,
+            &json!({ "options": self.options_of().of_result(), "models": models, "network": network }),
+        )
     }
 
     fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {

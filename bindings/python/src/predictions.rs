@@ -9,7 +9,7 @@ use partstad::{
     Device, Error, Parts, Pipeline, Predictions, Result,
     pipeline::Options,
     stages::{
-        boxes::{Box2d, Boxes},
+        boxes::{Box2d, Boxes, MASKS_UNREAD},
         cloud::Cloud,
         masks::Masks,
         superpoints::Superpoints,
@@ -65,7 +65,7 @@ impl Given {
             weights.values()
         });
         Ok(Given {
-            boxes: given_boxes(boxes, device, options.views.poses.len(), parts.len())?,
+            boxes: given_boxes(boxes, device, options.views.poses.len(), parts)?,
             masks: masks.map(|masks| given_masks(masks, device)).transpose()?,
             superpoints: superpoints.transpose()?,
             weights: weights.transpose()?,
@@ -78,7 +78,7 @@ impl Given {
         cloud: &Cloud,
         options: &Options,
         parts: &Parts,
-    ) -> Result<(Predictions, Option<String>)> {
+    ) -> Result<(Predictions, Vec<String>)> {
         let (views, side) = (options.views.poses.len(), options.views.side);
         let boxes = match self.boxes {
             FileOr::Here(boxes) => boxes,
@@ -86,12 +86,13 @@ impl Given {
         };
         boxes.check(views, parts.len())?;
         let unsure = boxes.check_pixels(side)?;
+        let unread = (boxes.masks_unread && self.masks.is_none()).then(|| MASKS_UNREAD.to_string());
         let b = boxes.len();
         let masks = self.masks.map_or(Ok(Masks::Boxes), |masks| masks.of(b, side))?;
         let superpoints = self.superpoints.map(|labels| partition(&labels, cloud)).transpose()?;
         let null = options.weights.null_of_given();
         let weights = self.weights.map(|values| Weights::of_values(values, b, null)).transpose()?;
-        Ok((Predictions { boxes, masks, superpoints, weights }, unsure))
+        Ok((Predictions { boxes, masks, superpoints, weights }, unsure.into_iter().chain(unread).collect()))
     }
 }
 
@@ -123,16 +124,16 @@ fn given_boxes(
     given: &Bound<PyAny>,
     device: &Device,
     views: usize,
-    labels: usize,
+    parts: &Parts,
 ) -> PyResult<FileOr<Boxes>> {
-    let py = given.py();
+    let (py, labels) = (given.py(), parts.len());
     if given.is_instance_of::<PyString>() || given.hasattr("__fspath__")? {
         return Ok(FileOr::File(given.extract()?));
     }
-    if !given.hasattr("view")? {
+    if !given.hasattr("part")? {
         // What pred.json holds.
         let text = crate::options::value(given, "boxes")?.to_string();
-        let boxes = Boxes::parse(&text, views, labels);
+        let boxes = Boxes::parse_named(&text, views, parts);
         return boxes.map(FileOr::Here).map_err(|what| invalid(py, format!("boxes: {what}")));
     }
     let field = |name: &str| given.getattr(name);

@@ -76,7 +76,7 @@ impl Segmentation {
         found: segmentation::Segmentation,
         title: String,
         parameters: Value,
-        more: Option<String>,
+        more: impl IntoIterator<Item = String>,
     ) -> Segmentation {
         let warnings = more.into_iter().chain(found.warnings.iter().cloned()).collect();
         Segmentation {

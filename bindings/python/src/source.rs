@@ -129,11 +129,23 @@ pub fn parts(given: Option<&Bound<PyAny>>, py: Python) -> PyResult<Parts> {
 #[pyfunction]
 pub fn read<'py>(py: Python<'py>, path: PathBuf) -> PyResult<(Bound<'py, PyAny>, Option<Bound<'py, PyAny>>)> {
     let cloud = work::run(py, None, move |_| PointCloud::read(&path))?;
-    for warning in &cloud.warnings {
-        PyErr::warn(py, &py.get_type::<PyUserWarning>(), &CString::new(warning.replace('\0', " "))?, 1)?;
-    }
+    warn(py, &cloud.warnings)?;
     let (n, colored) = (cloud.len(), !cloud.colors.is_empty());
     let points = array(py, Ix2(n, 3), cloud.positions.into_flattened())?;
     let colors = colored.then(|| array(py, Ix2(n, 3), cloud.colors.into_flattened())).transpose()?;
     Ok((points, colors))
+}
+
+/// Each as a `UserWarning`.
+pub fn warn(py: Python, warnings: &[String]) -> PyResult<()> {
+    let one = |warning: &String| {
+        PyErr::warn(py, &py.get_type::<PyUserWarning>(), &CString::new(warning.replace('\0', " "))?, 1)
+    };
+    warnings.iter().try_for_each(one)
+}
+
+/// The names as results have them: trimmed, in lower case.
+#[pyfunction]
+pub fn part_names(py: Python, given: &Bound<PyAny>) -> PyResult<Vec<String>> {
+    Ok(parts(Some(given), py)?.to_vec())
 }

@@ -117,6 +117,7 @@ def test_positions_of_other_types(cloud, lifter):
         (np.zeros((5, 3), "datetime64[s]"), "points have dtype datetime64"),
         ([[1, 2, 3], [1, 2]], "points cannot be read as an array"),
         (object(), "points have dtype object"),
+        (np.ma.masked_array(np.zeros((5, 3)), mask=True), "points: some values are masked"),
         (np.full((5, 3), np.nan), "none of the 5 points is finite"),
     ],
 )
@@ -133,7 +134,7 @@ def test_points_that_are_none(lifter, points, message):
         (np.zeros((100, 4)), r"colors have shape \[100, 4\]"),
         (np.full((100, 3), -1.0), "point 0 has colour"),
         (np.full((100, 3), 300), "point 0 has colour"),
-        (np.full((100, 3), np.nan), "none of the 100 points is finite"),
+        (np.full((100, 3), np.nan), "none of the 100 points has a place and a colour that are finite"),
         (None, r"no colors are given.*option cloud.colors"),
     ],
 )
@@ -187,6 +188,14 @@ def boxes(**change):
     return partstad.Boxes(**whole)
 
 
+def coco(id, name):
+    return {
+        "images": [{"id": 0, "file_name": "3.png"}],
+        "categories": [{"id": id, "name": name}],
+        "annotations": [{"image_id": 0, "category_id": id, "bbox": [10, 10, 200, 200], "score": 0.9}],
+    }
+
+
 @pytest.mark.parametrize(
     "given, message",
     [
@@ -206,6 +215,10 @@ def boxes(**change):
         (boxes(features=[[1.0], [2.0]]), r"boxes.features have shape \[2, 1\]"),
         ([{"image_id": 10, "category_id": 1, "bbox": [0, 0, 9, 9]}], "image_id is 10"),
         ([{"category_id": 1, "bbox": [0, 0, 9, 9]}], "missing field `image_id`"),
+        (coco(1, "a") | {"annotations": [{"image_id": 0, "category_id": 7, "bbox": [0, 0, 9, 9]}]}, "category_id"),
+        (coco(1, "banana"), "banana"),
+        ([{"image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9], "score": np.nan}], "boxes: nan is not a finite number"),
+        (np.zeros((2, 4)), "boxes: "),
         ([1], "boxes: "),
         ({"a": {1, 2}}, "boxes: "),
     ],
@@ -213,6 +226,31 @@ def boxes(**change):
 def test_boxes_that_are_none(small, lifter, given, message):
     with pytest.raises(partstad.InvalidError, match=message):
         lifter.lift(*small, ["a"], given)
+
+
+def test_categories_are_told_by_their_names(small, lifter):
+    found = lifter.lift(*small, ["leg", "Seat"], coco(1, "seat"))
+    assert found.parts == ["leg", "seat"] and found.boxes.part.tolist() == [1] and found.boxes.view.tolist() == [3]
+    numbers = {"image_id": np.int64(3), "category_id": 1, "bbox": np.array([1, 2, 30, 40]), "score": np.float32(0.5)}
+    assert lifter.lift(*small, ["leg"], [numbers]).boxes.box.tolist() == [[1, 2, 30, 40]]
+
+
+def test_one_call_is_the_same(small, lifter):
+    given = {"superpoints": np.arange(100) // 10, "weights": [3.0], "name": "ball"}
+    told = []
+    found = partstad.lift(*small, ["a"], boxes(), **given, observer=told.append, labels={"rule": "arg-max"})
+    assert found.superpoints.tolist() == given["superpoints"].tolist() and "labels" in told
+    assert found.summary()["cloud"] == "ball" and found.summary()["parameters"]["options"]["labels"]["rule"] == "arg-max"
+    options = partstad.lift(*small, ["a"], boxes(), superpoints={"small": 7}).summary()["parameters"]["options"]
+    assert options["superpoints"]["small"] == 7
+
+
+def test_what_is_odd_about_a_cloud_is_a_warning(small, lifter):
+    points, colors = small
+    points = [[np.nan] * 3, *points[1:]]
+    for call in (lifter.render, lifter.superpoints):
+        with pytest.warns(UserWarning, match="1 of 100 rows are not finite"):
+            call(points, colors)
 
 
 def test_no_boxes_find_nothing(small, lifter):
@@ -226,7 +264,8 @@ def test_no_boxes_find_nothing(small, lifter):
     "masks, message",
     [
         (np.zeros((1, 400, 400), bool), r"masks have shape \[1, 400, 400\]; they must be \[1, 800, 800\]"),
-        (np.full((1, 800, 800), np.nan), "not finite"),
+        (np.full((1, 800, 800), np.nan), "the mask of box 0 has a pixel that is not finite"),
+        ("masks.npz", "masks: a path or a text; give an array"),
         (np.arange(640000.0).reshape(1, 800, 800), "neither logits"),
     ],
 )
@@ -243,7 +282,8 @@ def test_masks_that_are_none(small, lifter, masks, message):
         ({"superpoints": [1 << 40] * 100}, "not in -1..="),
         ({"superpoints": np.zeros(100)}, "must be integers"),
         ({"weights": [1.0, 2, 3]}, "3 weights for 1 boxes"),
-        ({"weights": [np.nan]}, "must be finite"),
+        ({"weights": [np.nan]}, "must be from -1e30 to 1e30"),
+        ({"weights": [3e38]}, "that of box 0 is 3e38"),
     ],
 )
 def test_knowledge_that_is_none(small, lifter, given, message):
@@ -258,7 +298,10 @@ def test_knowledge_that_is_none(small, lifter, given, message):
         ({"views": {"sides": 1}}, "option views: unknown field `sides`"),
         ({"views": {"side": "a"}}, "option views: invalid type"),
         ({"views": 3}, "option views: invalid type"),
-        ({"views": {"side": np.float32(1)}}, "option views: .*not JSON serializable"),
+        ({"views": {"side": np.float32(1)}}, "option views: invalid type: floating point `1.0`"),
+        ({"views": {"side": object()}}, "option views: object is no number, text, list or dictionary"),
+        ({"cloud": ["z", "grey"]}, "option cloud: a list, expected an object"),
+        ({"model_options": {"nonsense": 1}}, "model_options: unknown field"),
         ({"superpoints": {"lambda": float("nan")}}, "option superpoints"),
         ({"views": {"side": 0}}, "option views.side is 0; it must be from 1 to 8192"),
         ({"instances": {"min_box_iou": 7}}, "option instances.min_box_iou is 7; it must be from 0 to 1"),
@@ -280,7 +323,7 @@ def test_options_out_of_range_are_named(small):
 
 
 def test_devices_and_models_that_are_none(small, lifter, tmp_path):
-    with pytest.raises(partstad.DeviceError, match="not one of auto, cpu, cuda:N"):
+    with pytest.raises(partstad.DeviceError, match="not one of auto, cpu, cuda, cuda:N"):
         partstad.Pipeline(None, "tpu")
     with pytest.raises(partstad.NotFoundError) as missing:
         partstad.Pipeline(tmp_path / "nowhere")

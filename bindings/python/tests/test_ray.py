@@ -125,11 +125,53 @@ def test_a_file_without_bytes_is_no_result(tmp_path):
 def test_a_folder_holds_results_of_one_choice(tmp_path):
     partstad.ray.Segment(out=tmp_path / "out", **OPTIONS)
     partstad.ray.Segment(out=tmp_path / "out", **OPTIONS)
-    for other in ({"parts": PARTS[:2]}, {"views": {"side": 101}}, {"superpoints": True}, {"models": None}):
-        with pytest.raises(partstad.InvalidError, match="other parts, options or models"):
+    for same in ({"parts": ",".join(PARTS).upper()}, {"memory": 10**12}, {"boxes": {"batch": 1}}):
+        partstad.ray.Segment(out=tmp_path / "out", **(OPTIONS | same))
+    others = {
+        "parts": {"parts": PARTS[:2]},
+        "options": {"views": {"side": 101}},
+        "arrays": {"superpoints": True},
+        "models": {"models": None},
+    }
+    for what, other in others.items():
+        with pytest.raises(partstad.InvalidError, match=f"holds results of other {what};"):
             partstad.ray.Segment(out=tmp_path / "out", **(OPTIONS | other))
-    with pytest.raises(partstad.InvalidError, match="parts: none"):
-        partstad.ray.Segment(parts=[])
+    for parts in ([], ["leg", "Leg"], ["leg", 3], 5):
+        with pytest.raises(partstad.InvalidError):
+            partstad.ray.Segment(parts=parts, out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def write_weights(path, null):
+    """Learned weights of features of one channel, all 0 but null."""
+    channels = 148
+    shapes = {"weight_in": [channels] * 2, "bias_in": [channels], "weight_out": [channels], "bias_out": [1], "null_weight": [1]}
+    note = {"weights": 2, "basis": "constant", "parts": PARTS, "epoch": 1, "val_miou": 0.0}
+    header, end = {"__metadata__": {"partstad": json.dumps(note)}}, 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 4 * int(np.prod(shape))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    values = np.append(np.zeros(end // 4 - 1, np.float32), np.float32(null))
+    path.write_bytes(len(text).to_bytes(8, "little") + text + values.tobytes())
+
+
+def test_other_weights_in_the_same_file_are_others(tmp_path):
+    network = tmp_path / "weights.safetensors"
+    options = OPTIONS | {"models": None, "network": network, "out": tmp_path / "out"}
+    write_weights(network, 5)
+    partstad.ray.Segment(**options)
+    partstad.ray.Segment(**(options | {"network": os.path.relpath(network)}))
+    write_weights(network, 6)
+    with pytest.raises(partstad.InvalidError, match="other network;"):
+        partstad.ray.Segment(**options)
+
+
+def test_batches_without_what_is_needed(tmp_path):
+    segment = partstad.ray.Segment(**OPTIONS)
+    for batch, message in (({"path": ["a"]}, "give id"), ({"id": ["a"]}, "give path, or points")):
+        with pytest.raises(partstad.InvalidError, match=message):
+            segment(pa.table(batch))
 
 
 def noted(log):

@@ -168,6 +168,10 @@ def test_evaluate(lifted, cloud, tmp_path):
         assert found[name] == told[name], name
     assert len(found["objects"]) == 1 and found["objects"][0]["miou"][0] > 0.5
     assert (tmp_path / "here" / "results.csv").read_bytes() == (tmp_path / "out" / "results.csv").read_bytes()
+    assert found["about"]["splits"] == ["test"]
+    # Told before anything is computed: these predictions are nowhere.
+    with pytest.raises(partstad.FormatError, match="a.ply: is a file"):
+        partstad.evaluate(data, predictions=tmp_path / "nowhere", out=data / "a.ply")
     with pytest.raises(partstad.InvalidError, match="no category \"sofa\""):
         partstad.evaluate(data, categories=["sofa"], predictions=predictions)
     with pytest.raises(partstad.NotFoundError):

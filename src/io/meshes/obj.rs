@@ -119,10 +119,9 @@ impl Reader {
             let normal = index("normal", self.normals.len()).unwrap_or(MISSING);
             face.push(self.vertex([place, texcoord, normal]));
         }
-        if face.len() > 2 {
-            self.mesh.faces.push(face);
-            self.mesh.material_of.push(self.material);
-        }
+        // Fewer than three corners make no surface, but the file has the face, and results follow the file.
+        self.mesh.faces.push(face);
+        self.mesh.material_of.push(self.material);
         Ok(())
     }
 

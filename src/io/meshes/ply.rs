@@ -99,7 +99,10 @@ pub(super) fn parse(mut from: impl BufRead, length: u64, path: &Path) -> Result<
     let corners = match (indices(&mut faces), indices(&mut strips)) {
         (Some(corners), _) => corners,
         (None, Some(strips)) => triangles_of(&strips),
-        (None, None) => return Err(Error::format(path, "its faces have no list vertex_indices")),
+        (None, None) if header.elements.iter().any(|element| element.name == "face" && element.count > 0) => {
+            return Err(Error::format(path, "its faces have no list vertex_indices"));
+        }
+        (None, None) => return Err(Error::format(path, "has no faces; read it as a cloud")),
     };
     for (i, face) in corners.rows().enumerate() {
         let vertex = |&v: &f64| (v.fract() == 0.0 && (0.0..u32::MAX.into()).contains(&v)).then_some(v as u32);

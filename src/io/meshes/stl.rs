@@ -57,6 +57,11 @@ pub(super) fn parse(file: &[u8], path: &Path) -> Result<Mesh> {
                     |i: usize| f32::from_le_bytes(*triangle[12 + 4 * i..].first_chunk().expect("50 bytes"));
                 welded.push([0, 3, 6].map(|corner| [0, 1, 2].map(|axis| number(corner + axis).into())));
             }
+            if count < body {
+                welded.mesh.warnings.push(format!(
+                    "The header says {count} triangles, but {body} follow: those beyond are left out."
+                ));
+            }
         }
         (false, _) => ascii(file, &mut welded, path)?,
     }
@@ -139,6 +144,11 @@ mod tests {
             assert!(message.starts_with("a.stl: ") && message.contains(words), "{message}");
         };
         let whole = binary(b"", &TWO);
+        let more = parse(&[&whole[..], &[0; TRIANGLE]].concat(), Path::new("a.stl")).unwrap();
+        assert!(
+            more.faces.len() == 2 && more.warnings[0].contains("says 2 triangles, but 3 follow"),
+            "{more:?}"
+        );
         for end in 0..whole.len() {
             says(&whole[..end], if end < 84 { "too short" } else { "truncated" });
         }

@@ -21,6 +21,7 @@ const HEADER_LIMIT: u64 = 1 << 20;
 /// No element has more.
 const PROPERTY_LIMIT: usize = 1 << 12;
 
+pub(crate) const OF_A_MESH: &str = "It is a mesh";
 /// Reads the points and colours of the `vertex` element, of any number type and of the usual names; everything else is
 /// skipped.
 ///
@@ -247,7 +248,7 @@ impl Header {
         let faces = self.faces();
         (faces > 0).then(|| {
             format!(
-                "It is a mesh, of {faces} faces; only its {vertices} vertices are read, and what lies between them is not \
+                "{OF_A_MESH}, of {faces} faces; only its {vertices} vertices are read, and what lies between them is not \
                  seen. Sample points on its surface (option mesh.points)."
             )
         })

@@ -3,12 +3,12 @@
 /// The least and the greatest coordinates of some points.
 pub type Extent = [[f32; 3]; 2];
 
-/// The lesser of two numbers. Of zeros it is -0, as on a device; `f32::min` leaves that open.
+/// The lesser of two numbers, none NaN. Of zeros it is -0, as on a device; `f32::min` leaves that open.
 pub fn least(a: f32, b: f32) -> f32 {
     if a.total_cmp(&b).is_lt() { a } else { b }
 }
 
-/// The greater of two numbers; of zeros 0.
+/// The greater of two numbers, none NaN; of zeros 0.
 pub fn greatest(a: f32, b: f32) -> f32 {
     if a.total_cmp(&b).is_gt() { a } else { b }
 }

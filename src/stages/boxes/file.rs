@@ -6,6 +6,7 @@ use crate::{
     io::{budget, npy, staged},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::{collections::HashMap, path::Path};
 
 /// No detector's features are longer.
@@ -19,6 +20,17 @@ struct Record {
     bbox: Vec<f64>,
     #[serde(default = "certain")]
     score: f64,
+    /// A mask by polygons or run lengths.
+    #[serde(default, skip_serializing)]
+    segmentation: Option<Box<RawValue>>,
+}
+
+impl Record {
+    fn has_mask(&self) -> bool {
+        let text = self.segmentation.as_ref().map_or("", |mask| mask.get());
+        text.starts_with('{')
+            || text.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
+    }
 }
 
 /// Annotations by hand have no score.
@@ -74,12 +86,24 @@ impl Image {
     }
 }
 
+/// Entries by their ids, of which each may come once. `what`: they are called.
+fn once<'a, T>(entries: &'a [T], id: impl Fn(&T) -> i64, what: &str) -> Result<HashMap<i64, &'a T>, String> {
+    let mut by_id = HashMap::new();
+    for entry in entries {
+        if by_id.insert(id(entry), entry).is_some() {
+            return Err(format!("{what} {} comes twice; give each an id of its own", id(entry)));
+        }
+    }
+    Ok(by_id)
+}
+
 impl Coco {
     /// The boxes, and the size of their images if it is said. An image is the view that it is called like, and a category
     /// that is named like a part is that part.
     fn into_records(self, parts: &[String]) -> Result<(Vec<Record>, Option<[f64; 2]>), String> {
         let (mut records, mut sized) = (self.annotations, None::<&Image>);
-        let images: HashMap<i64, &Image> = self.images.iter().map(|image| (image.id, image)).collect();
+        let images = once(&self.images, |image| image.id, "image")?;
+        let mut shown = HashMap::new();
         if !images.is_empty() {
             for record in &mut records {
                 let id = record.image_id;
@@ -91,12 +115,22 @@ impl Coco {
                 }
                 sized = sized.or(image.size().map(|_| *image));
                 record.image_id = image.view()?;
+                match *shown.entry(record.image_id).or_insert(id) {
+                    other if other != id => {
+                        return Err(format!(
+                            "images {other} and {id} are called like one view, {}; give the boxes of one cloud",
+                            record.image_id
+                        ));
+                    }
+                    _ => (),
+                }
             }
         }
         let size = sized.and_then(Image::size);
         if parts.is_empty() || self.categories.is_empty() {
             return Ok((records, size));
         }
+        once(&self.categories, |category| category.id, "category")?;
         let part = |category: &Category| {
             let name = category.name.trim().to_lowercase();
             (category.id, parts.iter().position(|part| *part == name).ok_or(category.name.clone()))
@@ -147,7 +181,7 @@ impl Boxes {
     fn of_file(path: &Path, views: usize, labels: usize, parts: &[String]) -> Result<Boxes> {
         let text = String::from_utf8(budget::read_all(path)?)
             .map_err(|e| Error::format(path, format!("not JSON: {e}")))?;
-        Boxes::parse_named(&text, views, labels, parts).map_err(|what| Error::format(path, what))
+        Boxes::of_text(&text, views, labels, parts).map_err(|what| Error::format(path, what))
     }
 
     /// The content of `pred.json`; the error says what is wrong, without the file's name.
@@ -155,10 +189,18 @@ impl Boxes {
     /// # Errors
     /// As [`Boxes::read`].
     pub fn parse(text: &str, views: usize, labels: usize) -> Result<Boxes, String> {
-        Boxes::parse_named(text, views, labels, &[])
+        Boxes::of_text(text, views, labels, &[])
     }
 
-    fn parse_named(text: &str, views: usize, labels: usize, parts: &[String]) -> Result<Boxes, String> {
+    /// The same for parts with names, as [`Boxes::read_named`].
+    ///
+    /// # Errors
+    /// As [`Boxes::read_named`].
+    pub fn parse_named(text: &str, views: usize, parts: &[String]) -> Result<Boxes, String> {
+        Boxes::of_text(text, views, parts.len(), parts)
+    }
+
+    fn of_text(text: &str, views: usize, labels: usize, parts: &[String]) -> Result<Boxes, String> {
         let text = text.trim_start_matches('\u{feff}');
         let unfit = |e| {
             format!(
@@ -190,7 +232,7 @@ impl Boxes {
             found.check(views, labels).map_err(|what| format!("entry {i}: {what}"))?;
             list.push(found);
         }
-        Ok(Boxes { image_size, ..list.into() })
+        Ok(Boxes { image_size, masks_unread: records.iter().any(Record::has_mask), ..list.into() })
     }
 
     /// Writes `pred.json`, without the features.
@@ -203,6 +245,7 @@ impl Boxes {
             category_id: b.label as i64 + 1,
             bbox: b.bbox.map(f64::from).to_vec(),
             score: b.score.into(),
+            segmentation: None,
         };
         let records: Vec<Record> = self.list()?.iter().map(record).collect();
         let text = serde_json::to_string(&records).expect("boxes are finite numbers");

@@ -88,7 +88,13 @@ pub struct Boxes {
     pub detected: Option<Detected>,
     /// Width and height of the images that they belong to, where their file says it.
     pub image_size: Option<[f64; 2]>,
+    /// Whether their file has masks too (`segmentation`), which are not read.
+    pub masks_unread: bool,
 }
+
+/// What to say of boxes whose file has masks, if no others are given.
+pub const MASKS_UNREAD: &str = "The masks in the boxes' file (segmentation) are not read, so the boxes themselves vote: give masks as \
+                                an array.";
 
 /// How a detector looked for the boxes, and what it did not believe.
 #[derive(Debug, Clone, PartialEq)]
@@ -410,6 +416,7 @@ mod detect {
                 feature_dim: self.feature_dim,
                 detected: self.detected(weak),
                 image_size: None,
+                masks_unread: false,
             }
         }
     }

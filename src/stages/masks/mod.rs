@@ -116,7 +116,11 @@ impl Masks {
         let has = |pixel: Pixel| there[pixel as usize];
         let (fractions, larger) = (has(Pixel::Low) || has(Pixel::High), has(Pixel::Larger));
         let inside: fn(Pixel) -> bool = if has(Pixel::Odd) {
-            return Err("masks with a pixel that is not finite".into());
+            let odd = pixels.iter().position(|&pixel| pixel == Pixel::Odd).unwrap_or_default();
+            return Err(format!(
+                "the mask of box {} has a pixel that is not finite; give finite logits, or what is inside: masks > threshold",
+                odd / (side * side)
+            ));
         } else if has(Pixel::Negative) {
             |pixel| pixel > Pixel::Zero
         } else if larger && (fractions || has(Pixel::One) || has(Pixel::Byte)) {

@@ -167,7 +167,7 @@ impl Network {
         }
         if boxes.feature_dim == 0 && !boxes.is_empty() {
             return Err(Error::invalid(
-                "network: the boxes have no features, which learned weights read; give those of the detector (--features)",
+                "network: the boxes have no features, which learned weights read; give those of the detector (of lift: --features)",
             ));
         }
         if boxes.feature_dim != self.feature_dim() && !boxes.is_empty() {

@@ -16,7 +16,7 @@ pub use self::{
 
 use crate::{
     error::{Error, Result},
-    io::{check_name, points::PointCloud},
+    io::{check_name, ply, points::PointCloud},
     parts::Parts,
 };
 use std::{
@@ -138,6 +138,9 @@ impl Dataset {
     /// [`Dataset::objects`].
     pub fn select(&self, splits: &[String], categories: &[String]) -> Result<Vec<Object>> {
         if let Some(unknown) = categories.iter().find(|&category| !self.parts.contains_key(category)) {
+            if self.splits()?.is_empty() {
+                return Err(self.nothing(&[]));
+            }
             let names: Vec<&str> = self.parts.keys().map(String::as_str).collect();
             return Err(Error::invalid(format!(
                 "no category {unknown:?}; the data has: {}",
@@ -145,7 +148,8 @@ impl Dataset {
             )));
         }
         let mut objects = vec![];
-        for split in splits {
+        let mut seen = BTreeSet::new();
+        for split in splits.iter().filter(|&split| seen.insert(split)) {
             check_name("the split", split)?;
             objects.extend(self.objects(split)?);
         }
@@ -214,7 +218,9 @@ impl Object {
     /// # Errors
     /// Those of [`PointCloud::read`] and [`Truth::read`].
     pub fn read(&self, labels: usize) -> Result<(PointCloud, Truth)> {
-        let points = PointCloud::read(&self.cloud)?;
+        let mut points = PointCloud::read(&self.cloud)?;
+        // Its vertices are labelled; there is nothing to draw.
+        points.warnings.retain(|warning| !warning.starts_with(ply::OF_A_MESH));
         let truth = Truth::read(&self.labels, points.len(), labels)?;
         Ok((points, truth))
     }

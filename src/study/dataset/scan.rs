@@ -65,9 +65,9 @@ impl Index {
         let beside: BTreeSet<&PathBuf> = files.iter().collect();
         let clouds: Vec<&PathBuf> =
             files.iter().filter(|file| PointCloud::is_readable(file) && !is_label(file)).collect();
+        let is_mesh = |file: &&PathBuf| Input::is_readable(file) && !PointCloud::is_readable(file);
+        let meshes: Vec<&PathBuf> = files.iter().filter(is_mesh).collect();
         if clouds.is_empty() {
-            let is_mesh = |file: &&PathBuf| Input::is_readable(file) && !PointCloud::is_readable(file);
-            let meshes: Vec<&PathBuf> = files.iter().filter(is_mesh).collect();
             let but = meshes.first().map_or(String::new(), |first| {
                 format!(
                     ", but {}, such as {}: labels here are of points, one a row, and meshes have none; give clouds, such \
@@ -80,7 +80,11 @@ impl Index {
         }
         let Rules { first_label, no_label, .. } = *rules;
         let mut index = Index { first_label, no_label, ..Index::default() };
-        let mut problems = vec![];
+        let of_mesh = |&mesh: &&PathBuf| Problem {
+            cloud: mesh.clone(),
+            what: "a mesh, whose faces have no rows to label; give points drawn on it".into(),
+        };
+        let mut problems: Vec<Problem> = meshes.iter().map(of_mesh).collect();
         let mut in_folder: BTreeMap<_, usize> = BTreeMap::new();
         clouds.iter().for_each(|cloud| *in_folder.entry(cloud.parent()).or_default() += 1);
         for &cloud in &clouds {

@@ -113,12 +113,16 @@ fn a_folder_of_ones_own_is_listed_and_read() {
         ("test/e/label.npy", &[-1, 0]),
         ("f.ply", &[-1, -1]),
         ("g.ply", &[1, 2]),
+        ("h.stl", &[]),
     ]);
+    fs::write(root.path().join("h.stl"), "").unwrap();
     let (index, problems) = Index::scan(root.path(), &rules(Some("mug"))).unwrap();
     let problem = |cloud: &str| {
         &problems.iter().find(|p| p.cloud == Path::new(cloud)).unwrap_or_else(|| panic!("{problems:?}")).what
     };
-    assert_eq!(problems.len(), 4);
+    let meshes = usize::from(cfg!(feature = "meshes"));
+    assert_eq!(problems.len(), 4 + meshes);
+    assert!(meshes == 0 || problem("h.stl").contains("a mesh"));
     assert!(problem("c.ply").contains("holds no labels") && problem("c.ply").contains("c.labels.npy"));
     assert!(
         problem("d.ply").contains("the label of point 1 is 2, but there are 2 labels from 0 on"),
@@ -128,7 +132,9 @@ fn a_folder_of_ones_own_is_listed_and_read() {
     assert!(problem("f.ply").contains("no point has a label"));
     let from_one = problem("g.ply");
     assert!(from_one.ends_with("count from 1: say so (first_label, --first-label 1)"), "{from_one}");
-    assert!(problem("d.ply").ends_with("say so (no_label, --no-label)"), "{}", problem("d.ply"));
+    let both = problem("d.ply");
+    assert!(both.contains("if 0 means none and the parts count from 1, say so (first_label"), "{both}");
+    assert!(both.ends_with("say that (no_label, --no-label)"), "{both}");
     index.write(root.path()).unwrap();
 
     let data = Dataset::open(root.path()).unwrap();
@@ -143,6 +149,11 @@ fn a_folder_of_ones_own_is_listed_and_read() {
     assert_eq!(read("train"), [("a".into(), truth([0, 1], [0, 5])), ("b".into(), truth([1, -1], [-1, -1]))]);
     assert_eq!(read("test"), [("e".into(), truth([-1, 0], [-1, -1]))]);
     assert_eq!(data.splits().unwrap().into_iter().collect::<Vec<_>>(), ["test", "train"]);
+    let twice = ["train", "test", "train"].map(String::from);
+    assert_eq!(data.select(&twice, &[]).unwrap().len(), 3, "each object once");
+    let empty = tempfile::tempdir().unwrap();
+    let error = Dataset::open(empty.path()).unwrap().select(&twice, &["mug".into()]).unwrap_err().to_string();
+    assert!(error.contains("no labelled cloud") && error.contains("dataset init"), "{error}");
 }
 
 #[cfg(feature = "meshes")]

@@ -94,13 +94,16 @@ impl Truth {
                 Some(label) if label < bound => Ok(label as i32),
                 _ => {
                     let others = values.iter().filter(|&&other| Some(other) != from.none);
-                    let remedy = if first == 0
-                        && others.clone().all(|&other| other != 0)
-                        && others.max() == Some(&bound)
-                    {
-                        "none is 0, so they seem to count from 1: say so (first_label, --first-label 1)"
-                    } else {
-                        "if it means none, say so (no_label, --no-label)"
+                    let from_one = first == 0 && others.clone().max() == Some(&bound);
+                    let remedy = match (from_one, others.clone().all(|&other| other != 0)) {
+                        (true, true) => {
+                            "none is 0, so they seem to count from 1: say so (first_label, --first-label 1)"
+                        }
+                        (true, false) => {
+                            "if 0 means none and the parts count from 1, say so (first_label, --first-label 1); if it means \
+                             none itself, say that (no_label, --no-label)"
+                        }
+                        _ => "if it means none, say so (no_label, --no-label)",
                     };
                     let message = format!(
                         "the {what} of point {i} is {value}, but there are {bound} {what}s from {first} on; {remedy}"

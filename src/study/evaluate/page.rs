@@ -17,11 +17,19 @@ impl Evaluation {
     /// `about`: what else a reader must know. `paper`: the paper's tables, which come first and are `tables.csv` too.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be written.
+    /// [`Error::Io`] if a file cannot be written, [`Error::Format`] if another process writes there.
     pub fn write(&self, folder: &Path, about: &[String], paper: Option<&Paper>) -> Result<()> {
+        self.write_into(Folder::begin(folder)?, about, paper)
+    }
+
+    /// The same into a folder that was begun before the evaluation, so that it surely can be written.
+    ///
+    /// # Errors
+    /// As [`Evaluation::write`].
+    pub fn write_into(&self, staged: Folder, about: &[String], paper: Option<&Paper>) -> Result<()> {
+        let place = staged.place().to_path_buf();
         let about = &[about, paper.map_or(&[], |paper| &paper.missing)].concat()[..];
         let compared = paper.map_or_else(|| self.comparisons(), |paper| paper.tables.clone());
-        let staged = Folder::begin(folder)?;
         let write = |name: &str, text: String| staged::write_all(&staged.path().join(name), text.as_bytes());
         write("results.csv", self.csv())?;
         if let Some(paper) = paper {
@@ -32,7 +40,7 @@ impl Evaluation {
         write("results.json", format!("{:#}\n", serde_json::json!(self)))?;
         staged.finish("results.json")?;
         // Of an earlier run.
-        let stale = folder.join("tables.csv");
+        let stale = place.join("tables.csv");
         if paper.is_none() && stale.exists() {
             fs::remove_file(&stale).map_err(Error::io(&stale))?;
         }

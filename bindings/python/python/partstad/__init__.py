@@ -13,7 +13,7 @@ the right and y down.
 from __future__ import annotations
 
 import atexit as _atexit
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from . import _partstad
 from ._errors import (
@@ -65,13 +65,21 @@ def lift(
     masks: Any = None,
     *,
     device: str = "cpu",
+    superpoints: Any = None,
+    weights: Any = None,
+    name: Optional[str] = None,
+    observer: Optional[Callable[[str], object]] = None,
     **options: Any,
 ) -> Segmentation:
     """Lifts boxes and masks of any detector to parts of a cloud: `Pipeline.lift` of a pipeline without models.
 
-    Of many clouds, make the pipeline once.
+    `superpoints` and `weights` are arrays as there, or dictionaries of options. Of many clouds, make the pipeline once.
     """
-    return Pipeline(None, device, **options).lift(points, colors, parts, boxes, masks)
+    given = {"superpoints": superpoints, "weights": weights}
+    options.update({key: value for key, value in given.items() if isinstance(value, dict)})
+    given = {key: None if isinstance(value, dict) else value for key, value in given.items()}
+    pipeline = Pipeline(None, device, **options)
+    return pipeline.lift(points, colors, parts, boxes, masks, **given, name=name, observer=observer)
 
 
 def render(points: Any, colors: Any = None, *, device: str = "cpu", **options: Any) -> Views:

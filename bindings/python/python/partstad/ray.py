@@ -30,7 +30,7 @@ import pyarrow.fs
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from . import InvalidError, Pipeline, __version__
+from . import InvalidError, Pipeline, __version__, _partstad
 
 __all__ = ["Segment", "retry"]
 
@@ -58,7 +58,7 @@ class Segment:
     With `out`, a folder that all machines see or an address that pyarrow knows (`s3://bucket/results`), such a row becomes a
     Parquet file of its own, whose name its id alone decides and that comes whole or not at all. Shapes whose files are there
     are left out. What is returned lacks the lists then, and has the shapes that were done now. A folder holds the results of
-    one choice of parts, options and models; another one is refused. Clouds are told by their ids alone.
+    one choice of parts, options, models and learned weights; another one is refused. Clouds are told by their ids alone.
 
     `parts` and `options` are those of `Pipeline`. `device`: None takes the GPU that Ray gave the actor, if it did, else the
     CPU. `threads`: 0 takes as many as the CPUs that Ray gave it.
@@ -76,20 +76,19 @@ class Segment:
         **options: Any,
     ) -> None:
         cpus, gpus = _assigned()
-        self.parts = parts
+        self.parts = _partstad.part_names(parts)
         self.out = None if out is None else _place(out)
         self.arrays = ["labels", "instances", *(["superpoints"] if superpoints else [])]
         self.pipeline = Pipeline(
             models, device or ("cuda" if gpus else "cpu"), threads=threads or cpus, **options
         )
-        if not parts:
-            raise InvalidError("parts: none; name at least one")
         if self.out is not None:
-            known = (self.pipeline.models or {}).get("files")
-            made_from = [__version__, parts, self.arrays, self.pipeline.options, known, str(options.get("network"))]
-            _claim(self.out, json.dumps(made_from, sort_keys=True, default=list))
+            made_from = {"version": __version__, "parts": self.parts, "arrays": self.arrays, **self.pipeline._made_from}
+            _claim(self.out, made_from)
 
     def __call__(self, batch: Batch) -> pa.Table:
+        if "id" not in _columns(batch):
+            raise InvalidError(f"a batch has the columns {', '.join(_columns(batch))}; give id, which names each shape")
         ids = batch["id"] if isinstance(batch["id"], pa.ChunkedArray) else pa.chunked_array([pa.array(batch["id"])])
         names = ids.to_pylist()
         done = [
@@ -146,9 +145,15 @@ def _assigned() -> tuple[int, float]:
     return max(1, int(assigned.get("CPU", 1))), assigned.get("GPU", 0)
 
 
+def _columns(batch: Batch) -> list[str]:
+    return list(batch.column_names if isinstance(batch, pa.Table) else batch)
+
+
 def _shapes(batch: Batch) -> Any:
     """What makes the points, and the colours, of each row of a batch; it is called where its error counts for the row."""
-    names = batch.column_names if isinstance(batch, pa.Table) else list(batch)
+    names = _columns(batch)
+    if "path" not in names and "points" not in names:
+        raise InvalidError(f"a batch has the columns {', '.join(names)}; give path, or points")
     count = len(batch["id"])
     if "path" in names:
         paths = batch["path"]
@@ -202,16 +207,22 @@ def _place(folder: Any) -> tuple[Any, str]:
     return pa.fs.LocalFileSystem(), os.path.abspath(folder)
 
 
-def _claim(out: tuple[Any, str], made_from: str) -> None:
+def _claim(out: tuple[Any, str], made_from: dict[str, Any]) -> None:
     """Refuses a folder of results that were made from something else."""
     system, root = out
     path = f"{root}/.made-from.json"
     if system.get_file_info(path).type == pa.fs.FileType.NotFound:
         system.create_dir(root, recursive=True)
-        _write(system, path, lambda to: _write_text(system, to, made_from))
+        _write(system, path, lambda to: _write_text(system, to, json.dumps(made_from)))
     with system.open_input_stream(path) as file:
-        if file.read().decode() != made_from:
-            raise InvalidError(f"{root} holds results of other parts, options or models; give another folder, or remove it")
+        text = file.read()
+    try:
+        known = json.loads(text)
+    except ValueError:
+        known = None
+    others = [key for key in made_from if not isinstance(known, dict) or known.get(key) != made_from[key]]
+    if others:
+        raise InvalidError(f"{root} holds results of other {', '.join(others)}; give another folder, or remove it")
 
 
 def _write_text(system: Any, path: str, text: str) -> None:
