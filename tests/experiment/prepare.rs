@@ -42,13 +42,16 @@ fn prepare_writes_samples_and_keeps_them() {
     assert_eq!(example.json("prepare", "prepared", &more)["kept"], 2, "one is made again");
 
     // One of them goes to the test, and another's sample is of no shape here.
-    let moved = "Kettle/2000000";
-    for root in [example.data(), example.predictions()] {
-        fs::rename(root.join("train").join(moved), root.join("test").join(moved)).unwrap();
-    }
+    let go = |from: &str, to: &str| {
+        for root in [example.data(), example.predictions()] {
+            let at = |split: &str| root.join(split).join("Kettle/2000000");
+            fs::rename(at(from), at(to)).unwrap();
+        }
+    };
+    go("train", "test");
     for kind in ["", "no-sam"] {
         fs::copy(
-            out.join(kind).join("train/Kettle/2000001.safetensors"),
+            out.join(kind).join("train/Kettle/2000000.safetensors"),
             out.join(kind).join("train/Kettle/x.safetensors"),
         )
         .unwrap();
@@ -65,6 +68,7 @@ fn prepare_writes_samples_and_keeps_them() {
         assert_eq!(places.map(there), [false, true, true]);
     }
 
+    go("test", "train");
     let (code, _, error) = example.run("prepare", "prepared", &["--category", "Chair"]);
     assert!(code == Some(1) && error.contains("Kettle"), "{error}");
     let (code, _, error) = example.run("prepare", "prepared", &["--all-categories"]);
