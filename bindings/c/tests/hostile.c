@@ -82,6 +82,7 @@ static void pipelines(void) {
     FAILS(partstad_pipeline_new(NULL, "{\"wheels\": 3}", &pipeline), PARTSTAD_INVALID, "unknown field `wheels`");
     FAILS(partstad_pipeline_new(NULL, "{\"memory\": -1}", &pipeline), PARTSTAD_INVALID, "options: ");
     FAILS(partstad_pipeline_new(NULL, "[]", &pipeline), PARTSTAD_INVALID, "options: give a JSON object");
+    FAILS(partstad_pipeline_new(NULL, "{\"cloud\": [\"z\"]}", &pipeline), PARTSTAD_INVALID, "options: cloud: a list, expected an object");
     FAILS(partstad_pipeline_new(NULL, "{\"views\": {\"poses\": []}}", &pipeline), PARTSTAD_INVALID, "views.poses is empty");
     FAILS(partstad_pipeline_new(NULL, "\xc3\x28", &pipeline), PARTSTAD_INVALID, "UTF-8");
     HOLDS(pipeline == NULL);
