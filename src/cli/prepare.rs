@@ -17,9 +17,8 @@ use std::path::PathBuf;
 /// Takes every cloud once through rendering, detection, masks and superpoints, and writes what training needs: a few
 /// hundred kilobytes a shape, DIR/<split>/<Category>/<id>.safetensors where masks vote, DIR/no-sam/... where boxes do.
 /// What is there already is kept, unless the cloud, the models or an option that it depends on has changed; so an
-/// interrupted run goes on where it stopped. Samples of shapes that are in another split now are
-/// renamed to .old. DIR/shapes holds
-/// boxes, masks and superpoints, to save time; it may be deleted.
+/// interrupted run goes on where it stopped. Samples of shapes that are in another split now are renamed to .old. DIR/shapes
+/// holds boxes, masks and superpoints, to save time; it may be deleted.
 #[derive(Args)]
 #[command(after_help = "Examples:
   partstad prepare partnete --category Chair -o prepared

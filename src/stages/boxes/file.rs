@@ -115,14 +115,12 @@ impl Coco {
                 }
                 sized = sized.or(image.size().map(|_| *image));
                 record.image_id = image.view()?;
-                match *shown.entry(record.image_id).or_insert(id) {
-                    other if other != id => {
-                        return Err(format!(
-                            "images {other} and {id} are called like one view, {}; give the boxes of one cloud",
-                            record.image_id
-                        ));
-                    }
-                    _ => (),
+                let other = *shown.entry(record.image_id).or_insert(id);
+                if other != id {
+                    return Err(format!(
+                        "images {other} and {id} are called like one view, {}; give the boxes of one cloud",
+                        record.image_id
+                    ));
                 }
             }
         }

@@ -76,8 +76,7 @@ def lift(
     `superpoints` and `weights` are arrays as there, or dictionaries of options. Of many clouds, make the pipeline once.
     """
     given = {"superpoints": superpoints, "weights": weights}
-    options.update({key: value for key, value in given.items() if isinstance(value, dict)})
-    given = {key: None if isinstance(value, dict) else value for key, value in given.items()}
+    options |= {key: given.pop(key) for key in list(given) if isinstance(given[key], dict)}
     pipeline = Pipeline(None, device, **options)
     return pipeline.lift(points, colors, parts, boxes, masks, **given, name=name, observer=observer)
 
